@@ -1,0 +1,45 @@
+"""The Chalice application. A route that is added here feels the active experiments without doing anything."""
+
+from chalice.app import AuthRequest, AuthResponse, Chalice, Response
+
+from chalicelib.frameworks.chalice import ChaosExperiments
+
+app = Chalice(app_name="chaos-experiments")
+chaos = ChaosExperiments(app)
+
+ANY_CONTENT_TYPE = ["*/*"]  # the module itself refuses what is not JSON, in its envelope
+
+
+@app.authorizer(ttl_seconds=60)
+def bearer_token(auth_request: AuthRequest) -> AuthResponse:
+    return chaos.authorize(auth_request)
+
+
+@app.route("/")
+def index() -> dict[str, str]:
+    return {"message": "The application answers."}
+
+
+@app.route("/chaos_experiments/list", methods=["GET"], authorizer=bearer_token)
+def list_experiments() -> Response:
+    return chaos.handle()
+
+
+@app.route("/chaos_experiments/start", methods=["POST"], authorizer=bearer_token, content_types=ANY_CONTENT_TYPE)
+def start_experiment() -> Response:
+    return chaos.handle()
+
+
+@app.route("/chaos_experiments/stop", methods=["POST"], authorizer=bearer_token, content_types=ANY_CONTENT_TYPE)
+def stop_experiment() -> Response:
+    return chaos.handle()
+
+
+@app.route("/chaos_experiments/status", methods=["GET"], authorizer=bearer_token)
+def experiment_status() -> Response:
+    return chaos.handle()
+
+
+@app.route("/chaos_experiments/test", methods=["GET", "POST"], content_types=ANY_CONTENT_TYPE)
+def test_experiments() -> Response:
+    return chaos.handle()

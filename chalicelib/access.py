@@ -1,0 +1,104 @@
+"""Who may do what: roles, bearer tokens, the port that looks tokens up."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+from .errors import Forbidden, Unauthenticated
+
+BEARER = "Send the header 'Authorization: Bearer <token>'."
+
+
+class Role(IntEnum):
+    """Each role may do what the ones before it may."""
+
+    ANYONE = 0
+    VIEWER = 1
+    OPERATOR = 2
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+ROLES = {role.word: role for role in (Role.VIEWER, Role.OPERATOR)}
+"""The roles that a token may have, by their word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a request comes from, once authenticated."""
+
+    name: str
+    role: Role
+
+    def require(self, role: Role) -> None:
+        """Raises Forbidden."""
+        if self.role < role:
+            raise Forbidden(f"{self.name!r} is a {self.role.word}; this needs the role {role.word}.")
+
+
+ANYONE = Caller("anyone", Role.ANYONE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A bearer token as it is kept: its SHA-256 hash, never itself. Times are epoch seconds."""
+
+    hash: str
+    name: str
+    role: Role
+    created_at: float
+    expires_at: float | None = None
+
+    def is_valid(self, now: float) -> bool:
+        return self.expires_at is None or now < self.expires_at
+
+
+class TokenStore(Protocol):
+    """The tokens of one scope. Every method may raise StoreUnavailable."""
+
+    def find(self, token_hash: str) -> Token | None: ...
+
+    def add(self, token: Token) -> None: ...
+
+    def all(self) -> Sequence[Token]: ...
+
+    def revoke(self, token_hash: str) -> None: ...
+
+
+def hash_token(secret: str) -> str:
+    return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
+
+
+def new_token(name: str, role: Role, *, now: float, expires_at: float | None = None) -> tuple[str, Token]:
+    """A random secret, for its owner alone, and the token to keep."""
+    secret = f"chaos_{secrets.token_urlsafe(32)}"
+    return secret, Token(hash=hash_token(secret), name=name, role=role, created_at=now, expires_at=expires_at)
+
+
+class Authenticator:
+    """From an Authorization header to a caller. `dev_token`, where there is one, is an operator."""
+
+    def __init__(self, tokens: TokenStore, clock: Callable[[], float], dev_token: str | None = None) -> None:
+        self._tokens = tokens
+        self._clock = clock
+        self._dev_hash = hash_token(dev_token) if dev_token else None
+
+    def __call__(self, header: str | None) -> Caller:
+        """Raises Unauthenticated, which never repeats the token; StoreUnavailable."""
+        scheme, _, secret = (header or "").strip().partition(" ")
+        secret = secret.strip()
+        if scheme.lower() != "bearer" or not secret:
+            raise Unauthenticated(f"There is no bearer token. {BEARER}")
+        token_hash = hash_token(secret)
+        if self._dev_hash and hmac.compare_digest(token_hash, self._dev_hash):
+            return Caller("developer", Role.OPERATOR)
+        token = self._tokens.find(token_hash)
+        if token is None or not token.is_valid(self._clock()):
+            raise Unauthenticated("The bearer token is unknown, revoked or expired. Ask for a new one.")
+        return Caller(token.name, token.role)

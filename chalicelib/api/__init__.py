@@ -1,0 +1,1 @@
+"""The endpoints without a web framework: Request in, Response out."""

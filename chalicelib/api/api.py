@@ -1,0 +1,171 @@
+"""The endpoints, and the one table of them."""
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..access import ANYONE, Authenticator, Caller, Role
+from ..errors import (
+    AlreadyRunning,
+    ChaosError,
+    InternalError,
+    MissingParameter,
+    NotRunning,
+    UnknownEndpoint,
+)
+from ..experiment import Experiment, Limits
+from ..experiments import EXPERIMENTS, find
+from ..runs.run import Run
+from ..runs.store import RunStore
+from . import body, present
+from .http import Request, Response, failure, success
+
+log = logging.getLogger(__name__)
+
+PREFIX = "/chaos_experiments"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One row of the table; `role` is what a caller needs."""
+
+    method: str
+    path: str
+    role: Role
+    handler: "Callable[[Api, Request, Caller], Mapping[str, Any]]"
+
+
+class Api:
+    """The control plane of one scope, and the test endpoint."""
+
+    def __init__(
+        self,
+        store: RunStore,
+        authenticate: Authenticator,
+        clock: Callable[[], float],
+        *,
+        refresh_seconds: float,
+        max_duration_seconds: float,
+        spare_memory_mb: Callable[[], int],
+        environment: str,
+    ) -> None:
+        self._store = store
+        self._authenticate = authenticate
+        self._clock = clock
+        self._refresh_seconds = refresh_seconds
+        self._max_duration_seconds = max_duration_seconds
+        self._spare_memory_mb = spare_memory_mb
+        self._environment = environment
+
+    def handle(self, request: Request) -> Response:
+        """Never raises: what goes wrong is in the envelope."""
+        try:
+            endpoint = _endpoint(request)
+            caller = self._caller(request, endpoint.role)
+            return success(endpoint.handler(self, request, caller))
+        except ChaosError as error:
+            return failure(error)
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            return failure(InternalError("The chaos experiments module has a defect; its log says more."))
+
+    def list_experiments(self, request: Request, caller: Caller) -> dict[str, Any]:
+        del request, caller
+        now = self._clock()
+        return {
+            "available_experiments": [present.experiment(each, self._limits(each)) for each in EXPERIMENTS.values()],
+            "active_experiments": [present.run(run, now) for run in self._active(now).values()],
+        }
+
+    def start(self, request: Request, caller: Caller) -> dict[str, Any]:
+        content = body.parse(request.body, request.headers)
+        experiment = find(body.experiment_name(content, list(EXPERIMENTS)))
+        options, parameters = body.start_parameters(content, experiment, self._limits(experiment))
+        now = self._clock()
+        run = Run.started(
+            experiment, parameters, now=now, by=caller.name, token=secrets.token_hex(4), reason=options.reason
+        )
+        replaced = self._active(now).get(experiment.name) if options.restart else None
+        if replaced:
+            replaced = replaced.ended(now=now, by=caller.name, reason=f"replaced by {run.run_id}")
+        in_the_way = self._store.start(run, now=now, replaced=replaced)
+        if in_the_way:
+            shown = present.run(in_the_way, now)
+            msg = (
+                f"{experiment.name} is running already: run {in_the_way.run_id}, started by {in_the_way.started_by}, "
+                f"for {shown['remaining_seconds']} s more. Stop it, or send \"restart\": true."
+            )
+            raise AlreadyRunning(msg, resultset=shown)
+        log.info("Run %s of %s started by %s: %s", run.run_id, experiment.name, caller.name, parameters)
+        return present.run(run, now)
+
+    def stop(self, request: Request, caller: Caller) -> dict[str, Any]:
+        content = body.parse(request.body, request.headers)
+        experiment = find(body.experiment_name(content, list(EXPERIMENTS)))
+        options = body.stop_options(content)
+        now = self._clock()
+        active = self._active(now)
+        run = active.get(experiment.name)
+        ended = run and run.ended(now=now, by=caller.name, reason=options.reason)
+        if not ended or not self._store.stop(ended):
+            others = ", ".join(name for name in active if name != experiment.name) or "nothing"
+            raise NotRunning(f"{experiment.name} is not running. Running: {others}.")
+        log.info("Run %s of %s stopped by %s", ended.run_id, experiment.name, ended.ended_by)
+        return {**present.run(ended, now), "effective_everywhere_by": present.iso(now + self._refresh_seconds)}
+
+    def status(self, request: Request, caller: Caller) -> dict[str, Any]:
+        del caller
+        names = request.query.get("experiment_name") or [""]
+        if not names[0]:
+            available = ", ".join(EXPERIMENTS)
+            raise MissingParameter(f"The query needs experiment_name, such as ?experiment_name=latency_injection; it is one of {available}.")
+        experiment = find(names[0])
+        now = self._clock()
+        for run in self._store.latest():
+            if run.experiment.name == experiment.name:
+                return present.run(run, now)
+        return present.inactive(experiment)
+
+    def test(self, request: Request, caller: Caller) -> dict[str, Any]:
+        del caller
+        return {
+            "message": "Chaos experiments test endpoint: this answer felt what is active.",
+            "timestamp": present.iso(self._clock()),
+            "active_chaos_experiments": list(request.active),
+            "environment": self._environment,
+            "injected": list(request.injected),
+        }
+
+    def _active(self, now: float) -> dict[str, Run]:
+        """What runs, by the experiment's name."""
+        return {run.experiment.name: run for run in self._store.latest() if run.is_active(now)}
+
+    def _limits(self, experiment: Experiment) -> Limits:
+        return {"duration_seconds": self._max_duration_seconds, **experiment.limits(self._spare_memory_mb())}
+
+    def _caller(self, request: Request, role: Role) -> Caller:
+        if role is Role.ANYONE:
+            return ANYONE
+        caller = request.caller or self._authenticate(request.headers.get("authorization"))
+        caller.require(role)
+        return caller
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/list", Role.VIEWER, Api.list_experiments),
+    Endpoint("POST", "/start", Role.OPERATOR, Api.start),
+    Endpoint("POST", "/stop", Role.OPERATOR, Api.stop),
+    Endpoint("GET", "/status", Role.VIEWER, Api.status),
+    Endpoint("GET", "/test", Role.ANYONE, Api.test),
+    Endpoint("POST", "/test", Role.ANYONE, Api.test),
+)
+
+
+def _endpoint(request: Request) -> Endpoint:
+    for endpoint in ENDPOINTS:
+        if (endpoint.method, endpoint.path) == (request.method, request.path):
+            return endpoint
+    available = ", ".join(f"{endpoint.method} {PREFIX}{endpoint.path}" for endpoint in ENDPOINTS)
+    raise UnknownEndpoint(f"There is no such endpoint. Available: {available}.")

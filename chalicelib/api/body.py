@@ -1,0 +1,147 @@
+"""From the bytes of a body to what an endpoint is asked for, or to every problem of it in one error."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import BodyTooLarge, InvalidJson, InvalidParameters, MissingParameter, UnsupportedMediaType
+from ..experiment import Experiment, Limits, Parameters
+
+MAX_BODY_BYTES = 16 * 1024
+JSON = "application/json"
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+Problem = dict[str, Any]
+
+
+class StartOptions(BaseModel):
+    """What a start may say beside the parameters of the experiment."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    experiment_name: str = Field(description="Which experiment.")
+    restart: bool = Field(default=False, description="Replace the run that is running.")
+    reason: str | None = Field(default=None, max_length=200, description="Why, for the history.")
+
+
+class StopOptions(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    experiment_name: str = Field(description="Which experiment.")
+    reason: str | None = Field(default=None, max_length=200, description="Why, for the history.")
+
+
+def parse(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+    """The JSON object in a body. Refuses what JSON does not know (NaN) and what it leaves open (a name twice)."""
+    if len(body) > MAX_BODY_BYTES:
+        raise BodyTooLarge(f"The body has {len(body)} bytes; at most {MAX_BODY_BYTES} are allowed.")
+    content_type = headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    if content_type != JSON:
+        raise UnsupportedMediaType(f"The content type must be {JSON}: send the header 'Content-Type: {JSON}'.")
+    if not body.strip():
+        raise InvalidJson("The body is empty; send a JSON object.")
+    try:
+        content = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_object)
+    except RecursionError:
+        raise InvalidJson("The body is nested too deeply; send a flat JSON object.") from None
+    except ValueError as error:  # broken UTF-8, broken JSON, a number of a thousand digits
+        raise InvalidJson(f"The body is not JSON: {error}.") from None
+    if not isinstance(content, dict):
+        raise InvalidJson("The body must be a JSON object, such as {\"experiment_name\": \"latency_injection\"}.")
+    return content
+
+
+def experiment_name(content: Mapping[str, Any], names: Sequence[str]) -> str:
+    name = content.get("experiment_name")
+    if name is None:
+        raise MissingParameter(
+            f"experiment_name is missing; it is one of {', '.join(names)}.",
+            details=[{"field": "experiment_name", "problem": "is missing", "allowed": f"one of {', '.join(names)}"}],
+        )
+    if not isinstance(name, str):
+        raise invalid([{"field": "experiment_name", "problem": "is no text", "allowed": f"one of {', '.join(names)}"}])
+    return name
+
+
+def start_parameters(
+    content: Mapping[str, Any], experiment: Experiment, limits: Limits
+) -> tuple[StartOptions, Parameters]:
+    options_given = {name: content[name] for name in StartOptions.model_fields if name in content}
+    given = {name: value for name, value in content.items() if name not in options_given}
+    options, option_problems = _validated(StartOptions, options_given, StartOptions.model_json_schema())
+    parameters, problems = _validated(experiment.Parameters, given, schema(experiment, limits))
+    for name, limit in limits.items():
+        value = getattr(parameters, name, None) or given.get(name)
+        if isinstance(value, int | float) and value > limit and not any(p["field"] == name for p in problems):
+            allowed = _allowed(schema(experiment, limits)["properties"][name])
+            problems.append({"field": name, "problem": f"is {value}, more than this environment allows", "allowed": allowed})
+    if options is None or parameters is None or problems:
+        raise invalid(option_problems + problems)
+    return options, parameters
+
+
+def stop_options(content: Mapping[str, Any]) -> StopOptions:
+    options, problems = _validated(StopOptions, dict(content), StopOptions.model_json_schema())
+    if options is None:
+        raise invalid(problems)
+    return options
+
+
+def invalid(problems: Sequence[Problem]) -> InvalidParameters:
+    told = "; ".join(f"{p['field']} {p['problem']}, allowed is {p['allowed']}" for p in problems)
+    return InvalidParameters(f"{told}.", details=problems)
+
+
+def schema(experiment: Experiment, limits: Limits) -> dict[str, Any]:
+    """The JSON Schema of the parameters, with the limits that hold here and now."""
+    content = experiment.Parameters.model_json_schema()
+    content.pop("title", None)
+    for name, part in content["properties"].items():
+        part.pop("title", None)
+        if name in limits:
+            part["maximum"] = limits[name]
+    return content
+
+
+def _validated(model: type[ModelT], given: dict[str, Any], its_schema: dict[str, Any]) -> tuple[ModelT | None, list[Problem]]:
+    try:
+        return model.model_validate(given), []
+    except ValidationError as error:
+        return None, [_problem(detail["loc"], detail, its_schema["properties"]) for detail in error.errors()]
+
+
+def _problem(location: tuple[int | str, ...], detail: Mapping[str, Any], properties: Mapping[str, Any]) -> Problem:
+    name = str(location[0])
+    if detail["type"] == "extra_forbidden":
+        return {"field": name[:64], "problem": "is unknown", "allowed": f"one of {', '.join(properties)}"}
+    message = detail["msg"].removeprefix("Input ").removeprefix("should be")
+    return {"field": name, "problem": f"must be{message}" if message != detail["msg"] else message, "allowed": _allowed(properties[name])}
+
+
+def _allowed(part: Mapping[str, Any]) -> str:
+    """A field's schema in words: "a number above 0, up to 3600 (seconds)"."""
+    words = {"number": "a number", "integer": "a whole number", "boolean": "true or false", "string": "a text"}
+    kind = part.get("type") or next((option["type"] for option in part.get("anyOf", ()) if "type" in option), "")
+    text = words.get(kind, kind)
+    if "exclusiveMinimum" in part:
+        text += f" above {part['exclusiveMinimum']}"
+    if "minimum" in part:
+        text += f" from {part['minimum']}"
+    if "maximum" in part:
+        text += f"{' ' if 'minimum' in part else ', '}up to {part['maximum']}"
+    return f"{text} ({part['unit']})" if "unit" in part else text
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        msg = "a name stands in it twice"
+        raise ValueError(msg)
+    return content
+
+
+def _refuse_constant(word: str) -> None:
+    msg = f"{word} is no JSON number"
+    raise ValueError(msg)

@@ -1,0 +1,74 @@
+"""What a framework hands in and gets back, and GenericSuite's envelope."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..access import Caller
+from ..errors import ChaosError
+from ..faults import Answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """`path` is below the prefix: "/list". Header names are in lower case.
+
+    `caller` is who the gateway authenticated, where there is one that does. `active` and `injected` are the names of
+    what ran and what was done to this request.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    body: bytes = b""
+    caller: Caller | None = None
+    active: Sequence[str] = ()
+    injected: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    status: int
+    content: Mapping[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def body(self) -> str:
+        return json.dumps(self.content, allow_nan=False)
+
+    @property
+    def all_headers(self) -> dict[str, str]:
+        return {"Content-Type": "application/json", "Cache-Control": "no-store", **self.headers}
+
+
+def success(resultset: Mapping[str, Any]) -> Response:
+    return Response(200, {"error": False, "error_message": None, "resultset": resultset})
+
+
+def failure(error: ChaosError) -> Response:
+    return _refusal(error.status, error.code, error.message, error.details, error.resultset)
+
+
+def injected_failure(answer: Answer, headers: Mapping[str, str]) -> Response:
+    """What the application seems to answer where a fault answers in its place."""
+    return _refusal(answer.status, answer.code, answer.message, headers=headers)
+
+
+def _refusal(
+    status: int,
+    code: str,
+    message: str,
+    details: Sequence[Mapping[str, Any]] = (),
+    resultset: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    content = {
+        "error": True,
+        "error_message": message,
+        "code": code,
+        "details": list(details),
+        "resultset": resultset or {},
+    }
+    return Response(status, content, headers or {})

@@ -1,0 +1,70 @@
+"""The command line: tokens, so far. What it makes is printed on the last line, for scripts to take."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from .access import ROLES, TokenStore, new_token
+from .bootstrap import bootstrap
+from .errors import ChaosError
+from .settings import read_settings
+
+DAY = 24 * 3600
+SHOWN_HASH = 12
+PATIENCE_SECONDS = 5.0
+
+
+def main(arguments: Sequence[str], tokens: TokenStore | None = None) -> int:
+    """Exit code 0, or 1 with a message that says what to do."""
+    options = _parser().parse_args(arguments)
+    try:
+        _run(options, tokens or _tokens(options.stage))
+    except ChaosError as error:
+        print(error.message, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m chalicelib", description="Chaos experiments.")
+    token = parser.add_subparsers(required=True, metavar="token").add_parser("token", help="who may use the API")
+    commands = token.add_subparsers(dest="command", required=True, metavar="create|list|revoke")
+    create = commands.add_parser("create", help="make a token; it is printed once, on the last line")
+    create.add_argument("--name", required=True, help="whose it is, as it will stand in the history")
+    create.add_argument("--role", required=True, choices=list(ROLES), help="a viewer looks, an operator acts")
+    create.add_argument("--days", type=float, help="how long it is valid (default: until it is revoked)")
+    listing = commands.add_parser("list", help="names, roles, and the hashes to revoke by")
+    revoke = commands.add_parser("revoke", help="refuse a token from now on")
+    revoke.add_argument("hash", help="the beginning of its hash, as `token list` shows it")
+    for command in (create, listing, revoke):
+        command.add_argument("--stage", help="of which stage (default: CHAOS_STAGE)")
+    return parser
+
+
+def _tokens(stage: str | None) -> TokenStore:
+    environment = {**os.environ, **({"CHAOS_STAGE": stage} if stage else {})}
+    settings = read_settings(environment)
+    if settings.development and not settings.endpoint_url:
+        raise NoSharedTable
+    return bootstrap(replace(settings, table_timeout_seconds=PATIENCE_SECONDS)).tokens
+
+
+def _run(options: argparse.Namespace, tokens: TokenStore) -> None:
+    now = time.time()
+    if options.command == "create":
+        expires_at = now + options.days * DAY if options.days else None
+        secret, token = new_token(options.name, ROLES[options.role], now=now, expires_at=expires_at)
+        tokens.add(token)
+        print(f"Token of {token.name!r} ({token.role.word}), valid {_until(token.expires_at)}. It is not shown again:")
+        print(secret)
+    elif options.command == "list":
+        for token in tokens.all():
+            print(f"{token.hash[:SHOWN_HASH]}  {token.role.word:8}  {_until(token.expires_at):26}  {token.name}")
+    else:
+        token = _only([token for token in tokens.all() if token.hash.startswith(options.hash)], options.hash)
+        tokens.revoke(token.hash)
+        print(f"Revoked the token of {token.name!r}.")

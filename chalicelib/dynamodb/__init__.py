@@ -1,0 +1,1 @@
+"""The table behind the ports: the only room, with `local.py`, that knows DynamoDB."""

@@ -1,0 +1,134 @@
+"""One table a stage: how it is reached, how it is made, and how its failures are told."""
+
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    NoRegionError,
+)
+from botocore.parsers import ResponseParserError
+from pynamodb.attributes import TTLAttribute, UnicodeAttribute
+from pynamodb.constants import PAY_PER_REQUEST_BILLING_MODE
+from pynamodb.exceptions import PynamoDBException, TableError
+from pynamodb.models import Model
+
+from ..errors import StoreUnavailable
+from ..settings import Settings
+
+T = TypeVar("T")
+ItemT = TypeVar("ItemT", bound="Item")
+
+NEVER_SENT = (ConnectTimeoutError, EndpointConnectionError, NoCredentialsError, NoRegionError)
+"""Failures after which the table certainly knows nothing of the call."""
+
+PATIENCE_SECONDS = 30.0
+"""How long making the table may wait for each answer."""
+
+REFUSED = {"ConditionalCheckFailedException", "TransactionCanceledException"}
+"""The table's answers that are the caller's to read."""
+
+
+def ttl(epoch_seconds: float) -> datetime:
+    """The moment from which the table may forget an item."""
+    return datetime.fromtimestamp(math.ceil(epoch_seconds), UTC)
+
+
+class Item(Model):
+    """What every item has: two keys, and when the table may forget it."""
+
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True)
+    ttl = TTLAttribute(null=True)
+
+
+def bind(item: type[ItemT], settings: Settings) -> type[ItemT]:
+    """The item's model, bound to the table that the settings name: short timeouts, no hidden retries."""
+    local = settings.development and not settings.has_credentials
+
+    class Meta:
+        table_name = settings.table
+        host = settings.endpoint_url
+        region = settings.region or ("us-east-1" if settings.development else None)
+        connect_timeout_seconds = settings.table_timeout_seconds
+        read_timeout_seconds = settings.table_timeout_seconds
+        max_retry_attempts = 0
+        billing_mode = PAY_PER_REQUEST_BILLING_MODE
+        aws_access_key_id = "local" if local else None
+        aws_secret_access_key = "local" if local else None  # noqa: S105 - what an emulator is content with
+
+    return type(item)(item.__name__, (item,), {"Meta": Meta})
+
+
+class Connection:
+    """Calls of one model: a call on a dead pooled connection is made once more on a fresh one."""
+
+    def __init__(self, item: type[Item]) -> None:
+        self._item = item
+        self._opening = threading.Lock()
+        self._client: Any = None
+
+    def call(self, operation: Callable[[], T], *, writes: bool = False) -> T:
+        """What the operation gives. Raises StoreUnavailable; PynamoDBException where the table refuses a condition.
+
+        An operation that writes must be idempotent: it may be carried out twice.
+        """
+        try:
+            try:
+                client = self._open()
+                return operation()
+            except PynamoDBException as error:
+                if not _pooled_connection_died(error.cause):
+                    raise
+                client.close()
+                return operation()
+        except PynamoDBException as error:
+            if error.cause_response_code in REFUSED:
+                raise
+            raise StoreUnavailable(_told(error, writes=writes)) from error
+        except (BotoCoreError, ResponseParserError) as error:  # no credentials, no region, an answer that is none
+            raise StoreUnavailable(_told(error, writes=writes)) from error
+
+    def _open(self) -> Any:
+        if self._client is None:
+            with self._opening:  # botocore's clients are safe to share, but not to make
+                self._client = self._item._get_connection().connection.client  # noqa: SLF001 - pynamodb has no public way
+        return self._client
+
+
+def _pooled_connection_died(cause: BaseException | None) -> bool:
+    """Silence or a reset on an open connection, as after a freeze; not a failure to open one."""
+    return isinstance(cause, HTTPClientError) and not isinstance(cause, NEVER_SENT)
+
+
+def _told(error: Exception, *, writes: bool) -> str:
+    """The failure in a sentence, with what became of the change that was asked for."""
+    cause, code = (error.cause, error.cause_response_code) if isinstance(error, PynamoDBException) else (error, None)
+    refused = code is not None and (code.endswith("Exception") or code == "RequestLimitExceeded")
+    if not writes or refused or isinstance(cause, NEVER_SENT):
+        outcome = "nothing was changed"
+    else:
+        outcome = "the change may have been made: look before trying again"
+    return f"The table does not answer ({code or type(cause or error).__name__}); {outcome}."
+
+
+def create_table(settings: Settings) -> bool:
+    """Make the table that the settings name when it is missing, with its TTL. Whether this call made it."""
+    item = bind(Item, replace(settings, table_timeout_seconds=PATIENCE_SECONDS))
+    if item.exists():
+        return False
+    try:
+        item.create_table(wait=True)
+    except TableError as error:
+        if error.cause_response_code == "ResourceInUseException":  # another process was first
+            return False
+        raise
+    return True

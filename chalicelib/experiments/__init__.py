@@ -1,0 +1,37 @@
+"""The registry: one line an experiment, and nothing else has to change."""
+
+from ..errors import UnknownExperiment
+from ..experiment import Experiment
+from .error_injection import ErrorInjection
+from .latency_injection import LatencyInjection
+from .resource_exhaustion import ResourceExhaustion
+
+REGISTERED: tuple[type[Experiment], ...] = (
+    LatencyInjection,
+    ErrorInjection,
+    ResourceExhaustion,
+)
+
+
+def registry(experiments: tuple[type[Experiment], ...] = REGISTERED) -> dict[str, Experiment]:
+    """Experiments by name. Raises ValueError where two have the same one."""
+    by_name: dict[str, Experiment] = {}
+    for experiment in experiments:
+        if experiment.name in by_name:
+            msg = f"Two experiments are called {experiment.name!r}: {by_name[experiment.name]} and {experiment}."
+            raise ValueError(msg)
+        by_name[experiment.name] = experiment()
+    return by_name
+
+
+EXPERIMENTS = registry()
+
+
+def find(name: str) -> Experiment:
+    """Raises UnknownExperiment, which lists what there is."""
+    try:
+        return EXPERIMENTS[name]
+    except KeyError:
+        shown = name if len(name) <= 64 else name[:64] + "…"
+        msg = f"There is no experiment {shown!r}. Available: {', '.join(EXPERIMENTS)}."
+        raise UnknownExperiment(msg, resultset={"available_experiments": list(EXPERIMENTS)}) from None

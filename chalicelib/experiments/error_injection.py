@@ -1,0 +1,21 @@
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from .. import experiment
+from ..faults import Answer, Chance, Fault
+
+
+class ErrorInjection(experiment.Experiment):
+    """Answers a share of the requests with an error, as a failing dependency would."""
+
+    name = "error_injection"
+
+    class Parameters(experiment.Parameters):
+        error_rate: float = Field(
+            0.1, ge=0, le=1, description="The share of requests that fail.", json_schema_extra={"unit": "share"}
+        )
+
+    def faults(self, parameters: Parameters, chance: Chance) -> Iterator[Fault]:
+        if chance() < parameters.error_rate:
+            yield Answer(500, "injected_error", "Chaos experiment: injected error")

@@ -1,0 +1,1 @@
+"""One file a framework: it translates, nothing else."""

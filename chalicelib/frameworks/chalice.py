@@ -1,0 +1,101 @@
+"""Chalice: a middleware for the application's routes, a handler for the module's own, a built-in authorizer's answer."""
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from chalice.app import AuthRequest, AuthResponse, AuthRoute, Chalice
+from chalice.app import Request as ChaliceRequest
+from chalice.app import Response as ChaliceResponse
+
+from .. import local
+from ..access import ROLES, Caller
+from ..api.api import ENDPOINTS, PREFIX
+from ..api.http import Request, Response, failure, injected_failure
+from ..bootstrap import Chaos, Lazy, bootstrap
+from ..errors import ChaosError, InvalidJson, Unauthenticated
+from ..injection.injection import UNTOUCHED, Injected
+
+log = logging.getLogger(__name__)
+
+CONTEXT = "chaos_experiments"
+"""Where in the request's context the middleware leaves what it did, for the test endpoint to tell."""
+
+
+class ChaosExperiments:
+    """The module in a Chalice application. Wired at the first request, or at once where `chalice local` serves it."""
+
+    def __init__(self, app: Chalice, wire: Callable[[], Chaos] = bootstrap) -> None:
+        self._app = app
+        self._module = Lazy(wire)
+        app.register_middleware(self._middleware, "http")
+        url = local.served_by_chalice_local(sys.argv)
+        if url:
+            print(local.banner(self._module.get().settings, url, PREFIX), flush=True)  # noqa: T201
+
+    def handle(self) -> ChaliceResponse:
+        """Answer the current request, which is one of the module's own."""
+        current = self._app.current_request
+        try:
+            return _translated(self._module.get().api.handle(_request(current)))
+        except ChaosError as error:
+            return _translated(failure(error))
+
+    def authorize(self, request: AuthRequest) -> AuthResponse:
+        """The routes that the bearer token opens.
+
+        Where nobody can tell, because the module is off or the table is silent, the gateway lets the request pass
+        without a caller: the endpoint then tries again, and says why it refuses.
+        """
+        try:
+            caller = self._module.get().authenticate(request.token)
+        except Unauthenticated:
+            return AuthResponse(routes=[], principal_id="unauthenticated")
+        except ChaosError as error:
+            log.warning("Left to the endpoint to authenticate: %s", error)
+            return AuthResponse(routes=["*"], principal_id="unknown")
+        routes = [
+            AuthRoute(PREFIX + endpoint.path, [endpoint.method])
+            for endpoint in ENDPOINTS
+            if endpoint.role <= caller.role
+        ]
+        return AuthResponse(
+            routes=list(routes), principal_id=caller.name, context={"name": caller.name, "role": caller.role.word}
+        )
+
+    def _middleware(self, request: Any, get_response: Callable[[Any], ChaliceResponse]) -> ChaliceResponse:
+        injected = self._module.inject(request.path) if request else UNTOUCHED
+        if injected is UNTOUCHED:
+            return get_response(request)
+        request.context[CONTEXT] = injected
+        if injected.answer:
+            return _translated(injected_failure(injected.answer, injected.headers))
+        response = get_response(request)
+        response.headers = {**response.headers, **injected.headers}
+        return response
+
+
+def _request(current: ChaliceRequest) -> Request:
+    try:
+        body = current.raw_body
+    except ValueError:  # no Base64, or text that no encoding gives
+        raise InvalidJson("The body cannot be decoded; send JSON in UTF-8.") from None
+    injected: Injected = current.context.get(CONTEXT, UNTOUCHED)
+    authorized = current.context.get("authorizer") or {}
+    role = ROLES.get(authorized.get("role"))
+    query = current.query_params
+    return Request(
+        method=current.method,
+        path=current.path.removeprefix(PREFIX),
+        headers=dict(current.headers),
+        query={name: query.getlist(name) for name in query} if query else {},
+        body=body if isinstance(body, bytes) else body.encode(),
+        caller=Caller(authorized["name"], role) if role else None,
+        active=[run.experiment.name for run in injected.active],
+        injected=injected.hits,
+    )
+
+
+def _translated(response: Response) -> ChaliceResponse:
+    return ChaliceResponse(response.body, response.all_headers, response.status)

@@ -1,0 +1,110 @@
+"""One per process: decides what a request is hit by, and applies it."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..faults import Answer, Chance, Hold, Wait
+from ..runs.run import Run
+from ..runs.snapshot import Snapshot
+from .decide import Hit, decide
+from .memory import Memory
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """What was done to one request; `answer`, where there is one, takes the application's place."""
+
+    active: tuple[Run, ...] = ()
+    hits: tuple[dict[str, Any], ...] = ()
+    answer: Answer | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What tells a touched response from the application's own; empty for an untouched one."""
+        if not self.hits:
+            return {}
+        return {
+            "X-Chaos-Experiment": ", ".join(dict.fromkeys(hit["experiment"] for hit in self.hits)),
+            "X-Chaos-Run": ", ".join(dict.fromkeys(hit["run_id"] for hit in self.hits)),
+        }
+
+
+UNTOUCHED = Injected()
+
+
+class Injection:
+    """Called with the path of every request. Never raises: a defect is logged, and the request goes on untouched."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        memory: Memory,
+        *,
+        chance: Chance,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        control_plane: str,
+        excluded_paths: tuple[str, ...] = (),
+    ) -> None:
+        """`excluded_paths` are never hit: exact, or everything that begins so where they end in `*`."""
+        self._snapshot = snapshot
+        self._memory = memory
+        self._chance = chance
+        self._clock = clock
+        self._sleep = sleep
+        self._test_path = f"{control_plane}/test"
+        self._exact = frozenset(path for path in excluded_paths if not path.endswith("*")) | {control_plane}
+        self._prefixes = (f"{control_plane}/", *(path[:-1] for path in excluded_paths if path.endswith("*")))
+
+    def __call__(self, path: str) -> Injected:
+        try:
+            if path.startswith(self._prefixes) or path in self._exact:
+                if path != self._test_path:
+                    return UNTOUCHED
+                active = self._snapshot.refresh()
+            else:
+                active = self._snapshot.active()
+            if active:
+                return self._apply(active)
+            if self._memory.is_holding:
+                self._memory.settle()
+        except Exception:
+            log.exception("Injection failed; the request goes on untouched")
+        return UNTOUCHED
+
+    def _apply(self, active: tuple[Run, ...]) -> Injected:
+        done: list[dict[str, Any]] = []
+        for hit in decide(active, self._chance):
+            told = {"experiment": hit.run.experiment.name, "run_id": hit.run.run_id}
+            match hit.fault:
+                case Hold(megabytes):
+                    done.append({**told, "fault": "hold", "memory_mb": self._memory.hold(hit.run, megabytes)})
+                case Wait(seconds):
+                    done.append({**told, "fault": "wait", "seconds": self._wait(hit.run, seconds)})
+                case Answer() as answer:
+                    done.append({**told, "fault": "answer", "status": answer.status})
+                    return Injected(active, tuple(done), answer)
+        return Injected(active, tuple(done))
+
+    def _wait(self, run: Run, seconds: float) -> float:
+        waited = 0.0
+        for piece in self._pieces(run, seconds):
+            self._sleep(piece)
+            waited += piece
+        return round(waited, 3)
+
+    def _pieces(self, run: Run, seconds: float) -> Iterator[float]:
+        """One delay in pieces, between which to look whether the run goes on: a stop ends the delays under way too."""
+        left = seconds
+        while left > 0:
+            piece = min(left, self._snapshot.refresh_seconds, run.expires_at - self._clock())
+            if piece <= 0:
+                return
+            yield piece
+            left -= piece
+            if left > 0 and not self._snapshot.is_active(run):
+                return

@@ -1,0 +1,95 @@
+"""This process's view of what runs: how old it may be, who refreshes it, what to do when the table is silent."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from .run import Run
+
+log = logging.getLogger(__name__)
+
+NEVER = float("-inf")
+
+
+class Snapshot:
+    """The active runs of the scope, from at most one read an interval, whatever the load.
+
+    The clock is the wall clock, because runs expire by it and because it goes on while a Lambda environment is
+    frozen. It may step back, so what was worked out is used only from that moment on, and not for longer than it holds.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Sequence[Run]],
+        clock: Callable[[], float],
+        *,
+        refresh_seconds: float = 1.0,
+        idle_refresh_seconds: float = 5.0,
+        max_staleness_seconds: float = 3.0,
+    ) -> None:
+        self._read = read
+        self._clock = clock
+        self.refresh_seconds = refresh_seconds
+        self._idle_refresh_seconds = idle_refresh_seconds
+        self._max_staleness_seconds = max_staleness_seconds
+        self._refresher = threading.Lock()
+        self._failures = 0
+        self._attempted_at = NEVER
+        self._due_at = NEVER
+        # Each is one tuple, replaced whole, so that no thread ever sees half of it.
+        self._known: tuple[float, tuple[Run, ...]] = (NEVER, ())  # when the read began, what it gave
+        self._view: tuple[float, float, tuple[Run, ...]] = (0.0, 0.0, ())  # valid from, valid until, active runs
+
+    def active(self) -> tuple[Run, ...]:
+        """What runs now. Reads the table when that is due and nobody else is at it; never raises, never queues."""
+        now = self._clock()
+        since, until, runs = self._view
+        if since <= now < until:
+            return runs
+        if self._refresher.acquire(blocking=False):
+            try:
+                self._read_if_due()
+            finally:
+                self._refresher.release()
+        return self._look()
+
+    def refresh(self) -> tuple[Run, ...]:
+        """What runs now, by a read that began after this call; while the table is known to be silent, like `active`."""
+        asked_at = self._clock()
+        with self._refresher:
+            if self._failures == 0 and self._known[0] < asked_at:
+                self._due_at = NEVER
+            self._read_if_due()
+        return self._look()
+
+    def is_active(self, run: Run) -> bool:
+        return any(active.run_id == run.run_id for active in self.active())
+
+    def _read_if_due(self) -> None:
+        now = self._clock()
+        if self._attempted_at <= now < self._due_at:
+            return
+        self._attempted_at = now
+        try:
+            runs = tuple(self._read())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the application's request goes on
+            self._failures += 1
+            pause = min(self.refresh_seconds * 2.0 ** min(self._failures - 1, 10), self._idle_refresh_seconds)
+            self._due_at = self._clock() + pause
+            log.warning("Could not read what runs (failure %d, again in %.1f s): %s", self._failures, pause, error)
+        else:
+            self._failures = 0
+            self._known = (now, runs)
+            running = any(run.is_active(now) for run in runs)
+            self._due_at = now + (self.refresh_seconds if running else self._idle_refresh_seconds)
+
+    def _look(self) -> tuple[Run, ...]:
+        now = self._clock()
+        read_at, runs = self._known
+        trusted_until = read_at + self._max_staleness_seconds
+        active = tuple(run for run in runs if run.is_active(now)) if read_at <= now < trusted_until else ()
+        until = self._due_at
+        if active:
+            until = min(until, trusted_until, *(run.expires_at for run in active))
+        self._view = (now, until, active)
+        return active
