@@ -86,6 +86,7 @@ def bootstrap(
             max_duration_seconds=settings.max_duration_seconds,
             spare_memory_mb=memory.available_mb,
             environment=secrets.token_hex(4),
+            on_change=snapshot.outdate,
         ),
         injection=Injection(
             snapshot,

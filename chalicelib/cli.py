@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from .access import ROLES, TokenStore, new_token
+from .access import ROLES, Token, TokenStore, new_token
 from .bootstrap import bootstrap
-from .errors import ChaosError
+from .errors import ChaosError, Misconfigured, UnknownToken
 from .settings import read_settings
 
 DAY = 24 * 3600
@@ -49,7 +49,10 @@ def _tokens(stage: str | None) -> TokenStore:
     environment = {**os.environ, **({"CHAOS_STAGE": stage} if stage else {})}
     settings = read_settings(environment)
     if settings.development and not settings.endpoint_url:
-        raise NoSharedTable
+        raise Misconfigured(
+            "In the stage dev the table is inside the serving process, which prints a token of its own. "
+            "To share a table, set AWS_ENDPOINT_URL_DYNAMODB for both."
+        )
     return bootstrap(replace(settings, table_timeout_seconds=PATIENCE_SECONDS)).tokens
 
 
@@ -65,6 +68,18 @@ def _run(options: argparse.Namespace, tokens: TokenStore) -> None:
         for token in tokens.all():
             print(f"{token.hash[:SHOWN_HASH]}  {token.role.word:8}  {_until(token.expires_at):26}  {token.name}")
     else:
-        token = _only([token for token in tokens.all() if token.hash.startswith(options.hash)], options.hash)
+        token = _only([token for token in tokens.all() if token.hash.startswith(options.hash)])
         tokens.revoke(token.hash)
         print(f"Revoked the token of {token.name!r}.")
+
+
+def _only(found: Sequence[Token]) -> Token:
+    if len(found) != 1:
+        raise UnknownToken(f"{len(found)} tokens begin so; `token list` shows the beginnings of all.")
+    return found[0]
+
+
+def _until(expires_at: float | None) -> str:
+    if expires_at is None:
+        return "until revoked"
+    return f"until {datetime.fromtimestamp(expires_at, UTC):%Y-%m-%d %H:%M} UTC"

@@ -58,6 +58,10 @@ class UnknownEndpoint(ChaosError):
     code, status = "unknown_endpoint", 404
 
 
+class UnknownToken(ChaosError):
+    code, status = "unknown_token", 404
+
+
 class AlreadyRunning(ChaosError):
     code, status = "already_running", 409
 

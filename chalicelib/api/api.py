@@ -50,6 +50,7 @@ class Api:
         max_duration_seconds: float,
         spare_memory_mb: Callable[[], int],
         environment: str,
+        on_change: Callable[[], None],
     ) -> None:
         self._store = store
         self._authenticate = authenticate
@@ -58,6 +59,7 @@ class Api:
         self._max_duration_seconds = max_duration_seconds
         self._spare_memory_mb = spare_memory_mb
         self._environment = environment
+        self._on_change = on_change
 
     def handle(self, request: Request) -> Response:
         """Never raises: what goes wrong is in the envelope."""
@@ -98,6 +100,7 @@ class Api:
                 f"for {shown['remaining_seconds']} s more. Stop it, or send \"restart\": true."
             )
             raise AlreadyRunning(msg, resultset=shown)
+        self._on_change()
         log.info("Run %s of %s started by %s: %s", run.run_id, experiment.name, caller.name, parameters)
         return present.run(run, now)
 
@@ -112,6 +115,7 @@ class Api:
         if not ended or not self._store.stop(ended):
             others = ", ".join(name for name in active if name != experiment.name) or "nothing"
             raise NotRunning(f"{experiment.name} is not running. Running: {others}.")
+        self._on_change()
         log.info("Run %s of %s stopped by %s", ended.run_id, experiment.name, ended.ended_by)
         return {**present.run(ended, now), "effective_everywhere_by": present.iso(now + self._refresh_seconds)}
 

@@ -62,6 +62,13 @@ class Snapshot:
             self._read_if_due()
         return self._look()
 
+    def outdate(self) -> None:
+        """Read again at the next request: this process itself has just changed what runs."""
+        with self._refresher:
+            if self._failures == 0:
+                self._due_at = NEVER
+                self._view = (0.0, 0.0, ())
+
     def is_active(self, run: Run) -> bool:
         return any(active.run_id == run.run_id for active in self.active())
 
