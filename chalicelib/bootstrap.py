@@ -24,7 +24,6 @@ from .runs.snapshot import Snapshot
 from .runs.store import RunStore
 from .settings import Settings, read_settings
 
-
 log = logging.getLogger(__name__)
 
 

@@ -34,7 +34,7 @@ class Experiment(ABC):
         return (type(self).__doc__ or "").strip().partition("\n")[0]
 
     @abstractmethod
-    def faults(self, parameters: Any, chance: Chance) -> Iterator[Fault]:
+    def faults(self, parameters: Any, chance: Chance) -> Iterator[Fault]:  # noqa: ANN401 - each experiment has its own
         """What happens to one request. Pure: no clock, no I/O, no randomness but `chance`."""
 
     def limits(self, spare_memory_mb: int) -> Limits:

@@ -54,6 +54,6 @@ def served_by_chalice_local(arguments: Sequence[str]) -> str | None:
     if not arguments or "local" not in arguments[1:] or not arguments[0].endswith(("chalice", "chalice.exe")):
         return None
     options = dict(zip(arguments, [*arguments[1:], ""], strict=True))
-    options.update(argument.split("=", 1) for argument in arguments if argument.startswith("--") and "=" in argument)
+    options |= {name: value for name, found, value in (each.partition("=") for each in arguments) if found}
     host = options.get("--host", "localhost")
     return f"http://{'localhost' if host in {HOST, '0.0.0.0'} else host}:{options.get('--port', '8000')}"  # noqa: S104

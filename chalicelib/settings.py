@@ -53,9 +53,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         except ValueError:
             value = math.nan
         if not 0 < value < math.inf:
-            problems.append(
-                {"field": name, "problem": f"is {text!r}", "allowed": "a number of seconds above 0"}
-            )
+            problems.append({"field": name, "problem": f"is {text!r}", "allowed": "a number of seconds above 0"})
             return default
         return value
 

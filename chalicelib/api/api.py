@@ -97,7 +97,7 @@ class Api:
             shown = present.run(in_the_way, now)
             msg = (
                 f"{experiment.name} is running already: run {in_the_way.run_id}, started by {in_the_way.started_by}, "
-                f"for {shown['remaining_seconds']} s more. Stop it, or send \"restart\": true."
+                f'for {shown["remaining_seconds"]} s more. Stop it, or send "restart": true.'
             )
             raise AlreadyRunning(msg, resultset=shown)
         self._on_change()
@@ -124,7 +124,9 @@ class Api:
         names = request.query.get("experiment_name") or [""]
         if not names[0]:
             available = ", ".join(EXPERIMENTS)
-            raise MissingParameter(f"The query needs experiment_name, such as ?experiment_name=latency_injection; it is one of {available}.")
+            raise MissingParameter(
+                f"The query needs experiment_name, such as ?experiment_name=latency_injection; one of {available}."
+            )
         experiment = find(names[0])
         now = self._clock()
         for run in self._store.latest():

@@ -49,7 +49,7 @@ def parse(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
     except ValueError as error:  # broken UTF-8, broken JSON, a number of a thousand digits
         raise InvalidJson(f"The body is not JSON: {error}.") from None
     if not isinstance(content, dict):
-        raise InvalidJson("The body must be a JSON object, such as {\"experiment_name\": \"latency_injection\"}.")
+        raise InvalidJson('The body must be a JSON object, such as {"experiment_name": "latency_injection"}.')
     return content
 
 
@@ -76,7 +76,9 @@ def start_parameters(
         value = getattr(parameters, name, None) or given.get(name)
         if isinstance(value, int | float) and value > limit and not any(p["field"] == name for p in problems):
             allowed = _allowed(schema(experiment, limits)["properties"][name])
-            problems.append({"field": name, "problem": f"is {value}, more than this environment allows", "allowed": allowed})
+            problems.append(
+                {"field": name, "problem": f"is {value}, more than this environment allows", "allowed": allowed}
+            )
     if options is None or parameters is None or problems:
         raise invalid(option_problems + problems)
     return options, parameters
@@ -105,7 +107,9 @@ def schema(experiment: Experiment, limits: Limits) -> dict[str, Any]:
     return content
 
 
-def _validated(model: type[ModelT], given: dict[str, Any], its_schema: dict[str, Any]) -> tuple[ModelT | None, list[Problem]]:
+def _validated(
+    model: type[ModelT], given: dict[str, Any], its_schema: dict[str, Any]
+) -> tuple[ModelT | None, list[Problem]]:
     try:
         return model.model_validate(given), []
     except ValidationError as error:
@@ -117,7 +121,11 @@ def _problem(location: tuple[int | str, ...], detail: Mapping[str, Any], propert
     if detail["type"] == "extra_forbidden":
         return {"field": name[:64], "problem": "is unknown", "allowed": f"one of {', '.join(properties)}"}
     message = detail["msg"].removeprefix("Input ").removeprefix("should be")
-    return {"field": name, "problem": f"must be{message}" if message != detail["msg"] else message, "allowed": _allowed(properties[name])}
+    return {
+        "field": name,
+        "problem": f"must be{message}" if message != detail["msg"] else message,
+        "allowed": _allowed(properties[name]),
+    }
 
 
 def _allowed(part: Mapping[str, Any]) -> str:

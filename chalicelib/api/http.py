@@ -62,6 +62,7 @@ def _refusal(
     message: str,
     details: Sequence[Mapping[str, Any]] = (),
     resultset: Mapping[str, Any] | None = None,
+    *,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     content = {

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.exceptions import CancellationReason, TransactWriteError
 from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
 from ..errors import StoreUnavailable
@@ -89,7 +90,7 @@ class DynamoDBRunStore:
         """Record how the run ended, unless an end is recorded already."""
         item = self._item
         ends = ((item.ended_at, run.ended_at), (item.ended_by, run.ended_by), (item.end_reason, run.end_reason))
-        actions = [attribute.set(attribute | value) for attribute, value in ends if value is not None]
+        actions: list[Action] = [attribute.set(attribute | value) for attribute, value in ends if value is not None]
         transaction.update(stored, actions=actions, condition=condition)
 
     def _transact(self, fill: Callable[[TransactWrite], None]) -> CancellationReason | None:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -63,9 +63,9 @@ def bind(item: type[ItemT], settings: Settings) -> type[ItemT]:
         max_retry_attempts = 0
         billing_mode = PAY_PER_REQUEST_BILLING_MODE
         aws_access_key_id = "local" if local else None
-        aws_secret_access_key = "local" if local else None  # noqa: S105 - what an emulator is content with
+        aws_secret_access_key = "local" if local else None
 
-    return type(item)(item.__name__, (item,), {"Meta": Meta})
+    return cast("type[ItemT]", type(item.__name__, (item,), {"Meta": Meta}))
 
 
 class Connection:
@@ -97,7 +97,7 @@ class Connection:
         except (BotoCoreError, ResponseParserError) as error:  # no credentials, no region, an answer that is none
             raise StoreUnavailable(_told(error, writes=writes)) from error
 
-    def _open(self) -> Any:
+    def _open(self) -> Any:  # noqa: ANN401 - botocore's clients have no type
         if self._client is None:
             with self._opening:  # botocore's clients are safe to share, but not to make
                 self._client = self._item._get_connection().connection.client  # noqa: SLF001 - pynamodb has no public way

@@ -26,12 +26,14 @@ def registry(experiments: tuple[type[Experiment], ...] = REGISTERED) -> dict[str
 
 EXPERIMENTS = registry()
 
+LONGEST_SHOWN = 64
+"""How much of a caller's text a message repeats, in characters."""
+
 
 def find(name: str) -> Experiment:
     """Raises UnknownExperiment, which lists what there is."""
     try:
         return EXPERIMENTS[name]
     except KeyError:
-        shown = name if len(name) <= 64 else name[:64] + "…"
-        msg = f"There is no experiment {shown!r}. Available: {', '.join(EXPERIMENTS)}."
+        msg = f"There is no experiment {name[:LONGEST_SHOWN]!r}. Available: {', '.join(EXPERIMENTS)}."
         raise UnknownExperiment(msg, resultset={"available_experiments": list(EXPERIMENTS)}) from None

@@ -1,9 +1,9 @@
-"""Chalice: a middleware for the application's routes, a handler for the module's own, a built-in authorizer's answer."""
+"""Chalice: a middleware for the application's routes, a handler for the module's own, an authorizer's answer."""
 
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 from chalice.app import AuthRequest, AuthResponse, AuthRoute, Chalice
 from chalice.app import Request as ChaliceRequest
@@ -36,7 +36,7 @@ class ChaosExperiments:
 
     def handle(self) -> ChaliceResponse:
         """Answer the current request, which is one of the module's own."""
-        current = self._app.current_request
+        current = cast("ChaliceRequest", self._app.current_request)
         try:
             return _translated(self._module.get().api.handle(_request(current)))
         except ChaosError as error:
@@ -64,9 +64,10 @@ class ChaosExperiments:
             routes=list(routes), principal_id=caller.name, context={"name": caller.name, "role": caller.role.word}
         )
 
-    def _middleware(self, request: Any, get_response: Callable[[Any], ChaliceResponse]) -> ChaliceResponse:
-        injected = self._module.inject(request.path) if request else UNTOUCHED
-        if injected is UNTOUCHED:
+    def _middleware(
+        self, request: ChaliceRequest | None, get_response: Callable[[ChaliceRequest | None], ChaliceResponse]
+    ) -> ChaliceResponse:
+        if request is None or (injected := self._module.inject(request.path)) is UNTOUCHED:
             return get_response(request)
         request.context[CONTEXT] = injected
         if injected.answer:
@@ -83,7 +84,7 @@ def _request(current: ChaliceRequest) -> Request:
         raise InvalidJson("The body cannot be decoded; send JSON in UTF-8.") from None
     injected: Injected = current.context.get(CONTEXT, UNTOUCHED)
     authorized = current.context.get("authorizer") or {}
-    role = ROLES.get(authorized.get("role"))
+    role = ROLES.get(authorized.get("role", ""))
     query = current.query_params
     return Request(
         method=current.method,
@@ -98,4 +99,4 @@ def _request(current: ChaliceRequest) -> Request:
 
 
 def _translated(response: Response) -> ChaliceResponse:
-    return ChaliceResponse(response.body, response.all_headers, response.status)
+    return ChaliceResponse(response.body, {**response.all_headers}, response.status)

@@ -8,7 +8,7 @@ from typing import Any
 from ..faults import Answer, Chance, Hold, Wait
 from ..runs.run import Run
 from ..runs.snapshot import Snapshot
-from .decide import Hit, decide
+from .decide import decide
 from .memory import Memory
 
 log = logging.getLogger(__name__)

@@ -96,7 +96,9 @@ class Memory:
         while held.megabytes < megabytes:
             size = min(SLICE_MB, megabytes - held.megabytes, self._spare_mb())
             if size <= 0:
-                log.warning("Run %s holds %d of %d MB: no more is safe here", held.run.run_id, held.megabytes, megabytes)
+                log.warning(
+                    "Run %s holds %d of %d MB: no more is safe here", held.run.run_id, held.megabytes, megabytes
+                )
                 return
             part = mmap.mmap(-1, size * MB)
             for _ in range(size):

@@ -26,7 +26,14 @@ class Run:
 
     @classmethod
     def started(
-        cls, experiment: Experiment, parameters: Parameters, *, now: float, by: str, token: str, reason: str | None = None
+        cls,
+        experiment: Experiment,
+        parameters: Parameters,
+        *,
+        now: float,
+        by: str,
+        token: str,
+        reason: str | None = None,
     ) -> Self:
         """A new run. `token` makes its id unique; ids sort by the time of the start."""
         started_at = round(now, 3)

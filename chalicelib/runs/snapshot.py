@@ -57,7 +57,7 @@ class Snapshot:
         """What runs now, by a read that began after this call; while the table is known to be silent, like `active`."""
         asked_at = self._clock()
         with self._refresher:
-            if self._failures == 0 and self._known[0] < asked_at:
+            if self._failures == 0 and self._known[0] <= asked_at:
                 self._due_at = NEVER
             self._read_if_due()
         return self._look()

@@ -1,0 +1,201 @@
+import logging
+from functools import partial
+from typing import Any
+
+import pytest
+from chalice import Chalice
+from chalice.app import AuthRequest, Response
+from chalice.test import Client
+
+from chalicelib.access import Role, new_token
+from chalicelib.bootstrap import Chaos, bootstrap
+from chalicelib.errors import ModuleOff
+from chalicelib.frameworks.chalice import ChaosExperiments
+from chalicelib.settings import Settings
+from tests.support import NOW, Clock, FakeRunStore, FakeTokenStore, a_run
+
+ARN = "arn:aws:execute-api:eu-west-1:123456789012:api-id/api/GET/chaos_experiments/list"
+
+
+class App:
+    """A Chalice application with the module in it, on fakes."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.runs = FakeRunStore()
+        self.tokens = FakeTokenStore()
+        self.clock = clock
+        self.served = 0
+        self.wired = 0
+        app = Chalice("tested", configure_logs=False)
+        self.chaos = ChaosExperiments(app, self._wire)
+        app.route("/orders/{number}")(self._order)
+        app.route("/chaos_experiments/start", methods=["POST"], content_types=["*/*"])(self.chaos.handle)
+        app.route("/chaos_experiments/test", methods=["GET", "POST"])(self.chaos.handle)
+        app.route("/chaos_experiments/status", methods=["GET"])(self.chaos.handle)
+        self.client = Client(app)
+
+    def _wire(self) -> Chaos:
+        self.wired += 1
+        settings = Settings(stage="dev", dev_token="dev-token")
+        return bootstrap(
+            settings, runs=self.runs, tokens=self.tokens, clock=self.clock, sleep=self.clock.sleep, chance=lambda: 0.0
+        )
+
+    def _order(self, number: str) -> Response:
+        self.served += 1
+        return Response({"order": number}, headers={"X-Own": "1"}, status_code=201)
+
+    def run(self, name: str, **parameters: Any) -> str:
+        run = a_run(name, now=self.clock.now, **parameters)
+        self.runs.runs[name] = run
+        return run.run_id
+
+
+@pytest.fixture
+def app(clock: Clock) -> App:
+    return App(clock)
+
+
+def test_nothing_is_wired_before_the_first_request_and_then_once(app: App) -> None:
+    assert app.wired == 0
+    for _ in range(3):
+        app.client.http.get("/orders/7")
+    assert app.wired == 1
+
+
+def test_an_untouched_route_answers_as_it_did(app: App) -> None:
+    answer = app.client.http.get("/orders/7")
+    assert (answer.status_code, answer.json_body, answer.headers) == (201, {"order": "7"}, {"X-Own": "1"})
+
+
+def test_a_delayed_route_keeps_its_answer_and_names_the_run(app: App, clock: Clock) -> None:
+    run_id = app.run("latency_injection", delay_seconds=0.5)
+    answer = app.client.http.get("/orders/7")
+    assert clock.slept == [0.5]
+    assert (answer.status_code, answer.json_body) == (201, {"order": "7"})
+    assert answer.headers == {"X-Own": "1", "X-Chaos-Experiment": "latency_injection", "X-Chaos-Run": run_id}
+
+
+def test_an_injected_error_answers_in_the_routes_place(app: App) -> None:
+    run_id = app.run("error_injection")
+    answer = app.client.http.get("/orders/7")
+    assert app.served == 0
+    assert answer.status_code == 500
+    assert answer.json_body == {
+        "error": True,
+        "error_message": "Chaos experiment: injected error",
+        "code": "injected_error",
+        "details": [],
+        "resultset": {},
+    }
+    assert answer.headers["X-Chaos-Run"] == run_id
+
+
+def test_the_test_endpoint_tells_what_was_done_to_it(app: App) -> None:
+    app.client.http.get("/chaos_experiments/test")
+    run_id = app.run("latency_injection", delay_seconds=0.5)
+    told = app.client.http.get("/chaos_experiments/test").json_body["resultset"]
+    assert told["active_chaos_experiments"] == ["latency_injection"]
+    assert told["injected"] == [
+        {"experiment": "latency_injection", "run_id": run_id, "fault": "wait", "seconds": 0.5},
+    ]
+
+
+def test_the_endpoints_authenticate_where_no_gateway_did(app: App) -> None:
+    refused = app.client.http.get("/chaos_experiments/status?experiment_name=error_injection")
+    assert (refused.status_code, refused.json_body["code"]) == (401, "unauthenticated")
+    answer = app.client.http.get(
+        "/chaos_experiments/status?experiment_name=error_injection", headers={"Authorization": "Bearer dev-token"}
+    )
+    assert answer.json_body["resultset"]["status"] == "inactive"
+
+
+def test_an_undecodable_body_is_refused_in_the_envelope(app: App) -> None:
+    event = {
+        "requestContext": {"httpMethod": "POST", "resourcePath": "/chaos_experiments/start"},
+        "headers": {"authorization": "Bearer dev-token"},
+        "pathParameters": {},
+        "multiValueQueryStringParameters": None,
+        "stageVariables": {},
+        "body": "abc",
+        "isBase64Encoded": True,
+    }
+    answer = app.client._app(event, None)
+    assert answer["statusCode"] == 400
+    assert "invalid_json" in answer["body"]
+
+
+def test_the_caller_that_the_gateway_authenticated_is_believed(app: App) -> None:
+    event = {
+        "requestContext": {
+            "httpMethod": "POST",
+            "resourcePath": "/chaos_experiments/start",
+            "authorizer": {"name": "ada", "role": "operator"},
+        },
+        "headers": {},
+        "pathParameters": {},
+        "multiValueQueryStringParameters": None,
+        "stageVariables": {},
+        "body": '{"experiment_name": "error_injection"}',
+    }
+    assert app.client._app(event, None)["statusCode"] == 200
+    assert app.runs.runs["error_injection"].started_by == "ada"
+    event["requestContext"]["authorizer"]["role"] = "viewer"
+    assert app.client._app(event, None)["statusCode"] == 403
+
+
+def test_an_event_without_a_route_is_left_to_chalice(app: App) -> None:
+    assert app.client._app({}, None)["statusCode"] == 500
+    assert app.wired == 0
+
+
+@pytest.mark.parametrize(
+    ("role", "opened"),
+    [
+        (Role.VIEWER, ["GET/chaos_experiments/list", "GET/chaos_experiments/status"]),
+        (
+            Role.OPERATOR,
+            ["GET/chaos_experiments/list", "POST/chaos_experiments/start", "POST/chaos_experiments/stop"],
+        ),
+    ],
+)
+def test_a_token_opens_the_routes_of_its_role(app: App, role: Role, opened: list[str]) -> None:
+    secret, token = new_token("ada", role, now=NOW)
+    app.tokens.add(token)
+    answer = app.chaos.authorize(AuthRequest("TOKEN", f"Bearer {secret}", ARN)).to_dict(AuthRequest("", "", ARN))
+    resources = answer["policyDocument"]["Statement"][0]["Resource"]
+    paths = [resource.split("/api/", 1)[1] for resource in resources]
+    assert set(opened) <= set(paths)
+    assert any(path.startswith("POST/chaos_experiments/st") for path in paths) == (role is Role.OPERATOR)
+    assert answer["context"] == {"name": "ada", "role": role.word}
+
+
+def test_an_unknown_token_opens_nothing(app: App) -> None:
+    assert app.chaos.authorize(AuthRequest("TOKEN", "Bearer x", ARN)).routes == []
+
+
+def test_a_silent_table_leaves_authentication_to_the_endpoint_which_answers_503(app: App) -> None:
+    def silent(_: str) -> None:
+        raise ModuleOff("silent")
+
+    app.tokens.find = silent  # type: ignore[method-assign, assignment]
+    opened = app.chaos.authorize(AuthRequest("TOKEN", "Bearer x", ARN))
+    assert (opened.routes, opened.context) == (["*"], {})
+    answer = app.client.http.get(
+        "/chaos_experiments/status?experiment_name=error_injection", headers={"Authorization": "Bearer x"}
+    )
+    assert answer.status_code == 503
+
+
+def test_a_module_that_is_off_lets_every_request_through_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    app = Chalice("tested", configure_logs=False)
+    chaos = ChaosExperiments(app, partial(bootstrap, Settings()))
+    app.route("/")(lambda: {"ok": True})
+    app.route("/chaos_experiments/list")(chaos.handle)
+    client = Client(app)
+    with caplog.at_level(logging.WARNING):
+        assert client.http.get("/").json_body == {"ok": True}
+        assert client.http.get("/").json_body == {"ok": True}
+    assert caplog.text.count("CHAOS_STAGE is not set") == 1
+    answer = client.http.get("/chaos_experiments/list")
+    assert (answer.status_code, answer.json_body["code"]) == (503, "module_off")
