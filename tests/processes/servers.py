@@ -57,9 +57,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def chalice_local(
-    folder: Path, *arguments: str, project: Path = PROJECT, **environment: str
-) -> Iterator[Server]:
+def chalice_local(folder: Path, *arguments: str, project: Path = PROJECT, **environment: str) -> Iterator[Server]:
     """Serve the project in a process group of its own, which is gone afterwards. Logs into the folder."""
     port = free_port()
     log = folder / f"server-{port}.log"

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import pytest
 
@@ -148,7 +149,7 @@ def test_attempts_at_a_silent_table_become_rarer(snapshot: Snapshot, store: Fake
         if store.reads > before:
             attempts.append(round(clock.now - NOW, 2))
         clock.now = round(clock.now + 0.01, 2)
-    pauses = [round(after - before, 1) for before, after in zip(attempts, attempts[1:], strict=False)]
+    pauses = [round(after - before, 1) for before, after in pairwise(attempts)]
     assert pauses == [1, 2, 4, 5, 5, 5]
 
 
@@ -167,9 +168,7 @@ def test_the_pause_counts_from_the_end_of_a_failed_attempt(clock: Clock) -> None
     assert len(reads) == 1
 
 
-def test_a_recovered_table_is_believed_at_once(
-    snapshot: Snapshot, store: FakeRunStore, clock: Clock, run: Run
-) -> None:
+def test_a_recovered_table_is_believed_at_once(snapshot: Snapshot, store: FakeRunStore, clock: Clock, run: Run) -> None:
     store.broken = True
     assert snapshot.active() == ()
     store.broken = False
@@ -268,9 +267,7 @@ def test_concurrent_refreshes_share_a_read_that_began_after_they_asked(clock: Cl
     assert len(reads) <= 3
 
 
-def test_who_changed_what_runs_reads_at_the_next_request(
-    snapshot: Snapshot, store: FakeRunStore, clock: Clock
-) -> None:
+def test_who_changed_what_runs_reads_at_the_next_request(snapshot: Snapshot, store: FakeRunStore, clock: Clock) -> None:
     snapshot.active()
     run = a_run(now=clock.now)
     store.start(run, now=NOW)
