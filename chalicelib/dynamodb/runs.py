@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Sequence
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
-from pynamodb.exceptions import CancellationReason, TransactWriteError
+from pynamodb.exceptions import TransactWriteError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
@@ -68,12 +68,11 @@ class DynamoDBRunStore:
             if replaced:
                 self._end(transaction, self._history(replaced), replaced)
 
-        refusal = self._transact(fill)
-        if refusal is None:
+        done, stored = self._transact(fill)
+        if done or (stored and stored.run_id == run.run_id):
             return None
-        in_the_way = refusal.raw_item and _run(item.from_raw_data(refusal.raw_item))
-        if in_the_way and in_the_way.is_active(now):
-            return in_the_way
+        if stored and stored.is_active(now):
+            return stored
         raise StoreUnavailable(BUSY)
 
     def stop(self, run: Run) -> bool:
@@ -84,18 +83,23 @@ class DynamoDBRunStore:
             self._end(transaction, self._current(run), run, condition=running)
             self._end(transaction, self._history(run), run)
 
-        return self._transact(fill) is None
+        done, stored = self._transact(fill)
+        return done or stored == run
 
     def _end(self, transaction: TransactWrite, stored: RunItem, run: Run, condition: Condition | None = None) -> None:
         """Record how the run ended, unless an end is recorded already."""
         item = self._item
         ends = ((item.ended_at, run.ended_at), (item.ended_by, run.ended_by), (item.end_reason, run.end_reason))
         actions: list[Action] = [attribute.set(attribute | value) for attribute, value in ends if value is not None]
-        transaction.update(stored, actions=actions, condition=condition)
+        transaction.update(stored, actions=actions, condition=condition, return_values="ALL_OLD")
 
-    def _transact(self, fill: Callable[[TransactWrite], None]) -> CancellationReason | None:
-        """Carry out a transaction, or tell why the table refused its condition."""
-        token = str(uuid.uuid4())  # the same in both attempts, so that the second one finds the first one's work done
+    def _transact(self, fill: Callable[[TransactWrite], None]) -> tuple[bool, Run | None]:
+        """Whether the transaction was carried out; where its condition did not hold, the run that is stored.
+
+        Where an answer got lost, the same transaction is sent once more. DynamoDB knows it by its token; an emulator may
+        not, and refuses it for what it did the first time: the stored run is then the caller's own.
+        """
+        token = str(uuid.uuid4())
 
         def commit() -> None:
             connection = self._item._get_connection().connection  # noqa: SLF001 - pynamodb has no public way
@@ -108,10 +112,10 @@ class DynamoDBRunStore:
             reasons = [reason for reason in error.cancellation_reasons if reason]
             for reason in reasons:
                 if reason.code == "ConditionalCheckFailed":
-                    return reason
+                    return False, _run(self._item.from_raw_data(reason.raw_item)) if reason.raw_item else None
             told = ", ".join(reason.code for reason in reasons)
             raise StoreUnavailable(f"{BUSY} ({told})") from error
-        return None
+        return True, None
 
     def _current(self, run: Run) -> RunItem:
         return self._stored(self._scope, RUN + run.experiment.name, run)

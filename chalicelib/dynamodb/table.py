@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 from botocore.exceptions import (
     BotoCoreError,
+    ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
     HTTPClientError,
@@ -91,7 +92,7 @@ class Connection:
                 client.close()
                 return operation()
         except PynamoDBException as error:
-            if error.cause_response_code in REFUSED:
+            if _code(error) in REFUSED:
                 raise
             raise StoreUnavailable(_told(error, writes=writes)) from error
         except (BotoCoreError, ResponseParserError) as error:  # no credentials, no region, an answer that is none
@@ -109,9 +110,16 @@ def _pooled_connection_died(cause: BaseException | None) -> bool:
     return isinstance(cause, HTTPClientError) and not isinstance(cause, NEVER_SENT)
 
 
+def _code(error: Exception) -> str | None:
+    """The table's own word for what is wrong, where it had one. (pynamodb's property fails on a time-out.)"""
+    cause = error.cause if isinstance(error, PynamoDBException) else error
+    return cause.response.get("Error", {}).get("Code") if isinstance(cause, ClientError) else None
+
+
 def _told(error: Exception, *, writes: bool) -> str:
     """The failure in a sentence, with what became of the change that was asked for."""
-    cause, code = (error.cause, error.cause_response_code) if isinstance(error, PynamoDBException) else (error, None)
+    cause = error.cause if isinstance(error, PynamoDBException) else error
+    code = _code(error)
     refused = code is not None and (code.endswith("Exception") or code == "RequestLimitExceeded")
     if not writes or refused or isinstance(cause, NEVER_SENT):
         outcome = "nothing was changed"
@@ -128,7 +136,7 @@ def create_table(settings: Settings) -> bool:
     try:
         item.create_table(wait=True)
     except TableError as error:
-        if error.cause_response_code == "ResourceInUseException":  # another process was first
+        if _code(error) == "ResourceInUseException":  # another process was first
             return False
         raise
     return True

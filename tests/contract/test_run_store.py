@@ -1,0 +1,90 @@
+"""One suite for the port, run on every store."""
+
+import pytest
+
+from chalicelib.dynamodb.runs import DynamoDBRunStore
+from chalicelib.runs.store import RunStore
+from chalicelib.settings import Settings
+from tests.support import NOW, FakeRunStore, a_run
+
+
+@pytest.fixture(params=["fake", "dynamodb"])
+def store(request: pytest.FixtureRequest) -> RunStore:
+    if request.param == "fake":
+        return FakeRunStore()
+    settings: Settings = request.getfixturevalue("settings")
+    return DynamoDBRunStore(settings)
+
+
+def test_an_empty_store_knows_of_nothing(store: RunStore) -> None:
+    assert store.latest() == []
+
+
+def test_a_started_run_comes_back_as_it_was(store: RunStore) -> None:
+    run = a_run(delay_seconds=1.25, duration_seconds=0.125)
+    assert store.start(run, now=NOW) is None
+    assert store.latest() == [run]
+
+
+def test_a_second_start_gives_the_run_that_is_running_and_changes_nothing(store: RunStore) -> None:
+    run = a_run()
+    store.start(run, now=NOW)
+    assert store.start(a_run(token="2"), now=NOW + 29.999) == run
+    assert store.latest() == [run]
+
+
+def test_experiments_do_not_stand_in_each_others_way(store: RunStore) -> None:
+    runs = [a_run(name) for name in ("error_injection", "latency_injection", "resource_exhaustion")]
+    assert [store.start(run, now=NOW) for run in runs] == [None] * 3
+    assert sorted(store.latest(), key=lambda run: run.experiment.name) == runs
+
+
+def test_an_experiment_can_start_again_when_its_time_was_up(store: RunStore) -> None:
+    store.start(a_run(), now=NOW)
+    again = a_run(now=NOW + 30, token="2")
+    assert store.start(again, now=NOW + 30) is None
+    assert store.latest() == [again]
+
+
+def test_an_experiment_can_start_again_when_it_was_stopped(store: RunStore) -> None:
+    run = a_run()
+    store.start(run, now=NOW)
+    store.stop(run.ended(now=NOW + 1, by="bob", reason=None))
+    again = a_run(now=NOW + 1, token="2")
+    assert store.start(again, now=NOW + 1) is None
+    assert store.latest() == [again]
+
+
+def test_a_stop_works_once_and_is_remembered(store: RunStore) -> None:
+    run = a_run()
+    store.start(run, now=NOW)
+    ended = run.ended(now=NOW + 1, by="bob", reason="enough")
+    assert store.stop(ended)
+    assert not store.stop(run.ended(now=NOW + 2, by="eve", reason=None))
+    assert store.latest() == [ended]
+
+
+def test_a_stop_does_not_hit_another_run_of_the_experiment(store: RunStore) -> None:
+    store.start(a_run(), now=NOW)
+    assert not store.stop(a_run(token="2").ended(now=NOW + 1, by="bob", reason=None))
+    assert store.latest() == [a_run()]
+
+
+def test_a_run_whose_time_was_up_cannot_be_stopped(store: RunStore) -> None:
+    run = a_run()
+    store.start(run, now=NOW)
+    assert not store.stop(run.ended(now=NOW + 30, by="bob", reason=None))
+    assert store.latest() == [run]
+
+
+def test_a_run_that_never_was_cannot_be_stopped(store: RunStore) -> None:
+    assert not store.stop(a_run().ended(now=NOW + 1, by="bob", reason=None))
+    assert store.latest() == []
+
+
+def test_a_restart_replaces_the_run_that_is_running(store: RunStore) -> None:
+    run = a_run()
+    store.start(run, now=NOW)
+    again = a_run(now=NOW + 1, token="2")
+    assert store.start(again, now=NOW + 1, replaced=run.ended(now=NOW + 1, by="bob", reason="replaced")) is None
+    assert store.latest() == [again]
