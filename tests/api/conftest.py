@@ -1,0 +1,46 @@
+from typing import Any
+
+import pytest
+
+from chalicelib.access import Authenticator, Caller, Role
+from chalicelib.api.api import Api
+from chalicelib.api.http import Request, Response
+from tests.support import Clock, FakeRunStore, FakeTokenStore
+
+OPERATOR = Caller("ada", Role.OPERATOR)
+JSON = {"content-type": "application/json"}
+
+
+class Desk:
+    """The API on fakes, and short ways to ask it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.store = FakeRunStore()
+        self.tokens = FakeTokenStore()
+        self.changes = 0
+        self.api = Api(
+            self.store,
+            Authenticator(self.tokens, clock, "dev-token"),
+            clock,
+            refresh_seconds=1.0,
+            max_duration_seconds=3600.0,
+            spare_memory_mb=lambda: 500,
+            environment="here",
+            on_change=self._changed,
+        )
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def ask(self, method: str, path: str, **options: Any) -> Response:
+        return self.api.handle(Request(method=method, path=path, **{"caller": OPERATOR, **options}))
+
+    def post(self, path: str, body: bytes | str, **options: Any) -> Response:
+        encoded = body.encode() if isinstance(body, str) else body
+        return self.ask("POST", path, body=encoded, **{"headers": JSON, **options})
+
+
+@pytest.fixture
+def desk(clock: Clock) -> Desk:
+    return Desk(clock)

@@ -1,0 +1,236 @@
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from chalicelib.access import Caller, Role
+from chalicelib.api.http import Response
+from tests.api.conftest import Desk
+from tests.support import NOW, a_run
+
+LATENCY = '{"experiment_name": "latency_injection"}'
+VIEWER = Caller("vic", Role.VIEWER)
+
+
+def result(response: Response) -> Any:
+    assert response.status == 200, response.content
+    assert (response.content["error"], response.content["error_message"]) == (False, None)
+    return response.content["resultset"]
+
+
+def refusal(response: Response) -> tuple[int, str]:
+    assert response.content["error"] is True
+    assert response.content["error_message"].endswith((".", "…"))
+    return response.status, response.content["code"]
+
+
+def test_list_describes_every_experiment_with_the_limits_that_hold_here(desk: Desk) -> None:
+    available = {each["name"]: each for each in result(desk.ask("GET", "/list"))["available_experiments"]}
+    assert list(available) == ["latency_injection", "error_injection", "resource_exhaustion"]
+    assert available["latency_injection"]["description"].startswith("Adds an artificial delay")
+    assert available["resource_exhaustion"]["parameters"] == {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "duration_seconds": {
+                "type": "number",
+                "default": 30.0,
+                "exclusiveMinimum": 0,
+                "maximum": 3600.0,
+                "unit": "seconds",
+                "description": "How long the run lasts.",
+            },
+            "memory_mb": {
+                "type": "integer",
+                "default": 100,
+                "minimum": 1,
+                "maximum": 500,
+                "unit": "MB",
+                "description": "How much memory each environment holds.",
+            },
+        },
+    }
+
+
+def test_list_shows_what_is_running_and_nothing_else(desk: Desk) -> None:
+    desk.store.runs = {"latency_injection": a_run(), "error_injection": a_run("error_injection", duration_seconds=1.0)}
+    desk.clock.now = NOW + 2
+    active = result(desk.ask("GET", "/list"))["active_experiments"]
+    assert [run["name"] for run in active] == ["latency_injection"]
+
+
+def test_start_answers_with_the_run_and_its_defaults(desk: Desk) -> None:
+    run = result(desk.post("/start", LATENCY))
+    assert run.pop("run_id").startswith("20270115T080000.000Z-")
+    assert run == {
+        "name": "latency_injection",
+        "description": "Adds an artificial delay to responses, as a slow dependency would.",
+        "status": "running",
+        "parameters": {"duration_seconds": 30.0, "delay_seconds": 2.0},
+        "start_time": "2027-01-15T08:00:00.000Z",
+        "end_time": "2027-01-15T08:00:30.000Z",
+        "remaining_seconds": 30.0,
+        "started_by": "ada",
+        "reason": None,
+        "ended_by": None,
+        "end_reason": None,
+        "results": {},
+    }
+    assert desk.changes == 1
+
+
+def test_start_takes_parameters_and_a_reason(desk: Desk) -> None:
+    body = '{"experiment_name": "latency_injection", "delay_seconds": 1, "duration_seconds": 5, "reason": "game day"}'
+    run = result(desk.post("/start", body))
+    assert run["parameters"] == {"duration_seconds": 5.0, "delay_seconds": 1.0}
+    assert run["reason"] == "game day"
+
+
+def test_a_running_experiment_is_named_in_the_refusal_to_start_it_again(desk: Desk) -> None:
+    run = result(desk.post("/start", LATENCY))
+    refused = desk.post("/start", LATENCY)
+    assert refusal(refused) == (409, "already_running")
+    assert refused.content["resultset"] == run
+    assert run["run_id"] in refused.content["error_message"]
+    assert desk.changes == 1
+
+
+def test_a_restart_replaces_what_is_running(desk: Desk) -> None:
+    first = result(desk.post("/start", LATENCY))
+    second = result(desk.post("/start", '{"experiment_name": "latency_injection", "restart": true}'))
+    assert second["run_id"] != first["run_id"]
+    assert desk.store.runs["latency_injection"].run_id == second["run_id"]
+
+
+def test_a_restart_of_nothing_is_a_start(desk: Desk) -> None:
+    assert (
+        result(desk.post("/start", '{"experiment_name": "latency_injection", "restart": true}'))["status"] == "running"
+    )
+
+
+def test_stop_answers_with_the_run_as_it_ended_and_when_everybody_has_obeyed(desk: Desk) -> None:
+    desk.post("/start", LATENCY)
+    desk.clock.now = NOW + 10
+    run = result(desk.post("/stop", '{"experiment_name": "latency_injection", "reason": "enough"}'))
+    assert (run["status"], run["end_time"]) == ("stopped", "2027-01-15T08:00:10.000Z")
+    assert (run["remaining_seconds"], run["ended_by"], run["end_reason"]) == (0.0, "ada", "enough")
+    assert run["effective_everywhere_by"] == "2027-01-15T08:00:11.000Z"
+    assert desk.changes == 2
+
+
+@pytest.mark.parametrize("running", [[], ["error_injection"]])
+def test_stopping_what_does_not_run_names_what_does(desk: Desk, running: list[str]) -> None:
+    for name in running:
+        desk.post("/start", json.dumps({"experiment_name": name}))
+    refused = desk.post("/stop", LATENCY)
+    assert refusal(refused) == (404, "not_running")
+    assert f"Running: {', '.join(running) or 'nothing'}." in refused.content["error_message"]
+
+
+def test_a_start_is_one_call_and_a_stop_two(desk: Desk) -> None:
+    desk.post("/start", LATENCY)
+    assert desk.store.reads == 0
+    desk.post("/stop", LATENCY)
+    assert desk.store.reads == 1
+
+
+def status(desk: Desk) -> Any:
+    return result(desk.ask("GET", "/status", query={"experiment_name": ["latency_injection"]}))
+
+
+def test_status_follows_a_run_through_its_life(desk: Desk) -> None:
+    assert (status(desk)["status"], status(desk)["run_id"]) == ("inactive", None)
+    run = result(desk.post("/start", LATENCY))
+    desk.clock.now = NOW + 10
+    assert (status(desk)["status"], status(desk)["remaining_seconds"]) == ("running", 20.0)
+    desk.clock.now = NOW + 30
+    assert (status(desk)["status"], status(desk)["end_time"]) == ("completed", run["end_time"])
+    desk.post("/start", LATENCY)
+    desk.post("/stop", LATENCY)
+    assert status(desk)["status"] == "stopped"
+
+
+def test_a_run_has_the_same_fields_whatever_its_status(desk: Desk) -> None:
+    inactive = status(desk)
+    assert set(inactive) == set(result(desk.post("/start", LATENCY)))
+
+
+@pytest.mark.parametrize("query", [{}, {"experiment_name": [""]}])
+def test_status_of_what_is_asked_for_by_name(desk: Desk, query: dict[str, list[str]]) -> None:
+    refused = desk.ask("GET", "/status", query=query)
+    assert refusal(refused) == (400, "missing_parameter")
+    assert "latency_injection, error_injection, resource_exhaustion" in refused.content["error_message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options"),
+    [
+        ("GET", "/status", {"query": {"experiment_name": ["nonsense"]}}),
+        ("POST", "/start", {"body": b'{"experiment_name": "nonsense"}'}),
+        ("POST", "/stop", {"body": b'{"experiment_name": "nonsense"}'}),
+    ],
+)
+def test_an_unknown_experiment_is_told_what_there_is(
+    desk: Desk, method: str, path: str, options: dict[str, Any]
+) -> None:
+    refused = desk.ask(method, path, **options)
+    assert refusal(refused) == (404, "unknown_experiment")
+    assert "latency_injection, error_injection, resource_exhaustion" in refused.content["error_message"]
+
+
+def test_the_test_endpoint_tells_what_was_active_and_injected(desk: Desk) -> None:
+    injected = [{"experiment": "latency_injection", "run_id": "x", "fault": "wait", "seconds": 2.0}]
+    for method in ("GET", "POST"):
+        told = result(desk.ask(method, "/test", caller=None, active=["latency_injection"], injected=injected))
+        assert told["active_chaos_experiments"] == ["latency_injection"]
+        assert told["injected"] == injected
+        assert (told["environment"], told["timestamp"]) == ("here", "2027-01-15T08:00:00.000Z")
+        assert told["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "caller", "expected"),
+    [
+        ("GET", "/list", VIEWER, 200),
+        ("GET", "/status", VIEWER, 400),
+        ("POST", "/start", VIEWER, 403),
+        ("POST", "/stop", VIEWER, 403),
+        ("GET", "/list", None, 401),
+        ("POST", "/start", None, 401),
+        ("POST", "/stop", None, 401),
+        ("GET", "/test", None, 200),
+        ("GET", "/start", None, 404),
+        ("GET", "/nonsense", None, 404),
+    ],
+)
+def test_who_may_do_what(desk: Desk, method: str, path: str, caller: Caller | None, expected: int) -> None:
+    assert desk.ask(method, path, caller=caller).status == expected
+    assert desk.store.runs == {}
+
+
+def test_a_token_in_the_header_does_where_no_gateway_authenticated(desk: Desk) -> None:
+    headers = {"content-type": "application/json", "authorization": "Bearer dev-token"}
+    assert result(desk.post("/start", LATENCY, headers=headers, caller=None))["started_by"] == "developer"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"), [("GET", "/list", ""), ("POST", "/start", LATENCY), ("POST", "/stop", LATENCY)]
+)
+def test_a_silent_table_is_a_503(desk: Desk, method: str, path: str, body: str) -> None:
+    desk.store.broken = True
+    refused = desk.ask(method, path, body=body.encode())
+    assert refusal(refused) == (503, "store_unavailable")
+    assert desk.changes == 0
+
+
+def test_a_defect_is_logged_and_told_as_such(
+    desk: Desk, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defect() -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(desk.store, "latest", defect)
+    with caplog.at_level(logging.ERROR):
+        assert refusal(desk.ask("GET", "/list")) == (500, "internal_error")
+    assert "a defect" in caplog.text

@@ -1,0 +1,94 @@
+import pytest
+
+from chalicelib.access import Authenticator, Role, hash_token
+from chalicelib.cli import main
+from chalicelib.dynamodb.tokens import DynamoDBTokenStore
+from chalicelib.settings import Settings
+from tests.support import Clock, FakeTokenStore
+
+CREATE = ["token", "create", "--name", "ada", "--role", "operator"]
+
+
+@pytest.fixture
+def tokens() -> FakeTokenStore:
+    return FakeTokenStore()
+
+
+def test_a_token_is_printed_once_on_the_last_line(
+    tokens: FakeTokenStore, capsys: pytest.CaptureFixture[str], clock: Clock
+) -> None:
+    assert main(CREATE, tokens) == 0
+    printed = capsys.readouterr().out
+    secret = printed.splitlines()[-1]
+    assert printed.count(secret) == 1
+    assert Authenticator(tokens, clock)(f"Bearer {secret}").role is Role.OPERATOR
+
+
+def test_a_token_can_be_for_some_days(tokens: FakeTokenStore, capsys: pytest.CaptureFixture[str]) -> None:
+    main([*CREATE, "--days", "7"], tokens)
+    (token,) = tokens.all()
+    assert token.expires_at == token.created_at + 7 * 24 * 3600
+    assert "valid until 20" in capsys.readouterr().out
+
+
+def test_the_list_shows_no_secret(tokens: FakeTokenStore, capsys: pytest.CaptureFixture[str]) -> None:
+    main(CREATE, tokens)
+    secret = capsys.readouterr().out.splitlines()[-1]
+    assert main(["token", "list"], tokens) == 0
+    listed = capsys.readouterr().out
+    assert listed.split() == [hash_token(secret)[:12], "operator", "until", "revoked", "ada"]
+
+
+def test_a_token_is_revoked_by_the_beginning_of_its_hash(tokens: FakeTokenStore) -> None:
+    main(CREATE, tokens)
+    assert main(["token", "revoke", tokens.all()[0].hash[:12]], tokens) == 0
+    assert tokens.all() == []
+
+
+@pytest.mark.parametrize("beginning", ["", "zzz"])
+def test_a_beginning_that_is_not_of_one_token_revokes_none(
+    tokens: FakeTokenStore, beginning: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(CREATE, tokens)
+    main(CREATE, tokens)
+    assert main(["token", "revoke", beginning], tokens) == 1
+    assert "tokens begin so" in capsys.readouterr().err
+    assert len(tokens.all()) == 2
+
+
+@pytest.mark.parametrize("arguments", [[], ["token"], ["token", "create"], [*CREATE[:-1], "king"]])
+def test_a_command_that_cannot_be_is_a_usage_error(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+
+
+def test_the_stage_dev_without_a_shared_table_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*CREATE, "--stage", "dev"]) == 1
+    assert "AWS_ENDPOINT_URL_DYNAMODB" in capsys.readouterr().err
+
+
+def test_no_stage_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(CREATE) == 1
+    assert "CHAOS_STAGE" in capsys.readouterr().err
+
+
+def test_a_table_that_is_not_there_is_told(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", settings.endpoint_url or "")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    assert main([*CREATE, "--stage", "nowhere"]) == 1
+    assert "ResourceNotFoundException" in capsys.readouterr().err
+
+
+def test_a_real_table_keeps_the_token(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", settings.endpoint_url or "")
+    monkeypatch.setenv("CHAOS_TABLE", settings.table)
+    assert main([*CREATE, "--stage", "dev"]) == 0
+    secret = capsys.readouterr().out.splitlines()[-1]
+    assert DynamoDBTokenStore(settings).find(hash_token(secret))
