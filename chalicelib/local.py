@@ -1,33 +1,60 @@
 """The embedded DynamoDB for development: moto's server, in this process, on a free loopback port."""
 
-import atexit
 import logging
 import secrets
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING
 
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
 
 HOST = "127.0.0.1"
 
 
-def embed_dynamodb() -> str:
-    """Start a DynamoDB that lives as long as this process. Gives its URL."""
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - heavy, and only installed for development
+class EmbeddedDynamoDB:
+    """Moto's server in a thread of this process. `url` is where it answers."""
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address=HOST, port=0, verbose=False)
-    server.start()
-    atexit.register(server.stop)
-    host, port = server.get_host_and_port()
-    return f"http://{host}:{port}"
+    def __init__(self) -> None:
+        # Heavy, and installed for development only.
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
+        from werkzeug.serving import make_server  # noqa: PLC0415
+
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        self._application = DomainDispatcherApplication(create_backend_app)
+        self._answering = threading.Lock()
+        self._server = make_server(HOST, 0, self._one_at_a_time, threaded=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="embedded-dynamodb", daemon=True)
+        self._thread.start()
+        self.url = f"http://{HOST}:{self._server.server_port}"
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _one_at_a_time(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        """Moto rolls a transaction back to a copy of all its tables, and so undoes what others did meanwhile."""
+        with self._answering:
+            answer: Iterable[bytes] = self._application(environ, start_response)
+            return answer
+
+
+@cache
+def _embedded() -> EmbeddedDynamoDB:
+    """The one that lives as long as this process."""
+    return EmbeddedDynamoDB()
 
 
 def prepared(settings: Settings) -> Settings:
     """The settings with what development supplies where nobody else did: a DynamoDB and a token."""
     return replace(
         settings,
-        endpoint_url=settings.endpoint_url or embed_dynamodb(),
+        endpoint_url=settings.endpoint_url or _embedded().url,
         dev_token=settings.dev_token or secrets.token_urlsafe(16),
     )
 

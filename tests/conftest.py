@@ -1,12 +1,11 @@
-import logging
 import os
 import uuid
 from collections.abc import Iterator
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from chalicelib.dynamodb.table import create_table
+from chalicelib.local import EmbeddedDynamoDB
 from chalicelib.settings import Settings
 from tests.support import Clock
 
@@ -22,11 +21,8 @@ def clock() -> Clock:
 @pytest.fixture(scope="session")
 def dynamodb_url() -> Iterator[str]:
     """A DynamoDB over real HTTP, for the whole session; each test takes a table of its own."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
+    server = EmbeddedDynamoDB()
+    yield server.url
     server.stop()
 
 

@@ -1,14 +1,17 @@
 import pytest
 import requests
 
-from chalicelib.local import banner, embed_dynamodb, prepared, served_by_chalice_local
+from chalicelib.local import EmbeddedDynamoDB, banner, prepared, served_by_chalice_local
 from chalicelib.settings import Settings
 
 
 def test_an_embedded_dynamodb_answers_on_loopback() -> None:
-    url = embed_dynamodb()
-    assert url.startswith("http://127.0.0.1:")
-    assert requests.get(url, timeout=30).status_code == 200
+    server = EmbeddedDynamoDB()
+    assert server.url.startswith("http://127.0.0.1:")
+    assert requests.get(server.url, timeout=30).status_code == 200
+    server.stop()
+    with pytest.raises(requests.ConnectionError):
+        requests.get(server.url, timeout=30)
 
 
 def test_a_dynamodb_that_the_user_names_wins_over_the_embedded_one() -> None:

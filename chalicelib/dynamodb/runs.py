@@ -96,8 +96,8 @@ class DynamoDBRunStore:
     def _transact(self, fill: Callable[[TransactWrite], None]) -> tuple[bool, Run | None]:
         """Whether the transaction was carried out; where its condition did not hold, the run that is stored.
 
-        Where an answer got lost, the same transaction is sent once more. DynamoDB knows it by its token; an emulator may
-        not, and refuses it for what it did the first time: the stored run is then the caller's own.
+        Where an answer got lost, the same transaction is sent once more. DynamoDB knows it by its token; an emulator
+        may not, and refuses it for what it did the first time: the stored run is then the caller's own.
         """
         token = str(uuid.uuid4())
 

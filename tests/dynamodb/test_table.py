@@ -11,11 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
-from moto.server import ThreadedMotoServer
 
 from chalicelib.dynamodb.runs import DynamoDBRunStore
 from chalicelib.dynamodb.table import Item, bind, create_table
 from chalicelib.errors import StoreUnavailable
+from chalicelib.local import EmbeddedDynamoDB
 from chalicelib.runs.snapshot import Snapshot
 from chalicelib.settings import Settings
 from tests.support import NOW, Clock, a_run
@@ -223,10 +223,8 @@ def test_a_write_whose_answer_was_lost_is_carried_out_once_and_told_as_done(
 
 
 def test_a_table_that_dies_in_mid_experiment_ends_it_within_three_seconds(settings: Settings, clock: Clock) -> None:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    mortal = replace(settings, endpoint_url=f"http://{host}:{port}")
+    server = EmbeddedDynamoDB()
+    mortal = replace(settings, endpoint_url=server.url)
     create_table(mortal)
     store = DynamoDBRunStore(mortal)
     store.start(a_run(duration_seconds=3600.0), now=NOW)
