@@ -1,8 +1,13 @@
+import hashlib
+from dataclasses import replace
+
 import pytest
 
 from chalicelib.access import ANYONE, ROLES, Authenticator, Caller, Role, hash_token, new_token
-from chalicelib.errors import Forbidden, Unauthenticated
+from chalicelib.errors import Forbidden, StoreUnavailable, Unauthenticated
 from tests.support import NOW, Clock, FakeTokenStore
+
+SECRET = "chaos_a-secret"
 
 
 @pytest.fixture
@@ -10,78 +15,135 @@ def tokens() -> FakeTokenStore:
     return FakeTokenStore()
 
 
-def test_a_token_makes_its_owner_a_caller(tokens: FakeTokenStore, clock: Clock) -> None:
-    secret, token = new_token("ada", Role.VIEWER, now=NOW)
+@pytest.fixture
+def authenticate(tokens: FakeTokenStore, clock: Clock) -> Authenticator:
+    return Authenticator(tokens, clock, dev_token=None)
+
+
+@pytest.fixture
+def secret(tokens: FakeTokenStore) -> str:
+    """Of a viewer, ada, for a minute."""
+    secret, token = new_token("ada", Role.VIEWER, now=NOW, expires_at=NOW + 60)
     tokens.add(token)
-    for header in (f"Bearer {secret}", f"bearer  {secret} "):
-        assert Authenticator(tokens, clock)(header) == Caller("ada", Role.VIEWER)
+    return secret
 
 
-@pytest.mark.parametrize(
-    "header", [None, "", "Bearer", "Bearer ", "Basic abc", "abc", "Bearer unknown", "Bearer \udcff"]
-)
-def test_anything_else_is_refused_without_being_repeated(
-    tokens: FakeTokenStore, clock: Clock, header: str | None
+# Roles
+
+
+def test_each_role_may_do_what_the_ones_before_it_may() -> None:
+    may = {role.word: [other.word for other in Role if Caller("ada", role).role >= other] for role in Role}
+    assert may == {
+        "anyone": ["anyone"],
+        "viewer": ["anyone", "viewer"],
+        "operator": ["anyone", "viewer", "operator"],
+    }
+
+
+def test_a_token_is_a_viewers_or_an_operators() -> None:
+    assert ROLES == {"viewer": Role.VIEWER, "operator": Role.OPERATOR}
+
+
+@pytest.mark.parametrize("required", Role)
+@pytest.mark.parametrize("role", Role)
+def test_a_caller_whose_role_does_not_suffice_is_refused(role: Role, required: Role) -> None:
+    caller = Caller("ada", role)
+    if role >= required:
+        caller.require(required)
+    else:
+        with pytest.raises(Forbidden, match=f"'ada' is a {role.word}; this needs the role {required.word}."):
+            caller.require(required)
+
+
+def test_anyone_may_do_what_needs_no_role_and_nothing_else() -> None:
+    ANYONE.require(Role.ANYONE)
+    with pytest.raises(Forbidden):
+        ANYONE.require(Role.VIEWER)
+
+
+# Tokens
+
+
+def test_what_is_kept_of_a_token_is_its_hash_and_never_itself() -> None:
+    secret, token = new_token("ada", Role.OPERATOR, now=NOW)
+    assert token.hash == hash_token(secret) == hashlib.sha256(secret.encode()).hexdigest()
+    assert secret not in repr(token)
+    assert (token.name, token.role, token.created_at, token.expires_at) == ("ada", Role.OPERATOR, NOW, None)
+
+
+def test_secrets_are_long_and_never_the_same() -> None:
+    secrets = {new_token("ada", Role.VIEWER, now=NOW)[0] for _ in range(100)}
+    assert len(secrets) == 100
+    assert all(secret.startswith("chaos_") and len(secret) >= 40 for secret in secrets)
+
+
+def test_a_token_without_an_end_is_valid_for_good_and_another_until_just_before_it() -> None:
+    _, token = new_token("ada", Role.VIEWER, now=NOW)
+    assert token.is_valid(NOW + 1e9)
+    short = replace(token, expires_at=NOW + 60)
+    assert [short.is_valid(NOW + after) for after in (0, 59.999, 60)] == [True, True, False]
+
+
+# From a header to a caller
+
+
+@pytest.mark.parametrize("form", ["Bearer {}", "bearer {}", "BEARER   {}", "  Bearer {}  "])
+def test_a_known_token_tells_who_calls(authenticate: Authenticator, secret: str, form: str) -> None:
+    assert authenticate(form.format(secret)) == Caller("ada", Role.VIEWER)
+
+
+@pytest.mark.parametrize("header", [None, "", "  ", "Bearer", "Bearer   ", "Basic YWRhOng=", SECRET, f"Token {SECRET}"])
+def test_without_a_bearer_token_there_is_nobody_and_the_message_says_what_to_send(
+    authenticate: Authenticator, header: str | None
 ) -> None:
     with pytest.raises(Unauthenticated) as refused:
-        Authenticator(tokens, clock, "dev-token")(header)
-    assert "unknown'" not in refused.value.message
-    assert "abc" not in refused.value.message
+        authenticate(header)
+    assert refused.value.message == ("There is no bearer token. Send the header 'Authorization: Bearer <token>'.")
 
 
-def test_a_token_ends_with_its_time(tokens: FakeTokenStore, clock: Clock) -> None:
-    secret, token = new_token("ada", Role.OPERATOR, now=NOW, expires_at=NOW + 10)
-    tokens.add(token)
-    clock.now = NOW + 9.999
-    assert Authenticator(tokens, clock)(f"Bearer {secret}")
-    clock.now = NOW + 10
+@pytest.mark.parametrize("unknown", [SECRET, "tokén", "\ud800", "x" * 100_000, f"{SECRET} {SECRET}"])
+def test_an_unknown_token_is_refused_and_never_repeated(authenticate: Authenticator, unknown: str) -> None:
+    with pytest.raises(Unauthenticated, match="unknown, revoked or expired") as refused:
+        authenticate(f"Bearer {unknown}")
+    assert unknown not in refused.value.message
+
+
+def test_an_expired_token_is_refused(authenticate: Authenticator, secret: str, clock: Clock) -> None:
+    clock.now = NOW + 59.999
+    authenticate(f"Bearer {secret}")
+    clock.now = NOW + 60
     with pytest.raises(Unauthenticated):
-        Authenticator(tokens, clock)(f"Bearer {secret}")
+        authenticate(f"Bearer {secret}")
 
 
-def test_a_revoked_token_is_refused(tokens: FakeTokenStore, clock: Clock) -> None:
-    secret, token = new_token("ada", Role.OPERATOR, now=NOW)
-    tokens.add(token)
-    tokens.revoke(token.hash)
+def test_a_revoked_token_is_refused(authenticate: Authenticator, secret: str, tokens: FakeTokenStore) -> None:
+    tokens.revoke(hash_token(secret))
     with pytest.raises(Unauthenticated):
-        Authenticator(tokens, clock)(f"Bearer {secret}")
+        authenticate(f"Bearer {secret}")
 
 
-def test_the_developers_token_is_an_operators_and_asks_no_table(clock: Clock) -> None:
-    class NoTable(FakeTokenStore):
+def test_the_hash_of_a_token_is_no_token(authenticate: Authenticator, secret: str) -> None:
+    with pytest.raises(Unauthenticated):
+        authenticate(f"Bearer {hash_token(secret)}")
+
+
+def test_a_table_that_does_not_answer_is_not_taken_for_an_unknown_token(clock: Clock) -> None:
+    class Silent(FakeTokenStore):
         def find(self, token_hash: str) -> None:
-            raise AssertionError(token_hash)
+            raise StoreUnavailable("The table does not answer.")
 
-    assert Authenticator(NoTable(), clock, "dev-token")("Bearer dev-token").role is Role.OPERATOR
-
-
-def test_what_is_kept_is_a_hash(tokens: FakeTokenStore) -> None:
-    secret, token = new_token("ada", Role.OPERATOR, now=NOW)
-    assert token.hash == hash_token(secret)
-    assert secret not in repr(token)
-    assert new_token("ada", Role.OPERATOR, now=NOW)[0] != secret
-    assert len(secret) > 40
+    with pytest.raises(StoreUnavailable):
+        Authenticator(Silent(), clock)(f"Bearer {SECRET}")
 
 
-@pytest.mark.parametrize(
-    ("role", "needed", "allowed"),
-    [
-        (Role.OPERATOR, Role.OPERATOR, True),
-        (Role.OPERATOR, Role.VIEWER, True),
-        (Role.VIEWER, Role.VIEWER, True),
-        (Role.VIEWER, Role.OPERATOR, False),
-        (Role.ANYONE, Role.VIEWER, False),
-    ],
-)
-def test_each_role_may_do_what_the_ones_before_it_may(role: Role, needed: Role, *, allowed: bool) -> None:
-    caller = Caller("ada", role)
-    if allowed:
-        caller.require(needed)
-    else:
-        with pytest.raises(Forbidden, match=f"role {needed.word}"):
-            caller.require(needed)
+def test_the_developers_token_is_an_operators_and_needs_no_table(clock: Clock) -> None:
+    authenticate = Authenticator(FakeTokenStore(), clock, "dev-token")
+    assert authenticate("Bearer dev-token") == Caller("developer", Role.OPERATOR)
+    with pytest.raises(Unauthenticated):
+        authenticate("Bearer dev-token2")
 
 
-def test_a_token_is_never_for_anyone() -> None:
-    assert list(ROLES) == ["viewer", "operator"]
-    assert ANYONE.role is Role.ANYONE
+@pytest.mark.parametrize("dev_token", [None, ""])
+def test_no_developers_token_opens_nothing(clock: Clock, dev_token: str | None) -> None:
+    with pytest.raises(Unauthenticated):
+        Authenticator(FakeTokenStore(), clock, dev_token)("Bearer ")

@@ -1,91 +1,230 @@
-import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
+from chalicelib.access import Caller, Role, new_token
+from chalicelib.api.http import Request, Response
 from chalicelib.bootstrap import Chaos, Lazy, bootstrap
-from chalicelib.errors import Misconfigured, ModuleOff, Unauthenticated
+from chalicelib.errors import Misconfigured, ModuleOff, StoreUnavailable, Unauthenticated
 from chalicelib.injection.injection import UNTOUCHED
 from chalicelib.settings import Settings
 from tests.support import NOW, Clock, FakeRunStore, FakeTokenStore, a_run
 
+Wire = Callable[..., Chaos]
 
-def wired(settings: Settings, store: FakeRunStore | None = None) -> Chaos:
-    clock = Clock()
-    return bootstrap(
-        settings,
-        runs=store or FakeRunStore(),
-        tokens=FakeTokenStore(),
-        clock=clock,
-        sleep=clock.sleep,
-        chance=lambda: 0.0,
-    )
+OPERATOR = Caller("ada", Role.OPERATOR)
 
 
-def test_without_a_stage_the_module_is_off_and_reads_nothing() -> None:
-    with pytest.raises(ModuleOff, match="CHAOS_STAGE"):
-        bootstrap()
+@pytest.fixture
+def runs() -> FakeRunStore:
+    return FakeRunStore()
 
 
-def test_everything_is_wired_to_one_store() -> None:
-    store = FakeRunStore()
-    store.start(a_run("error_injection", error_rate=1.0), now=NOW)
-    chaos = wired(Settings(stage="staging"), store)
+@pytest.fixture
+def tokens() -> FakeTokenStore:
+    return FakeTokenStore()
+
+
+@pytest.fixture
+def wire(runs: FakeRunStore, tokens: FakeTokenStore, clock: Clock) -> Wire:
+    """`bootstrap` on fakes, with the settings that a test names."""
+
+    def wire(**settings: Any) -> Chaos:
+        return bootstrap(
+            Settings(**{"stage": "qa", **settings}),
+            runs=runs,
+            tokens=tokens,
+            clock=clock,
+            sleep=clock.sleep,
+            chance=lambda: 0.0,
+        )
+
+    return wire
+
+
+def post(chaos: Chaos, path: str, body: bytes) -> Response:
+    return chaos.api.handle(Request(method="POST", path=path, body=body, caller=OPERATOR))
+
+
+# Wiring
+
+
+def test_wiring_reads_nothing(wire: Wire, runs: FakeRunStore) -> None:
+    wire()
+    assert runs.reads == 0
+
+
+def test_what_the_api_starts_the_next_request_of_this_process_feels(wire: Wire) -> None:
+    chaos = wire()
+    assert chaos.injection("/orders") is UNTOUCHED
+    assert post(chaos, "/start", b'{"experiment_name": "error_injection"}').status == 200
+    assert chaos.injection("/orders").answer
+    assert post(chaos, "/stop", b'{"experiment_name": "error_injection"}').status == 200
+    assert chaos.injection("/orders") is UNTOUCHED
+
+
+def test_the_settings_reach_the_snapshot(wire: Wire, runs: FakeRunStore, clock: Clock) -> None:
+    chaos = wire(refresh_seconds=0.5, idle_refresh_seconds=20.0, max_staleness_seconds=0.75)
+    reads = []
+    for after in (0, 19, 20, 20.25, 20.5):
+        clock.now = NOW + after
+        chaos.injection("/orders")
+        reads.append(runs.reads)
+        runs.runs["error_injection"] = a_run("error_injection", duration_seconds=600)
+    assert reads == [1, 1, 2, 2, 3]
+    runs.broken = True
+    clock.now = NOW + 21.25
+    assert chaos.injection("/orders") is UNTOUCHED
+
+
+def test_the_settings_reach_the_injection(wire: Wire, runs: FakeRunStore) -> None:
+    chaos = wire(excluded_paths=("/health",))
+    runs.runs["error_injection"] = a_run("error_injection")
+    assert chaos.injection("/health") is UNTOUCHED
+    assert chaos.injection("/chaos_experiments/list") is UNTOUCHED
     assert chaos.injection("/orders").answer
 
 
-def test_settings_reach_what_they_are_for() -> None:
-    store = FakeRunStore()
-    store.start(a_run("error_injection", error_rate=1.0), now=NOW)
-    chaos = wired(Settings(stage="staging", excluded_paths=("/health",)), store)
-    assert chaos.injection("/health") is UNTOUCHED
+def test_the_settings_reach_the_api(wire: Wire) -> None:
+    chaos = wire(max_duration_seconds=10.0)
+    assert post(chaos, "/start", b'{"experiment_name": "error_injection", "duration_seconds": 11}').status == 400
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [Settings(stage="staging", dev_token="secret"), Settings(stage="dev", in_lambda=True, dev_token="secret")],
-)
-def test_the_developers_token_is_worth_nothing_elsewhere(settings: Settings) -> None:
-    with pytest.raises(Unauthenticated):
-        wired(settings).authenticate("Bearer secret")
+def test_the_lambdas_memory_size_limits_what_may_be_held(wire: Wire) -> None:
+    answer = post(wire(lambda_memory_mb=1), "/start", b'{"experiment_name": "resource_exhaustion", "memory_mb": 1}')
+    assert (answer.status, answer.content["details"][0]["field"]) == (400, "memory_mb")
 
 
-def test_the_developers_token_is_worth_something_in_development() -> None:
-    assert wired(Settings(stage="dev", dev_token="secret")).authenticate("Bearer secret")
+def test_clock_sleep_and_chance_are_the_ones_handed_in(wire: Wire, runs: FakeRunStore, clock: Clock) -> None:
+    runs.runs = {name: a_run(name, error_rate=0.001) for name in ["error_injection"]}
+    runs.runs["latency_injection"] = a_run(delay_seconds=0.5)
+    assert wire().injection("/orders").answer
+    assert clock.slept == [0.5]
 
 
-def test_in_development_the_table_is_made(settings: Settings) -> None:
-    chaos = bootstrap(settings)
-    assert chaos.injection("/orders") is UNTOUCHED
-    assert chaos.tokens.all() == []
+def test_tokens_of_the_store_open_the_door(wire: Wire, tokens: FakeTokenStore) -> None:
+    secret, token = new_token("ada", Role.VIEWER, now=NOW)
+    tokens.add(token)
+    assert wire().authenticate(f"Bearer {secret}") == Caller("ada", Role.VIEWER)
 
 
-def test_it_is_wired_once_when_first_needed() -> None:
-    count = []
-
-    def wire() -> Chaos:
-        count.append(1)
-        return wired(Settings(stage="staging"))
-
-    lazy = Lazy(wire)
-    assert not count
-    assert lazy.inject("/orders") is UNTOUCHED
-    assert lazy.get() is lazy.get()
-    assert len(count) == 1
+def test_the_developers_token_opens_the_door_in_development(wire: Wire) -> None:
+    assert wire(stage="dev", dev_token="dev-token").authenticate("Bearer dev-token").role is Role.OPERATOR
 
 
-@pytest.mark.parametrize(
-    ("defect", "told"), [(ModuleOff("It is off."), ModuleOff), (ZeroDivisionError("a defect"), Misconfigured)]
-)
-def test_a_refusal_to_start_is_logged_once_and_every_request_goes_on(
-    defect: Exception, told: type[Exception], caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("settings", [{"stage": "qa"}, {"stage": "prod"}, {"stage": "dev", "in_lambda": True}])
+def test_the_developers_token_opens_nothing_outside_development_or_inside_lambda(
+    wire: Wire, settings: dict[str, Any]
 ) -> None:
-    def wire() -> Chaos:
-        raise defect
+    chaos = wire(**settings, dev_token="dev-token")
+    assert chaos.settings.dev_token is None
+    with pytest.raises(Unauthenticated):
+        chaos.authenticate("Bearer dev-token")
 
+
+def test_without_a_stage_the_module_is_off(wire: Wire) -> None:
+    with pytest.raises(ModuleOff, match="CHAOS_STAGE is not set"):
+        wire(stage=None)
+
+
+def test_the_environment_is_read_where_no_settings_are_handed_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ModuleOff):
+        bootstrap()
+    monkeypatch.setenv("CHAOS_STAGE", "qa")
+    monkeypatch.setenv("CHAOS_REFRESH_SECONDS", "soon")
+    with pytest.raises(Misconfigured, match="CHAOS_REFRESH_SECONDS"):
+        bootstrap()
+
+
+def test_development_makes_the_table_that_is_missing(settings: Settings, clock: Clock) -> None:
+    missing = Settings(
+        stage="dev",
+        table=f"{settings.table}-missing",
+        endpoint_url=settings.endpoint_url,
+        table_timeout_seconds=settings.table_timeout_seconds,
+    )
+    chaos = bootstrap(missing, clock=clock, sleep=clock.sleep, chance=lambda: 0.0)
+    assert chaos.settings.dev_token  # made up
+    assert post(chaos, "/start", b'{"experiment_name": "error_injection"}').status == 200
+    assert chaos.injection("/orders").answer
+
+
+# Lazy
+
+
+def test_nothing_is_wired_before_it_is_needed_and_then_once(wire: Wire) -> None:
+    wired: list[Chaos] = []
+
+    def once() -> Chaos:
+        wired.append(wire())
+        return wired[-1]
+
+    lazy = Lazy(once)
+    assert wired == []
+    assert lazy.inject("/orders") is lazy.inject("/orders") is UNTOUCHED
+    assert lazy.get() is lazy.get() is wired[0]
+    assert len(wired) == 1
+
+
+def test_requests_go_straight_to_the_injection_once_it_is_wired(wire: Wire, runs: FakeRunStore) -> None:
+    runs.runs["error_injection"] = a_run("error_injection")
     lazy = Lazy(wire)
-    with caplog.at_level(logging.WARNING):
-        assert [lazy.inject("/orders") for _ in range(3)] == [UNTOUCHED] * 3
-    assert caplog.text.count(str(defect)) == 1
+    assert lazy.inject("/orders").answer
+    assert lazy.inject is lazy.get().injection
+
+
+def test_threads_that_come_together_wire_once(wire: Wire, runs: FakeRunStore) -> None:
+    runs.runs["error_injection"] = a_run("error_injection")
+    together, wired = threading.Barrier(8), []
+
+    def once() -> Chaos:
+        wired.append(1)
+        return wire()
+
+    lazy = Lazy(once)
+
+    def get() -> Chaos:
+        together.wait(30)
+        return lazy.get()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len({id(served.result(30)) for served in [pool.submit(get) for _ in range(8)]}) == 1
+    assert wired == [1]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ModuleOff("It is off."), (ModuleOff, "It is off.")),
+        (Misconfigured("A bad value."), (Misconfigured, "A bad value.")),
+        (StoreUnavailable("No table."), (StoreUnavailable, "No table.")),
+        (ZeroDivisionError("a defect"), (Misconfigured, "The chaos experiments module did not start: a defect")),
+    ],
+)
+def test_a_refusal_is_remembered_and_every_request_goes_on_untouched(
+    error: Exception, told: tuple[type[Exception], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    attempts = []
+
+    def refuse() -> Chaos:
+        attempts.append(1)
+        raise error
+
+    lazy = Lazy(refuse)
+    assert [lazy.inject("/orders") for _ in range(3)] == [UNTOUCHED] * 3
     for _ in range(2):
-        with pytest.raises(told):
+        with pytest.raises(told[0]) as refused:
             lazy.get()
+        assert str(refused.value) == told[1]
+    assert attempts == [1]
+    assert [record.message for record in caplog.records] == [f"Nothing is injected: {told[1]}"]
+
+
+def test_a_process_without_a_stage_serves_its_application() -> None:
+    lazy = Lazy()
+    assert lazy.inject("/orders") is UNTOUCHED
+    with pytest.raises(ModuleOff):
+        lazy.get()

@@ -1,24 +1,48 @@
-from chalicelib import errors
+import pytest
 
-PUBLISHED = {
-    "InvalidJson": ("invalid_json", 400),
-    "MissingParameter": ("missing_parameter", 400),
-    "InvalidParameters": ("invalid_parameters", 400),
-    "Unauthenticated": ("unauthenticated", 401),
-    "Forbidden": ("forbidden", 403),
-    "UnknownExperiment": ("unknown_experiment", 404),
-    "NotRunning": ("not_running", 404),
-    "UnknownEndpoint": ("unknown_endpoint", 404),
-    "UnknownToken": ("unknown_token", 404),
-    "AlreadyRunning": ("already_running", 409),
-    "BodyTooLarge": ("body_too_large", 413),
-    "UnsupportedMediaType": ("unsupported_media_type", 415),
-    "InternalError": ("internal_error", 500),
-    "StoreUnavailable": ("store_unavailable", 503),
-    "ModuleOff": ("module_off", 503),
-    "Misconfigured": ("misconfigured", 503),
+from chalicelib import errors
+from chalicelib.errors import ChaosError
+
+PINNED = {
+    "already_running": 409,
+    "body_too_large": 413,
+    "forbidden": 403,
+    "internal_error": 500,
+    "invalid_json": 400,
+    "invalid_parameters": 400,
+    "misconfigured": 503,
+    "missing_parameter": 400,
+    "module_off": 503,
+    "not_running": 404,
+    "store_unavailable": 503,
+    "unauthenticated": 401,
+    "unknown_endpoint": 404,
+    "unknown_experiment": 404,
+    "unknown_token": 404,
+    "unsupported_media_type": 415,
 }
 
+FAMILY = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, ChaosError)]
 
-def test_codes_and_statuses_are_a_contract() -> None:
-    assert {kind.__name__: (kind.code, kind.status) for kind in errors.ChaosError.__subclasses__()} == PUBLISHED
+
+def test_the_codes_and_statuses_that_callers_rely_on_are_pinned() -> None:
+    assert {each.code: each.status for each in FAMILY if each is not ChaosError} == PINNED
+
+
+def test_no_two_errors_have_one_code() -> None:
+    assert len(FAMILY) == len(PINNED) + 1
+
+
+@pytest.mark.parametrize("family", FAMILY)
+def test_an_error_carries_its_message_and_nothing_else_unless_told(family: type[ChaosError]) -> None:
+    error = family("What went wrong.")
+    assert str(error) == error.message == "What went wrong."
+    assert (error.details, error.resultset) == ([], {})
+
+
+def test_an_error_keeps_copies_of_its_details_and_its_resultset() -> None:
+    details, resultset = [{"field": "name"}], {"name": "x"}
+    error = errors.InvalidParameters("Wrong.", details=details, resultset=resultset)
+    details.clear()
+    resultset.clear()
+    assert (error.details, error.resultset) == ([{"field": "name"}], {"name": "x"})

@@ -1,46 +1,76 @@
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from chalicelib.experiment import Experiment, Parameters
-from chalicelib.faults import Chance, Fault, Wait
+from chalicelib.faults import Chance, Fault
 
 
-class Nothing(Experiment):
-    """Does nothing at all.
+class Example(Experiment):
+    """Says in its first line what it does.
 
-    And says so at length.
+    And then more.
     """
 
-    name = "nothing"
+    name = "example"
     Parameters = Parameters
 
     def faults(self, parameters: Parameters, chance: Chance) -> Iterator[Fault]:
-        del parameters, chance
-        yield Wait(0.0)
+        yield from ()
+
+
+class Silent(Example):
+    __doc__ = None
 
 
 def test_the_description_is_the_first_line_of_the_docstring() -> None:
-    assert Nothing().description == "Does nothing at all."
+    assert Example().description == "Says in its first line what it does."
 
 
-def test_an_experiment_has_no_limits_of_its_own_unless_it_says_so() -> None:
-    assert Nothing().limits(spare_memory_mb=0) == {}
+def test_an_experiment_without_a_docstring_has_an_empty_description() -> None:
+    assert Silent().description == ""
 
 
-def test_every_run_ends_after_thirty_seconds_unless_asked_otherwise() -> None:
+def test_an_experiment_has_no_limits_of_the_environment_unless_it_says_so() -> None:
+    assert Example().limits(spare_memory_mb=0) == {}
+
+
+def test_an_experiment_must_say_what_it_does_to_a_request() -> None:
+    class Unfinished(Experiment):
+        pass
+
+    with pytest.raises(TypeError, match="faults"):
+        Unfinished()  # type: ignore[abstract]
+
+
+def test_a_run_lasts_30_seconds_unless_its_parameters_say_otherwise() -> None:
     assert Parameters().duration_seconds == 30.0
 
 
-@pytest.mark.parametrize("refused", [0, -1, "30", True, float("nan"), float("inf")])
-def test_no_run_without_an_end(refused: object) -> None:
-    with pytest.raises(ValidationError):
-        Parameters.model_validate({"duration_seconds": refused})
+@pytest.mark.parametrize("duration_seconds", [0.001, 1, 3600, 1e6])
+def test_a_duration_above_0_is_allowed(duration_seconds: float) -> None:
+    assert Parameters(duration_seconds=duration_seconds).duration_seconds == duration_seconds
 
 
-def test_parameters_cannot_be_changed_nor_invented() -> None:
-    with pytest.raises(ValidationError):
-        Parameters.model_validate({"invented": 1})
-    with pytest.raises(ValidationError):
-        Parameters().duration_seconds = 1  # type: ignore[misc]
+@pytest.mark.parametrize("duration_seconds", [0, -1, "30", True, None, float("nan"), float("inf")])
+def test_numbers_are_numbers_and_a_duration_is_above_0(duration_seconds: Any) -> None:
+    with pytest.raises(ValidationError, match="duration_seconds"):
+        Parameters(duration_seconds=duration_seconds)
+
+
+def test_an_unknown_parameter_is_a_problem() -> None:
+    with pytest.raises(ValidationError, match="duration_minutes"):
+        Parameters.model_validate({"duration_minutes": 1})
+
+
+def test_parameters_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Parameters().duration_seconds = 1.0  # type: ignore[misc]
+
+
+def test_every_problem_is_told_at_once() -> None:
+    with pytest.raises(ValidationError) as refused:
+        Parameters.model_validate({"duration_seconds": "30", "duration_minutes": 1})
+    assert {error["loc"][0] for error in refused.value.errors()} == {"duration_seconds", "duration_minutes"}

@@ -1,85 +1,115 @@
+from dataclasses import FrozenInstanceError
+from typing import Any
+
 import pytest
 
 from chalicelib.errors import Misconfigured
 from chalicelib.settings import Settings, read_settings
 
-
-def test_defaults_are_safe() -> None:
-    assert read_settings({}) == Settings(table="chaos-experiments-None")
-    assert Settings().stage is None
-    assert (Settings.refresh_seconds, Settings.idle_refresh_seconds, Settings.max_staleness_seconds) == (1.0, 5.0, 3.0)
-    assert (Settings.max_duration_seconds, Settings.table_timeout_seconds) == (3600.0, 0.25)
-
-
-def test_every_variable_is_read() -> None:
-    assert read_settings(
-        {
-            "CHAOS_STAGE": "staging",
-            "CHAOS_APPLICATION": "shop",
-            "CHAOS_TABLE": "t",
-            "CHAOS_REFRESH_SECONDS": "2",
-            "CHAOS_IDLE_REFRESH_SECONDS": "6",
-            "CHAOS_MAX_STALENESS_SECONDS": "4",
-            "CHAOS_MAX_DURATION_SECONDS": "60",
-            "CHAOS_TABLE_TIMEOUT_SECONDS": "0.5",
-            "CHAOS_EXCLUDED_PATHS": "/health, /internal/*,",
-            "CHAOS_DEV_TOKEN": "secret",
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
-            "AWS_LAMBDA_FUNCTION_NAME": "f",
-            "AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:1",
-            "AWS_REGION": "eu-west-1",
-            "AWS_PROFILE": "p",
-        }
-    ) == Settings(
-        stage="staging",
-        application="shop",
-        table="t",
-        refresh_seconds=2.0,
-        idle_refresh_seconds=6.0,
-        max_staleness_seconds=4.0,
-        max_duration_seconds=60.0,
-        table_timeout_seconds=0.5,
-        excluded_paths=("/health", "/internal/*"),
-        dev_token="secret",
-        lambda_memory_mb=512,
-        in_lambda=True,
-        endpoint_url="http://127.0.0.1:1",
-        region="eu-west-1",
-        has_credentials=True,
-    )
+SECONDS = {
+    "CHAOS_REFRESH_SECONDS": ("refresh_seconds", 1.0),
+    "CHAOS_IDLE_REFRESH_SECONDS": ("idle_refresh_seconds", 5.0),
+    "CHAOS_MAX_STALENESS_SECONDS": ("max_staleness_seconds", 3.0),
+    "CHAOS_MAX_DURATION_SECONDS": ("max_duration_seconds", 3600.0),
+    "CHAOS_TABLE_TIMEOUT_SECONDS": ("table_timeout_seconds", 0.25),
+}
 
 
-def test_the_table_is_called_after_the_stage() -> None:
-    settings = read_settings({"CHAOS_STAGE": "staging"})
-    assert (settings.table, settings.scope) == ("chaos-experiments-staging", "app#staging")
+def test_an_empty_environment_switches_the_module_off() -> None:
+    assert read_settings({}).stage is None
 
 
 @pytest.mark.parametrize("stage", ["", "  "])
-def test_a_blank_stage_is_none(stage: str) -> None:
+def test_an_empty_stage_is_none(stage: str) -> None:
     assert read_settings({"CHAOS_STAGE": stage}).stage is None
 
 
-@pytest.mark.parametrize("text", ["abc", "0", "-1", "nan", "inf"])
-def test_every_value_that_cannot_be_is_named_in_one_error(text: str) -> None:
-    with pytest.raises(Misconfigured) as refused:
-        read_settings({"CHAOS_REFRESH_SECONDS": text, "CHAOS_MAX_DURATION_SECONDS": text})
-    assert [problem["field"] for problem in refused.value.details] == [
-        "CHAOS_REFRESH_SECONDS",
-        "CHAOS_MAX_DURATION_SECONDS",
-    ]
-    assert "a number of seconds above 0" in refused.value.message
+@pytest.mark.parametrize(("name", "default"), SECONDS.values())
+def test_the_defaults_that_operators_rely_on_are_pinned(name: str, default: float) -> None:
+    assert getattr(read_settings({"CHAOS_STAGE": "qa"}), name) == default
+
+
+def test_a_stage_is_all_that_is_needed() -> None:
+    assert read_settings({"CHAOS_STAGE": "qa"}) == Settings(stage="qa", table="chaos-experiments-qa")
 
 
 @pytest.mark.parametrize(
-    ("environment", "development"),
+    ("variable", "value", "name", "expected"),
     [
-        ({"CHAOS_STAGE": "dev"}, True),
-        ({"CHAOS_STAGE": "dev", "AWS_LAMBDA_FUNCTION_NAME": "f"}, False),
-        ({"CHAOS_STAGE": "staging"}, False),
-        ({}, False),
+        ("CHAOS_STAGE", " staging ", "stage", "staging"),
+        ("CHAOS_APPLICATION", "shop", "application", "shop"),
+        ("CHAOS_APPLICATION", " ", "application", "app"),
+        ("CHAOS_TABLE", "ours", "table", "ours"),
+        ("CHAOS_EXCLUDED_PATHS", "/health", "excluded_paths", ("/health",)),
+        ("CHAOS_EXCLUDED_PATHS", " /health , /internal/* ,, ", "excluded_paths", ("/health", "/internal/*")),
+        ("CHAOS_EXCLUDED_PATHS", "", "excluded_paths", ()),
+        ("CHAOS_DEV_TOKEN", "dev-token", "dev_token", "dev-token"),
+        ("CHAOS_DEV_TOKEN", " ", "dev_token", None),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512", "lambda_memory_mb", 512),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "", "lambda_memory_mb", None),
+        ("AWS_LAMBDA_FUNCTION_NAME", "shop", "in_lambda", True),
+        ("AWS_ENDPOINT_URL", "http://localhost:1", "endpoint_url", "http://localhost:1"),
+        ("AWS_ENDPOINT_URL_DYNAMODB", "http://localhost:2", "endpoint_url", "http://localhost:2"),
+        ("AWS_REGION", "eu-west-1", "region", "eu-west-1"),
+        ("AWS_DEFAULT_REGION", "eu-west-2", "region", "eu-west-2"),
+        ("AWS_ACCESS_KEY_ID", "AKIA", "has_credentials", True),
+        ("AWS_PROFILE", "ours", "has_credentials", True),
+        ("AWS_PROFILE", "", "has_credentials", False),
+        *((variable, " 0.5 ", name, 0.5) for variable, (name, _) in SECONDS.items()),
+        *((variable, " ", name, default) for variable, (name, default) in SECONDS.items()),
     ],
 )
-def test_only_the_stage_dev_outside_of_lambda_trusts_the_machine(
-    environment: dict[str, str], *, development: bool
+def test_each_variable_is_read(variable: str, value: str, name: str, expected: Any) -> None:
+    assert getattr(read_settings({"CHAOS_STAGE": "qa", variable: value}), name) == expected
+
+
+def test_the_narrower_variable_wins() -> None:
+    settings = read_settings(
+        {
+            "AWS_ENDPOINT_URL": "http://localhost:1",
+            "AWS_ENDPOINT_URL_DYNAMODB": "http://localhost:2",
+            "AWS_REGION": "eu-west-1",
+            "AWS_DEFAULT_REGION": "eu-west-2",
+        }
+    )
+    assert (settings.endpoint_url, settings.region) == ("http://localhost:2", "eu-west-1")
+
+
+@pytest.mark.parametrize("variable", SECONDS)
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "-inf", "1s", "one", "1,5"])
+def test_a_value_that_is_no_number_of_seconds_is_refused(variable: str, value: str) -> None:
+    with pytest.raises(Misconfigured) as refused:
+        read_settings({"CHAOS_STAGE": "qa", variable: value})
+    problem = {"field": variable, "problem": f"is {value!r}", "allowed": "a number of seconds above 0"}
+    assert refused.value.details == [problem]
+
+
+def test_every_bad_value_is_named_in_one_answer() -> None:
+    with pytest.raises(Misconfigured) as refused:
+        read_settings({"CHAOS_STAGE": "qa"} | dict.fromkeys(SECONDS, "soon"))
+    assert [problem["field"] for problem in refused.value.details] == list(SECONDS)
+    assert all(f"{variable} is 'soon', allowed is a number" in refused.value.message for variable in SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("stage", "in_lambda", "development"),
+    [("dev", False, True), ("dev", True, False), ("qa", False, False), ("DEV", False, False), (None, False, False)],
+)
+def test_development_is_the_stage_dev_and_never_inside_lambda(
+    *, stage: str | None, in_lambda: bool, development: bool
 ) -> None:
-    assert read_settings(environment).development is development
+    assert Settings(stage=stage, in_lambda=in_lambda).development is development
+
+
+def test_inside_lambda_the_environment_alone_says_that_it_is_not_development() -> None:
+    assert read_settings({"CHAOS_STAGE": "dev"}).development
+    assert not read_settings({"CHAOS_STAGE": "dev", "AWS_LAMBDA_FUNCTION_NAME": ""}).development
+
+
+def test_the_scope_is_the_application_and_its_stage() -> None:
+    assert Settings(stage="qa", application="shop").scope == "shop#qa"
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Settings().stage = "prod"  # type: ignore[misc]

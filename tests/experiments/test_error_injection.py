@@ -1,36 +1,43 @@
-import random
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from chalicelib.experiments.error_injection import ErrorInjection
-from chalicelib.faults import Answer
+from chalicelib.faults import Answer, Fault
 
-EXPERIMENT = ErrorInjection()
-ERROR = Answer(500, "injected_error", "Chaos experiment: injected error")
-
-
-@pytest.mark.parametrize(
-    ("error_rate", "chance", "hit"),
-    [(0.3, 0.299, True), (0.3, 0.3, False), (0.0, 0.0, False), (1.0, 0.999, True)],
-)
-def test_chance_decides(error_rate: float, chance: float, *, hit: bool) -> None:
-    faults = list(EXPERIMENT.faults(EXPERIMENT.Parameters(error_rate=error_rate), lambda: chance))
-    assert faults == ([ERROR] if hit else [])
+INJECTED = Answer(500, "injected_error", "Chaos experiment: injected error")
 
 
-def test_the_share_is_the_rate() -> None:
-    chance = random.Random(7).random  # noqa: S311 - seeded, to be the same each time
-    parameters = EXPERIMENT.Parameters(error_rate=0.3)
-    hits = sum(bool(list(EXPERIMENT.faults(parameters, chance))) for _ in range(10_000))
-    assert hits == pytest.approx(3000, abs=151)  # 3.29 standard deviations: the 99.9 % interval
+def faults(error_rate: float, drawn: float) -> list[Fault]:
+    return list(ErrorInjection().faults(ErrorInjection.Parameters(error_rate=error_rate), lambda: drawn))
 
 
-def test_defaults_are_safe() -> None:
-    assert EXPERIMENT.Parameters().model_dump() == {"duration_seconds": 30.0, "error_rate": 0.1}
+@pytest.mark.parametrize(("drawn", "expected"), [(0.0, [INJECTED]), (0.2499, [INJECTED]), (0.25, []), (0.9, [])])
+def test_a_request_fails_where_chance_is_below_the_rate(drawn: float, expected: list[Fault]) -> None:
+    assert faults(0.25, drawn) == expected
 
 
-@pytest.mark.parametrize("refused", [-0.001, 1.001, "0.1", True, None, float("nan")])
-def test_refused(refused: object) -> None:
-    with pytest.raises(ValidationError):
-        EXPERIMENT.Parameters.model_validate({"error_rate": refused})
+@pytest.mark.parametrize("drawn", [0.0, 0.5, 0.9999999999999999])
+def test_a_rate_of_0_hits_none_and_a_rate_of_1_hits_all(drawn: float) -> None:
+    assert faults(0.0, drawn) == []
+    assert faults(1.0, drawn) == [INJECTED]
+
+
+def test_the_share_of_the_requests_that_fail_is_the_rate() -> None:
+    assert sum(len(faults(0.1, draw / 1000)) for draw in range(1000)) == 100
+
+
+def test_the_defaults_are_pinned() -> None:
+    assert ErrorInjection.Parameters().model_dump() == {"error_rate": 0.1, "duration_seconds": 30.0}
+
+
+@pytest.mark.parametrize("error_rate", [0, 0.0, 1, 1.0, 0.5])
+def test_a_rate_from_0_to_1_is_allowed(error_rate: float) -> None:
+    assert ErrorInjection.Parameters(error_rate=error_rate).error_rate == error_rate
+
+
+@pytest.mark.parametrize("error_rate", [-0.001, 1.001, "0.5", True, None, float("nan"), float("-inf")])
+def test_any_other_rate_is_refused(error_rate: Any) -> None:
+    with pytest.raises(ValidationError, match="error_rate"):
+        ErrorInjection.Parameters(error_rate=error_rate)

@@ -1,27 +1,35 @@
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
 from chalicelib.experiments.latency_injection import LatencyInjection
 from chalicelib.faults import Wait
 
-EXPERIMENT = LatencyInjection()
+
+def never() -> float:
+    raise AssertionError("A delay leaves nothing to chance.")
 
 
-def test_every_request_waits() -> None:
-    parameters = EXPERIMENT.Parameters(delay_seconds=1.5)
-    assert list(EXPERIMENT.faults(parameters, lambda: 0.999)) == [Wait(1.5)]
+def test_each_request_waits_for_the_delay() -> None:
+    parameters = LatencyInjection.Parameters(delay_seconds=1.5)
+    assert list(LatencyInjection().faults(parameters, never)) == [Wait(1.5)]
 
 
-def test_defaults_are_safe() -> None:
-    assert EXPERIMENT.Parameters().model_dump() == {"duration_seconds": 30.0, "delay_seconds": 2.0}
+def test_the_defaults_are_pinned() -> None:
+    assert LatencyInjection.Parameters().model_dump() == {"delay_seconds": 2.0, "duration_seconds": 30.0}
 
 
-@pytest.mark.parametrize("allowed", [0, 0.0, 60])
-def test_allowed(allowed: float) -> None:
-    assert EXPERIMENT.Parameters(delay_seconds=allowed).delay_seconds == allowed
+@pytest.mark.parametrize("delay_seconds", [0, 0.0, 0.001, 60, 60.0])
+def test_a_delay_from_0_to_60_seconds_is_allowed(delay_seconds: float) -> None:
+    assert LatencyInjection.Parameters(delay_seconds=delay_seconds).delay_seconds == delay_seconds
 
 
-@pytest.mark.parametrize("refused", [-0.001, 60.001, "2", True, None, float("nan"), float("inf")])
-def test_refused(refused: object) -> None:
-    with pytest.raises(ValidationError):
-        EXPERIMENT.Parameters.model_validate({"delay_seconds": refused})
+@pytest.mark.parametrize("delay_seconds", [-0.001, 60.001, "2", True, None, float("nan"), float("inf"), [2], 10**400])
+def test_any_other_delay_is_refused(delay_seconds: Any) -> None:
+    with pytest.raises(ValidationError, match="delay_seconds"):
+        LatencyInjection.Parameters(delay_seconds=delay_seconds)
+
+
+def test_its_limits_do_not_depend_on_the_environment() -> None:
+    assert LatencyInjection().limits(spare_memory_mb=0) == {}

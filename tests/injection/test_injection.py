@@ -1,188 +1,325 @@
 import logging
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
+from chalicelib.faults import Answer
 from chalicelib.injection.injection import UNTOUCHED, Injection
 from chalicelib.injection.memory import Memory
+from chalicelib.runs.run import Run
 from chalicelib.runs.snapshot import Snapshot
+from tests.injection.test_decide import Defective
 from tests.support import NOW, Clock, FakeRunStore, a_run
 
-
-@pytest.fixture
-def store() -> FakeRunStore:
-    return FakeRunStore()
+PREFIX = "/chaos_experiments"
 
 
-class Stage:
-    """An injection on a store and a clock that a test moves; nothing is random."""
+@dataclass
+class FakeMemory:
+    """A `Memory` that only keeps account."""
 
-    def __init__(self, store: FakeRunStore, clock: Clock) -> None:
-        self.store = store
-        self.clock = clock
-        self.during_sleep: list[Callable[[], None]] = []
-        self.chance = 0.0
-        snapshot = Snapshot(store.latest, clock)
-        self.over = threading.Event()
-        self.memory = Memory(snapshot.active, lambda: 100, clock, 1.0, lambda _: self.over.wait(60))
+    events: list[str]
+    is_holding: bool = False
+    settled: int = 0
+    defect: Exception | None = None
+
+    def hold(self, run: Run, megabytes: int) -> int:
+        if self.defect:
+            raise self.defect
+        self.events.append(f"hold {megabytes}")
+        return megabytes
+
+    def settle(self) -> None:
+        self.settled += 1
+        self.is_holding = False
+
+
+@dataclass
+class House:
+    """An injection on fakes. `later` is done by the sleep, as soon as the clock has passed its moment."""
+
+    clock: Clock
+    store: FakeRunStore = field(default_factory=FakeRunStore)
+    events: list[str] = field(default_factory=list)
+    later: dict[float, Callable[[], None]] = field(default_factory=dict)
+    excluded: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.memory = FakeMemory(self.events)
+        self.snapshot = Snapshot(self.store.latest, self.clock)
         self.inject = Injection(
-            snapshot,
-            self.memory,
-            chance=lambda: self.chance,
-            clock=clock,
-            sleep=self._sleep,
-            control_plane="/chaos_experiments",
-            excluded_paths=("/health", "/internal/*"),
+            self.snapshot,
+            self.memory,  # type: ignore[arg-type]
+            chance=lambda: 0.0,
+            clock=self.clock,
+            sleep=self.sleep,
+            control_plane=PREFIX,
+            excluded_paths=self.excluded,
         )
 
-    def _sleep(self, seconds: float) -> None:
-        self.clock.sleep(seconds)
-        for act in self.during_sleep:
-            act()
-
-    def start(self, name: str, **parameters: float) -> str:
+    def start(self, name: str = "latency_injection", **parameters: Any) -> Run:
         run = a_run(name, now=self.clock.now, token=name, **parameters)
         self.store.runs[name] = run
-        return run.run_id
+        return run
 
-    def stop(self, name: str) -> None:
-        self.store.stop(self.store.runs[name].ended(now=self.clock.now, by="ada", reason=None))
+    def stop(self, run: Run) -> None:
+        assert self.store.stop(run.ended(now=self.clock.now, by="grace", reason=None))
+
+    def sleep(self, seconds: float) -> None:
+        self.events.append(f"sleep {seconds:g}")
+        until = self.clock.now + seconds
+        for moment in sorted(moment for moment in self.later if moment <= until):
+            self.clock.now = moment
+            self.later.pop(moment)()
+        self.clock.now = until
+        self.clock.slept.append(seconds)
 
 
 @pytest.fixture
-def stage(store: FakeRunStore, clock: Clock) -> Iterator[Stage]:
-    made = Stage(store, clock)
-    yield made
-    clock.now += 1_000_000
-    made.over.set()
+def house(clock: Clock) -> House:
+    return House(clock)
 
 
-def test_nothing_running_touches_nothing(stage: Stage) -> None:
-    assert stage.inject("/orders") is UNTOUCHED
-    assert UNTOUCHED.headers == {}
+# What is done to a request
 
 
-def test_memory_then_delay_then_error(stage: Stage) -> None:
-    error = stage.start("error_injection", error_rate=1.0)
-    delay = stage.start("latency_injection", delay_seconds=0.5)
-    memory = stage.start("resource_exhaustion", memory_mb=1)
-    injected = stage.inject("/orders")
+def test_nothing_running_leaves_the_request_untouched(house: House) -> None:
+    injected = house.inject("/orders")
+    assert injected is UNTOUCHED
+    assert (injected.active, injected.hits, injected.answer, injected.headers) == ((), (), None, {})
+    assert house.events == []
+
+
+def test_a_delay_is_waited_and_told(house: House) -> None:
+    run = house.start(delay_seconds=0.4)
+    injected = house.inject("/orders")
+    assert house.events == ["sleep 0.4"]
+    assert injected.active == (run,)
+    assert injected.answer is None
     assert injected.hits == (
-        {"experiment": "resource_exhaustion", "run_id": memory, "fault": "hold", "memory_mb": 1},
-        {"experiment": "latency_injection", "run_id": delay, "fault": "wait", "seconds": 0.5},
-        {"experiment": "error_injection", "run_id": error, "fault": "answer", "status": 500},
+        {"experiment": "latency_injection", "run_id": run.run_id, "fault": "wait", "seconds": 0.4},
     )
-    assert injected.answer is not None
-    assert injected.answer.message == "Chaos experiment: injected error"
-    assert injected.headers == {
-        "X-Chaos-Experiment": "resource_exhaustion, latency_injection, error_injection",
-        "X-Chaos-Run": f"{memory}, {delay}, {error}",
+
+
+def test_an_error_takes_the_applications_place(house: House) -> None:
+    run = house.start("error_injection")
+    injected = house.inject("/orders")
+    assert injected.answer == Answer(500, "injected_error", "Chaos experiment: injected error")
+    assert injected.hits == ({"experiment": "error_injection", "run_id": run.run_id, "fault": "answer", "status": 500},)
+
+
+def test_memory_is_held_for_the_run_and_told(house: House) -> None:
+    run = house.start("resource_exhaustion", memory_mb=7)
+    assert house.inject("/orders").hits == (
+        {"experiment": "resource_exhaustion", "run_id": run.run_id, "fault": "hold", "memory_mb": 7},
+    )
+
+
+def test_memory_comes_first_then_the_delay_then_the_error(house: House) -> None:
+    for name in ("error_injection", "latency_injection", "resource_exhaustion"):
+        house.start(name)
+    injected = house.inject("/orders")
+    assert house.events == ["hold 100", "sleep 1", "sleep 1"]
+    assert [hit["fault"] for hit in injected.hits] == ["hold", "wait", "answer"]
+    assert injected.answer
+
+
+def test_a_touched_response_names_its_experiments_and_runs_once_each(house: House) -> None:
+    runs = [house.start(name) for name in ("latency_injection", "error_injection")]
+    house.store.runs["again"] = runs[0]
+    assert house.inject("/orders").headers == {
+        "X-Chaos-Experiment": "latency_injection, error_injection",
+        "X-Chaos-Run": f"{runs[0].run_id}, {runs[1].run_id}",
     }
 
 
-def test_a_request_that_chance_spares_carries_no_header(stage: Stage) -> None:
-    stage.start("error_injection", error_rate=0.3)
-    stage.chance = 0.3
-    injected = stage.inject("/orders")
-    assert (injected.hits, injected.headers, injected.answer) == ((), {}, None)
+def test_a_request_that_chance_spares_has_no_headers_though_the_run_is_active(house: House) -> None:
+    run = house.start("error_injection", error_rate=0.0)
+    injected = house.inject("/orders")
+    assert (injected.active, injected.headers, injected.answer) == ((run,), {}, None)
 
 
-@pytest.mark.parametrize("path", ["list", "start", "stop", "status", "anything/else"])
-def test_the_control_plane_is_never_hit_and_reads_nothing(stage: Stage, path: str) -> None:
-    stage.start("error_injection", error_rate=1.0)
-    assert stage.inject(f"/chaos_experiments/{path}") is UNTOUCHED
-    assert stage.inject("/chaos_experiments") is UNTOUCHED
-    assert stage.store.reads == 0
+# Whom chaos never hits
 
 
-def test_the_test_endpoint_is_hit_and_reads_afresh(stage: Stage) -> None:
-    assert stage.inject("/chaos_experiments/test") is UNTOUCHED
-    stage.start("error_injection", error_rate=1.0)
-    assert stage.inject("/chaos_experiments/test").answer
-    stage.stop("error_injection")
-    assert stage.inject("/chaos_experiments/test") is UNTOUCHED
+@pytest.mark.parametrize(
+    "path", [PREFIX, *(f"{PREFIX}/{end}" for end in ("", "list", "start", "stop", "status", "test/", "nonsense"))]
+)
+def test_the_control_plane_is_never_hit_and_causes_no_read(house: House, path: str) -> None:
+    house.start("error_injection", error_rate=1.0)
+    assert house.inject(path) is UNTOUCHED
+    assert house.store.reads == 0
+
+
+def test_the_test_endpoint_is_hit_and_always_reads_afresh(house: House) -> None:
+    assert house.inject("/orders") is UNTOUCHED
+    house.start("error_injection")
+    assert house.inject("/orders") is UNTOUCHED  # not yet due
+    assert house.inject(f"{PREFIX}/test").answer
+    house.store.runs.clear()
+    assert house.inject(f"{PREFIX}/test") is UNTOUCHED
+
+
+@pytest.mark.parametrize("path", ["/", "/orders", "/chaos_experiments_of_ours", "/v1/chaos_experiments/list"])
+def test_every_path_of_the_application_is_hit(house: House, path: str) -> None:
+    house.start("error_injection")
+    assert house.inject(path).answer
 
 
 @pytest.mark.parametrize(
     ("path", "hit"),
     [
         ("/health", False),
-        ("/healthy", True),
-        ("/internal/a/b", False),
+        ("/healthz", True),
+        ("/health/deep", True),
+        ("/internal/", False),
+        ("/internal/jobs/7", False),
         ("/internal", True),
-        ("/chaos_experimental", True),
+        ("/static", False),
+        ("/statics.css", False),
+        ("/x/internal/", True),
     ],
 )
-def test_excluded_paths_are_exact_or_everything_that_begins_so(stage: Stage, path: str, *, hit: bool) -> None:
-    stage.start("error_injection", error_rate=1.0)
-    assert (stage.inject(path) is not UNTOUCHED) is hit
+def test_excluded_paths_are_exact_or_prefixes_that_end_in_a_star(clock: Clock, *, path: str, hit: bool) -> None:
+    house = House(clock, excluded=("/health", "/internal/*", "/static*"))
+    house.start("error_injection")
+    assert bool(house.inject(path).answer) is hit
+    assert house.store.reads == hit
 
 
-def test_a_delay_below_the_refresh_interval_is_one_sleep(stage: Stage, clock: Clock) -> None:
-    stage.start("latency_injection", delay_seconds=0.8)
-    stage.inject("/orders")
-    assert clock.slept == [0.8]
-    assert stage.store.reads == 1
+# Defects
 
 
-def test_a_long_delay_takes_as_long_as_it_was_asked_to(stage: Stage, clock: Clock) -> None:
-    stage.start("latency_injection", delay_seconds=3.5)
-    assert stage.inject("/orders").hits[0]["seconds"] == 3.5
-    assert sum(clock.slept) == 3.5
-
-
-def test_a_stop_ends_a_delay_that_is_under_way_within_a_second(stage: Stage, clock: Clock) -> None:
-    stage.start("latency_injection", delay_seconds=60.0, duration_seconds=600.0)
-
-    def stop_at_the_second_piece() -> None:
-        if len(clock.slept) == 2:
-            stage.stop("latency_injection")
-
-    stage.during_sleep = [stop_at_the_second_piece]
-    assert stage.inject("/orders").hits[0]["seconds"] == pytest.approx(2.0)
-
-
-def test_an_expiry_ends_a_delay_at_once(stage: Stage, clock: Clock) -> None:
-    stage.start("latency_injection", delay_seconds=60.0, duration_seconds=2.5)
-    stage.inject("/orders")
-    assert clock.now == NOW + 2.5
-
-
-def test_a_table_that_falls_silent_ends_a_delay_after_three_seconds(stage: Stage, clock: Clock) -> None:
-    stage.start("latency_injection", delay_seconds=60.0, duration_seconds=600.0)
-
-    def fall_silent() -> None:
-        stage.store.broken = True
-
-    stage.during_sleep = [fall_silent]
-    stage.inject("/orders")
-    assert clock.now - NOW <= 3.0 + 1.0
-
-
-def test_memory_of_a_run_that_is_over_is_given_back_by_the_next_request(stage: Stage, clock: Clock) -> None:
-    stage.start("resource_exhaustion", memory_mb=1, duration_seconds=1.0)
-    stage.inject("/orders")
-    assert stage.memory.held_mb == 1
-    clock.now += 600  # frozen meanwhile: no watcher ran
-    stage.inject("/orders")
-    assert stage.memory.held_mb == 0
-
-
-def test_a_defect_is_logged_and_the_request_goes_on_untouched(
-    stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+def test_an_experiment_with_a_defect_leaves_the_request_untouched_and_is_logged(
+    house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stage.start("resource_exhaustion", memory_mb=1)
+    house.store.runs["defective"] = replace(a_run(), experiment=Defective())
+    injected = house.inject("/orders")
+    assert (injected.headers, injected.answer, house.events) == ({}, None, [])
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
-    def defect(*_: object) -> int:
+
+def test_an_experiment_with_a_defect_does_not_spare_the_request_the_others(house: House) -> None:
+    house.store.runs["defective"] = replace(a_run(), experiment=Defective())
+    house.start("error_injection")
+    assert house.inject("/orders").headers["X-Chaos-Experiment"] == "error_injection"
+
+
+@pytest.mark.parametrize("path", ["/orders", f"{PREFIX}/test"])
+def test_a_defect_in_the_snapshot_leaves_the_request_untouched_and_is_logged(
+    house: House, path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def defect() -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(stage.memory, "hold", defect)
-    with caplog.at_level(logging.ERROR):
-        assert stage.inject("/orders") is UNTOUCHED
-    assert "a defect" in caplog.text
+    monkeypatch.setattr(house.snapshot, "active", defect)
+    monkeypatch.setattr(house.snapshot, "refresh", defect)
+    assert house.inject(path) is UNTOUCHED
+    assert "Injection failed; the request goes on untouched" in caplog.text
+    assert "ZeroDivisionError: a defect" in caplog.text
 
 
-def test_a_silent_table_leaves_every_request_untouched(stage: Stage) -> None:
-    stage.store.broken = True
-    assert [stage.inject("/orders") for _ in range(3)] == [UNTOUCHED] * 3
+def test_a_defect_while_a_fault_is_applied_leaves_the_request_untouched_and_is_logged(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.memory.defect = OSError("no memory")
+    house.start("resource_exhaustion")
+    assert house.inject("/orders") is UNTOUCHED
+    assert "OSError: no memory" in caplog.text
+
+
+def test_a_table_that_never_answered_leaves_every_request_untouched(house: House) -> None:
+    house.start("error_injection")
+    house.store.broken = True
+    assert house.inject("/orders") is UNTOUCHED
+    assert house.inject(f"{PREFIX}/test") is UNTOUCHED
+    assert house.store.reads == 1
+
+
+# A delay and its end
+
+
+def test_a_delay_below_the_interval_is_one_sleep_and_no_further_look(house: House) -> None:
+    house.start(delay_seconds=1.0)
+    house.inject("/orders")
+    assert house.events == ["sleep 1"]
+    assert house.store.reads == 1
+
+
+def test_no_delay_is_no_sleep(house: House) -> None:
+    house.start(delay_seconds=0.0)
+    assert house.inject("/orders").hits[0]["seconds"] == 0
+    assert house.events == []
+
+
+def test_a_longer_delay_is_waited_in_pieces_and_in_full(house: House) -> None:
+    house.start(delay_seconds=2.5)
+    assert house.inject("/orders").hits[0]["seconds"] == 2.5
+    assert house.clock.now == NOW + 2.5
+
+
+def test_a_stop_in_the_middle_of_a_delay_ends_it_within_the_refresh_interval(house: House) -> None:
+    run = house.start(delay_seconds=20.0)
+    house.later[NOW + 2.25] = lambda: house.stop(run)
+    assert house.inject("/orders").hits[0]["seconds"] == 3
+    assert house.clock.now <= NOW + 2.25 + 1
+
+
+def test_the_end_of_the_run_cuts_a_delay_exactly(house: House) -> None:
+    house.start(delay_seconds=20.0, duration_seconds=3.625)
+    assert house.inject("/orders").hits[0]["seconds"] == 3.625
+    assert house.clock.now == NOW + 3.625
+
+
+def test_the_end_of_the_run_cuts_a_short_delay_too(house: House) -> None:
+    house.start(delay_seconds=1.0, duration_seconds=0.25)
+    house.inject("/orders")
+    assert house.events == ["sleep 0.25"]
+
+
+def test_a_silent_table_does_not_end_a_delay_at_once(house: House) -> None:
+    house.start(delay_seconds=2.5)
+    house.later[NOW + 0.5] = lambda: setattr(house.store, "broken", True)
+    assert house.inject("/orders").hits[0]["seconds"] == 2.5
+
+
+def test_a_table_that_is_silent_for_longer_than_the_staleness_limit_ends_a_delay(house: House) -> None:
+    house.start(delay_seconds=20.0)
+    house.later[NOW + 0.5] = lambda: setattr(house.store, "broken", True)
+    house.inject("/orders")
+    assert house.clock.now == NOW + 3
+
+
+def test_a_run_that_replaces_another_does_not_inherit_its_delays(house: House) -> None:
+    house.start(delay_seconds=20.0)
+    house.later[NOW + 1.5] = lambda: house.store.runs.update(latency_injection=a_run(token="2", delay_seconds=20.0))
+    assert house.inject("/orders").hits[0]["seconds"] == 2
+
+
+# Memory that outlived its run
+
+
+def test_a_request_after_the_end_of_a_run_gives_its_memory_back(house: House) -> None:
+    house.memory.is_holding = True
+    assert house.inject("/orders") is UNTOUCHED
+    assert house.memory.settled == 1
+
+
+def test_a_request_is_not_troubled_with_memory_where_none_is_held(house: House) -> None:
+    house.inject("/orders")
+    assert house.memory.settled == 0
+
+
+def test_real_memory_is_held_by_one_request_and_given_back_by_another_where_no_watcher_woke(clock: Clock) -> None:
+    house = House(clock)
+    memory = Memory(house.snapshot.active, lambda: 100, clock, 1.0, lambda _: None)
+    memory._watch = lambda: None  # type: ignore[method-assign] # frozen with its process
+    inject = Injection(house.snapshot, memory, chance=lambda: 0.0, clock=clock, sleep=house.sleep, control_plane=PREFIX)
+    run = house.start("resource_exhaustion", memory_mb=2)
+    assert inject("/orders").hits[0]["memory_mb"] == memory.held_mb == 2
+    house.stop(run)
+    clock.now += 3600
+    assert inject("/orders") is UNTOUCHED
+    assert memory.held_mb == 0

@@ -1,16 +1,24 @@
-"""Each promise of the snapshot, by a scripted clock and a store that counts."""
+"""Each promise of the snapshot: the figures are those that operators rely on."""
 
 import logging
 import threading
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count
 
 import pytest
 
 from chalicelib.runs.run import Run
 from chalicelib.runs.snapshot import Snapshot
 from tests.support import NOW, Clock, FakeRunStore, a_run
+
+HUNG = 30
+"""Seconds after which a thread that should have returned is given up."""
+
+
+@pytest.fixture
+def run() -> Run:
+    return a_run(duration_seconds=600)
 
 
 @pytest.fixture
@@ -19,270 +27,477 @@ def store() -> FakeRunStore:
 
 
 @pytest.fixture
+def running(store: FakeRunStore, run: Run) -> FakeRunStore:
+    """The store, with the run in it."""
+    store.start(run, now=NOW)
+    return store
+
+
+@pytest.fixture
 def snapshot(store: FakeRunStore, clock: Clock) -> Snapshot:
     return Snapshot(store.latest, clock)
 
 
 @pytest.fixture
-def run(store: FakeRunStore) -> Run:
-    """A run of an hour, in the store from the beginning."""
-    started = a_run(duration_seconds=3600.0)
-    store.start(started, now=NOW)
-    return started
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(16) as pool:
+        yield pool
 
 
-def test_nothing_is_read_before_somebody_asks(snapshot: Snapshot, store: FakeRunStore) -> None:
-    assert snapshot
-    assert store.reads == 0
+class BlockedRead:
+    """A read that says when it has begun, and ends when it is let go."""
+
+    def __init__(self, read: Callable[[], Sequence[Run]]) -> None:
+        self._read = read
+        self.begun = threading.Event()
+        self.let_go = threading.Event()
+        self.count = 0
+
+    def __call__(self) -> Sequence[Run]:
+        self.count += 1
+        found = self._read()
+        self.begun.set()
+        assert self.let_go.wait(HUNG)
+        return found
 
 
-def test_a_stop_is_obeyed_within_a_second(snapshot: Snapshot, store: FakeRunStore, clock: Clock, run: Run) -> None:
+def stop(store: FakeRunStore, run: Run, clock: Clock) -> None:
+    assert store.stop(run.ended(now=clock.now, by="grace", reason=None))
+
+
+# How soon a change is seen
+
+
+def test_a_stop_is_seen_at_the_next_refresh(running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock) -> None:
     assert snapshot.active() == (run,)
-    store.stop(run.ended(now=clock.now + 0.001, by="ada", reason=None))
-    clock.now += 0.999
+    stop(running, run, clock)
+    clock.now = NOW + 0.999
     assert snapshot.active() == (run,)
-    clock.now += 0.001
+    clock.now = NOW + 1
     assert snapshot.active() == ()
 
 
-def test_a_start_is_felt_within_five_seconds_when_nothing_ran(
-    snapshot: Snapshot, store: FakeRunStore, clock: Clock
+def test_a_start_is_seen_within_five_seconds_where_nothing_was_running(
+    store: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
 ) -> None:
     assert snapshot.active() == ()
-    run = a_run(duration_seconds=3600.0)
     store.start(run, now=NOW)
-    clock.now += 4.999
+    clock.now = NOW + 4.999
     assert snapshot.active() == ()
-    clock.now += 0.001
+    clock.now = NOW + 5
     assert snapshot.active() == (run,)
 
 
-def test_a_start_is_felt_within_a_second_when_something_ran(
-    snapshot: Snapshot, store: FakeRunStore, clock: Clock, run: Run
+def test_a_start_is_seen_within_a_second_where_something_is_running(
+    running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
 ) -> None:
-    snapshot.active()
-    second = a_run("error_injection", duration_seconds=3600.0)
-    store.start(second, now=NOW)
-    clock.now += 1
-    assert snapshot.active() == (run, second)
-
-
-def test_an_expiry_is_obeyed_at_once_without_asking_anybody(
-    snapshot: Snapshot, store: FakeRunStore, clock: Clock
-) -> None:
-    run = a_run(duration_seconds=0.5)
-    store.start(run, now=NOW)
     assert snapshot.active() == (run,)
-    clock.now = run.expires_at
-    assert snapshot.active() == ()
+    other = a_run("error_injection")
+    running.start(other, now=NOW)
+    clock.now = NOW + 1
+    assert snapshot.active() == (run, other)
+
+
+def test_an_expiry_is_obeyed_at_once_and_without_a_read(store: FakeRunStore, snapshot: Snapshot, clock: Clock) -> None:
+    short, long = a_run(duration_seconds=0.5), a_run("error_injection", duration_seconds=60)
+    store.runs = {"short": short, "long": long}
+    assert snapshot.active() == (short, long)
+    clock.now = NOW + 0.499
+    assert snapshot.active() == (short, long)
+    clock.now = NOW + 0.5
+    assert snapshot.active() == (long,)
     assert store.reads == 1
 
 
-@pytest.mark.parametrize(("running", "interval"), [(True, 1), (False, 5)])
-def test_one_read_an_interval_whatever_the_load(
-    snapshot: Snapshot, store: FakeRunStore, clock: Clock, *, running: bool, interval: int
+def test_runs_that_were_over_when_they_were_read_are_not_active(
+    running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
 ) -> None:
-    if running:
-        store.start(a_run(duration_seconds=3600.0), now=NOW)
-    for _ in range(10_000):
+    clock.now = NOW + 600
+    assert snapshot.active() == ()
+
+
+def test_a_run_is_active_by_its_id(running: FakeRunStore, snapshot: Snapshot, run: Run) -> None:
+    assert snapshot.is_active(run)
+    assert not snapshot.is_active(a_run(token="2", duration_seconds=600))
+
+
+def test_the_intervals_are_those_that_the_settings_say(store: FakeRunStore, run: Run, clock: Clock) -> None:
+    snapshot = Snapshot(store.latest, clock, refresh_seconds=0.5, idle_refresh_seconds=2, max_staleness_seconds=1)
+    times = []
+    for after in (0, 1.75, 2, 2.25, 2.5, 2.75, 3):
+        clock.now = NOW + after
         snapshot.active()
-        clock.now += 0.01  # 100 seconds in all
-    assert store.reads <= 100 / interval + 1
+        store.runs = {"latency_injection": run}
+        times.append(store.reads)
+    assert times == [1, 1, 2, 2, 3, 3, 4]
+    store.broken = True
+    clock.now = NOW + 3.75
+    assert snapshot.active() == (run,)
+    clock.now = NOW + 4
+    assert snapshot.active() == ()
 
 
-def test_one_thread_reads_and_the_others_do_not_wait_for_it(clock: Clock, run: Run) -> None:
-    reading, answer = threading.Event(), threading.Event()
-    reads = []
-
-    def slow() -> Sequence[Run]:
-        reads.append(threading.get_ident())
-        if len(reads) > 1:
-            reading.set()
-            assert answer.wait(30)
-        return [run]
-
-    snapshot = Snapshot(slow, clock)
-    snapshot.active()
-    clock.now += 1
-    with ThreadPoolExecutor(9) as pool:
-        refresher = pool.submit(snapshot.active)
-        assert reading.wait(30)
-        others = [pool.submit(snapshot.active) for _ in range(8)]
-        assert [other.result(30) for other in others] == [(run,)] * 8  # while the read is under way
-        assert not refresher.done()
-        answer.set()
-        assert refresher.result(30) == (run,)
-    assert len(reads) == 2
+# How often the table is read
 
 
-def test_many_threads_at_once_read_once(clock: Clock, store: FakeRunStore) -> None:
-    snapshot = Snapshot(store.latest, clock)
+def test_there_is_no_read_and_no_thread_without_traffic(clock: Clock, store: FakeRunStore) -> None:
+    before = threading.active_count()
+    Snapshot(store.latest, clock)
+    clock.now += 3600
+    assert (store.reads, threading.active_count()) == (0, before)
+
+
+@pytest.mark.parametrize(("runs", "reads"), [(1, 11), (0, 3)])
+def test_there_is_one_read_an_interval_whatever_the_load(
+    store: FakeRunStore, snapshot: Snapshot, clock: Clock, *, runs: int, reads: int
+) -> None:
+    store.runs = {str(number): a_run(duration_seconds=600) for number in range(runs)}
+    for quarter in range(41):
+        clock.now = NOW + quarter / 4
+        for _ in range(25):
+            snapshot.active()
+    assert store.reads == reads
+
+
+def test_there_is_one_read_an_interval_whatever_the_number_of_threads(
+    running: FakeRunStore, snapshot: Snapshot, run: Run, pool: ThreadPoolExecutor
+) -> None:
     together = threading.Barrier(16)
 
-    def ask() -> None:
-        together.wait(30)
-        snapshot.active()
+    def serve() -> tuple[Run, ...]:
+        together.wait(HUNG)
+        return [snapshot.active() for _ in range(100)][-1]
 
-    with ThreadPoolExecutor(16) as pool:
-        for future in [pool.submit(ask) for _ in range(16)]:
-            future.result(30)
-    assert store.reads == 1
+    served = [pool.submit(serve) for _ in range(16)]
+    assert {one.result(HUNG) for one in served} == {(run,)}
+    assert running.reads == 1
 
 
-def test_known_runs_go_on_for_three_seconds_when_the_table_is_silent(
-    snapshot: Snapshot, store: FakeRunStore, clock: Clock, run: Run
+def test_the_others_do_not_queue_behind_the_refresher_but_go_on_with_what_is_known(
+    running: FakeRunStore, run: Run, clock: Clock, pool: ThreadPoolExecutor
 ) -> None:
-    snapshot.active()
-    store.broken = True
-    clock.now = NOW + 2.999
+    blocked = BlockedRead(running.latest)
+    reads = iter([running.latest, blocked])
+
+    def read() -> Sequence[Run]:
+        return next(reads)()
+
+    snapshot = Snapshot(read, clock)
     assert snapshot.active() == (run,)
-    clock.now = NOW + 3
+    clock.now = NOW + 1
+    stop(running, run, clock)
+    refresher = pool.submit(snapshot.active)
+    try:
+        assert blocked.begun.wait(HUNG)
+        others = [pool.submit(snapshot.active) for _ in range(10)]
+        assert [other.result(HUNG) for other in others] == [(run,)] * 10
+        assert not refresher.done()
+    finally:
+        blocked.let_go.set()
+    assert refresher.result(HUNG) == ()
+    assert snapshot.active() == ()
+    assert blocked.count == 1
+
+
+def test_before_the_first_read_has_answered_the_others_go_on_untouched(
+    running: FakeRunStore, run: Run, clock: Clock, pool: ThreadPoolExecutor
+) -> None:
+    blocked = BlockedRead(running.latest)
+    snapshot = Snapshot(blocked, clock)
+    refresher = pool.submit(snapshot.active)
+    try:
+        assert blocked.begun.wait(HUNG)
+        assert pool.submit(snapshot.active).result(HUNG) == ()
+    finally:
+        blocked.let_go.set()
+    assert refresher.result(HUNG) == snapshot.active() == (run,)
+    assert blocked.count == 1
+
+
+# The table does not answer
+
+
+def test_a_first_read_that_fails_is_logged_and_nothing_is_active(
+    running: FakeRunStore, snapshot: Snapshot, caplog: pytest.LogCaptureFixture
+) -> None:
+    running.broken = True
+    assert snapshot.active() == ()
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert "failure 1, again in 1.0 s" in caplog.text
+    assert "The table does not answer." in caplog.text
+
+
+def test_known_runs_go_on_for_three_seconds_from_the_last_good_read_then_nothing_is_injected(
+    running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
+) -> None:
+    assert snapshot.active() == (run,)
+    running.broken = True
+    for after, expected in ((1, (run,)), (1.5, (run,)), (2.999, (run,)), (3, ()), (60, ())):
+        clock.now = NOW + after
+        assert snapshot.active() == expected, after
+
+
+def test_a_known_run_still_expires_by_the_clock_while_the_table_is_silent(
+    store: FakeRunStore, snapshot: Snapshot, clock: Clock
+) -> None:
+    store.start(a_run(duration_seconds=2), now=NOW)
+    assert snapshot.active()
+    store.broken = True
+    clock.now = NOW + 1.999
+    assert snapshot.active()
+    clock.now = NOW + 2
     assert snapshot.active() == ()
 
 
-def test_attempts_at_a_silent_table_become_rarer(snapshot: Snapshot, store: FakeRunStore, clock: Clock) -> None:
-    store.broken = True
-    attempts = []
-    for _ in range(2_300):
+def attempts(snapshot: Snapshot, store: FakeRunStore, clock: Clock, *, quarters: int) -> list[float]:
+    """When the table was asked, in seconds from the beginning, with a request every quarter of a second."""
+    times = []
+    for quarter in range(quarters):
+        clock.now = NOW + quarter / 4
         before = store.reads
         snapshot.active()
-        if store.reads > before:
-            attempts.append(round(clock.now - NOW, 2))
-        clock.now = round(clock.now + 0.01, 2)
-    pauses = [round(after - before, 1) for before, after in pairwise(attempts)]
-    assert pauses == [1, 2, 4, 5, 5, 5]
+        times += [quarter / 4] * (store.reads - before)
+    return times
 
 
-def test_the_pause_counts_from_the_end_of_a_failed_attempt(clock: Clock) -> None:
-    reads = []
-
-    def hang() -> Sequence[Run]:
-        reads.append(clock.now)
-        clock.now += 0.5
-        raise TimeoutError
-
-    snapshot = Snapshot(hang, clock)
-    snapshot.active()
-    clock.now += 0.99
-    snapshot.active()
-    assert len(reads) == 1
-
-
-def test_a_recovered_table_is_believed_at_once(snapshot: Snapshot, store: FakeRunStore, clock: Clock, run: Run) -> None:
+def test_failing_reads_back_off_up_to_the_idle_interval(store: FakeRunStore, snapshot: Snapshot, clock: Clock) -> None:
     store.broken = True
-    assert snapshot.active() == ()
-    store.broken = False
-    clock.now += 1
-    assert snapshot.active() == (run,)
-    clock.now += 1
+    assert attempts(snapshot, store, clock, quarters=23 * 4) == [0, 1, 3, 7, 12, 17, 22]
+
+
+def test_the_pause_begins_when_the_failing_read_has_ended(store: FakeRunStore, clock: Clock) -> None:
+    def slow() -> Sequence[Run]:
+        clock.sleep(0.25)
+        return store.latest()
+
+    store.broken = True
+    snapshot = Snapshot(slow, clock)
     snapshot.active()
-    assert store.reads == 3
-
-
-def test_whatever_the_read_raises_is_logged_and_nothing_else(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    def defect() -> Sequence[Run]:
-        raise ZeroDivisionError("a defect")
-
-    with caplog.at_level(logging.WARNING):
-        assert Snapshot(defect, clock).active() == ()
-    assert "a defect" in caplog.text
-
-
-def test_after_a_freeze_the_first_request_reads(
-    snapshot: Snapshot, store: FakeRunStore, clock: Clock, run: Run
-) -> None:
+    clock.now = NOW + 1.249
     snapshot.active()
-    store.stop(run.ended(now=NOW + 1, by="ada", reason=None))
-    clock.now += 600
-    assert snapshot.active() == ()
-
-
-def test_a_read_that_was_frozen_in_the_middle_is_not_trusted(clock: Clock, run: Run) -> None:
-    reads = []
-
-    def frozen() -> Sequence[Run]:
-        reads.append(1)
-        if len(reads) == 1:
-            clock.now += 600
-            return [run]
-        return []
-
-    snapshot = Snapshot(frozen, clock)
-    assert snapshot.active() == ()
-    assert snapshot.active() == ()
-    assert len(reads) == 2
-
-
-def test_a_clock_that_steps_back_causes_a_read_instead_of_faults_that_go_on(
-    snapshot: Snapshot, store: FakeRunStore, clock: Clock, run: Run
-) -> None:
+    assert store.reads == 1
+    clock.now = NOW + 1.25
     snapshot.active()
-    store.stop(run.ended(now=NOW + 0.1, by="ada", reason=None))
-    clock.now -= 100
-    assert snapshot.active() == ()
     assert store.reads == 2
 
 
-def test_a_clock_that_steps_back_while_the_table_is_silent_stops_the_faults(
-    snapshot: Snapshot, store: FakeRunStore, clock: Clock, run: Run
+def test_no_two_requests_pay_for_one_silence(running: FakeRunStore, clock: Clock, pool: ThreadPoolExecutor) -> None:
+    running.broken = True
+    begun, let_go = threading.Event(), threading.Event()
+
+    def read() -> Sequence[Run]:
+        begun.set()
+        assert let_go.wait(HUNG)
+        return running.latest()
+
+    snapshot = Snapshot(read, clock)
+    first = pool.submit(snapshot.active)
+    assert begun.wait(HUNG)
+    tests = [pool.submit(snapshot.refresh) for _ in range(5)]  # these queue, but do not pay again
+    let_go.set()
+    assert [each.result(HUNG) for each in (first, *tests)] == [()] * 6
+    assert running.reads == 1
+
+
+def test_years_of_failures_do_no_harm(store: FakeRunStore, snapshot: Snapshot, clock: Clock) -> None:
+    store.broken = True
+    for _ in range(2000):
+        clock.now += 5
+        assert snapshot.active() == ()
+    assert store.reads == 2000
+
+
+def test_once_the_table_answers_again_its_runs_are_injected_and_the_pauses_begin_anew(
+    running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
+) -> None:
+    running.broken = True
+    attempts(snapshot, running, clock, quarters=4 * 4)  # fails at 0, 1 and 3: to be tried again at 7
+    running.broken = False
+    clock.now = NOW + 6.999
+    assert snapshot.active() == ()
+    clock.now = NOW + 7
+    assert snapshot.active() == (run,)
+    running.broken, running.reads = True, 0
+    for after in (8, 8.999, 9, 10.999, 11):
+        clock.now = NOW + after
+        snapshot.active()
+    assert running.reads == 3
+
+
+def test_whatever_a_read_raises_goes_no_further(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    def defective() -> Sequence[Run]:
+        raise ZeroDivisionError("a defect")
+
+    snapshot = Snapshot(defective, clock)
+    assert snapshot.active() == snapshot.refresh() == ()
+    assert "a defect" in caplog.text
+
+
+# The clock
+
+
+def test_a_clock_that_steps_back_is_followed_by_one_read_and_the_usual_interval(
+    running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
 ) -> None:
     assert snapshot.active() == (run,)
-    store.broken = True
-    clock.now -= 100
+    clock.now = NOW - 3600
+    assert [snapshot.active() for _ in range(3)] == [(run,)] * 3
+    assert running.reads == 2
+    clock.now = NOW - 3599
+    stop(running, run, clock)
+    assert snapshot.active() == ()
+    assert running.reads == 3
+
+
+def test_a_clock_that_steps_back_while_nothing_runs_does_not_put_a_start_off(
+    store: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
+) -> None:
+    assert snapshot.active() == ()
+    clock.now = NOW - 3600
+    assert snapshot.active() == ()
+    store.start(run, now=NOW - 3600)
+    clock.now = NOW - 3595
+    assert snapshot.active() == (run,)
+
+
+def test_a_clock_that_steps_back_while_the_table_is_silent_does_not_put_the_next_attempt_off(
+    running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
+) -> None:
+    running.broken = True
+    assert snapshot.active() == ()
+    running.broken = False
+    clock.now = NOW - 3600
+    assert snapshot.active() == (run,)
+
+
+@pytest.mark.parametrize("frozen_seconds", [1, 60, 599])
+def test_the_first_request_after_a_freeze_reads_before_anything_is_injected(
+    running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock, frozen_seconds: float
+) -> None:
+    assert snapshot.active() == (run,)
+    stop(running, run, clock)
+    clock.now = NOW + frozen_seconds
+    assert snapshot.active() == ()
+    assert running.reads == 2
+
+
+def test_after_a_freeze_a_table_that_does_not_answer_means_that_nothing_is_injected(
+    running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
+) -> None:
+    assert snapshot.active() == (run,)
+    running.broken = True
+    clock.now = NOW + 60
     assert snapshot.active() == ()
 
 
-def test_a_refresh_reads_afresh(snapshot: Snapshot, store: FakeRunStore, run: Run) -> None:
-    assert snapshot.active() == (run,)
-    store.stop(run.ended(now=NOW + 0.1, by="ada", reason=None))
-    assert snapshot.refresh() == ()
+@pytest.mark.parametrize("ask", [Snapshot.active, Snapshot.refresh])
+def test_an_answer_whose_question_was_asked_before_a_freeze_is_not_trusted(
+    running: FakeRunStore, run: Run, clock: Clock, ask: Callable[[Snapshot], tuple[Run, ...]]
+) -> None:
+    freezes = iter([60.0])
+
+    def read() -> Sequence[Run]:
+        found = running.latest()
+        clock.now += next(freezes, 0)
+        return found
+
+    snapshot = Snapshot(read, clock)
+    assert ask(snapshot) == ()
+    assert snapshot.active() == (run,)  # read afresh
+    assert running.reads == 2
 
 
-def test_a_refresh_does_not_bother_a_silent_table(snapshot: Snapshot, store: FakeRunStore) -> None:
-    store.broken = True
-    for _ in range(5):
-        assert snapshot.refresh() == ()
-    assert store.reads == 1
+# Reading afresh
 
 
-def test_concurrent_refreshes_share_a_read_that_began_after_they_asked(clock: Clock) -> None:
-    reading, answer = threading.Event(), threading.Event()
-    reads = []
-
-    def slow() -> Sequence[Run]:
-        reads.append(clock.now)
-        reading.set()
-        assert answer.wait(30)
-        clock.now += 0.001
-        return []
-
-    snapshot = Snapshot(slow, clock)
-    with ThreadPoolExecutor(9) as pool:
-        first = pool.submit(snapshot.refresh)
-        assert reading.wait(30)
-        others = [pool.submit(snapshot.refresh) for _ in range(8)]
-        answer.set()
-        for future in (first, *others):
-            future.result(30)
-    assert len(reads) <= 3
-
-
-def test_who_changed_what_runs_reads_at_the_next_request(snapshot: Snapshot, store: FakeRunStore, clock: Clock) -> None:
-    snapshot.active()
-    run = a_run(now=clock.now)
+def test_refresh_sees_a_start_at_once(store: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock) -> None:
+    assert snapshot.active() == ()
     store.start(run, now=NOW)
+    assert snapshot.active() == ()
+    assert snapshot.refresh() == (run,)
+    assert snapshot.active() == (run,)
+    assert store.reads == 2
+
+
+def test_refresh_reads_each_time_it_is_called(store: FakeRunStore, snapshot: Snapshot) -> None:
+    for _ in range(3):
+        snapshot.refresh()
+    assert store.reads == 3
+
+
+def test_refresh_does_not_ask_a_table_that_is_known_to_be_silent(
+    running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
+) -> None:
+    assert snapshot.active() == (run,)
+    running.broken = True
+    clock.now = NOW + 1
+    assert snapshot.refresh() == snapshot.refresh() == (run,)
+    assert running.reads == 2
+    clock.now = NOW + 2
+    running.broken = False
+    assert snapshot.refresh() == (run,)
+    assert running.reads == 3
+
+
+def test_callers_that_refresh_together_share_one_read_that_began_after_they_asked(
+    store: FakeRunStore, run: Run, pool: ThreadPoolExecutor
+) -> None:
+    asked, moments = threading.Semaphore(0), count()
+
+    def clock() -> float:
+        moment = next(moments)  # never the same twice
+        asked.release()
+        return NOW + moment / 1024
+
+    blocked = BlockedRead(store.latest)
+    snapshot = Snapshot(blocked, clock)
+    first = pool.submit(snapshot.refresh)
+    assert blocked.begun.wait(HUNG)
+    while asked.acquire(blocking=False):
+        pass
+    store.start(run, now=NOW)
+    others: list[Future[tuple[Run, ...]]] = [pool.submit(snapshot.refresh) for _ in range(8)]
+    for _ in others:
+        assert asked.acquire(timeout=HUNG)  # all eight have asked; the read under way began before that
+    blocked.let_go.set()
+    first.result(HUNG)
+    assert {other.result(HUNG) for other in others} == {(run,)}
+    assert blocked.count == 2
+
+
+def test_after_a_change_by_this_process_the_next_request_reads(
+    running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
+) -> None:
+    assert snapshot.active() == (run,)
+    stop(running, run, clock)
+    snapshot.outdate()
+    assert running.reads == 1
+    assert [snapshot.active() for _ in range(2)] == [(), ()]
+    assert running.reads == 2
+
+
+def test_a_change_by_this_process_does_not_cut_a_back_off_short(
+    running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
+) -> None:
+    assert snapshot.active() == (run,)
+    running.broken = True
+    clock.now = NOW + 1
+    snapshot.active()
     snapshot.outdate()
     assert snapshot.active() == (run,)
+    assert running.reads == 2
 
 
-def test_a_change_does_not_make_a_silent_table_be_asked_more_often(snapshot: Snapshot, store: FakeRunStore) -> None:
-    store.broken = True
-    snapshot.active()
-    snapshot.outdate()
-    snapshot.active()
-    assert store.reads == 1
-
-
-def test_it_tells_whether_a_certain_run_goes_on(snapshot: Snapshot, run: Run) -> None:
-    assert snapshot.is_active(run)
-    assert not snapshot.is_active(a_run(token="other"))
+def test_a_read_that_began_before_a_change_by_this_process_does_not_hide_it(
+    store: FakeRunStore, run: Run, clock: Clock, pool: ThreadPoolExecutor
+) -> None:
+    blocked = BlockedRead(store.latest)
+    snapshot = Snapshot(blocked, clock)
+    refresher = pool.submit(snapshot.active)
+    assert blocked.begun.wait(HUNG)
+    store.start(run, now=NOW)
+    changer = pool.submit(snapshot.outdate)
+    blocked.let_go.set()
+    changer.result(HUNG)
+    refresher.result(HUNG)
+    assert snapshot.active() == (run,)
