@@ -70,9 +70,7 @@ def bootstrap(
         idle_refresh_seconds=settings.idle_refresh_seconds,
         max_staleness_seconds=settings.max_staleness_seconds,
     )
-    memory = Memory(
-        snapshot.active, partial(spare_mb, settings.lambda_memory_mb), clock, settings.refresh_seconds, sleep
-    )
+    memory = Memory(snapshot.active, partial(spare_mb, settings.lambda_memory_mb), clock, snapshot.fresh_for, sleep)
     return Chaos(
         settings=settings,
         tokens=tokens,

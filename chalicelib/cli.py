@@ -14,7 +14,10 @@ from .errors import ChaosError, Misconfigured, UnknownToken
 from .settings import read_settings
 
 DAY = 24 * 3600
+LONGEST_DAYS = 3650
+LONGEST_NAME = 64
 SHOWN_HASH = 12
+SHORTEST_HASH = 6
 PATIENCE_SECONDS = 5.0
 
 
@@ -34,9 +37,9 @@ def _parser() -> argparse.ArgumentParser:
     token = parser.add_subparsers(required=True, metavar="token").add_parser("token", help="who may use the API")
     commands = token.add_subparsers(dest="command", required=True, metavar="create|list|revoke")
     create = commands.add_parser("create", help="make a token; it is printed once, on the last line")
-    create.add_argument("--name", required=True, help="whose it is, as it will stand in the history")
+    create.add_argument("--name", required=True, type=_name, help="whose it is, as it will stand in the history")
     create.add_argument("--role", required=True, choices=list(ROLES), help="a viewer looks, an operator acts")
-    create.add_argument("--days", type=float, help="how long it is valid (default: until it is revoked)")
+    create.add_argument("--days", type=_days, help="how long it is valid (default: until it is revoked)")
     listing = commands.add_parser("list", help="names, roles, and the hashes to revoke by")
     revoke = commands.add_parser("revoke", help="refuse a token from now on")
     revoke.add_argument("hash", help="the beginning of its hash, as `token list` shows it")
@@ -68,14 +71,30 @@ def _run(options: argparse.Namespace, tokens: TokenStore) -> None:
         for token in tokens.all():
             print(f"{token.hash[:SHOWN_HASH]}  {token.role.word:8}  {_until(token.expires_at):26}  {token.name}")
     else:
-        token = _only([token for token in tokens.all() if token.hash.startswith(options.hash)])
+        token = _only([token for token in tokens.all() if token.hash.startswith(options.hash)], options.hash)
         tokens.revoke(token.hash)
         print(f"Revoked the token of {token.name!r}.")
 
 
-def _only(found: Sequence[Token]) -> Token:
-    if len(found) != 1:
-        raise UnknownToken(f"{len(found)} tokens begin so; `token list` shows the beginnings of all.")
+def _days(text: str) -> float:
+    days = float(text)
+    if not 0 < days <= LONGEST_DAYS:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0, up to {LONGEST_DAYS}")
+    return days
+
+
+def _name(text: str) -> str:
+    if not 1 <= len(text) <= LONGEST_NAME:
+        raise argparse.ArgumentTypeError(f"a name has 1 to {LONGEST_NAME} characters")
+    return text
+
+
+def _only(found: Sequence[Token], beginning: str) -> Token:
+    if len(found) != 1 or len(beginning) < SHORTEST_HASH:
+        raise UnknownToken(
+            f"{len(found)} tokens begin with {beginning!r}. Give at least {SHORTEST_HASH} characters of one that "
+            "`token list` shows."
+        )
     return found[0]
 
 

@@ -78,6 +78,14 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or None,
         has_credentials=bool(environment.get("AWS_ACCESS_KEY_ID") or environment.get("AWS_PROFILE")),
     )
+    if settings.max_staleness_seconds < settings.refresh_seconds:
+        problems.append(
+            {
+                "field": "CHAOS_MAX_STALENESS_SECONDS",
+                "problem": f"is {settings.max_staleness_seconds}",
+                "allowed": f"no less than CHAOS_REFRESH_SECONDS, {settings.refresh_seconds}: faults would come and go",
+            }
+        )
     if problems:
         told = "; ".join(f"{p['field']} {p['problem']}, allowed is {p['allowed']}" for p in problems)
         raise Misconfigured(f"The environment is not usable: {told}.", details=problems)

@@ -50,7 +50,7 @@ class FakeRunStore:
         if self.broken:
             raise StoreUnavailable("The table does not answer.")
         known = self.runs.get(run.experiment.name)
-        if known and known.is_active(now) and not replaced:
+        if known and known.is_active(now) and not (replaced and replaced.run_id == known.run_id):
             return known
         self.runs[run.experiment.name] = run
         return None

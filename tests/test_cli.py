@@ -45,18 +45,33 @@ def test_a_token_is_revoked_by_the_beginning_of_its_hash(tokens: FakeTokenStore)
     assert tokens.all() == []
 
 
-@pytest.mark.parametrize("beginning", ["", "zzz"])
+def test_a_short_beginning_revokes_none_though_there_is_one(tokens: FakeTokenStore) -> None:
+    main(CREATE, tokens)
+    assert main(["token", "revoke", ""], tokens) == 1
+    assert len(tokens.all()) == 1
+
+
+@pytest.mark.parametrize("beginning", ["", "zzzzzz"])
 def test_a_beginning_that_is_not_of_one_token_revokes_none(
     tokens: FakeTokenStore, beginning: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(CREATE, tokens)
     main(CREATE, tokens)
     assert main(["token", "revoke", beginning], tokens) == 1
-    assert "tokens begin so" in capsys.readouterr().err
+    assert "tokens begin with" in capsys.readouterr().err
     assert len(tokens.all()) == 2
 
 
-@pytest.mark.parametrize("arguments", [[], ["token"], ["token", "create"], [*CREATE[:-1], "king"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["token"],
+        ["token", "create"],
+        [*CREATE[:-1], "king"],
+        *([*CREATE, "--days", days] for days in ("0", "-1", "nan", "inf", "1e9", "x")),
+    ],
+)
 def test_a_command_that_cannot_be_is_a_usage_error(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)

@@ -55,7 +55,7 @@ def test_a_stage_is_all_that_is_needed() -> None:
         ("AWS_ACCESS_KEY_ID", "AKIA", "has_credentials", True),
         ("AWS_PROFILE", "ours", "has_credentials", True),
         ("AWS_PROFILE", "", "has_credentials", False),
-        *((variable, " 0.5 ", name, 0.5) for variable, (name, _) in SECONDS.items()),
+        *((variable, " 2.5 ", name, 2.5) for variable, (name, _) in SECONDS.items()),
         *((variable, " ", name, default) for variable, (name, default) in SECONDS.items()),
     ],
 )
@@ -113,3 +113,9 @@ def test_the_scope_is_the_application_and_its_stage() -> None:
 def test_settings_do_not_change() -> None:
     with pytest.raises(FrozenInstanceError):
         Settings().stage = "prod"  # type: ignore[misc]
+
+
+def test_runs_that_would_come_and_go_between_two_reads_are_refused() -> None:
+    with pytest.raises(Misconfigured, match="no less than CHAOS_REFRESH_SECONDS"):
+        read_settings({"CHAOS_REFRESH_SECONDS": "5"})
+    assert read_settings({"CHAOS_REFRESH_SECONDS": "3"})

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 RUN = "run#"
 HISTORY = "history#"
 KEPT_SECONDS = 90 * 24 * 3600
+UNREADABLE = "What the table keeps of this experiment cannot be read by this version; nothing was changed."
+MAYBE = "The table did not say what became of the change: look before trying again."
 BUSY = "Another start or stop of this experiment was made at the same moment; nothing was changed. Try again."
 
 
@@ -39,6 +41,15 @@ class RunItem(Item):
     ended_at = NumberAttribute(null=True)
     ended_by = UnicodeAttribute(null=True)
     end_reason = UnicodeAttribute(null=True)
+
+
+class _Refused(Exception):
+    """What the table has is not what a transaction asked for. `again`: it was sent twice."""
+
+    def __init__(self, stored: Run | None, *, again: bool) -> None:
+        super().__init__()
+        self.stored = stored
+        self.again = again
 
 
 class DynamoDBRunStore:
@@ -68,12 +79,16 @@ class DynamoDBRunStore:
             if replaced:
                 self._end(transaction, self._history(replaced), replaced)
 
-        done, stored = self._transact(fill)
-        if done or (stored and stored.run_id == run.run_id):
-            return None
-        if stored and stored.is_active(now):
-            return stored
-        raise StoreUnavailable(BUSY)
+        try:
+            self._transact(fill)
+        except _Refused as refused:
+            stored = refused.stored
+            if refused.again and stored and stored.run_id == run.run_id:
+                return None
+            if stored and stored.is_active(now):
+                return stored
+            raise StoreUnavailable(BUSY if stored else UNREADABLE) from None
+        return None
 
     def stop(self, run: Run) -> bool:
         item = self._item
@@ -83,8 +98,11 @@ class DynamoDBRunStore:
             self._end(transaction, self._current(run), run, condition=running)
             self._end(transaction, self._history(run), run)
 
-        done, stored = self._transact(fill)
-        return done or stored == run
+        try:
+            self._transact(fill)
+        except _Refused as refused:
+            return refused.again and refused.stored == run
+        return True
 
     def _end(self, transaction: TransactWrite, stored: RunItem, run: Run, condition: Condition | None = None) -> None:
         """Record how the run ended, unless an end is recorded already."""
@@ -93,15 +111,18 @@ class DynamoDBRunStore:
         actions: list[Action] = [attribute.set(attribute | value) for attribute, value in ends if value is not None]
         transaction.update(stored, actions=actions, condition=condition, return_values="ALL_OLD")
 
-    def _transact(self, fill: Callable[[TransactWrite], None]) -> tuple[bool, Run | None]:
-        """Whether the transaction was carried out; where its condition did not hold, the run that is stored.
+    def _transact(self, fill: Callable[[TransactWrite], None]) -> None:
+        """Raises _Refused where the condition does not hold.
 
         Where an answer got lost, the same transaction is sent once more. DynamoDB knows it by its token; an emulator
         may not, and refuses it for what it did the first time: the stored run is then the caller's own.
         """
         token = str(uuid.uuid4())
+        attempts = 0
 
         def commit() -> None:
+            nonlocal attempts
+            attempts += 1
             connection = self._item._get_connection().connection  # noqa: SLF001 - pynamodb has no public way
             with TransactWrite(connection=connection, client_request_token=token) as transaction:
                 fill(transaction)
@@ -109,13 +130,14 @@ class DynamoDBRunStore:
         try:
             self._connection.call(commit, writes=True)
         except TransactWriteError as error:
+            again = attempts > 1
             reasons = [reason for reason in error.cancellation_reasons if reason]
             for reason in reasons:
                 if reason.code == "ConditionalCheckFailed":
-                    return False, _run(self._item.from_raw_data(reason.raw_item)) if reason.raw_item else None
+                    stored = _run(self._item.from_raw_data(reason.raw_item)) if reason.raw_item else None
+                    raise _Refused(stored, again=again) from error
             told = ", ".join(reason.code for reason in reasons)
-            raise StoreUnavailable(f"{BUSY} ({told})") from error
-        return True, None
+            raise StoreUnavailable(f"{MAYBE if again else BUSY} ({told})") from error
 
     def _current(self, run: Run) -> RunItem:
         return self._stored(self._scope, RUN + run.experiment.name, run)
@@ -142,19 +164,18 @@ def _run(item: RunItem) -> Run | None:
     """The run that an item keeps; None, logged, where it is of a version that knows other experiments."""
     try:
         experiment = EXPERIMENTS[item.experiment]
-        parameters = experiment.Parameters.model_validate_json(item.parameters)
-    except (KeyError, ValueError) as error:
+        return Run(
+            run_id=item.run_id,
+            experiment=experiment,
+            parameters=experiment.Parameters.model_validate_json(item.parameters),
+            started_at=float(item.started_at),
+            expires_at=float(item.expires_at),
+            started_by=item.started_by,
+            reason=item.reason,
+            ended_at=None if item.ended_at is None else float(item.ended_at),
+            ended_by=item.ended_by,
+            end_reason=item.end_reason,
+        )
+    except (KeyError, TypeError, ValueError) as error:
         log.warning("Left out the item %s, which this version cannot read: %s", item.sk, error)
         return None
-    return Run(
-        run_id=item.run_id,
-        experiment=experiment,
-        parameters=parameters,
-        started_at=float(item.started_at),
-        expires_at=float(item.expires_at),
-        started_by=item.started_by,
-        reason=item.reason,
-        ended_at=None if item.ended_at is None else float(item.ended_at),
-        ended_by=item.ended_by,
-        end_reason=item.end_reason,
-    )

@@ -19,7 +19,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from pynamodb.attributes import TTLAttribute, UnicodeAttribute
 from pynamodb.constants import PAY_PER_REQUEST_BILLING_MODE
-from pynamodb.exceptions import PynamoDBException, TableError
+from pynamodb.exceptions import PynamoDBException
 from pynamodb.models import Model
 
 from ..errors import StoreUnavailable
@@ -82,6 +82,7 @@ class Connection:
 
         An operation that writes must be idempotent: it may be carried out twice.
         """
+        again = False
         try:
             try:
                 client = self._open()
@@ -89,14 +90,15 @@ class Connection:
             except PynamoDBException as error:
                 if not _pooled_connection_died(error.cause):
                     raise
+                again = True
                 client.close()
                 return operation()
         except PynamoDBException as error:
             if _code(error) in REFUSED:
                 raise
-            raise StoreUnavailable(_told(error, writes=writes)) from error
+            raise StoreUnavailable(_told(error, may_be_made=writes and (again or _may_be_made(error)))) from error
         except (BotoCoreError, ResponseParserError) as error:  # no credentials, no region, an answer that is none
-            raise StoreUnavailable(_told(error, writes=writes)) from error
+            raise StoreUnavailable(_told(error, may_be_made=writes and (again or _may_be_made(error)))) from error
 
     def _open(self) -> Any:  # noqa: ANN401 - botocore's clients have no type
         if self._client is None:
@@ -116,27 +118,38 @@ def _code(error: Exception) -> str | None:
     return cause.response.get("Error", {}).get("Code") if isinstance(cause, ClientError) else None
 
 
-def _told(error: Exception, *, writes: bool) -> str:
+def _may_be_made(error: Exception) -> bool:
+    """Whether the table may have carried out what it was asked for, although it did not say so."""
+    code = _code(error)
+    if code:
+        refused = code.endswith("Exception") and code != "TransactionInProgressException"
+        return not refused and code != "RequestLimitExceeded"
+    cause = error.cause if isinstance(error, PynamoDBException) else error
+    return not isinstance(cause, NEVER_SENT)
+
+
+def _told(error: Exception, *, may_be_made: bool = False) -> str:
     """The failure in a sentence, with what became of the change that was asked for."""
     cause = error.cause if isinstance(error, PynamoDBException) else error
-    code = _code(error)
-    refused = code is not None and (code.endswith("Exception") or code == "RequestLimitExceeded")
-    if not writes or refused or isinstance(cause, NEVER_SENT):
-        outcome = "nothing was changed"
-    else:
-        outcome = "the change may have been made: look before trying again"
-    return f"The table does not answer ({code or type(cause or error).__name__}); {outcome}."
+    outcome = "the change may have been made: look before trying again" if may_be_made else "nothing was changed"
+    return f"The table does not answer ({_code(error) or type(cause or error).__name__}); {outcome}."
 
 
 def create_table(settings: Settings) -> bool:
-    """Make the table that the settings name when it is missing, with its TTL. Whether this call made it."""
+    """Make the table that the settings name when it is missing, with its TTL. Whether this call made it.
+
+    Raises StoreUnavailable.
+    """
     item = bind(Item, replace(settings, table_timeout_seconds=PATIENCE_SECONDS))
-    if item.exists():
-        return False
     try:
-        item.create_table(wait=True)
-    except TableError as error:
-        if _code(error) == "ResourceInUseException":  # another process was first
+        if item.exists():
             return False
-        raise
+        item.create_table(wait=True)
+    except (PynamoDBException, BotoCoreError) as error:
+        if _code(error) != "ResourceInUseException":
+            raise StoreUnavailable(_told(error)) from error
+        # Another process was first.
+        client: Any = item._get_connection().connection.client  # noqa: SLF001 - pynamodb has no public way
+        client.get_waiter("table_exists").wait(TableName=settings.table, WaiterConfig={"Delay": 1})
+        return False
     return True

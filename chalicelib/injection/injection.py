@@ -56,9 +56,11 @@ class Injection:
         self._chance = chance
         self._clock = clock
         self._sleep = sleep
-        self._test_path = f"{control_plane}/test"
-        self._exact = frozenset(path for path in excluded_paths if not path.endswith("*")) | {control_plane}
-        self._prefixes = (f"{control_plane}/", *(path[:-1] for path in excluded_paths if path.endswith("*")))
+        prefixes = tuple(path[:-1] for path in excluded_paths if path.endswith("*"))
+        test_path = f"{control_plane}/test"
+        self._test_path = None if test_path in excluded_paths or test_path.startswith(prefixes) else test_path
+        self._exact = frozenset((*excluded_paths, control_plane))
+        self._prefixes = (f"{control_plane}/", *prefixes)
 
     def __call__(self, path: str) -> Injected:
         try:
@@ -68,23 +70,27 @@ class Injection:
                 active = self._snapshot.refresh()
             else:
                 active = self._snapshot.active()
-            if active:
-                return self._apply(active)
             if self._memory.is_holding:
                 self._memory.settle()
+            if active:
+                return self._apply(active)
         except Exception:
             log.exception("Injection failed; the request goes on untouched")
         return UNTOUCHED
 
     def _apply(self, active: tuple[Run, ...]) -> Injected:
         done: list[dict[str, Any]] = []
+        waited = 0.0
         for hit in decide(active, self._chance):
+            if waited and not self._snapshot.is_active(hit.run):
+                continue  # it ended while this request waited
             told = {"experiment": hit.run.experiment.name, "run_id": hit.run.run_id}
             match hit.fault:
                 case Hold(megabytes):
                     done.append({**told, "fault": "hold", "memory_mb": self._memory.hold(hit.run, megabytes)})
                 case Wait(seconds):
-                    done.append({**told, "fault": "wait", "seconds": self._wait(hit.run, seconds)})
+                    waited = self._wait(hit.run, seconds)
+                    done.append({**told, "fault": "wait", "seconds": waited})
                 case Answer() as answer:
                     done.append({**told, "fault": "answer", "status": answer.status})
                     return Injected(active, tuple(done), answer)
@@ -101,7 +107,7 @@ class Injection:
         """One delay in pieces, between which to look whether the run goes on: a stop ends the delays under way too."""
         left = seconds
         while left > 0:
-            piece = min(left, self._snapshot.refresh_seconds, run.expires_at - self._clock())
+            piece = min(left, self._snapshot.fresh_for(), run.expires_at - self._clock())
             if piece <= 0:
                 return
             yield piece

@@ -39,13 +39,13 @@ class Memory:
         active: Callable[[], Sequence[Run]],
         spare_mb: Callable[[], int],
         clock: Callable[[], float],
-        refresh_seconds: float,
+        fresh_for: Callable[[], float],
         sleep: Callable[[float], None],
     ) -> None:
         self._active = active
         self._spare_mb = spare_mb
         self._clock = clock
-        self._refresh_seconds = refresh_seconds
+        self._fresh_for = fresh_for
         self._sleep = sleep
         self._held: dict[str, _Held] = {}
         self._changing = threading.Lock()
@@ -70,6 +70,7 @@ class Memory:
         """
         if run.run_id not in self._held and self._changing.acquire(blocking=False):
             try:
+                self._release_what_is_over()
                 if run.run_id not in self._held:
                     held = self._held[run.run_id] = _Held(run)
                     self._watch()
@@ -80,17 +81,22 @@ class Memory:
         return known.megabytes if known else 0
 
     def settle(self) -> None:
-        """Give back what is held for runs that are over."""
-        if self._held:
-            with self._changing:
-                active = {run.run_id for run in self._active()}
-                for run_id in [run_id for run_id in self._held if run_id not in active]:
-                    self._held.pop(run_id).release()
+        """Give back what is held for runs that are over; not while another thread is changing what is held."""
+        if self._held and self._changing.acquire(blocking=False):
+            try:
+                self._release_what_is_over()
+            finally:
+                self._changing.release()
+
+    def _release_what_is_over(self) -> None:
+        active = {run.run_id for run in self._active()}
+        for run_id in [run_id for run_id in self._held if run_id not in active]:
+            self._held.pop(run_id).release()
 
     def next_look_seconds(self) -> float:
         """How long the watcher may sleep: to the next look at the table, or to the first end, if that is sooner."""
         ends = [held.run.expires_at for held in list(self._held.values())]
-        return max(0.0, min([self._refresh_seconds, *(end - self._clock() for end in ends)]))
+        return max(0.0, min([self._fresh_for(), *(end - self._clock() for end in ends)]))
 
     def _fill(self, held: _Held, megabytes: int) -> None:
         while held.megabytes < megabytes:
@@ -108,14 +114,19 @@ class Memory:
 
     def _watch(self) -> None:
         if self._watcher is None:
-            self._watcher = threading.Thread(target=self._watch_until_empty, name="chaos-memory", daemon=True)
-            self._watcher.start()
+            watcher = threading.Thread(target=self._watch_until_empty, name="chaos-memory", daemon=True)
+            watcher.start()
+            self._watcher = watcher
 
     def _watch_until_empty(self) -> None:
-        while True:
-            self._sleep(self.next_look_seconds())
-            self.settle()
-            with self._changing:
-                if not self._held:
-                    self._watcher = None
-                    return
+        try:
+            while True:
+                self._sleep(self.next_look_seconds())
+                self.settle()
+                with self._changing:
+                    if not self._held:
+                        self._watcher = None
+                        return
+        except Exception:
+            log.exception("Nobody watches the memory that is held; the next requests give it back")
+            self._watcher = None

@@ -55,8 +55,8 @@ class Run:
         return self.ended_at is None and now < self.expires_at
 
     def status(self, now: float) -> Status:
-        if self.ended_at is not None and self.ended_at < self.expires_at:
-            return "stopped"
+        if self.ended_at is not None:
+            return "stopped" if self.ended_at < self.expires_at else "completed"
         return "running" if now < self.expires_at else "completed"
 
     def remaining_seconds(self, now: float) -> float:

@@ -9,6 +9,8 @@ from .run import Run
 log = logging.getLogger(__name__)
 
 NEVER = float("-inf")
+A_MOMENT = 0.05
+"""How soon to look again, in seconds, where somebody else is reading the table."""
 
 
 class Snapshot:
@@ -49,9 +51,10 @@ class Snapshot:
         if self._refresher.acquire(blocking=False):
             try:
                 self._read_if_due()
+                return self._look()
             finally:
                 self._refresher.release()
-        return self._look()
+        return self._known_to_be_active(self._clock())[0]
 
     def refresh(self) -> tuple[Run, ...]:
         """What runs now, by a read that began after this call; while the table is known to be silent, like `active`."""
@@ -60,7 +63,7 @@ class Snapshot:
             if self._failures == 0 and self._known[0] <= asked_at:
                 self._due_at = NEVER
             self._read_if_due()
-        return self._look()
+            return self._look()
 
     def outdate(self) -> None:
         """Read again at the next request: this process itself has just changed what runs."""
@@ -68,6 +71,10 @@ class Snapshot:
             if self._failures == 0:
                 self._due_at = NEVER
                 self._view = (0.0, 0.0, ())
+
+    def fresh_for(self) -> float:
+        """For how many seconds more `active` will not look at the table; at least a moment."""
+        return max(self._view[1] - self._clock(), A_MOMENT)
 
     def is_active(self, run: Run) -> bool:
         return any(active.run_id == run.run_id for active in self.active())
@@ -91,12 +98,19 @@ class Snapshot:
             self._due_at = now + (self.refresh_seconds if running else self._idle_refresh_seconds)
 
     def _look(self) -> tuple[Run, ...]:
+        """Work the view out anew. Only for who holds the lock: a late one would hide what has been read since."""
         now = self._clock()
-        read_at, runs = self._known
-        trusted_until = read_at + self._max_staleness_seconds
-        active = tuple(run for run in runs if run.is_active(now)) if read_at <= now < trusted_until else ()
-        until = self._due_at
+        active, trusted_until = self._known_to_be_active(now)
+        # A clock that stepped back during the read would make the view last for as long as the step was.
+        until = self._due_at if self._attempted_at <= now else now
         if active:
             until = min(until, trusted_until, *(run.expires_at for run in active))
         self._view = (now, until, active)
         return active
+
+    def _known_to_be_active(self, now: float) -> tuple[tuple[Run, ...], float]:
+        """What runs as far as the last read tells, and until when that read is trusted."""
+        read_at, runs = self._known
+        trusted_until = read_at + self._max_staleness_seconds
+        trusted = read_at <= now < trusted_until
+        return tuple(run for run in runs if run.is_active(now)) if trusted else (), trusted_until

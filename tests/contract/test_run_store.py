@@ -64,6 +64,21 @@ def test_a_stop_works_once_and_is_remembered(store: RunStore) -> None:
     assert store.latest() == [ended]
 
 
+def test_a_stop_that_was_answered_does_not_win_again(store: RunStore) -> None:
+    run = a_run()
+    store.start(run, now=NOW)
+    ended = run.ended(now=NOW + 1, by="bob", reason=None)
+    assert [store.stop(ended), store.stop(ended)] == [True, False]
+
+
+def test_a_restart_of_what_was_replaced_meanwhile_gives_the_run_that_is_running(store: RunStore) -> None:
+    run, first = a_run(), a_run(token="2")
+    store.start(run, now=NOW)
+    ended = run.ended(now=NOW + 1, by="bob", reason=None)
+    store.start(first, now=NOW + 1, replaced=ended)
+    assert store.start(a_run(token="3"), now=NOW + 1, replaced=ended) == first
+
+
 def test_a_stop_does_not_hit_another_run_of_the_experiment(store: RunStore) -> None:
     store.start(a_run(), now=NOW)
     assert not store.stop(a_run(token="2").ended(now=NOW + 1, by="bob", reason=None))

@@ -131,6 +131,14 @@ def test_an_item_of_another_version_is_left_out(
     assert "run#latency_injection" in caplog.text
 
 
+def test_an_item_that_cannot_be_read_is_told_to_who_starts_the_experiment(store: DynamoDBRunStore) -> None:
+    item = store._current(a_run())
+    item.parameters = '{"unknown": 1}'
+    item.save()
+    with pytest.raises(StoreUnavailable, match="cannot be read by this version; nothing was changed"):
+        store.start(a_run(), now=NOW)
+
+
 def test_scopes_do_not_see_each_other(store: DynamoDBRunStore, settings: Settings) -> None:
     other = DynamoDBRunStore(replace(settings, application="other"))
     store.start(a_run(), now=NOW)

@@ -36,6 +36,7 @@ class Proxy(ThreadingHTTPServer):
         self.silent = False
         self.hang_up = False
         self.lose_the_answer = False
+        self.stop_listening_after_that = False
         self.closing = threading.Event()
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
@@ -73,6 +74,8 @@ class ProxyHandler(BaseHTTPRequestHandler):
         answer = requests.post(self.server.target, data=body, headers=dict(self.headers), timeout=60)
         if self.server.lose_the_answer:
             self.server.lose_the_answer = False
+            if self.server.stop_listening_after_that:
+                self.server.socket.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
             return
         self.send_response(answer.status_code)
@@ -220,6 +223,23 @@ def test_a_write_whose_answer_was_lost_is_carried_out_once_and_told_as_done(
     assert through_proxy.stop(ended)
     assert through_proxy.latest() == [ended]
     assert proxy.connections == 3
+
+
+def test_a_write_that_was_sent_twice_and_got_no_answer_may_have_been_made(
+    through_proxy: DynamoDBRunStore, proxy: Proxy
+) -> None:
+    through_proxy.latest()
+    proxy.lose_the_answer = True
+    proxy.stop_listening_after_that = True
+    with pytest.raises(StoreUnavailable, match="may have been made"):
+        through_proxy.start(a_run(), now=NOW)
+
+
+def test_a_table_that_cannot_be_made_is_told(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    with pytest.raises(StoreUnavailable, match="nothing was changed"):
+        create_table(replace(settings, endpoint_url=url))
 
 
 def test_a_table_that_dies_in_mid_experiment_ends_it_within_three_seconds(settings: Settings, clock: Clock) -> None:

@@ -314,7 +314,7 @@ def test_a_request_is_not_troubled_with_memory_where_none_is_held(house: House) 
 
 def test_real_memory_is_held_by_one_request_and_given_back_by_another_where_no_watcher_woke(clock: Clock) -> None:
     house = House(clock)
-    memory = Memory(house.snapshot.active, lambda: 100, clock, 1.0, lambda _: None)
+    memory = Memory(house.snapshot.active, lambda: 100, clock, lambda: 1.0, lambda _: None)
     memory._watch = lambda: None  # type: ignore[method-assign] # frozen with its process
     inject = Injection(house.snapshot, memory, chance=lambda: 0.0, clock=clock, sleep=house.sleep, control_plane=PREFIX)
     run = house.start("resource_exhaustion", memory_mb=2)
@@ -323,3 +323,45 @@ def test_real_memory_is_held_by_one_request_and_given_back_by_another_where_no_w
     clock.now += 3600
     assert inject("/orders") is UNTOUCHED
     assert memory.held_mb == 0
+
+
+# What a fault in one of the promises above once looked like
+
+
+def test_an_error_whose_run_is_over_when_the_delay_ends_is_not_injected(house: House) -> None:
+    house.start("latency_injection", delay_seconds=10.0, duration_seconds=60)
+    house.start("error_injection", duration_seconds=2)
+    injected = house.inject("/orders")
+    assert injected.answer is None
+    assert injected.headers["X-Chaos-Experiment"] == "latency_injection"
+
+
+def test_an_error_whose_run_goes_on_when_the_delay_ends_is_injected(house: House) -> None:
+    house.start("latency_injection", delay_seconds=10.0, duration_seconds=60)
+    house.start("error_injection", duration_seconds=60)
+    assert house.inject("/orders").answer
+
+
+def test_a_stop_is_obeyed_within_a_second_by_delays_whatever_others_have_read_meanwhile(house: House) -> None:
+    run = house.start(delay_seconds=20.0, duration_seconds=60)
+    stopped_at = NOW + 2.86
+    house.later = {
+        **{NOW + 0.95 * step: lambda: house.snapshot.active() and None for step in range(1, 4)},
+        stopped_at: lambda: house.stop(run),
+    }
+    house.inject("/orders")
+    assert house.clock.now - stopped_at <= 1.0 + 0.05
+
+
+def test_memory_of_a_run_that_is_over_goes_back_though_another_runs(house: House) -> None:
+    house.start("latency_injection", delay_seconds=0.0)
+    house.memory.is_holding = True
+    house.inject("/orders")
+    assert house.memory.settled == 1
+
+
+@pytest.mark.parametrize("excluded", ["/chaos_experiments/test", "/chaos_*", "*"])
+def test_an_excluded_test_endpoint_is_not_hit_either(clock: Clock, excluded: str) -> None:
+    house = House(clock, excluded=(excluded,))
+    house.start("error_injection")
+    assert house.inject("/chaos_experiments/test") is UNTOUCHED

@@ -53,7 +53,7 @@ class Environment:
         self.memory = self.with_sleep(self.nap.sleep)
 
     def with_sleep(self, sleep: Callable[[float], None]) -> Memory:
-        self.memory = Memory(self._active, self.spare_mb, self.clock, 1.0, sleep)
+        self.memory = Memory(self._active, self.spare_mb, self.clock, lambda: 1.0, sleep)
         return self.memory
 
     def spare_mb(self) -> int:
@@ -155,7 +155,7 @@ def test_a_run_started_now_could_have_what_is_spare_and_what_is_held(environment
 def test_of_several_threads_that_ask_at_once_one_allocates_and_the_others_do_not_wait(
     environment: Environment, memory: Memory
 ) -> None:
-    run = environment.start()
+    run, another_run = environment.start("1"), environment.start("2")
     allocating, go_on = threading.Event(), threading.Event()
 
     def spare_mb() -> int:
@@ -169,6 +169,7 @@ def test_of_several_threads_that_ask_at_once_one_allocates_and_the_others_do_not
         try:
             assert allocating.wait(HUNG)
             assert [pool.submit(memory.hold, run, 4).result(HUNG) for _ in range(8)] == [0] * 8
+            assert pool.submit(memory.hold, another_run, 4).result(HUNG) == 0
         finally:
             go_on.set()
         assert first.result(HUNG) == memory.held_mb == memory.hold(run, 4) == 4
@@ -201,7 +202,7 @@ def test_settling_where_nothing_is_held_asks_nobody(clock: Clock) -> None:
     def defect() -> list[Run]:
         raise AssertionError("It asked what is active.")
 
-    Memory(defect, lambda: 0, clock, 1.0, clock.sleep).settle()
+    Memory(defect, lambda: 0, clock, lambda: 1.0, clock.sleep).settle()
 
 
 def test_the_watcher_gives_back_after_a_stop_without_a_request(environment: Environment, memory: Memory) -> None:
@@ -269,3 +270,47 @@ def test_a_run_that_goes_on_after_all_is_held_for_anew(environment: Environment,
     memory.settle()
     environment.active.append(run)
     assert memory.hold(run, 2) == memory.held_mb == 2
+
+
+# What a fault in one of the promises above once looked like
+
+
+def test_a_run_that_replaces_another_has_the_memory_of_it(environment: Environment, memory: Memory) -> None:
+    environment.room_mb = 6
+    memory.hold(environment.start("1"), 5)
+    environment.active.clear()
+    assert memory.hold(environment.start("2"), 5) == 5
+    assert memory.held_mb == 5
+
+
+def test_a_thread_that_cannot_start_does_not_leave_the_process_unwatched_for_good(
+    environment: Environment, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", cannot)
+        with pytest.raises(RuntimeError):
+            memory.hold(environment.start("1"), 1)
+    environment.active.clear()
+    memory.settle()
+    assert memory.hold(environment.start("2"), 1) == 1
+    assert environment.watcher().is_alive()
+
+
+def test_a_watcher_that_fails_is_followed_by_another(
+    environment: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(_: float) -> None:
+        raise ZeroDivisionError("a defect")
+
+    memory = environment.with_sleep(fails)
+    memory.hold(environment.start(), 1)
+    for thread in threading.enumerate():
+        if thread.name == "chaos-memory" and thread is not threading.current_thread():
+            thread.join(HUNG)
+    assert memory._watcher is None
+    assert "a defect" in caplog.text
+    environment.active.clear()
+    memory.settle()

@@ -370,6 +370,15 @@ def test_a_clock_that_steps_back_while_the_table_is_silent_does_not_put_the_next
     assert snapshot.active() == (run,)
 
 
+def test_what_was_read_in_a_future_that_the_clock_took_back_is_not_trusted_while_the_table_is_silent(
+    running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
+) -> None:
+    assert snapshot.active() == (run,)
+    running.broken = True
+    clock.now = NOW - 60
+    assert snapshot.active() == ()
+
+
 @pytest.mark.parametrize("frozen_seconds", [1, 60, 599])
 def test_the_first_request_after_a_freeze_reads_before_anything_is_injected(
     running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock, frozen_seconds: float
@@ -501,3 +510,63 @@ def test_a_read_that_began_before_a_change_by_this_process_does_not_hide_it(
     changer.result(HUNG)
     refresher.result(HUNG)
     assert snapshot.active() == (run,)
+
+
+# What a fault in one of the promises above once looked like
+
+
+def test_a_clock_that_steps_back_during_a_read_does_not_blind_the_process(store: FakeRunStore, clock: Clock) -> None:
+    steps = iter([3600.0])
+
+    def read() -> Sequence[Run]:
+        found = store.latest()
+        clock.now -= next(steps, 0)
+        return found
+
+    snapshot = Snapshot(read, clock)
+    snapshot.active()
+    run = a_run(now=clock.now, duration_seconds=600)
+    store.start(run, now=clock.now)
+    clock.now += 5
+    assert snapshot.active() == (run,)
+
+
+def test_a_thread_that_is_late_does_not_hide_what_has_been_read_since(
+    store: FakeRunStore, clock: Clock, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = a_run(duration_seconds=600)
+    read = BlockedRead(store.latest)
+    read.let_go.set()
+    store.start(run, now=NOW)
+    snapshot = Snapshot(read, clock)
+    snapshot.active()
+    clock.now += 1
+    store.runs.clear()
+    read.begun.clear()
+    read.let_go.clear()
+    refresher = pool.submit(snapshot.active)
+    assert read.begun.wait(HUNG)
+    late, go_on = threading.Event(), threading.Event()
+    is_active = Run.is_active
+
+    def slowly(self: Run, now: float) -> bool:
+        late.set()
+        assert go_on.wait(HUNG)
+        return is_active(self, now)
+
+    monkeypatch.setattr(Run, "is_active", slowly)
+    other = pool.submit(snapshot.active)
+    assert late.wait(HUNG)
+    read.let_go.set()
+    assert refresher.result(HUNG) == ()
+    go_on.set()
+    assert other.result(HUNG) == (run,)  # it asked before the stop was known
+    assert snapshot.active() == ()
+
+
+def test_how_long_it_stays_fresh_is_at_least_a_moment(snapshot: Snapshot, clock: Clock) -> None:
+    assert snapshot.fresh_for() == 0.05
+    snapshot.active()
+    assert snapshot.fresh_for() == 5.0
+    clock.now += 4
+    assert snapshot.fresh_for() == 1.0
