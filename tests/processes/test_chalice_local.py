@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
@@ -88,6 +89,21 @@ def test_all_three_experiments_together(server: Server) -> None:
     quiet = requests.post(server.url + TEST, timeout=60)
     assert quiet.status_code == 200
     assert quiet.json()["resultset"]["active_chaos_experiments"] == []
+
+
+@pytest.mark.parametrize("way", ["stop", "end"])
+def test_memory_is_resident_and_goes_back_without_a_further_request(server: Server, way: str) -> None:
+    def resident_mb() -> float:
+        return psutil.Process(server.process.pid).memory_info().rss / 2**20
+
+    before = resident_mb()
+    duration = 600.0 if way == "stop" else 2.0
+    server.post(START, experiment_name="resource_exhaustion", memory_mb=200, duration_seconds=duration)
+    assert server.get(TEST).json()["resultset"]["injected"][0]["memory_mb"] == 200
+    assert resident_mb() - before > 190
+    if way == "stop":
+        server.post(STOP, experiment_name="resource_exhaustion")
+    print(f"given back after {seconds_until(lambda: resident_mb() - before < 20):.2f} s")
 
 
 def test_two_processes_agree(two_servers: tuple[Server, Server]) -> None:
