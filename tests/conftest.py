@@ -1,16 +1,22 @@
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from chalicelib.dynamodb.table import create_table
 from chalicelib.local import EmbeddedDynamoDB
 from chalicelib.settings import Settings
+from tests.dynamodb_local import dynamodb_local
 from tests.support import Clock
 
 for name in [name for name in os.environ if name.startswith(("CHAOS_", "AWS_"))]:
     del os.environ[name]  # a test says itself what its environment is
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--dynamodb-local", metavar="FOLDER", help="use the DynamoDB Local in this folder, not moto")
 
 
 @pytest.fixture
@@ -19,8 +25,16 @@ def clock() -> Clock:
 
 
 @pytest.fixture(scope="session")
-def dynamodb_url() -> Iterator[str]:
-    """A DynamoDB over real HTTP, for the whole session; each test takes a table of its own."""
+def dynamodb_url(pytestconfig: pytest.Config) -> Iterator[str]:
+    """A DynamoDB over real HTTP, for the whole session; each test takes a table of its own.
+
+    Moto's, or Amazon's own, where `--dynamodb-local` names the folder that it is in: `make conformance`.
+    """
+    folder = pytestconfig.getoption("--dynamodb-local")
+    if folder:
+        with dynamodb_local(Path(folder)) as url:
+            yield url
+        return
     server = EmbeddedDynamoDB()
     yield server.url
     server.stop()
