@@ -71,7 +71,7 @@ class Injection:
             else:
                 active = self._snapshot.active()
             if self._memory.is_holding:
-                self._memory.settle()
+                self._memory.settle(active)
             if active:
                 return self._apply(active)
         except Exception:

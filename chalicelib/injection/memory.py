@@ -80,9 +80,10 @@ class Memory:
         known = self._held.get(run.run_id)
         return known.megabytes if known else 0
 
-    def settle(self) -> None:
-        """Give back what is held for runs that are over; not while another thread is changing what is held."""
-        if self._held and self._changing.acquire(blocking=False):
+    def settle(self, active: Sequence[Run]) -> None:
+        """Give back what is held for runs that are not active; not while another thread is changing what is held."""
+        ids = [run.run_id for run in active]
+        if any(run_id not in ids for run_id in list(self._held)) and self._changing.acquire(blocking=False):
             try:
                 self._release_what_is_over()
             finally:
@@ -122,7 +123,7 @@ class Memory:
         try:
             while True:
                 self._sleep(self.next_look_seconds())
-                self.settle()
+                self.settle(self._active())
                 with self._changing:
                     if not self._held:
                         self._watcher = None

@@ -1,5 +1,5 @@
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,7 +31,7 @@ class FakeMemory:
         self.events.append(f"hold {megabytes}")
         return megabytes
 
-    def settle(self) -> None:
+    def settle(self, active: Sequence[Run]) -> None:
         self.settled += 1
         self.is_holding = False
 

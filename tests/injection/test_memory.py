@@ -101,7 +101,7 @@ def test_what_is_held_is_really_resident_and_really_given_back(environment: Envi
     held = resident_mb()
     assert 80 <= held - before <= 130
     environment.active.clear()
-    memory.settle()
+    memory.settle(())
     assert 80 <= held - resident_mb() <= 130
 
 
@@ -123,7 +123,7 @@ def test_two_runs_are_held_for_side_by_side_under_one_watcher(environment: Envir
     assert memory.held_mb == 5
     assert environment.watcher() is watcher
     environment.active.remove(one)
-    memory.settle()
+    memory.settle(())
     assert memory.held_mb == 3
 
 
@@ -194,7 +194,7 @@ def test_threads_that_start_together_allocate_once(environment: Environment, mem
 
 def test_settling_keeps_what_is_held_for_a_run_that_goes_on(environment: Environment, memory: Memory) -> None:
     memory.hold(environment.start(), 2)
-    memory.settle()
+    memory.settle(())
     assert memory.held_mb == 2
 
 
@@ -202,7 +202,7 @@ def test_settling_where_nothing_is_held_asks_nobody(clock: Clock) -> None:
     def defect() -> list[Run]:
         raise AssertionError("It asked what is active.")
 
-    Memory(defect, lambda: 0, clock, lambda: 1.0, clock.sleep).settle()
+    Memory(defect, lambda: 0, clock, lambda: 1.0, clock.sleep).settle(())
 
 
 def test_the_watcher_gives_back_after_a_stop_without_a_request(environment: Environment, memory: Memory) -> None:
@@ -267,7 +267,7 @@ def test_a_run_that_goes_on_after_all_is_held_for_anew(environment: Environment,
     run = environment.start()
     memory.hold(run, 2)
     environment.active.clear()
-    memory.settle()
+    memory.settle(())
     environment.active.append(run)
     assert memory.hold(run, 2) == memory.held_mb == 2
 
@@ -294,7 +294,7 @@ def test_a_thread_that_cannot_start_does_not_leave_the_process_unwatched_for_goo
         with pytest.raises(RuntimeError):
             memory.hold(environment.start("1"), 1)
     environment.active.clear()
-    memory.settle()
+    memory.settle(())
     assert memory.hold(environment.start("2"), 1) == 1
     assert environment.watcher().is_alive()
 
@@ -313,4 +313,4 @@ def test_a_watcher_that_fails_is_followed_by_another(
     assert memory._watcher is None
     assert "a defect" in caplog.text
     environment.active.clear()
-    memory.settle()
+    memory.settle(())
