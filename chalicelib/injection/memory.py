@@ -115,9 +115,12 @@ class Memory:
 
     def _watch(self) -> None:
         if self._watcher is None:
-            watcher = threading.Thread(target=self._watch_until_empty, name="chaos-memory", daemon=True)
-            watcher.start()
-            self._watcher = watcher
+            self._watcher = threading.Thread(target=self._watch_until_empty, name="chaos-memory", daemon=True)
+            try:
+                self._watcher.start()
+            except RuntimeError:  # the process may have no more threads
+                self._watcher = None
+                raise
 
     def _watch_until_empty(self) -> None:
         try:
