@@ -13,6 +13,7 @@ $(VENV)/installed: requirements.txt requirements-dev.txt
 
 .PHONY: run
 run: $(VENV)/installed ## Serve on http://localhost:8000 with an embedded DynamoDB (PORT, CHAOS_DEV_TOKEN)
+	@$(PYTHON) -c 'import socket, sys; sys.exit(socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0 and "Port $(PORT) is taken. Try: PORT=8001 make run")'
 	@CHAOS_DEV_TOKEN=$${CHAOS_DEV_TOKEN:-$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(16))')} \
 	    $(BIN)/chalice local --port $(PORT)
 

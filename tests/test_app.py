@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 from app import app
@@ -25,3 +27,9 @@ def test_only_the_stage_dev_trusts_the_machine() -> None:
     for name, stage in stages.items():
         assert stage["environment_variables"]["CHAOS_STAGE"] == name
         assert "CHAOS_DEV_TOKEN" not in stage["environment_variables"]
+
+
+def test_importing_the_application_opens_nothing_and_starts_nothing() -> None:
+    check = "import threading, app; assert threading.active_count() == 1; assert app.chaos._module._chaos is None"
+    environment = {"PATH": "", "CHAOS_STAGE": "dev", "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, "-c", check], cwd=PROJECT, env=environment, check=True)
