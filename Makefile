@@ -47,6 +47,10 @@ bench: $(VENV)/installed ## What one request pays
 token: $(VENV)/installed ## Make a bearer token: STAGE=staging NAME=ada ROLE=operator
 	@$(BIN)/python -m chalicelib token create --stage "$(STAGE)" --name "$(NAME)" --role "$(ROLE)"
 
+.PHONY: table
+table: $(VENV)/installed ## Make the table of a stage when it is missing: STAGE=staging
+	@$(BIN)/python -m chalicelib table create --stage "$(STAGE)"
+
 .PHONY: format
 format: $(VENV)/installed ## Format the code, and mend what can be mended
 	$(BIN)/ruff check --fix .

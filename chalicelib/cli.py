@@ -1,4 +1,4 @@
-"""The command line: tokens, so far. What it makes is printed on the last line, for scripts to take."""
+"""The command line: tokens and the table, so far. What it makes is printed on the last line, for scripts to take."""
 
 import argparse
 import os
@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 
 from .access import ROLES, Token, TokenStore, new_token
 from .bootstrap import bootstrap
+from .dynamodb.table import create_table
 from .errors import ChaosError, Misconfigured, UnknownToken
-from .settings import read_settings
+from .settings import Settings, read_settings
 
 DAY = 24 * 3600
 LONGEST_DAYS = 3650
@@ -25,7 +26,10 @@ def main(arguments: Sequence[str], tokens: TokenStore | None = None) -> int:
     """Exit code 0, or 1 with a message that says what to do."""
     options = _parser().parse_args(arguments)
     try:
-        _run(options, tokens or _tokens(options.stage))
+        if options.subject == "table":
+            _make_table(_settings(options.stage))
+        else:
+            _manage_tokens(options, tokens or bootstrap(_settings(options.stage)).tokens)
     except ChaosError as error:
         print(error.message, file=sys.stderr)
         return 1
@@ -34,7 +38,8 @@ def main(arguments: Sequence[str], tokens: TokenStore | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m chalicelib", description="Chaos experiments.")
-    token = parser.add_subparsers(required=True, metavar="token").add_parser("token", help="who may use the API")
+    subjects = parser.add_subparsers(dest="subject", required=True, metavar="token|table")
+    token = subjects.add_parser("token", help="who may use the API")
     commands = token.add_subparsers(dest="command", required=True, metavar="create|list|revoke")
     create = commands.add_parser("create", help="make a token; it is printed once, on the last line")
     create.add_argument("--name", required=True, type=_name, help="whose it is, as it will stand in the history")
@@ -43,23 +48,33 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("list", help="names, roles, and the hashes to revoke by")
     revoke = commands.add_parser("revoke", help="refuse a token from now on")
     revoke.add_argument("hash", help="the beginning of its hash, as `token list` shows it")
-    for command in (create, listing, revoke):
+    table = subjects.add_parser("table", help="where runs and tokens are kept")
+    make = table.add_subparsers(dest="command", required=True, metavar="create").add_parser(
+        "create", help="make the table when it is missing"
+    )
+    for command in (create, listing, revoke, make):
         command.add_argument("--stage", help="of which stage (default: CHAOS_STAGE)")
     return parser
 
 
-def _tokens(stage: str | None) -> TokenStore:
-    environment = {**os.environ, **({"CHAOS_STAGE": stage} if stage else {})}
-    settings = read_settings(environment)
+def _settings(stage: str | None) -> Settings:
+    settings = read_settings({**os.environ, **({"CHAOS_STAGE": stage} if stage else {})})
+    if settings.stage is None:
+        raise Misconfigured("Which stage? Give --stage, or set CHAOS_STAGE.")
     if settings.development and not settings.endpoint_url:
         raise Misconfigured(
             "In the stage dev the table is inside the serving process, which prints a token of its own. "
             "To share a table, set AWS_ENDPOINT_URL_DYNAMODB for both."
         )
-    return bootstrap(replace(settings, table_timeout_seconds=PATIENCE_SECONDS)).tokens
+    return replace(settings, table_timeout_seconds=PATIENCE_SECONDS)
 
 
-def _run(options: argparse.Namespace, tokens: TokenStore) -> None:
+def _make_table(settings: Settings) -> None:
+    made = create_table(settings)
+    print(f"The table {settings.table} {'is made' if made else 'was there already'}.")
+
+
+def _manage_tokens(options: argparse.Namespace, tokens: TokenStore) -> None:
     now = time.time()
     if options.command == "create":
         expires_at = now + options.days * DAY if options.days else None

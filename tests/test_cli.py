@@ -1,3 +1,4 @@
+import botocore.session
 import pytest
 
 from chalicelib.access import Authenticator, Role, hash_token
@@ -67,6 +68,7 @@ def test_a_beginning_that_is_not_of_one_token_revokes_none(
     [
         [],
         ["token"],
+        ["table"],
         ["token", "create"],
         [*CREATE[:-1], "king"],
         *([*CREATE, "--days", days] for days in ("0", "-1", "nan", "inf", "1e9", "x")),
@@ -99,6 +101,13 @@ def test_a_table_that_is_not_there_is_told(
     assert "ResourceNotFoundException" in capsys.readouterr().err
 
 
+def test_a_missing_region_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    for command in (["table", "create"], CREATE):
+        assert main([*command, "--stage", "staging"]) == 1
+        assert "NoRegionError" in capsys.readouterr().err
+
+
 def test_a_real_table_keeps_the_token(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,3 +116,23 @@ def test_a_real_table_keeps_the_token(
     assert main([*CREATE, "--stage", "dev"]) == 0
     secret = capsys.readouterr().out.splitlines()[-1]
     assert DynamoDBTokenStore(settings).find(hash_token(secret))
+
+
+def test_a_table_is_made_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", settings.endpoint_url or "")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setenv("CHAOS_TABLE", f"{settings.table}-staging")
+    told = []
+    for _ in range(2):
+        assert main(["table", "create", "--stage", "staging"]) == 0
+        told.append(capsys.readouterr().out)
+    assert ["is made" in told[0], "was there already" in told[1]] == [True, True]
+    assert main([*CREATE, "--stage", "staging"]) == 0
+    client = botocore.session.get_session().create_client("dynamodb", region_name="us-east-1")
+    backups = client.describe_continuous_backups(TableName=f"{settings.table}-staging")["ContinuousBackupsDescription"]
+    assert backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
+    client.close()

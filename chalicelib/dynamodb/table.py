@@ -131,6 +131,8 @@ def _may_be_made(error: Exception) -> bool:
 def _told(error: Exception, *, may_be_made: bool = False) -> str:
     """The failure in a sentence, with what became of the change that was asked for."""
     cause = error.cause if isinstance(error, PynamoDBException) else error
+    if _code(error) == "ResourceNotFoundException":
+        return "There is no such table (ResourceNotFoundException); nothing was changed. Make it: make table STAGE=…"
     outcome = "the change may have been made: look before trying again" if may_be_made else "nothing was changed"
     return f"The table does not answer ({_code(error) or type(cause or error).__name__}); {outcome}."
 
@@ -138,18 +140,21 @@ def _told(error: Exception, *, may_be_made: bool = False) -> str:
 def create_table(settings: Settings) -> bool:
     """Make the table that the settings name when it is missing, with its TTL. Whether this call made it.
 
-    Raises StoreUnavailable.
+    Outside of development it can be recovered to any moment of the last 35 days. Raises StoreUnavailable.
     """
     item = bind(Item, replace(settings, table_timeout_seconds=PATIENCE_SECONDS))
     try:
+        client: Any = item._get_connection().connection.client  # noqa: SLF001 - pynamodb has no public way
         if item.exists():
             return False
         item.create_table(wait=True)
-    except (PynamoDBException, BotoCoreError) as error:
-        if _code(error) != "ResourceInUseException":
+        if not settings.development:
+            client.update_continuous_backups(
+                TableName=settings.table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+            )
+    except (PynamoDBException, BotoCoreError, ClientError) as error:
+        if _code(error) != "ResourceInUseException":  # another process was first
             raise StoreUnavailable(_told(error)) from error
-        # Another process was first.
-        client: Any = item._get_connection().connection.client  # noqa: SLF001 - pynamodb has no public way
         client.get_waiter("table_exists").wait(TableName=settings.table, WaiterConfig={"Delay": 1})
         return False
     return True
