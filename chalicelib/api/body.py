@@ -11,6 +11,10 @@ from ..experiment import Experiment, Limits, Parameters
 
 MAX_BODY_BYTES = 16 * 1024
 JSON = "application/json"
+LONGEST_REASON = 100
+"""In characters. What runs must stay small, because every environment reads it every second."""
+LONGEST_SHOWN = 64
+"""How much of a caller's text a message repeats, in characters."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Problem = dict[str, Any]
@@ -23,14 +27,14 @@ class StartOptions(BaseModel):
 
     experiment_name: str = Field(description="Which experiment.")
     restart: bool = Field(default=False, description="Replace the run that is running.")
-    reason: str | None = Field(default=None, max_length=200, description="Why, for the history.")
+    reason: str | None = Field(default=None, max_length=LONGEST_REASON, description="Why, for the history.")
 
 
 class StopOptions(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     experiment_name: str = Field(description="Which experiment.")
-    reason: str | None = Field(default=None, max_length=200, description="Why, for the history.")
+    reason: str | None = Field(default=None, max_length=LONGEST_REASON, description="Why, for the history.")
 
 
 def parse(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
@@ -113,13 +117,13 @@ def _validated(
     try:
         return model.model_validate(given), []
     except ValidationError as error:
-        return None, [_problem(detail["loc"], detail, its_schema["properties"]) for detail in error.errors()]
+        return None, [_problem(detail, its_schema["properties"]) for detail in error.errors()]
 
 
-def _problem(location: tuple[int | str, ...], detail: Mapping[str, Any], properties: Mapping[str, Any]) -> Problem:
-    name = str(location[0])
+def _problem(detail: Mapping[str, Any], properties: Mapping[str, Any]) -> Problem:
+    name = str(detail["loc"][0])
     if detail["type"] == "extra_forbidden":
-        return {"field": name[:64], "problem": "is unknown", "allowed": f"one of {', '.join(properties)}"}
+        return {"field": name[:LONGEST_SHOWN], "problem": "is unknown", "allowed": f"one of {', '.join(properties)}"}
     message = detail["msg"].removeprefix("Input ").removeprefix("should be")
     return {
         "field": name,
@@ -145,11 +149,9 @@ def _allowed(part: Mapping[str, Any]) -> str:
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
-        msg = "a name stands in it twice"
-        raise ValueError(msg)
+        raise ValueError("a name stands in it twice")
     return content
 
 
 def _refuse_constant(word: str) -> None:
-    msg = f"{word} is no JSON number"
-    raise ValueError(msg)
+    raise ValueError(f"{word} is no JSON number")

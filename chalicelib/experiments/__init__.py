@@ -18,8 +18,9 @@ def registry(experiments: tuple[type[Experiment], ...] = REGISTERED) -> dict[str
     by_name: dict[str, Experiment] = {}
     for experiment in experiments:
         if experiment.name in by_name:
-            msg = f"Two experiments are called {experiment.name!r}: {by_name[experiment.name]} and {experiment}."
-            raise ValueError(msg)
+            raise ValueError(
+                f"Two experiments are called {experiment.name!r}: {by_name[experiment.name]}, {experiment}."
+            )
         by_name[experiment.name] = experiment()
     return by_name
 

@@ -75,7 +75,7 @@ INVALID_PARAMETERS: dict[str, str] = {
     "restart as text": start(restart="true"),
     "restart as number": start(restart=1),
     "a reason that is no text": start(reason=7),
-    "a reason that is too long": start(reason="x" * 201),
+    "a reason that is too long": start(reason="x" * 101),
     "a name that is a number": '{"experiment_name": 7}',
     "a name that is a list": '{"experiment_name": ["latency_injection"]}',
 }
