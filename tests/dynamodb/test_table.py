@@ -203,7 +203,7 @@ def test_a_connection_that_was_closed_while_idle_is_replaced_at_once(
 
 @pytest.mark.parametrize("way", ["hang_up", "silent"])
 def test_a_connection_that_turns_out_to_be_dead_is_replaced_at_once(settings: Settings, proxy: Proxy, way: str) -> None:
-    store = DynamoDBRunStore(replace(settings, endpoint_url=proxy.url, table_timeout_seconds=1.0))
+    store = DynamoDBRunStore(replace(settings, endpoint_url=proxy.url, table_timeout_seconds=2.0))
     store.latest()
     setattr(proxy, way, True)
     assert store.latest() == []
