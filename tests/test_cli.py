@@ -90,13 +90,17 @@ def test_no_stage_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert "CHAOS_STAGE" in capsys.readouterr().err
 
 
-def test_a_table_that_is_not_there_is_told(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def account(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that reaches an account, as on a machine from which stages are looked after."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", settings.endpoint_url or "")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+
+
+@pytest.mark.usefixtures("account")
+def test_a_table_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*CREATE, "--stage", "nowhere"]) == 1
     assert "ResourceNotFoundException" in capsys.readouterr().err
 
@@ -118,13 +122,10 @@ def test_a_real_table_keeps_the_token(
     assert DynamoDBTokenStore(settings).find(hash_token(secret))
 
 
+@pytest.mark.usefixtures("account")
 def test_a_table_is_made_once(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", settings.endpoint_url or "")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     monkeypatch.setenv("CHAOS_TABLE", f"{settings.table}-staging")
     told = []
     for _ in range(2):

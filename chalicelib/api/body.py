@@ -8,33 +8,30 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import BodyTooLarge, InvalidJson, InvalidParameters, MissingParameter, UnsupportedMediaType
 from ..experiment import Experiment, Limits, Parameters
+from ..experiments import LONGEST_SHOWN
 
 MAX_BODY_BYTES = 16 * 1024
 JSON = "application/json"
 LONGEST_REASON = 100
 """In characters. What runs must stay small, because every environment reads it every second."""
-LONGEST_SHOWN = 64
-"""How much of a caller's text a message repeats, in characters."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Problem = dict[str, Any]
 
 
-class StartOptions(BaseModel):
+class StopOptions(BaseModel):
+    """What a stop says, and a start says too."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    experiment_name: str = Field(description="Which experiment.")
+    reason: str | None = Field(default=None, max_length=LONGEST_REASON, description="Why, for the history.")
+
+
+class StartOptions(StopOptions):
     """What a start may say beside the parameters of the experiment."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    experiment_name: str = Field(description="Which experiment.")
     restart: bool = Field(default=False, description="Replace the run that is running.")
-    reason: str | None = Field(default=None, max_length=LONGEST_REASON, description="Why, for the history.")
-
-
-class StopOptions(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    experiment_name: str = Field(description="Which experiment.")
-    reason: str | None = Field(default=None, max_length=LONGEST_REASON, description="Why, for the history.")
 
 
 def parse(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
@@ -75,11 +72,12 @@ def start_parameters(
     options_given = {name: content[name] for name in StartOptions.model_fields if name in content}
     given = {name: value for name, value in content.items() if name not in options_given}
     options, option_problems = _validated(StartOptions, options_given, StartOptions.model_json_schema())
-    parameters, problems = _validated(experiment.Parameters, given, schema(experiment, limits))
+    its_schema = schema(experiment, limits)
+    parameters, problems = _validated(experiment.Parameters, given, its_schema)
     for name, limit in limits.items():
         value = getattr(parameters, name, None) or given.get(name)
         if isinstance(value, int | float) and value > limit and not any(p["field"] == name for p in problems):
-            allowed = _allowed(schema(experiment, limits)["properties"][name])
+            allowed = _allowed(its_schema["properties"][name])
             problems.append(
                 {"field": name, "problem": f"is {value}, more than this environment allows", "allowed": allowed}
             )

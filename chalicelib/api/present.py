@@ -17,25 +17,6 @@ def experiment(described: Experiment, limits: Limits) -> dict[str, Any]:
     return {"name": described.name, "description": described.description, "parameters": schema(described, limits)}
 
 
-def run(shown: Run, now: float) -> dict[str, Any]:
-    ended_early = shown.status(now) == "stopped" and shown.ended_at is not None
-    return {
-        "run_id": shown.run_id,
-        "name": shown.experiment.name,
-        "description": shown.experiment.description,
-        "status": shown.status(now),
-        "parameters": shown.parameters.model_dump(),
-        "start_time": iso(shown.started_at),
-        "end_time": iso(shown.ended_at if ended_early and shown.ended_at else shown.expires_at),
-        "remaining_seconds": shown.remaining_seconds(now),
-        "started_by": shown.started_by,
-        "reason": shown.reason,
-        "ended_by": shown.ended_by if ended_early else None,
-        "end_reason": shown.end_reason if ended_early else None,
-        "results": {},
-    }
-
-
 def inactive(described: Experiment) -> dict[str, Any]:
     """An experiment that never ran, in the shape of a run."""
     return {
@@ -53,3 +34,20 @@ def inactive(described: Experiment) -> dict[str, Any]:
         "end_reason": None,
         "results": {},
     }
+
+
+def run(shown: Run, now: float) -> dict[str, Any]:
+    content = {
+        **inactive(shown.experiment),
+        "run_id": shown.run_id,
+        "status": shown.status(now),
+        "parameters": shown.parameters.model_dump(),
+        "start_time": iso(shown.started_at),
+        "end_time": iso(shown.expires_at),
+        "remaining_seconds": shown.remaining_seconds(now),
+        "started_by": shown.started_by,
+        "reason": shown.reason,
+    }
+    if shown.ended_at is not None and content["status"] == "stopped":
+        content |= {"end_time": iso(shown.ended_at), "ended_by": shown.ended_by, "end_reason": shown.end_reason}
+    return content

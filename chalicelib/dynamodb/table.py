@@ -88,16 +88,14 @@ class Connection:
                 client = self._open()
                 return operation()
             except PynamoDBException as error:
-                if not _pooled_connection_died(error.cause):
+                if not _pooled_connection_died(_cause(error)):
                     raise
                 again = True
                 client.close()
                 return operation()
-        except PynamoDBException as error:
+        except (PynamoDBException, BotoCoreError, ResponseParserError) as error:
             if _code(error) in REFUSED:
                 raise
-            raise StoreUnavailable(_told(error, may_be_made=writes and (again or _may_be_made(error)))) from error
-        except (BotoCoreError, ResponseParserError) as error:  # no credentials, no region, an answer that is none
             raise StoreUnavailable(_told(error, may_be_made=writes and (again or _may_be_made(error)))) from error
 
     def _open(self) -> Any:  # noqa: ANN401 - botocore's clients have no type
@@ -107,14 +105,19 @@ class Connection:
         return self._client
 
 
-def _pooled_connection_died(cause: BaseException | None) -> bool:
+def _pooled_connection_died(cause: Exception) -> bool:
     """Silence or a reset on an open connection, as after a freeze; not a failure to open one."""
     return isinstance(cause, HTTPClientError) and not isinstance(cause, NEVER_SENT)
 
 
+def _cause(error: Exception) -> Exception:
+    """What botocore said, where pynamodb wrapped it."""
+    return (isinstance(error, PynamoDBException) and error.cause) or error
+
+
 def _code(error: Exception) -> str | None:
     """The table's own word for what is wrong, where it had one. (pynamodb's property fails on a time-out.)"""
-    cause = error.cause if isinstance(error, PynamoDBException) else error
+    cause = _cause(error)
     return cause.response.get("Error", {}).get("Code") if isinstance(cause, ClientError) else None
 
 
@@ -124,17 +127,15 @@ def _may_be_made(error: Exception) -> bool:
     if code:
         refused = code.endswith("Exception") and code != "TransactionInProgressException"
         return not refused and code != "RequestLimitExceeded"
-    cause = error.cause if isinstance(error, PynamoDBException) else error
-    return not isinstance(cause, NEVER_SENT)
+    return not isinstance(_cause(error), NEVER_SENT)
 
 
 def _told(error: Exception, *, may_be_made: bool = False) -> str:
     """The failure in a sentence, with what became of the change that was asked for."""
-    cause = error.cause if isinstance(error, PynamoDBException) else error
     if _code(error) == "ResourceNotFoundException":
         return "There is no such table (ResourceNotFoundException); nothing was changed. Make it: make table STAGE=…"
     outcome = "the change may have been made: look before trying again" if may_be_made else "nothing was changed"
-    return f"The table does not answer ({_code(error) or type(cause or error).__name__}); {outcome}."
+    return f"The table does not answer ({_code(error) or type(_cause(error)).__name__}); {outcome}."
 
 
 def create_table(settings: Settings) -> bool:

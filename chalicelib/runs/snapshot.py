@@ -31,7 +31,7 @@ class Snapshot:
     ) -> None:
         self._read = read
         self._clock = clock
-        self.refresh_seconds = refresh_seconds
+        self._refresh_seconds = refresh_seconds
         self._idle_refresh_seconds = idle_refresh_seconds
         self._max_staleness_seconds = max_staleness_seconds
         self._refresher = threading.Lock()
@@ -88,14 +88,14 @@ class Snapshot:
             runs = tuple(self._read())
         except Exception as error:  # noqa: BLE001 - whatever it is, the application's request goes on
             self._failures += 1
-            pause = min(self.refresh_seconds * 2.0 ** min(self._failures - 1, 10), self._idle_refresh_seconds)
+            pause = min(self._refresh_seconds * 2.0 ** min(self._failures - 1, 10), self._idle_refresh_seconds)
             self._due_at = self._clock() + pause
             log.warning("Could not read what runs (failure %d, again in %.1f s): %s", self._failures, pause, error)
         else:
             self._failures = 0
             self._known = (now, runs)
             running = any(run.is_active(now) for run in runs)
-            self._due_at = now + (self.refresh_seconds if running else self._idle_refresh_seconds)
+            self._due_at = now + (self._refresh_seconds if running else self._idle_refresh_seconds)
 
     def _look(self) -> tuple[Run, ...]:
         """Work the view out anew. Only for who holds the lock: a late one would hide what has been read since."""
