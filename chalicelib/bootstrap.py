@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from . import local
 from .access import Authenticator, TokenStore
-from .api.api import PREFIX, Api
+from .api.endpoints import PREFIX
 from .dynamodb.runs import DynamoDBRunStore
 from .dynamodb.table import create_table
 from .dynamodb.tokens import DynamoDBTokenStore
@@ -24,6 +25,9 @@ from .runs.snapshot import Snapshot
 from .runs.store import RunStore
 from .settings import Settings, read_settings
 
+if TYPE_CHECKING:
+    from .api.api import Api
+
 log = logging.getLogger(__name__)
 
 
@@ -34,7 +38,7 @@ class Chaos:
     settings: Settings
     tokens: TokenStore
     authenticate: Authenticator
-    api: Api
+    api: "Callable[[], Api]"
     injection: Injection
 
 
@@ -70,27 +74,36 @@ def bootstrap(
         idle_refresh_seconds=settings.idle_refresh_seconds,
         max_staleness_seconds=settings.max_staleness_seconds,
     )
+    environment = (settings.log_stream or secrets.token_hex(4))[-8:]
     memory = Memory(snapshot.active, partial(spare_mb, settings.lambda_memory_mb), clock, snapshot.fresh_for, sleep)
-    return Chaos(
-        settings=settings,
-        tokens=tokens,
-        authenticate=authenticate,
-        api=Api(
+
+    @cache
+    def api() -> "Api":
+        from .api.api import Api  # noqa: PLC0415 - it needs pydantic, a fifth of a cold start; most processes never do
+
+        return Api(
             runs,
             authenticate,
             clock,
             refresh_seconds=settings.refresh_seconds,
             max_duration_seconds=settings.max_duration_seconds,
             spare_memory_mb=memory.available_mb,
-            environment=secrets.token_hex(4),
+            environment=environment,
             on_change=snapshot.outdate,
-        ),
+        )
+
+    return Chaos(
+        settings=settings,
+        tokens=tokens,
+        authenticate=authenticate,
+        api=api,
         injection=Injection(
             snapshot,
             memory,
             chance=chance,
             clock=clock,
             sleep=sleep,
+            environment=environment,
             control_plane=PREFIX,
             excluded_paths=settings.excluded_paths,
         ),

@@ -24,6 +24,7 @@ class Settings:
     excluded_paths: tuple[str, ...] = ()
     dev_token: str | None = None
     lambda_memory_mb: int | None = None
+    log_stream: str | None = None
     in_lambda: bool = False
     endpoint_url: str | None = None
     region: str | None = None
@@ -73,6 +74,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         ),
         dev_token=environment.get("CHAOS_DEV_TOKEN", "").strip() or None,
         lambda_memory_mb=int(memory) if memory.isdecimal() else None,
+        log_stream=environment.get("AWS_LAMBDA_LOG_STREAM_NAME") or None,
         in_lambda="AWS_LAMBDA_FUNCTION_NAME" in environment,
         endpoint_url=environment.get("AWS_ENDPOINT_URL_DYNAMODB") or environment.get("AWS_ENDPOINT_URL") or None,
         region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or None,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from app import app
 from chalicelib.access import Role
-from chalicelib.api.api import ENDPOINTS, PREFIX
+from chalicelib.api.endpoints import ENDPOINTS, PREFIX
+from chalicelib.settings import Settings
 
 PROJECT = Path(__file__).parents[1]
 
@@ -33,3 +34,29 @@ def test_importing_the_application_opens_nothing_and_starts_nothing() -> None:
     check = "import threading, app; assert threading.active_count() == 1; assert app.chaos._module._chaos is None"
     environment = {"PATH": "", "CHAOS_STAGE": "dev", "PYTHONDONTWRITEBYTECODE": "1"}
     subprocess.run([sys.executable, "-c", check], cwd=PROJECT, env=environment, check=True)
+
+
+def test_an_environment_where_nothing_runs_never_loads_the_control_plane(settings: Settings) -> None:
+    check = """
+import json, sys, app
+from chalice.test import Client
+with Client(app.app) as client:
+    assert client.http.get("/").status_code == 200
+assert app.chaos._module._chaos, "the module is not wired"
+print(json.dumps([name for name in ("pydantic", "psutil", "boto3") if name in sys.modules]))
+"""
+    environment = {
+        "PATH": "",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "CHAOS_STAGE": "qa",
+        "CHAOS_TABLE": settings.table,
+        "AWS_ENDPOINT_URL": settings.endpoint_url or "",
+        "AWS_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
+    loaded = subprocess.run(
+        [sys.executable, "-c", check], cwd=PROJECT, env=environment, check=True, capture_output=True, text=True
+    )
+    assert json.loads(loaded.stdout) == []
+    assert "Could not read" not in loaded.stderr

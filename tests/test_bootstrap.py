@@ -1,3 +1,4 @@
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -46,10 +47,18 @@ def wire(runs: FakeRunStore, tokens: FakeTokenStore, clock: Clock) -> Wire:
 
 
 def post(chaos: Chaos, path: str, body: bytes) -> Response:
-    return chaos.api.handle(Request(method="POST", path=path, body=body, caller=OPERATOR))
+    return chaos.api().handle(Request(method="POST", path=path, body=body, caller=OPERATOR))
 
 
 # Wiring
+
+
+def test_in_lambda_an_environment_is_called_like_its_log_stream(wire: Wire) -> None:
+    chaos = wire(log_stream="2026/11/24/[$LATEST]00112233445566778899aabbccddeeff")
+    answer = chaos.api().handle(Request(method="GET", path="/test", body=b""))
+    assert json.loads(answer.body)["resultset"]["environment"] == "ccddeeff"
+    post(chaos, "/start", b'{"experiment_name": "latency_injection"}')
+    assert chaos.injection("/orders").headers["X-Chaos-Environment"] == "ccddeeff"
 
 
 def test_wiring_reads_nothing(wire: Wire, runs: FakeRunStore) -> None:

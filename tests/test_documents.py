@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib import settings as settings_module
 from chalicelib.api import present
-from chalicelib.api.api import ENDPOINTS, PREFIX
+from chalicelib.api.endpoints import ENDPOINTS, PREFIX
 from chalicelib.errors import ChaosError
 from chalicelib.experiments import EXPERIMENTS
 from chalicelib.local import banner

@@ -1,9 +1,8 @@
-"""The endpoints, and the one table of them."""
+"""What answers the endpoints."""
 
 import logging
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ..access import ANYONE, Authenticator, Caller, Role
@@ -20,21 +19,12 @@ from ..experiments import EXPERIMENTS, find
 from ..runs.run import Run
 from ..runs.store import RunStore
 from . import body, present
+from .endpoints import ENDPOINTS, PREFIX, Endpoint
 from .http import Request, Response, failure, success
 
 log = logging.getLogger(__name__)
 
-PREFIX = "/chaos_experiments"
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One row of the table; `role` is what a caller needs."""
-
-    method: str
-    path: str
-    role: Role
-    handler: "Callable[[Api, Request, Caller], Mapping[str, Any]]"
+Handler = Callable[[Request, Caller], Mapping[str, Any]]
 
 
 class Api:
@@ -66,7 +56,8 @@ class Api:
         try:
             endpoint = _endpoint(request)
             caller = self._caller(request, endpoint.role)
-            return success(endpoint.handler(self, request, caller))
+            answer: Handler = getattr(self, endpoint.handler)
+            return success(answer(request, caller))
         except ChaosError as error:
             return failure(error)
         except Exception:
@@ -157,16 +148,6 @@ class Api:
         caller = request.caller or self._authenticate(request.headers.get("authorization"))
         caller.require(role)
         return caller
-
-
-ENDPOINTS = (
-    Endpoint("GET", "/list", Role.VIEWER, Api.list_experiments),
-    Endpoint("POST", "/start", Role.OPERATOR, Api.start),
-    Endpoint("POST", "/stop", Role.OPERATOR, Api.stop),
-    Endpoint("GET", "/status", Role.VIEWER, Api.status),
-    Endpoint("GET", "/test", Role.ANYONE, Api.test),
-    Endpoint("POST", "/test", Role.ANYONE, Api.test),
-)
 
 
 def _endpoint(request: Request) -> Endpoint:

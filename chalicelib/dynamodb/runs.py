@@ -15,7 +15,6 @@ from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
 from ..errors import StoreUnavailable
-from ..experiments import EXPERIMENTS
 from ..runs.run import Run
 from ..settings import Settings
 from .table import Connection, Item, bind, ttl
@@ -162,6 +161,8 @@ class DynamoDBRunStore:
 
 def _run(item: RunItem) -> Run | None:
     """The run that an item keeps; None, logged, where it is of a version that knows other experiments."""
+    from ..experiments import EXPERIMENTS  # noqa: PLC0415 - as bootstrap's Api: where nothing runs, not needed
+
     try:
         experiment = EXPERIMENTS[item.experiment]
         return Run(

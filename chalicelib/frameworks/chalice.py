@@ -11,7 +11,7 @@ from chalice.app import Response as ChaliceResponse
 
 from .. import local
 from ..access import ROLES, Caller
-from ..api.api import ENDPOINTS, PREFIX
+from ..api.endpoints import ENDPOINTS, PREFIX
 from ..api.http import Request, Response, failure, injected_failure
 from ..bootstrap import Chaos, Lazy, bootstrap
 from ..errors import ChaosError, InvalidJson, Unauthenticated
@@ -38,7 +38,7 @@ class ChaosExperiments:
         """Answer the current request, which is one of the module's own."""
         current = cast("ChaliceRequest", self._app.current_request)
         try:
-            return _translated(self._module.get().api.handle(_request(current)))
+            return _translated(self._module.get().api().handle(_request(current)))
         except ChaosError as error:
             return _translated(failure(error))
 

@@ -16,8 +16,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Injected:
-    """What was done to one request; `answer`, where there is one, takes the application's place."""
+    """What `environment` did to one request; `answer`, where there is one, takes the application's place."""
 
+    environment: str = ""
     active: tuple[Run, ...] = ()
     hits: tuple[dict[str, Any], ...] = ()
     answer: Answer | None = None
@@ -29,6 +30,7 @@ class Injected:
             return {}
         return {
             "X-Chaos-Experiment": ", ".join(dict.fromkeys(hit["experiment"] for hit in self.hits)),
+            "X-Chaos-Environment": self.environment,
             "X-Chaos-Run": ", ".join(dict.fromkeys(hit["run_id"] for hit in self.hits)),
         }
 
@@ -47,6 +49,7 @@ class Injection:
         chance: Chance,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
+        environment: str,
         control_plane: str,
         excluded_paths: tuple[str, ...] = (),
     ) -> None:
@@ -56,6 +59,7 @@ class Injection:
         self._chance = chance
         self._clock = clock
         self._sleep = sleep
+        self._environment = environment
         prefixes = tuple(path[:-1] for path in excluded_paths if path.endswith("*"))
         test_path = f"{control_plane}/test"
         self._test_path = None if test_path in excluded_paths or test_path.startswith(prefixes) else test_path
@@ -93,8 +97,8 @@ class Injection:
                     done.append({**told, "fault": "wait", "seconds": waited})
                 case Answer() as answer:
                     done.append({**told, "fault": "answer", "status": answer.status})
-                    return Injected(active, tuple(done), answer)
-        return Injected(active, tuple(done))
+                    return Injected(self._environment, active, tuple(done), answer)
+        return Injected(self._environment, active, tuple(done))
 
     def _wait(self, run: Run, seconds: float) -> float:
         waited = 0.0

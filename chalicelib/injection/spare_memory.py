@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-import psutil
-
 MB = 1024 * 1024
 MARGIN_MB = 64
 MARGIN_SHARE = 0.1
@@ -15,6 +13,8 @@ def spare_mb(lambda_memory_mb: int | None = None, *, root: Path = Path("/")) -> 
 
     The margin is 64 MB or a tenth of the limit, whichever is more. `root` is where /proc and /sys are found.
     """
+    import psutil  # noqa: PLC0415 - only where memory is held or limits are asked for: a cold start does without
+
     machine = psutil.virtual_memory()
     rooms = [(machine.total, machine.available), *_cgroup_rooms(root)]
     if lambda_memory_mb:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-from ..experiment import Experiment, Parameters
+if TYPE_CHECKING:
+    from ..experiment import Experiment, Parameters
 
 Status = Literal["running", "completed", "stopped"]
 
@@ -14,8 +15,8 @@ class Run:
     """One started experiment. Times are epoch seconds, to the millisecond."""
 
     run_id: str
-    experiment: Experiment
-    parameters: Parameters
+    experiment: "Experiment"
+    parameters: "Parameters"
     started_at: float
     expires_at: float
     started_by: str
@@ -27,8 +28,8 @@ class Run:
     @classmethod
     def started(
         cls,
-        experiment: Experiment,
-        parameters: Parameters,
+        experiment: "Experiment",
+        parameters: "Parameters",
         *,
         now: float,
         by: str,

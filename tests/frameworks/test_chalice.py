@@ -73,6 +73,7 @@ def test_a_delayed_route_keeps_its_answer_and_names_the_run(app: App, clock: Clo
     answer = app.client.http.get("/orders/7")
     assert clock.slept == [0.5]
     assert (answer.status_code, answer.json_body) == (201, {"order": "7"})
+    assert len(answer.headers.pop("X-Chaos-Environment")) == 8
     assert answer.headers == {"X-Own": "1", "X-Chaos-Experiment": "latency_injection", "X-Chaos-Run": run_id}
 
 

@@ -55,6 +55,7 @@ class House:
             chance=lambda: 0.0,
             clock=self.clock,
             sleep=self.sleep,
+            environment="here",
             control_plane=PREFIX,
             excluded_paths=self.excluded,
         )
@@ -126,11 +127,12 @@ def test_memory_comes_first_then_the_delay_then_the_error(house: House) -> None:
     assert injected.answer
 
 
-def test_a_touched_response_names_its_experiments_and_runs_once_each(house: House) -> None:
+def test_a_touched_response_names_its_experiments_and_runs_once_each_and_where_it_was_made(house: House) -> None:
     runs = [house.start(name) for name in ("latency_injection", "error_injection")]
     house.store.runs["again"] = runs[0]
     assert house.inject("/orders").headers == {
         "X-Chaos-Experiment": "latency_injection, error_injection",
+        "X-Chaos-Environment": "here",
         "X-Chaos-Run": f"{runs[0].run_id}, {runs[1].run_id}",
     }
 
@@ -316,7 +318,15 @@ def test_real_memory_is_held_by_one_request_and_given_back_by_another_where_no_w
     house = House(clock)
     memory = Memory(house.snapshot.active, lambda: 100, clock, lambda: 1.0, lambda _: None)
     memory._watch = lambda: None  # type: ignore[method-assign] # frozen with its process
-    inject = Injection(house.snapshot, memory, chance=lambda: 0.0, clock=clock, sleep=house.sleep, control_plane=PREFIX)
+    inject = Injection(
+        house.snapshot,
+        memory,
+        chance=lambda: 0.0,
+        clock=clock,
+        sleep=house.sleep,
+        environment="here",
+        control_plane=PREFIX,
+    )
     run = house.start("resource_exhaustion", memory_mb=2)
     assert inject("/orders").hits[0]["memory_mb"] == memory.held_mb == 2
     house.stop(run)
