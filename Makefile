@@ -47,9 +47,18 @@ bench: $(VENV)/installed ## What one request pays
 token: $(VENV)/installed ## Make a bearer token: STAGE=staging NAME=ada ROLE=operator
 	@$(BIN)/python -m chalicelib token create --stage "$(STAGE)" --name "$(NAME)" --role "$(ROLE)"
 
+.PHONY: deploy
+deploy: $(VENV)/installed ## Create or update the stack of a stage on AWS: STAGE=staging [ALARM_EMAIL=…]
+	@$(BIN)/python -m deployment deploy --stage "$(STAGE)" $(if $(ALARM_EMAIL),--alarm-email "$(ALARM_EMAIL)")
+
+.PHONY: undeploy
+undeploy: $(VENV)/installed ## Remove the stack of a stage, all but its table: STAGE=staging
+	@$(BIN)/python -m deployment undeploy --stage "$(STAGE)"
+
 .PHONY: table
-table: $(VENV)/installed ## Make the table of a stage when it is missing: STAGE=staging
+table: $(VENV)/installed ## What `chalice deploy` needs before: the table and the policies of a stage: STAGE=staging
 	@$(BIN)/python -m chalicelib table create --stage "$(STAGE)"
+	@$(BIN)/python -m deployment policies --stage "$(STAGE)"
 
 .PHONY: format
 format: $(VENV)/installed ## Format the code, and mend what can be mended

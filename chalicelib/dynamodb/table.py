@@ -141,7 +141,8 @@ def _told(error: Exception, *, may_be_made: bool = False) -> str:
 def create_table(settings: Settings) -> bool:
     """Make the table that the settings name when it is missing, with its TTL. Whether this call made it.
 
-    Outside of development it can be recovered to any moment of the last 35 days. Raises StoreUnavailable.
+    Outside of development it is the table of the stack's template: recoverable to any moment of the last 35 days,
+    encrypted with a key whose use the account can audit. Raises StoreUnavailable.
     """
     item = bind(Item, replace(settings, table_timeout_seconds=PATIENCE_SECONDS))
     try:
@@ -153,6 +154,7 @@ def create_table(settings: Settings) -> bool:
             client.update_continuous_backups(
                 TableName=settings.table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
             )
+            client.update_table(TableName=settings.table, SSESpecification={"Enabled": True, "SSEType": "KMS"})
     except (PynamoDBException, BotoCoreError, ClientError) as error:
         if _code(error) != "ResourceInUseException":  # another process was first
             raise StoreUnavailable(_told(error)) from error

@@ -1,0 +1,78 @@
+"""`python -m deployment`: what `make deploy`, `make undeploy` and `make table` do beside the table itself."""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.errors import ChaosError
+
+from .errors import DeploymentError
+from .package import build
+from .project import Stage, open_stage
+from .stack import Stack
+
+
+def main(arguments: Sequence[str], root: Path) -> int:
+    """Exit code 0, or 1 with a message that says what to do."""
+    options = _parser().parse_args(arguments)
+    session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+    try:
+        stage = open_stage(root, options.stage, session)
+        match options.command:
+            case "policies":
+                for path in stage.write_policies():
+                    print(f"Written for chalice deploy: {path.relative_to(root)}")
+            case "deploy":
+                _deploy(stage, Stack(stage, session), options.alarm_email)
+            case "undeploy":
+                Stack(stage, session).undeploy()
+                print(f"Removed {stage.name}. The table {stage.settings.table} is kept, with its history and tokens.")
+    except (DeploymentError, ChaosError, BotoCoreError, ClientError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m deployment", description="Bring a stage to an AWS account.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="policies|deploy|undeploy")
+    policies = commands.add_parser("policies", help="write the policies that `chalice deploy` needs")
+    deploy = commands.add_parser("deploy", help="create or update the stage's stack")
+    deploy.add_argument("--alarm-email", help="who is told of alarms (default: as it was)")
+    undeploy = commands.add_parser("undeploy", help="remove all but the table")
+    for command in (policies, deploy, undeploy):
+        command.add_argument("--stage", required=True, help="a stage of .chalice/config.json")
+    return parser
+
+
+def _deploy(stage: Stage, stack: Stack, alarm_email: str | None) -> None:
+    print(f"Deploying {stage.name} to account {stage.account.number}, {stage.account.region}")
+    outputs = stack.deploy(build(stage), {} if alarm_email is None else {"AlarmEmail": alarm_email})
+    url = _url(outputs, os.environ.get("AWS_ENDPOINT_URL"))
+    print(f"""
+{url}
+
+Make a token, and look what there is:
+  make token STAGE={stage.stage} NAME=$USER ROLE=operator
+  curl -H 'Authorization: Bearer <token>' {url}/chaos_experiments/list""")
+
+
+def _url(outputs: Mapping[str, str], endpoint: str | None) -> str:
+    """Where the API answers; an emulator of AWS tells the APIs apart by their host's name."""
+    url = urlsplit(outputs["EndpointURL"].rstrip("/"))
+    if endpoint:
+        emulator = urlsplit(endpoint)
+        url = url._replace(
+            scheme=emulator.scheme, netloc=f"{outputs['RestAPIId']}.execute-api.localhost:{emulator.port}"
+        )
+    return url.geturl()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], Path.cwd()))

@@ -1,0 +1,119 @@
+"""The package: what `chalice package` makes, with compiled modules, and without what other AWS services need."""
+
+import compileall
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.util import cache_from_source
+from pathlib import Path, PurePosixPath
+from py_compile import PycInvalidationMode
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+
+from .errors import DeploymentError
+from .project import Stage
+
+LAMBDA_FOLDER = "/var/task"
+SERVICE_DATA = re.compile(r"(?:botocore|boto3)/data/([^/]+)/")
+EPOCH = (1980, 1, 1, 0, 0, 0)
+LONGEST_KEY = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """A template, and the zip that both functions come from. `key` is the same for the same content."""
+
+    template: dict[str, Any]
+    archive: bytes
+    key: str
+
+
+def build(stage: Stage) -> Package:
+    """Raises DeploymentError with Chalice's own words where it cannot package."""
+    stage.write_policies()
+    with TemporaryDirectory() as folder:
+        out = Path(folder)
+        fragment = out / "stack.yaml"
+        fragment.write_text(stage.render((stage.root / ".chalice/stack.yaml").read_text()))
+        chalice = [sys.executable, "-c", "import sys; from chalice.cli import main; sys.exit(main())", "package"]
+        made = subprocess.run(  # noqa: S603 - our own arguments
+            [*chalice, "--stage", stage.stage, "--merge-template", str(fragment), str(out)],
+            cwd=stage.root,
+            env={**os.environ, "AWS_DEFAULT_REGION": stage.account.region},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if made.returncode:
+            raise DeploymentError(f"chalice package failed:\n{made.stdout}{made.stderr}".rstrip())
+        template = yaml.safe_load((out / "sam.yaml").read_text())
+        archive = (out / "deployment.zip").read_bytes()
+    services = _services(stage.root)
+    return Package(template=template, archive=slim(archive, services), key=_key(archive, services))
+
+
+def slim(archive: bytes, services: Iterable[str]) -> bytes:
+    """The archive with compiled modules beside the sources, and of botocore's data that of `services` alone.
+
+    Lambda's file system is read-only: what is not compiled in the package is compiled at every cold start. The compiled
+    modules never look at their source again (PEP 552, unchecked), and name it where it will be.
+    """
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        with zipfile.ZipFile(io.BytesIO(archive)) as given:
+            kept = [info for info in given.infolist() if not _of_another_service(info.filename, services)]
+            given.extractall(root, [info.filename for info in kept])
+        compileall.compile_dir(
+            root,
+            quiet=2,
+            stripdir=folder,
+            prependdir=LAMBDA_FOLDER,
+            invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
+        )
+        made = io.BytesIO()
+        with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as smaller:
+            for name in sorted(_with_compiled(root, (info.filename for info in kept))):
+                entry = zipfile.ZipInfo(name, EPOCH)
+                entry.external_attr = (0o755 if name.endswith(".so") else 0o644) << 16
+                smaller.writestr(entry, (root / name).read_bytes(), zipfile.ZIP_DEFLATED)
+    return made.getvalue()
+
+
+def _with_compiled(root: Path, names: Iterable[str]) -> Iterable[str]:
+    for name in names:
+        if name.endswith("/"):
+            continue
+        yield name
+        if name.endswith(".py"):
+            compiled = PurePosixPath(cache_from_source(name))
+            if (root / compiled).exists():
+                yield str(compiled)
+
+
+def _of_another_service(name: str, services: Iterable[str]) -> bool:
+    data = SERVICE_DATA.match(name)
+    return data is not None and data[1] not in services
+
+
+def _services(root: Path) -> list[str]:
+    """The AWS services that the application calls, as pyproject.toml lists them."""
+    services: list[str] = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["deployment"]["aws-services"]
+    return services
+
+
+def _key(archive: bytes, services: Iterable[str]) -> str:
+    """Made from what goes in, because neither a zip's dates nor a compiled module's bytes are the same twice."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as given:
+        content = sorted((info.filename, info.CRC) for info in given.infolist())
+    told = json.dumps([content, sorted(services), sys.version])
+    return hashlib.sha256(told.encode()).hexdigest()[:LONGEST_KEY] + ".zip"

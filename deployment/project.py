@@ -1,0 +1,96 @@
+"""What this repository is called on AWS: a stage of `.chalice/config.json`, in an account and a region."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.settings import DEVELOPMENT, Settings, read_settings
+
+from .errors import DeploymentError
+
+STAGE = re.compile(r"[a-z][a-z0-9-]{0,15}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """Where to: whoever the AWS credentials are, in their region."""
+
+    number: str
+    partition: str
+    region: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One stage of the Chalice application in `root`. `name` is what the stack and the functions are called."""
+
+    root: Path
+    stage: str
+    name: str
+    settings: Settings
+    account: Account
+
+    @property
+    def bucket(self) -> str:
+        """Where the packages are uploaded to: names of buckets are shared with all the world."""
+        return f"{self.name}-{self.account.number}-{self.account.region}"
+
+    def render(self, text: str) -> str:
+        """`${…}` in the text replaced by what it is in this stage, account and region."""
+        return Template(text).substitute(
+            name=self.name,
+            table=self.settings.table,
+            scope=self.settings.scope,
+            account=self.account.number,
+            partition=self.account.partition,
+            region=self.account.region,
+        )
+
+    def write_policies(self) -> list[Path]:
+        """Write the policy of each function where Chalice looks for it. An ARN names an account, so they are made."""
+        folder = self.root / ".chalice"
+        policies: dict[str, Any] = json.loads(self.render((folder / "policies.json").read_text()))
+        written = []
+        for function, policy in policies.items():
+            path = folder / f"policy-{self.stage}-{function}.json"
+            path.write_text(json.dumps(policy, indent=2) + "\n")
+            written.append(path)
+        return written
+
+
+def open_stage(root: Path, stage: str, session: boto3.Session) -> Stage:
+    """Raises DeploymentError where the project has no such stage, or nobody knows whose account and region to use."""
+    config = json.loads((root / ".chalice/config.json").read_text())
+    stages = config["stages"]
+    if stage == DEVELOPMENT:
+        raise DeploymentError("The stage dev is for this machine: make run.")
+    if stage not in stages or not STAGE.fullmatch(stage):
+        deployable = ", ".join(name for name in stages if name != DEVELOPMENT)
+        raise DeploymentError(
+            f"There is no stage {stage!r} to deploy. .chalice/config.json has: {deployable}. To add one, copy staging "
+            "there, with the new name in CHAOS_STAGE and in the policies' file names too: at most 16 of a-z, 0-9, -."
+        )
+    return Stage(
+        root=root,
+        stage=stage,
+        name=f"{config['app_name']}-{stage}",
+        settings=read_settings(stages[stage]["environment_variables"]),
+        account=_account(session),
+    )
+
+
+def _account(session: boto3.Session) -> Account:
+    try:
+        caller = session.client("sts").get_caller_identity()
+    except (BotoCoreError, ClientError) as error:
+        raise DeploymentError(
+            f"AWS does not say who you are: {error} Give credentials and a region as for any AWS tool, such as "
+            "AWS_PROFILE and AWS_REGION."
+        ) from error
+    return Account(number=caller["Account"], partition=caller["Arn"].split(":")[1], region=session.region_name)
