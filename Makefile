@@ -17,8 +17,15 @@ run: $(VENV)/installed ## Serve on http://localhost:8000 with an embedded Dynamo
 	@CHAOS_DEV_TOKEN=$${CHAOS_DEV_TOKEN:-$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(16))')} \
 	    $(BIN)/chalice local --port $(PORT)
 
+# An AWS account on this machine. It pins its own botocore, so it has an environment of its own.
+MINISTACK := .tools/ministack
+$(MINISTACK)/installed:
+	$(PYTHON) -m venv $(MINISTACK)
+	$(MINISTACK)/bin/pip install --quiet --disable-pip-version-check "ministack[full]==1.5.33"
+	touch $@
+
 .PHONY: test
-test: $(VENV)/installed ## Every check and every test that needs nothing but pip
+test: $(VENV)/installed $(MINISTACK)/installed ## Every check and every test that needs nothing but pip
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

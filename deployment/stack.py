@@ -107,11 +107,13 @@ class Stack:
 
     def _change(self, package: Package, parameters: Mapping[str, str], *, create: bool) -> str | None:
         """The ARN of a change set; None where there is nothing to change. What exists already is adopted."""
-        known = package.template.get("Parameters", {})
+        before = set() if create else {each["ParameterKey"] for each in self._describe().get("Parameters", ())}
         given = [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()]
-        kept = (
-            [] if create else [{"ParameterKey": name, "UsePreviousValue": True} for name in known.keys() - parameters]
-        )
+        kept = [
+            {"ParameterKey": name, "UsePreviousValue": True}
+            for name in package.template.get("Parameters", {})
+            if name in before and name not in parameters
+        ]
         change: str = self._cloudformation.create_change_set(
             StackName=self._stage.name,
             ChangeSetName=f"deploy-{int(time.time())}",

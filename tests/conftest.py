@@ -17,6 +17,7 @@ for name in [name for name in os.environ if name.startswith(("CHAOS_", "AWS_"))]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--dynamodb-local", metavar="FOLDER", help="use the DynamoDB Local in this folder, not moto")
+    parser.addoption("--rounds", type=int, default=3, help="how often the rehearsal measures each promise")
 
 
 @pytest.fixture

@@ -1,0 +1,60 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deployment.__main__ import main
+from tests.deployment.project import copy_project
+from tests.staging.account import Account, aws_account
+from tests.staging.fleet import SIZE, Fleet, Stage, environments
+
+NAME = "chaos-experiments-staging"
+
+ROUTE = """
+
+@app.route("/where")
+def where():
+    return {"environment": os.environ["AWS_LAMBDA_LOG_STREAM_NAME"][-8:]}
+"""
+
+
+@pytest.fixture(scope="session")
+def rounds(pytestconfig: pytest.Config) -> int:
+    """How often each promise is measured."""
+    return int(pytestconfig.getoption("--rounds"))
+
+
+@pytest.fixture(scope="session")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    with aws_account(tmp_path_factory.mktemp("account")) as account:
+        yield account
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As its user would have it: with a route of their own. The table is patient, for a machine that is busy."""
+    root = copy_project(tmp_path_factory.mktemp("staging"), CHAOS_TABLE_TIMEOUT_SECONDS="2")
+    app = root / "app.py"
+    docstring, imports, rest = app.read_text().partition("\n\nfrom chalice")
+    app.write_text(f"{docstring}\n\nimport os{imports}{rest}{ROUTE}")
+    return root
+
+
+@pytest.fixture(scope="session")
+def stage(account: Account, project: Path) -> Stage:
+    """Deployed, with the emulator's one omission mended: its CloudFormation leaves the TTL off."""
+    with account.shell():
+        assert main(["deploy", "--stage", "staging"], project) == 0
+    account.client("dynamodb").update_time_to_live(
+        TableName=NAME, TimeToLiveSpecification={"AttributeName": "ttl", "Enabled": True}
+    )
+    api = account.client("apigateway").get_rest_apis()["items"][0]["id"]
+    return Stage(account.port, api, account.make_token("ada", "operator"))
+
+
+@pytest.fixture
+def fleet(stage: Stage) -> Iterator[Fleet]:
+    """Busy, on environments that all answer."""
+    with Fleet(stage) as fleet:
+        fleet.wait_until(lambda answers: len(environments(answers)) >= SIZE, since=0, seconds=90)
+        yield fleet

@@ -1,0 +1,65 @@
+"""Many environments, one truth. What the design promises is measured in each of them, on the real clock."""
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+from tests.staging.fleet import SIZE, Answer, Fleet, Stage, environments, everywhere, feels, spared
+
+IDLE_SECONDS = 5.0
+REFRESH_SECONDS = 1.0
+Delays = dict[str, list[float]]
+
+
+def last(answers: Sequence[Answer], holds: Callable[[Answer], bool], *, since: float) -> list[float]:
+    """In each environment, how long after `since` a request was sent for the last time that was answered so."""
+    return [
+        max([0.0, *(answer.sent - since for answer in each if holds(answer))])
+        for each in environments(answers).values()
+    ]
+
+
+def test_starts_stops_and_expiries_reach_every_environment_in_time(stage: Stage, fleet: Fleet, rounds: int) -> None:
+    measured: Delays = {"start, idle": [], "start, running": [], "stop": [], "expiry": []}
+    for _ in range(rounds):
+        time.sleep(random.random())
+
+        stage.start("latency_injection", delay_seconds=0.02, duration_seconds=120)
+        started = time.time()
+        fleet.wait_until(everywhere(feels("latency_injection")), since=started, seconds=IDLE_SECONDS + 2)
+        time.sleep(0.2)
+        measured["start, idle"] += last(fleet.answers(started), spared("latency_injection"), since=started)
+
+        run = stage.start("error_injection", error_rate=1.0, duration_seconds=2.5)
+        started = time.time()
+        ends = started + run["remaining_seconds"]
+        fleet.wait_until(everywhere(feels("error_injection")), since=started, seconds=REFRESH_SECONDS + 1)
+        before = [answer for answer in fleet.answers(started) if answer.sent < ends - 0.2]
+        measured["start, running"] += last(before, spared("error_injection"), since=started)
+        time.sleep(max(0.0, ends + 0.5 - time.time()))
+        after = fleet.answers(ends)
+        assert len(environments(after)) >= SIZE
+        measured["expiry"] += last(after, feels("error_injection"), since=ends)
+
+        stage.stop("latency_injection")
+        stopped = time.time()
+        fleet.wait_until(everywhere(spared("latency_injection")), since=stopped, seconds=REFRESH_SECONDS + 2)
+        time.sleep(0.5)
+        measured["stop"] += last(fleet.answers(stopped), feels("latency_injection"), since=stopped)
+
+    show(measured)
+    assert max(measured["start, idle"]) <= IDLE_SECONDS
+    assert max(measured["start, running"]) <= REFRESH_SECONDS
+    assert max(measured["stop"]) <= REFRESH_SECONDS
+    assert max(measured["expiry"]) == 0
+
+
+def show(measured: Delays) -> None:
+    for name, seconds in measured.items():
+        tenths = statistics.quantiles(seconds, n=20)
+        print(
+            f"\n{name:16} {len(seconds):4} environments: median {statistics.median(seconds):5.2f} s, "
+            f"95 of 100 below {tenths[-1]:5.2f} s, longest {max(seconds):5.2f} s",
+            end="",
+        )

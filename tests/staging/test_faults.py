@@ -1,0 +1,117 @@
+"""Each experiment, in each of many environments."""
+
+import math
+import os
+import signal
+import time
+
+from tests.staging.account import Account
+from tests.staging.conftest import NAME
+from tests.staging.fleet import SIZE, Fleet, Stage, environments, everywhere, feels
+
+MB = 1024 * 1024
+REQUESTS = 2000
+
+
+def interval(count: int, rate: float, level: float = 0.999) -> tuple[int, int]:
+    """What a binomial count stays within, with that probability."""
+    below, low = 0.0, 0
+    for hits in range(count + 1):
+        choose = math.lgamma(count + 1) - math.lgamma(hits + 1) - math.lgamma(count - hits + 1)
+        below += math.exp(choose + hits * math.log(rate) + (count - hits) * math.log1p(-rate))
+        if below < (1 - level) / 2:
+            low = hits + 1
+        elif below >= 1 - (1 - level) / 2:
+            return low, hits
+    return low, count
+
+
+def test_the_interval_is_the_binomial_one() -> None:
+    assert interval(10, 0.5, 0.9) == (2, 8)
+    assert interval(2000, 0.3) == (533, 668)
+
+
+def test_errors_come_at_their_rate_overall_and_in_each_environment(stage: Stage, fleet: Fleet) -> None:
+    stage.start("error_injection", error_rate=0.3, duration_seconds=600)
+    started = time.time()
+    fleet.wait_until(everywhere(lambda _: True), since=started + 5, seconds=30)
+    felt_since = started + 5
+    fleet.wait_until(lambda answers: len(answers) >= REQUESTS, since=felt_since, seconds=100)
+    stage.stop("error_injection")
+
+    answers = sorted(fleet.answers(felt_since), key=lambda answer: answer.received)[:REQUESTS]
+    groups = {"all": answers, **environments(answers)}
+    assert len(groups) > SIZE
+    outside = []
+    for name, group in groups.items():
+        hits = sum(answer.status == 500 for answer in group)
+        low, high = interval(len(group), 0.3)
+        print(f"\n{name:10} {hits:4} of {len(group):4}: {hits / len(group):.3f}, expected {low} to {high}", end="")
+        if not low <= hits <= high:
+            outside.append(name)
+        assert all(("error_injection" in answer.touched) == (answer.status == 500) for answer in group)
+    # Of twelve such intervals one is missed by chance every eighty runs; two, every fifteen thousand.
+    assert len(outside) <= 1, outside
+    assert "all" not in outside
+
+
+def test_memory_is_held_in_each_environment_and_given_back_in_each_without_a_request(
+    stage: Stage, account: Account
+) -> None:
+    def resident() -> dict[int, float]:
+        return {process.pid: process.memory_info().rss / MB for process in account.environments(NAME)}
+
+    with Fleet(stage) as fleet:
+        fleet.wait_until(lambda answers: len(environments(answers)) >= SIZE, since=0, seconds=90)
+        before = resident()
+        stage.start("resource_exhaustion", memory_mb=64, duration_seconds=120)
+        started = time.time()
+        fleet.wait_until(everywhere(feels("resource_exhaustion")), since=started, seconds=10)
+        served = len(environments(fleet.answers(started)))
+    held = {pid: now - before[pid] for pid, now in resident().items()}
+    stage.stop("resource_exhaustion")
+    deadline = time.time() + 3
+    while time.time() < deadline and max(now - before[pid] for pid, now in resident().items()) > 16:
+        time.sleep(0.05)
+    kept = {pid: now - before[pid] for pid, now in resident().items()}
+    print(
+        f"\nMB held: {sorted(round(each) for each in held.values())}, kept: {sorted(map(round, kept.values()))}", end=""
+    )
+    assert sum(each >= 60 for each in held.values()) >= served >= SIZE
+    assert max(kept.values()) <= 16
+
+
+def test_environments_that_are_killed_in_mid_run_lose_nothing(stage: Stage, account: Account, fleet: Fleet) -> None:
+    run = stage.start("latency_injection", delay_seconds=0.05, duration_seconds=60)
+    started = time.time()
+    fleet.wait_until(everywhere(feels("latency_injection")), since=started, seconds=10)
+    old = set(environments(fleet.answers(started)))
+    for process in account.environments(NAME):
+        os.kill(process.pid, signal.SIGKILL)
+    killed = time.time()
+
+    def served_by_new_ones(answers: object) -> bool:
+        del answers
+        return len(set(environments(fleet.answers(killed + 1))) - old) >= SIZE
+
+    fleet.wait_until(served_by_new_ones, since=killed, seconds=60)
+    after = environments(fleet.answers(killed + 1))
+    untouched = [answer for name in after.keys() - old for answer in after[name] if not answer.touched]
+    assert untouched == []  # a new environment knows from its first request on
+    status, content, _ = stage.call("GET", "/chaos_experiments/status?experiment_name=latency_injection")
+    assert (status, content["resultset"]["run_id"], content["resultset"]["status"]) == (200, run["run_id"], "running")
+    assert stage.stop("latency_injection")["run_id"] == run["run_id"]
+
+
+def test_of_fifty_starts_at_once_one_wins(stage: Stage, account: Account) -> None:
+    def start() -> int:
+        body = {"experiment_name": "latency_injection", "delay_seconds": 0, "duration_seconds": 60}
+        return stage.call("POST", "/chaos_experiments/start", **body)[0]
+
+    stage.call("GET", "/chaos_experiments/list")  # the gateway knows the token
+    codes = stage.at_once(50, start)
+    stage.stop("latency_injection")
+    print(f"\n{len(account.environments(NAME))} environments", end="")
+    assert sorted(codes) == [200, *[409] * 49]
+    for process in account.environments(NAME)[SIZE:]:
+        process.kill()  # more than the other tests keep busy
