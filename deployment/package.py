@@ -41,25 +41,30 @@ class Package:
 def build(stage: Stage) -> Package:
     """Raises DeploymentError with Chalice's own words where it cannot package."""
     stage.write_policies()
+    fragment = stage.render((stage.root / ".chalice/stack.yaml").read_text())
+    template, archive = chalice_package(stage.root, stage.stage, stage.account.region, fragment)
+    services = _services(stage.root)
+    return Package(template=template, archive=slim(archive, services), key=_key(archive, services))
+
+
+def chalice_package(root: Path, stage: str, region: str, fragment: str = "{}") -> tuple[dict[str, Any], bytes]:
+    """The template, with the fragment (YAML) merged into it, and the zip."""
     with TemporaryDirectory() as folder:
         out = Path(folder)
-        fragment = out / "stack.yaml"
-        fragment.write_text(stage.render((stage.root / ".chalice/stack.yaml").read_text()))
+        merged = out / "stack.yaml"
+        merged.write_text(fragment)
         chalice = [sys.executable, "-c", "import sys; from chalice.cli import main; sys.exit(main())", "package"]
         made = subprocess.run(  # noqa: S603 - our own arguments
-            [*chalice, "--stage", stage.stage, "--merge-template", str(fragment), str(out)],
-            cwd=stage.root,
-            env={**os.environ, "AWS_DEFAULT_REGION": stage.account.region},
+            [*chalice, "--stage", stage, "--merge-template", str(merged), str(out)],
+            cwd=root,
+            env={**os.environ, "AWS_DEFAULT_REGION": region},
             capture_output=True,
             text=True,
             check=False,
         )
         if made.returncode:
             raise DeploymentError(f"chalice package failed:\n{made.stdout}{made.stderr}".rstrip())
-        template = yaml.safe_load((out / "sam.yaml").read_text())
-        archive = (out / "deployment.zip").read_bytes()
-    services = _services(stage.root)
-    return Package(template=template, archive=slim(archive, services), key=_key(archive, services))
+        return yaml.safe_load((out / "sam.yaml").read_text()), (out / "deployment.zip").read_bytes()
 
 
 def slim(archive: bytes, services: Iterable[str]) -> bytes:

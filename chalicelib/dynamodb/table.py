@@ -62,7 +62,6 @@ def bind(item: type[ItemT], settings: Settings) -> type[ItemT]:
         connect_timeout_seconds = settings.table_timeout_seconds
         read_timeout_seconds = settings.table_timeout_seconds
         max_retry_attempts = 0
-        billing_mode = PAY_PER_REQUEST_BILLING_MODE
         aws_access_key_id = "local" if local else None
         aws_secret_access_key = "local" if local else None
 
@@ -141,23 +140,39 @@ def _told(error: Exception, *, may_be_made: bool = False) -> str:
 def create_table(settings: Settings) -> bool:
     """Make the table that the settings name when it is missing, with its TTL. Whether this call made it.
 
-    Outside of development it is the table of the stack's template: recoverable to any moment of the last 35 days,
+    Outside of development it is the table of the stack's template: recoverable to any moment of the last 35 days, and
     encrypted with a key whose use the account can audit. Raises StoreUnavailable.
     """
     item = bind(Item, replace(settings, table_timeout_seconds=PATIENCE_SECONDS))
+    name = settings.table
+    keys = {item.pk.attr_name: "HASH", item.sk.attr_name: "RANGE"}
+    encryption = {} if settings.development else {"SSESpecification": {"Enabled": True, "SSEType": "KMS"}}
     try:
-        client: Any = item._get_connection().connection.client  # noqa: SLF001 - pynamodb has no public way
         if item.exists():
             return False
-        item.create_table(wait=True)
+        client: Any = item._get_connection().connection.client  # noqa: SLF001 - pynamodb has no public way
+        client.create_table(
+            TableName=name,
+            BillingMode=PAY_PER_REQUEST_BILLING_MODE,
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+            KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in keys.items()],
+            **encryption,
+        )
+        _wait_for_table(client, name)
+        client.update_time_to_live(
+            TableName=name, TimeToLiveSpecification={"AttributeName": item.ttl.attr_name, "Enabled": True}
+        )
         if not settings.development:
             client.update_continuous_backups(
-                TableName=settings.table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+                TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
             )
-            client.update_table(TableName=settings.table, SSESpecification={"Enabled": True, "SSEType": "KMS"})
     except (PynamoDBException, BotoCoreError, ClientError) as error:
         if _code(error) != "ResourceInUseException":  # another process was first
             raise StoreUnavailable(_told(error)) from error
-        client.get_waiter("table_exists").wait(TableName=settings.table, WaiterConfig={"Delay": 1})
+        _wait_for_table(client, name)
         return False
     return True
+
+
+def _wait_for_table(client: Any, name: str) -> None:  # noqa: ANN401 - botocore's clients have no type
+    client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})

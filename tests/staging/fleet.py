@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 PATIENCE_SECONDS = 60
 
@@ -49,8 +49,8 @@ class Stage:
     ) -> tuple[int, Any, dict[str, str]]:
         """Status, JSON and headers; an empty token sends none."""
         if connection is None:
-            with closing(self.connect()) as connection:
-                return self.call(method, path, token=token, connection=connection, **body)
+            with closing(self.connect()) as own:
+                return self.call(method, path, token=token, connection=own, **body)
         token = self.token if token is None else token
         headers = {
             "Host": f"{self.api}.execute-api.localhost:{self.port}",
@@ -134,7 +134,7 @@ class Fleet:
         self._failures: list[BaseException] = []
         self._clients: list[threading.Thread] = []
 
-    def __enter__(self) -> "Fleet":
+    def __enter__(self) -> Self:
         self._going.set()
         self._clients = [threading.Thread(target=self._ask) for _ in range(SIZE)]
         for client in self._clients:

@@ -1,0 +1,185 @@
+"""The package that is deployed: small, compiled, and what Chalice would deploy."""
+
+import importlib.util
+import io
+import json
+import marshal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from chalicelib.dynamodb.table import create_table
+from chalicelib.settings import read_settings
+from deployment.errors import DeploymentError
+from deployment.package import Package, build, chalice_package, slim
+from deployment.project import open_stage
+from tests.deployment.project import copy_project
+
+UNCHECKED = 0b01  # PEP 552: hash-based, and never compared with the source
+LIMIT_MB = 8
+
+
+def archive(**files: str) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as package:
+        for name, content in files.items():
+            package.writestr(name, content)
+    return made.getvalue()
+
+
+def entries(package: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(package)) as opened:
+        return {info.filename: opened.read(info) for info in opened.infolist()}
+
+
+def test_modules_are_compiled_never_to_be_looked_at_again_and_named_as_in_lambda() -> None:
+    found = entries(slim(archive(**{"app.py": "def f(): pass\n", "lib/__init__.py": ""}), []))
+    assert set(found) == {
+        "app.py",
+        "lib/__init__.py",
+        importlib.util.cache_from_source("app.py"),
+        importlib.util.cache_from_source("lib/__init__.py"),
+    }
+    compiled = found[importlib.util.cache_from_source("app.py")]
+    assert compiled[:4] == importlib.util.MAGIC_NUMBER
+    assert int.from_bytes(compiled[4:8], "little") == UNCHECKED
+    assert marshal.loads(compiled[16:]).co_filename == "/var/task/app.py"  # noqa: S302 - made above
+
+
+def test_a_file_that_is_no_python_is_left_as_it_is() -> None:
+    assert set(entries(slim(archive(**{"template.py": "print 'two'"}), []))) == {"template.py"}
+
+
+def test_of_aws_services_only_those_named_keep_their_data() -> None:
+    given = archive(
+        **{
+            "botocore/data/endpoints.json": "{}",
+            "botocore/data/dynamodb/2012-08-10/service-2.json.gz": "",
+            "botocore/data/ec2/2016-11-15/service-2.json.gz": "",
+            "boto3/data/ec2/2016-11-15/resources-1.json": "",
+            "other/data/ec2/file": "",
+        }
+    )
+    assert set(entries(slim(given, ["dynamodb"]))) == {
+        "botocore/data/endpoints.json",
+        "botocore/data/dynamodb/2012-08-10/service-2.json.gz",
+        "other/data/ec2/file",
+    }
+
+
+def test_the_same_content_is_the_same_package() -> None:
+    given = archive(**{"b.py": "x = 1", "a.txt": "a"})
+    assert slim(given, []) == slim(given, [])
+
+
+def test_chalices_own_words_are_told_where_it_cannot_package(tmp_path: Path) -> None:
+    (tmp_path / ".chalice").mkdir()
+    (tmp_path / ".chalice/config.json").write_text('{"version": "2.0", "app_name": "a"}')
+    (tmp_path / "app.py").write_text("import nothing_of_that_name\n")
+    with pytest.raises(DeploymentError, match="nothing_of_that_name"):
+        chalice_package(tmp_path, "dev", "eu-west-1")
+
+
+# The real one
+
+
+@pytest.fixture(scope="module")
+def built(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Package, bytes]]:
+    """The package of the stage staging, and Chalice's."""
+    with pytest.MonkeyPatch.context() as shell:
+        for name, value in {"URL": moto_url, "ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test"}.items():
+            shell.setenv(f"AWS_{'ENDPOINT_' if name == 'URL' else ''}{name}", value)
+        root = copy_project(tmp_path_factory.mktemp("package"))
+        package = build(open_stage(root, "staging", boto3.Session(region_name="eu-west-1")))
+        yield package, chalice_package(root, "staging", "eu-west-1")[1]
+
+
+def test_it_is_small(built: tuple[Package, bytes]) -> None:
+    print(f"\n{len(built[0].archive) / 1e6:.2f} MB, of Chalice's {len(built[1]) / 1e6:.2f} MB", end="")
+    assert len(built[0].archive) < LIMIT_MB * 1e6
+
+
+def test_it_is_chalices_but_for_compiled_modules_and_other_services(built: tuple[Package, bytes]) -> None:
+    ours, chalices = entries(built[0].archive), entries(built[1])
+    sources = {name: content for name, content in ours.items() if not name.endswith(".pyc")}
+    assert sources == {name: chalices[name] for name in sources}
+    left_out = {name for name in chalices.keys() - ours.keys() if not name.endswith("/")}
+    assert {name.split("/data/")[0] for name in left_out} == {"botocore", "boto3"}
+    assert not any("/dynamodb/" in name for name in left_out if name.startswith("botocore"))
+    uncompiled = {name for name in ours if name.endswith(".py") and importlib.util.cache_from_source(name) not in ours}
+    assert uncompiled == set()
+
+
+def test_both_functions_come_from_it_and_run_on_the_python_that_compiled_it(built: tuple[Package, bytes]) -> None:
+    functions = [
+        each["Properties"]
+        for each in built[0].template["Resources"].values()
+        if each["Type"] == "AWS::Serverless::Function"
+    ]
+    assert len(functions) == 2
+    assert {each["CodeUri"] for each in functions} == {"./deployment.zip"}
+    assert {each["Runtime"] for each in functions} == {f"python3.{sys.version_info.minor}"}
+
+
+def test_the_template_has_no_mistake_that_cfn_lint_knows(built: tuple[Package, bytes], tmp_path: Path) -> None:
+    template = tmp_path / "template.json"
+    template.write_text(json.dumps(built[0].template))
+    lint = [str(Path(sys.executable).with_name("cfn-lint")), "--region", "eu-west-1", "--template", str(template)]
+    checked = subprocess.run(lint, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stdout) == (0, "")
+
+
+def test_the_table_of_the_template_is_the_one_that_make_table_makes(
+    built: tuple[Package, bytes], shell: pytest.MonkeyPatch, moto_url: str
+) -> None:
+    variables = {"AWS_ENDPOINT_URL": moto_url, "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "test"}
+    settings = read_settings({"CHAOS_STAGE": "staging", **variables})
+    assert create_table(settings)
+    client = boto3.client("dynamodb", region_name="eu-west-1")
+    table = client.describe_table(TableName=settings.table)["Table"]
+    ttl = client.describe_time_to_live(TableName=settings.table)["TimeToLiveDescription"]
+    backups = client.describe_continuous_backups(TableName=settings.table)["ContinuousBackupsDescription"]
+    recovery = backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
+    resource = built[0].template["Resources"]["Table"]
+    assert ordered(resource["Properties"]) == ordered(
+        {
+            "TableName": table["TableName"],
+            "BillingMode": table["BillingModeSummary"]["BillingMode"],
+            "AttributeDefinitions": table["AttributeDefinitions"],
+            "KeySchema": table["KeySchema"],
+            "TimeToLiveSpecification": {
+                "AttributeName": ttl["AttributeName"],
+                "Enabled": ttl["TimeToLiveStatus"] == "ENABLED",
+            },
+            "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": recovery},
+            "SSESpecification": {
+                "SSEEnabled": table["SSEDescription"]["Status"] == "ENABLED",
+                "SSEType": table["SSEDescription"]["SSEType"],
+            },
+        }
+    )
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
+def ordered(properties: dict[str, Any]) -> dict[str, Any]:
+    return {name: sorted(value, key=str) if isinstance(value, list) else value for name, value in properties.items()}
+
+
+def test_what_exists_can_be_adopted_for_it_is_named_plainly_and_retained(built: tuple[Package, bytes]) -> None:
+    resources = built[0].template["Resources"]
+    named = {"Table": "TableName", "APIHandlerLogs": "LogGroupName", "BearerTokenLogs": "LogGroupName"}
+    for name, key in named.items():
+        assert isinstance(resources[name]["Properties"][key], str)
+        assert resources[name]["DeletionPolicy"] in {"Retain", "RetainExceptOnCreate"}
+
+
+def test_both_functions_are_called_as_chalice_deploy_calls_them(built: tuple[Package, bytes]) -> None:
+    resources = built[0].template["Resources"]
+    assert resources["APIHandler"]["Properties"]["FunctionName"] == "chaos-experiments-staging"
+    assert resources["BearerToken"]["Properties"]["FunctionName"] == "chaos-experiments-staging-bearer_token"

@@ -1,0 +1,174 @@
+"""Least privilege, both ways: the functions may do what they do, and they do what they may."""
+
+import importlib.util
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.client import BaseClient
+from chalice.test import Client
+
+from chalicelib import cli
+from chalicelib.api.http import Request
+from chalicelib.dynamodb.table import create_table
+from chalicelib.settings import read_settings
+from deployment.__main__ import main
+from deployment.project import open_stage
+from tests.deployment.project import PROJECT, copy_project
+
+ACCOUNT = "123456789012"
+TABLE = f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/chaos-experiments-staging"
+Grant = tuple[str, str, str]
+"""An action, a resource, and the partition key that it touches."""
+
+WRITES = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
+
+
+class Recorder:
+    """Notes what is called, and by which function."""
+
+    def __init__(self) -> None:
+        self.function = "api_handler"
+        self.calls: dict[str, set[Grant]] = {"api_handler": set(), "bearer_token": set()}
+
+    def note(self, operation: str, parameters: dict[str, Any]) -> None:
+        if operation == "TransactWriteItems":
+            for item in parameters["TransactItems"]:
+                ((kind, write),) = item.items()
+                self._note(WRITES[kind], write, (write.get("Key") or write["Item"])["pk"])
+        elif operation == "Query":
+            assert "= :0 AND" in parameters["KeyConditionExpression"]
+            self._note(operation, parameters, parameters["ExpressionAttributeValues"][":0"])
+        else:
+            self._note(operation, parameters, parameters["Key"]["pk"])
+
+    def _note(self, action: str, called: dict[str, Any], key: dict[str, str]) -> None:
+        arn = f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/{called['TableName']}"
+        self.calls[self.function].add((f"dynamodb:{action}", arn, key["S"]))
+
+    @contextmanager
+    def running(self, function: str) -> Iterator[None]:
+        before, self.function = self.function, function
+        yield
+        self.function = before
+
+
+@pytest.fixture
+def recorded(shell: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> dict[str, set[Grant]]:
+    """What the two functions call while all that they can do is done."""
+    shell.setenv("CHAOS_STAGE", "staging")
+    shell.setenv("CHAOS_TABLE_TIMEOUT_SECONDS", "5")
+    create_table(read_settings(os.environ))
+    assert cli.main(["token", "create", "--stage", "staging", "--name", "ada", "--role", "operator"]) == 0
+    token = capsys.readouterr().out.splitlines()[-1]
+
+    recorder = Recorder()
+    real = BaseClient._make_api_call
+
+    def noted(client: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:
+        recorder.note(operation, parameters)
+        return real(client, operation, parameters)
+
+    module: Any = fresh_application()
+    authorize = module.chaos.authorize
+
+    def authorized(request: Any) -> Any:
+        with recorder.running("bearer_token"):
+            return authorize(request)
+
+    module.chaos.authorize = authorized
+    with shell.context() as patch:
+        patch.setattr(BaseClient, "_make_api_call", noted)
+        exercise(module, token)
+    return recorder.calls
+
+
+def fresh_application() -> Any:
+    spec = importlib.util.spec_from_file_location("deployed_app", PROJECT / "app.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def exercise(module: Any, token: str) -> None:
+    prefix = "/chaos_experiments"
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    start = json.dumps({"experiment_name": "latency_injection", "delay_seconds": 0})
+    again = json.dumps({"experiment_name": "latency_injection", "delay_seconds": 0, "restart": True})
+    stop = json.dumps({"experiment_name": "latency_injection"})
+    with Client(module.app, stage_name="staging") as client:
+        for path, body in [("/start", start), ("/start", start), ("/start", again), ("/stop", stop), ("/stop", stop)]:
+            client.http.post(prefix + path, headers=headers, body=body)
+            for read in ("/", f"{prefix}/test"):
+                client.http.get(read)
+        for path in ("/list", "/status?experiment_name=latency_injection"):
+            assert client.http.get(prefix + path, headers=headers).status_code == 200
+    # Where the authorizer could not tell, the endpoint authenticates.
+    api = module.chaos._module.get().api()
+    lowered = {name.lower(): value for name, value in headers.items()}
+    assert api.handle(Request(method="GET", path="/list", headers=lowered)).status == 200
+
+
+@pytest.fixture
+def policies(shell: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    """As they are written for the functions."""
+    root = copy_project(tmp_path)
+    stage = open_stage(root, "staging", boto3.Session(region_name="eu-west-1"))
+    return {path.stem.rpartition("-")[2]: json.loads(path.read_text()) for path in stage.write_policies()}
+
+
+def granted(policy: Any) -> set[Grant]:
+    return {
+        (action, statement["Resource"], key)
+        for statement in policy["Statement"]
+        if statement["Sid"] != "WriteLogs"
+        for action in statement["Action"]
+        for key in statement["Condition"]["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"]
+    }
+
+
+@pytest.mark.parametrize("function", ["api_handler", "bearer_token"])
+def test_a_function_may_do_what_it_does_and_nothing_else(
+    function: str, recorded: dict[str, set[Grant]], policies: dict[str, Any]
+) -> None:
+    assert recorded[function] == granted(policies[function])
+
+
+def test_the_authorizer_reads_tokens_only(policies: dict[str, Any]) -> None:
+    assert granted(policies["bearer_token"]) == {("dynamodb:GetItem", TABLE, "tokens#app#staging")}
+
+
+@pytest.mark.parametrize(("function", "suffix"), [("api_handler", ""), ("bearer_token", "-bearer_token")])
+def test_a_function_writes_its_own_logs(function: str, suffix: str, policies: dict[str, Any]) -> None:
+    (logs,) = [each for each in policies[function]["Statement"] if each["Sid"] == "WriteLogs"]
+    assert logs["Action"] == ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"]
+    group = f"arn:aws:logs:eu-west-1:{ACCOUNT}:log-group:/aws/lambda/chaos-experiments-staging{suffix}"
+    assert logs["Resource"] == f"{group}:*"  # its streams, whose names Lambda makes up
+
+
+def test_no_resource_and_no_action_is_a_wildcard(policies: dict[str, Any]) -> None:
+    for policy in policies.values():
+        for statement in policy["Statement"]:
+            assert statement["Effect"] == "Allow"
+            assert not any("*" in action for action in statement["Action"])
+            assert "*" not in statement["Resource"].removesuffix(":*")
+
+
+def test_the_command_writes_them_where_chalice_looks(
+    shell: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = copy_project(tmp_path)
+    assert main(["policies", "--stage", "staging"], root) == 0
+    told = capsys.readouterr().out
+    configured = json.loads((root / ".chalice/config.json").read_text())["stages"]["staging"]["lambda_functions"]
+    assert set(configured) == {"api_handler", "bearer_token"}
+    for function in configured.values():
+        assert (root / ".chalice" / function["iam_policy_file"]).exists()
+        assert function["iam_policy_file"] in told

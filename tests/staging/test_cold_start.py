@@ -1,0 +1,96 @@
+"""What the package weighs, and what a cold start of it takes beside a bare application's."""
+
+import io
+import os
+import statistics
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import boto3
+
+from deployment.package import build, chalice_package, slim
+from deployment.project import open_stage
+from tests.deployment.project import PROJECT, copy_project
+from tests.staging import cold_start
+from tests.staging.account import REGION, Account
+from tests.staging.conftest import NAME
+from tests.staging.fleet import Stage
+
+PAIRS = 15
+BARE = """
+import boto3
+from chalice import Chalice
+
+app = Chalice(app_name="bare")
+dynamodb = boto3.client("dynamodb")
+
+
+@app.route("/")
+def index():
+    dynamodb.query(
+        TableName="chaos-experiments-staging",
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues={":pk": {"S": "app#staging"}},
+        ConsistentRead=True,
+    )
+    return {"message": "The application answers."}
+"""
+
+
+def test_a_cold_start_is_no_longer_than_that_of_a_bare_application_with_one_query(
+    stage: Stage, account: Account, tmp_path: Path
+) -> None:
+    with account.shell():
+        ours = build(open_stage(copy_project(tmp_path), "staging", boto3.Session(region_name=REGION))).archive
+        given = chalice_package(bare_project(tmp_path / "bare"), "dev", REGION)[1]
+    packages = {
+        "ours": unpacked(ours, tmp_path / "unpacked-ours"),
+        "bare, by the same packaging": unpacked(slim(given, ["dynamodb"]), tmp_path / "unpacked-bare"),
+        "bare, as chalice packages it": unpacked(given, tmp_path / "unpacked-given"),
+    }
+    variables = {**account.environment, "CHAOS_STAGE": "staging", "AWS_LAMBDA_FUNCTION_NAME": NAME}
+    times: dict[str, list[float]] = {name: [] for name in packages}
+    for _ in range(PAIRS):
+        for name, folder in packages.items():
+            times[name].append(started_cold(folder, variables))
+    for name, milliseconds in times.items():
+        print(
+            f"\n{name:28} minimum {min(milliseconds):4.0f} ms, median {statistics.median(milliseconds):4.0f} ms", end=""
+        )
+    ours_times, bare_times = times["ours"], times["bare, by the same packaging"]
+    ratio = statistics.median(one / other for one, other in zip(ours_times, bare_times, strict=True))
+    print(f"\nmedian of {PAIRS} ratios, ours to bare by the same packaging: {ratio:.2f}", end="")
+    assert ratio <= 1.3
+
+
+def started_cold(folder: Path, variables: dict[str, str]) -> float:
+    """Milliseconds from the process's start to its first answer. Nothing is compiled, nothing is kept."""
+    python = str(Path(sys.base_prefix) / "bin/python3")
+    script = [python, "-S", "-P", cold_start.__file__, str(folder), str(time.time())]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "AWS_DEFAULT_REGION": REGION,
+        **variables,
+    }
+    told = subprocess.run(script, env=environment, capture_output=True, text=True, check=True)
+    assert "Could not read" not in told.stderr
+    return float(told.stdout)
+
+
+def bare_project(root: Path) -> Path:
+    (root / ".chalice").mkdir(parents=True)
+    (root / ".chalice/config.json").write_text('{"version": "2.0", "app_name": "bare", "stages": {"dev": {}}}')
+    (root / "app.py").write_text(BARE)
+    locked = (PROJECT / "requirements.txt").read_text().splitlines()
+    (root / "requirements.txt").write_text("\n".join(line for line in locked if line.startswith("boto3==")))
+    return root
+
+
+def unpacked(archive: bytes, folder: Path) -> Path:
+    with zipfile.ZipFile(io.BytesIO(archive)) as package:
+        package.extractall(folder)
+    return folder
