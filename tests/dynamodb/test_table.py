@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 
 from chalicelib.dynamodb.runs import DynamoDBRunStore
 from chalicelib.dynamodb.table import Item, bind, create_table
@@ -162,6 +164,15 @@ def test_a_missing_table_is_told_as_such(settings: Settings) -> None:
     store = DynamoDBRunStore(replace(settings, table="not-there"))
     with pytest.raises(StoreUnavailable, match="ResourceNotFoundException"):
         store.latest()
+
+
+def test_a_missing_permission_is_told_as_such(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_client: BaseClient, operation: str, _parameters: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, operation)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", refuse)
+    with pytest.raises(StoreUnavailable, match="refuses .AccessDeniedException.; nothing was changed"):
+        DynamoDBRunStore(settings).start(a_run(), now=NOW)
 
 
 def test_a_refused_connection_is_told_at_once_and_changed_nothing(settings: Settings) -> None:

@@ -5,7 +5,11 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 
+import pytest
+
 from tests.staging.fleet import SIZE, Answer, Fleet, Stage, environments, everywhere, feels, spared
+
+pytestmark = pytest.mark.timeout(900)
 
 IDLE_SECONDS = 5.0
 REFRESH_SECONDS = 1.0

@@ -24,6 +24,8 @@ BARE = """
 import boto3
 from chalice import Chalice
 
+pytestmark = pytest.mark.timeout(900)
+
 app = Chalice(app_name="bare")
 dynamodb = boto3.client("dynamodb")
 
@@ -44,10 +46,13 @@ def test_a_cold_start_is_no_longer_than_that_of_a_bare_application_with_one_quer
     stage: Stage, account: Account, tmp_path: Path
 ) -> None:
     with account.shell():
-        ours = build(open_stage(copy_project(tmp_path), "staging", boto3.Session(region_name=REGION))).archive
+        root = copy_project(tmp_path)
+        ours = build(open_stage(root, "staging", boto3.Session(region_name=REGION))).archive
+        chalices = chalice_package(root, "staging", REGION)[1]
         given = chalice_package(bare_project(tmp_path / "bare"), "dev", REGION)[1]
     packages = {
         "ours": unpacked(ours, tmp_path / "unpacked-ours"),
+        "ours, as chalice packages it": unpacked(chalices, tmp_path / "unpacked-chalices"),
         "bare, by the same packaging": unpacked(slim(given, ["dynamodb"]), tmp_path / "unpacked-bare"),
         "bare, as chalice packages it": unpacked(given, tmp_path / "unpacked-given"),
     }

@@ -11,6 +11,8 @@ from tests.deployment.project import copy_project
 from tests.staging.account import REGION, Account
 from tests.staging.fleet import Stage
 
+pytestmark = pytest.mark.timeout(900)
+
 NAME = "chaos-experiments-qa"
 BUCKET = f"{NAME}-000000000000-{REGION}"
 

@@ -5,9 +5,13 @@ import os
 import signal
 import time
 
+import pytest
+
 from tests.staging.account import Account
 from tests.staging.conftest import NAME
 from tests.staging.fleet import SIZE, Fleet, Stage, environments, everywhere, feels
+
+pytestmark = pytest.mark.timeout(900)
 
 MB = 1024 * 1024
 REQUESTS = 2000
@@ -101,6 +105,20 @@ def test_environments_that_are_killed_in_mid_run_lose_nothing(stage: Stage, acco
     status, content, _ = stage.call("GET", "/chaos_experiments/status?experiment_name=latency_injection")
     assert (status, content["resultset"]["run_id"], content["resultset"]["status"]) == (200, run["run_id"], "running")
     assert stage.stop("latency_injection")["run_id"] == run["run_id"]
+
+
+def test_a_run_taken_out_of_the_table_is_over_as_fast_as_one_that_is_stopped(
+    stage: Stage, account: Account, fleet: Fleet
+) -> None:
+    stage.start("latency_injection", delay_seconds=0.02, duration_seconds=60)
+    fleet.wait_until(everywhere(feels("latency_injection")), since=time.time(), seconds=10)
+    key = {"pk": {"S": "app#staging"}, "sk": {"S": "run#latency_injection"}}
+    account.client("dynamodb").delete_item(TableName=NAME, Key=key)
+    deleted = time.time()
+    time.sleep(1.5)
+    answers = fleet.answers(deleted + 1)
+    assert len(environments(answers)) >= SIZE
+    assert not any(answer.touched for answer in answers)
 
 
 def test_of_fifty_starts_at_once_one_wins(stage: Stage, account: Account) -> None:

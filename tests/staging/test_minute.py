@@ -2,9 +2,13 @@
 
 import time
 
+import pytest
+
 from tests.staging.account import Account
 from tests.staging.conftest import NAME
 from tests.staging.fleet import SIZE, Fleet, Stage, environments, everywhere, spared
+
+pytestmark = pytest.mark.timeout(900)
 
 HALF_SECONDS = 30
 IDLE_SECONDS = 5
@@ -52,7 +56,7 @@ def test_reads_keep_to_one_an_interval_and_a_revoked_token_dies(stage: Stage, ac
         end="",
     )
     assert serving >= SIZE
-    assert len(answers) > 20 * reads / 3 > 0
+    assert len(answers) > 10 * (idle_reads + reads)
     assert idle_reads <= serving * (HALF_SECONDS / IDLE_SECONDS + 1)
     assert reads <= serving * (HALF_SECONDS / REFRESH_SECONDS + 2)  # the interval before, and the one that it ends in
     assert reads >= SIZE * HALF_SECONDS / REFRESH_SECONDS / 2  # it was load
