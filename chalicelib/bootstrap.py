@@ -68,7 +68,7 @@ def bootstrap(
     tokens = tokens or DynamoDBTokenStore(settings)
     authenticate = Authenticator(tokens, clock, settings.dev_token)
     snapshot = Snapshot(
-        runs.latest,
+        lambda: runs.active(clock()),
         clock,
         refresh_seconds=settings.refresh_seconds,
         idle_refresh_seconds=settings.idle_refresh_seconds,

@@ -1,6 +1,6 @@
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,10 +14,31 @@ from tests.support import Clock
 for name in [name for name in os.environ if name.startswith(("CHAOS_", "AWS_"))]:
     del os.environ[name]  # a test says itself what its environment is
 
+MEASURED = pytest.StashKey[list[tuple[str, str]]]()
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--dynamodb-local", metavar="FOLDER", help="use the DynamoDB Local in this folder, not moto")
     parser.addoption("--rounds", type=int, default=3, help="how often the rehearsal measures each promise")
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Takes a line of what was measured; they are printed below the results."""
+    lines = request.config.stash.setdefault(MEASURED, [])
+    name = request.node.name
+    return lambda line: lines.append((name, line))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    last = ""
+    for name, line in config.stash.get(MEASURED, []):
+        if not last:
+            terminalreporter.section("measured")
+        if name != last:
+            terminalreporter.line(name)
+        terminalreporter.line(f"    {line}")
+        last = name
 
 
 @pytest.fixture

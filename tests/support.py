@@ -46,6 +46,9 @@ class FakeRunStore:
             raise StoreUnavailable("The table does not answer.")
         return list(self.runs.values())
 
+    def active(self, now: float) -> Sequence[Run]:
+        return [run for run in self.latest() if run.is_active(now)]
+
     def start(self, run: Run, *, now: float, replaced: Run | None = None) -> Run | None:
         if self.broken:
             raise StoreUnavailable("The table does not answer.")

@@ -1,14 +1,20 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from app import app
 from chalicelib.access import Role
 from chalicelib.api.endpoints import ENDPOINTS, PREFIX
+from chalicelib.dynamodb.runs import DynamoDBRunStore
 from chalicelib.settings import Settings
+from tests.support import a_run
 
 PROJECT = Path(__file__).parents[1]
+LONG_AGO = 1_700_000_000.0
 
 
 def test_the_explicit_routes_are_the_table_of_endpoints() -> None:
@@ -36,11 +42,18 @@ def test_importing_the_application_opens_nothing_and_starts_nothing() -> None:
     subprocess.run([sys.executable, "-c", check], cwd=PROJECT, env=environment, check=True)
 
 
-def test_an_environment_where_nothing_runs_never_loads_the_control_plane(settings: Settings) -> None:
+def test_an_environment_where_nothing_runs_never_loads_the_control_plane(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    for name, value in credentials.items():
+        monkeypatch.setenv(name, value)
+    store = DynamoDBRunStore(replace(settings, stage="staging", region="us-east-1"))
+    store.start(a_run(now=LONG_AGO), now=LONG_AGO)
     check = """
 import json, sys, app
 from chalice.test import Client
-with Client(app.app) as client:
+with Client(app.app, stage_name="staging") as client:
     assert client.http.get("/").status_code == 200
 assert app.chaos._module._chaos, "the module is not wired"
 print(json.dumps([name for name in ("pydantic", "psutil", "boto3") if name in sys.modules]))
@@ -48,12 +61,11 @@ print(json.dumps([name for name in ("pydantic", "psutil", "boto3") if name in sy
     environment = {
         "PATH": "",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "CHAOS_STAGE": "qa",
         "CHAOS_TABLE": settings.table,
+        "CHAOS_TABLE_TIMEOUT_SECONDS": "5",
         "AWS_ENDPOINT_URL": settings.endpoint_url or "",
-        "AWS_REGION": "eu-west-1",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+        **credentials,
     }
     loaded = subprocess.run(
         [sys.executable, "-c", check], cwd=PROJECT, env=environment, check=True, capture_output=True, text=True

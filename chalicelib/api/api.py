@@ -137,7 +137,7 @@ class Api:
 
     def _active(self, now: float) -> dict[str, Run]:
         """What runs, by the experiment's name."""
-        return {run.experiment.name: run for run in self._store.latest() if run.is_active(now)}
+        return {run.experiment.name: run for run in self._store.active(now)}
 
     def _limits(self, experiment: Experiment) -> Limits:
         return {"duration_seconds": self._max_duration_seconds, **experiment.limits(self._spare_memory_mb())}

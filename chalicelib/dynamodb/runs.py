@@ -60,8 +60,16 @@ class DynamoDBRunStore:
         self._scope = settings.scope
 
     def latest(self) -> Sequence[Run]:
+        return self._query()
+
+    def active(self, now: float) -> Sequence[Run]:
+        # The table leaves out what has ended: a process in which nothing runs need not know any experiment.
+        return self._query(self._item.ended_at.does_not_exist() & (self._item.expires_at > now))
+
+    def _query(self, condition: Condition | None = None) -> Sequence[Run]:
         def query() -> list[RunItem]:
-            return list(self._item.query(self._scope, self._item.sk.startswith(RUN), consistent_read=True))
+            own = self._item.sk.startswith(RUN)
+            return list(self._item.query(self._scope, own, filter_condition=condition, consistent_read=True))
 
         return [run for item in self._connection.call(query) if (run := _run(item))]
 

@@ -12,6 +12,9 @@ class RunStore(Protocol):
     def latest(self) -> Sequence[Run]:
         """The current or last run of each experiment: one strongly consistent read."""
 
+    def active(self, now: float) -> Sequence[Run]:
+        """The runs that are running at `now`, by the same kind of read."""
+
     def start(self, run: Run, *, now: float, replaced: Run | None = None) -> Run | None:
         """Keep the run, in the table and in its history; or, changing nothing, give the one that is running at `now`.
 

@@ -227,10 +227,10 @@ def test_a_silent_table_is_a_503(desk: Desk, method: str, path: str, body: str) 
 def test_a_defect_is_logged_and_told_as_such(
     desk: Desk, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def defect() -> None:
+    def defect(_now: float) -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(desk.store, "latest", defect)
+    monkeypatch.setattr(desk.store, "active", defect)
     with caplog.at_level(logging.ERROR):
         assert refusal(desk.ask("GET", "/list")) == (500, "internal_error")
     assert "a defect" in caplog.text

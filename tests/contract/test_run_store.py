@@ -33,6 +33,17 @@ def test_a_second_start_gives_the_run_that_is_running_and_changes_nothing(store:
     assert store.latest() == [run]
 
 
+def test_what_is_active_is_what_has_neither_ended_nor_run_out(store: RunStore) -> None:
+    stopped, short, long = a_run("error_injection"), a_run(duration_seconds=1.5), a_run("resource_exhaustion")
+    for run in (stopped, short, long):
+        store.start(run, now=NOW)
+    assert sorted(store.active(NOW), key=lambda run: run.experiment.name) == [stopped, short, long]
+    store.stop(stopped.ended(now=NOW + 1, by="bob", reason=None))
+    assert sorted(store.active(NOW + 1.499), key=lambda run: run.experiment.name) == [short, long]
+    assert store.active(NOW + 1.5) == [long]
+    assert store.active(NOW + 30) == []
+
+
 def test_experiments_do_not_stand_in_each_others_way(store: RunStore) -> None:
     runs = [a_run(name) for name in ("error_injection", "latency_injection", "resource_exhaustion")]
     assert [store.start(run, now=NOW) for run in runs] == [None] * 3

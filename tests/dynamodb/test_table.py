@@ -171,7 +171,7 @@ def test_a_missing_permission_is_told_as_such(settings: Settings, monkeypatch: p
         raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, operation)
 
     monkeypatch.setattr(BaseClient, "_make_api_call", refuse)
-    with pytest.raises(StoreUnavailable, match="refuses .AccessDeniedException.; nothing was changed"):
+    with pytest.raises(StoreUnavailable, match=r"refuses \(AccessDeniedException\); nothing was changed"):
         DynamoDBRunStore(settings).start(a_run(), now=NOW)
 
 

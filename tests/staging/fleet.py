@@ -12,6 +12,9 @@ from typing import Any, Self
 
 PATIENCE_SECONDS = 60
 
+Tell = Callable[[str], None]
+"""Takes a line of what was measured."""
+
 
 @dataclass(frozen=True)
 class Answer:

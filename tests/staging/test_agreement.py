@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from tests.staging.fleet import SIZE, Answer, Fleet, Stage, environments, everywhere, feels, spared
+from tests.staging.fleet import SIZE, Answer, Fleet, Stage, Tell, environments, everywhere, feels, spared
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -24,7 +24,9 @@ def last(answers: Sequence[Answer], holds: Callable[[Answer], bool], *, since: f
     ]
 
 
-def test_starts_stops_and_expiries_reach_every_environment_in_time(stage: Stage, fleet: Fleet, rounds: int) -> None:
+def test_starts_stops_and_expiries_reach_every_environment_in_time(
+    stage: Stage, fleet: Fleet, rounds: int, tell: Tell
+) -> None:
     measured: Delays = {"start, idle": [], "start, running": [], "stop": [], "expiry": []}
     moments = itertools.cycle((0.13, 0.71, 0.42, 0.95, 0.28))  # between the environments' reads
     for _ in range(rounds):
@@ -53,18 +55,16 @@ def test_starts_stops_and_expiries_reach_every_environment_in_time(stage: Stage,
         time.sleep(0.5)
         measured["stop"] += last(fleet.answers(stopped), feels("latency_injection"), since=stopped)
 
-    show(measured)
+    for name, seconds in measured.items():
+        tell(told(name, seconds))
     assert max(measured["start, idle"]) <= IDLE_SECONDS
     assert max(measured["start, running"]) <= REFRESH_SECONDS
     assert max(measured["stop"]) <= REFRESH_SECONDS
     assert max(measured["expiry"]) == 0
 
 
-def show(measured: Delays) -> None:
-    for name, seconds in measured.items():
-        tenths = statistics.quantiles(seconds, n=20)
-        print(
-            f"\n{name:16} {len(seconds):4} environments: median {statistics.median(seconds):5.2f} s, "
-            f"95 of 100 below {tenths[-1]:5.2f} s, longest {max(seconds):5.2f} s",
-            end="",
-        )
+def told(name: str, seconds: list[float]) -> str:
+    return (
+        f"{name:16} {len(seconds):4} times an environment: median {statistics.median(seconds):.2f} s, "
+        f"95 of 100 below {statistics.quantiles(seconds, n=20)[-1]:.2f} s, longest {max(seconds):.2f} s"
+    )

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import boto3
+import pytest
 
 from deployment.package import build, chalice_package, slim
 from deployment.project import open_stage
@@ -17,14 +18,14 @@ from tests.deployment.project import PROJECT, copy_project
 from tests.staging import cold_start
 from tests.staging.account import REGION, Account
 from tests.staging.conftest import NAME
-from tests.staging.fleet import Stage
+from tests.staging.fleet import Stage, Tell
+
+pytestmark = pytest.mark.timeout(900)
 
 PAIRS = 15
 BARE = """
 import boto3
 from chalice import Chalice
-
-pytestmark = pytest.mark.timeout(900)
 
 app = Chalice(app_name="bare")
 dynamodb = boto3.client("dynamodb")
@@ -43,7 +44,7 @@ def index():
 
 
 def test_a_cold_start_is_no_longer_than_that_of_a_bare_application_with_one_query(
-    stage: Stage, account: Account, tmp_path: Path
+    stage: Stage, account: Account, tmp_path: Path, tell: Tell
 ) -> None:
     with account.shell():
         root = copy_project(tmp_path)
@@ -62,12 +63,10 @@ def test_a_cold_start_is_no_longer_than_that_of_a_bare_application_with_one_quer
         for name, folder in packages.items():
             times[name].append(started_cold(folder, variables))
     for name, milliseconds in times.items():
-        print(
-            f"\n{name:28} minimum {min(milliseconds):4.0f} ms, median {statistics.median(milliseconds):4.0f} ms", end=""
-        )
+        tell(f"{name:28} minimum {min(milliseconds):4.0f} ms, median {statistics.median(milliseconds):4.0f} ms")
     ours_times, bare_times = times["ours"], times["bare, by the same packaging"]
     ratio = statistics.median(one / other for one, other in zip(ours_times, bare_times, strict=True))
-    print(f"\nmedian of {PAIRS} ratios, ours to bare by the same packaging: {ratio:.2f}", end="")
+    tell(f"median of {PAIRS} ratios, ours to bare by the same packaging: {ratio:.2f}")
     assert ratio <= 1.3
 
 

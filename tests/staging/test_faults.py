@@ -9,7 +9,7 @@ import pytest
 
 from tests.staging.account import Account
 from tests.staging.conftest import NAME
-from tests.staging.fleet import SIZE, Fleet, Stage, environments, everywhere, feels
+from tests.staging.fleet import SIZE, Fleet, Stage, Tell, environments, everywhere, feels
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -35,7 +35,7 @@ def test_the_interval_is_the_binomial_one() -> None:
     assert interval(2000, 0.3) == (533, 668)
 
 
-def test_errors_come_at_their_rate_overall_and_in_each_environment(stage: Stage, fleet: Fleet) -> None:
+def test_errors_come_at_their_rate_overall_and_in_each_environment(stage: Stage, fleet: Fleet, tell: Tell) -> None:
     stage.start("error_injection", error_rate=0.3, duration_seconds=600)
     started = time.time()
     fleet.wait_until(everywhere(lambda _: True), since=started + 5, seconds=30)
@@ -50,7 +50,7 @@ def test_errors_come_at_their_rate_overall_and_in_each_environment(stage: Stage,
     for name, group in groups.items():
         hits = sum(answer.status == 500 for answer in group)
         low, high = interval(len(group), 0.3)
-        print(f"\n{name:10} {hits:4} of {len(group):4}: {hits / len(group):.3f}, expected {low} to {high}", end="")
+        tell(f"{name:8} {hits:4} of {len(group):4} hit: {hits / len(group):.3f}, expected {low} to {high}")
         if not low <= hits <= high:
             outside.append(name)
         assert all(("error_injection" in answer.touched) == (answer.status == 500) for answer in group)
@@ -60,7 +60,7 @@ def test_errors_come_at_their_rate_overall_and_in_each_environment(stage: Stage,
 
 
 def test_memory_is_held_in_each_environment_and_given_back_in_each_without_a_request(
-    stage: Stage, account: Account
+    stage: Stage, account: Account, tell: Tell
 ) -> None:
     def resident() -> dict[int, float]:
         return {process.pid: process.memory_info().rss / MB for process in account.environments(NAME)}
@@ -78,9 +78,7 @@ def test_memory_is_held_in_each_environment_and_given_back_in_each_without_a_req
     while time.time() < deadline and max(now - before[pid] for pid, now in resident().items()) > 16:
         time.sleep(0.05)
     kept = {pid: now - before[pid] for pid, now in resident().items()}
-    print(
-        f"\nMB held: {sorted(round(each) for each in held.values())}, kept: {sorted(map(round, kept.values()))}", end=""
-    )
+    tell(f"MB held: {sorted(round(each) for each in held.values())}, kept: {sorted(map(round, kept.values()))}")
     assert sum(each >= 60 for each in held.values()) >= served >= SIZE
     assert max(kept.values()) <= 16
 
@@ -121,7 +119,7 @@ def test_a_run_taken_out_of_the_table_is_over_as_fast_as_one_that_is_stopped(
     assert not any(answer.touched for answer in answers)
 
 
-def test_of_fifty_starts_at_once_one_wins(stage: Stage, account: Account) -> None:
+def test_of_fifty_starts_at_once_one_wins(stage: Stage, account: Account, tell: Tell) -> None:
     def start() -> int:
         body = {"experiment_name": "latency_injection", "delay_seconds": 0, "duration_seconds": 60}
         return stage.call("POST", "/chaos_experiments/start", **body)[0]
@@ -129,7 +127,7 @@ def test_of_fifty_starts_at_once_one_wins(stage: Stage, account: Account) -> Non
     stage.call("GET", "/chaos_experiments/list")  # the gateway knows the token
     codes = stage.at_once(50, start)
     stage.stop("latency_injection")
-    print(f"\n{len(account.environments(NAME))} environments", end="")
+    tell(f"{len(account.environments(NAME))} environments served them")
     assert sorted(codes) == [200, *[409] * 49]
     for process in account.environments(NAME)[SIZE:]:
         process.kill()  # more than the other tests keep busy
