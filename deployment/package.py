@@ -57,7 +57,7 @@ def chalice_package(root: Path, stage: str, region: str, fragment: str = "{}") -
         made = subprocess.run(  # noqa: S603 - our own arguments
             [*chalice, "--stage", stage, "--merge-template", str(merged), str(out)],
             cwd=root,
-            env={**os.environ, "AWS_DEFAULT_REGION": region},
+            env={**os.environ, "AWS_DEFAULT_REGION": region, "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
             check=False,
@@ -76,7 +76,7 @@ def slim(archive: bytes, services: Iterable[str]) -> bytes:
     with TemporaryDirectory() as folder:
         root = Path(folder)
         with zipfile.ZipFile(io.BytesIO(archive)) as given:
-            kept = [info for info in given.infolist() if not _of_another_service(info.filename, services)]
+            kept = _kept(given, services)
             given.extractall(root, [info.filename for info in kept])
         compileall.compile_dir(
             root,
@@ -105,9 +105,14 @@ def _with_compiled(root: Path, names: Iterable[str]) -> Iterable[str]:
                 yield str(compiled)
 
 
-def _of_another_service(name: str, services: Iterable[str]) -> bool:
-    data = SERVICE_DATA.match(name)
-    return data is not None and data[1] not in services
+def _kept(given: zipfile.ZipFile, services: Iterable[str]) -> list[zipfile.ZipInfo]:
+    """All but other services' data, and what a checkout happens to have compiled."""
+    return [
+        info
+        for info in given.infolist()
+        if not info.filename.endswith(".pyc")
+        and ((data := SERVICE_DATA.match(info.filename)) is None or data[1] in services)
+    ]
 
 
 def _services(root: Path) -> list[str]:
@@ -119,6 +124,6 @@ def _services(root: Path) -> list[str]:
 def _key(archive: bytes, services: Iterable[str]) -> str:
     """Made from what goes in, because neither a zip's dates nor a compiled module's bytes are the same twice."""
     with zipfile.ZipFile(io.BytesIO(archive)) as given:
-        content = sorted((info.filename, info.CRC) for info in given.infolist())
+        content = sorted((info.filename, info.CRC) for info in _kept(given, services))
     told = json.dumps([content, sorted(services), sys.version])
     return hashlib.sha256(told.encode()).hexdigest()[:LONGEST_KEY] + ".zip"

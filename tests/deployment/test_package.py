@@ -52,6 +52,13 @@ def test_modules_are_compiled_never_to_be_looked_at_again_and_named_as_in_lambda
     assert marshal.loads(compiled[16:]).co_filename == "/var/task/app.py"  # noqa: S302 - made above
 
 
+def test_what_a_checkout_has_compiled_is_made_anew() -> None:
+    compiled = importlib.util.cache_from_source("app.py")
+    found = entries(slim(archive(**{"app.py": "", compiled: "of another day"}), []))
+    assert set(found) == {"app.py", compiled}
+    assert found[compiled][:4] == importlib.util.MAGIC_NUMBER
+
+
 def test_a_file_that_is_no_python_is_left_as_it_is() -> None:
     assert set(entries(slim(archive(**{"template.py": "print 'two'"}), []))) == {"template.py"}
 
