@@ -5,7 +5,7 @@ from chalice.app import AuthRequest, AuthResponse, Chalice, Response
 from chalicelib.frameworks.chalice import ChaosExperiments
 
 app = Chalice(app_name="chaos-experiments")
-chaos = ChaosExperiments(app)
+chaos = ChaosExperiments(app, routes=False)
 
 ANY_CONTENT_TYPE = ["*/*"]  # the module itself refuses what is not JSON, in its envelope
 

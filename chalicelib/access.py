@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
@@ -81,17 +81,34 @@ def new_token(name: str, role: Role, *, now: float, expires_at: float | None = N
     return secret, Token(hash=hash_token(secret), name=name, role=role, created_at=now, expires_at=expires_at)
 
 
-class Authenticator:
-    """From an Authorization header to a caller. `dev_token`, where there is one, is an operator."""
+OwnAuthentication = Callable[[Mapping[str, str]], Caller | None]
+"""From a request's headers, names in lower case, to its caller; None where bearer tokens shall decide."""
 
-    def __init__(self, tokens: TokenStore, clock: Callable[[], float], dev_token: str | None = None) -> None:
+
+class Authenticator:
+    """From a request's headers to its caller, by the application's own authentication or by bearer token.
+
+    `dev_token`, where there is one, is an operator.
+    """
+
+    def __init__(
+        self,
+        tokens: TokenStore,
+        clock: Callable[[], float],
+        dev_token: str | None = None,
+        own: OwnAuthentication | None = None,
+    ) -> None:
         self._tokens = tokens
         self._clock = clock
         self._dev_hash = hash_token(dev_token) if dev_token else None
+        self._own = own
 
-    def __call__(self, header: str | None) -> Caller:
+    def __call__(self, headers: Mapping[str, str]) -> Caller:
         """Raises Unauthenticated, which never repeats the token; StoreUnavailable."""
-        scheme, _, secret = (header or "").strip().partition(" ")
+        return (self._own and self._own(headers)) or self._by_token(headers.get("authorization", ""))
+
+    def _by_token(self, header: str) -> Caller:
+        scheme, _, secret = header.strip().partition(" ")
         secret = secret.strip()
         if scheme.lower() != "bearer" or not secret:
             raise Unauthenticated(f"There is no bearer token. {BEARER}")

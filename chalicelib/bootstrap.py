@@ -6,14 +6,15 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from . import local
-from .access import Authenticator, TokenStore
+from .access import Authenticator, OwnAuthentication, TokenStore
 from .api.endpoints import PREFIX
+from .api.http import Request, Response, failure
 from .dynamodb.runs import DynamoDBRunStore
 from .dynamodb.table import create_table
 from .dynamodb.tokens import DynamoDBTokenStore
@@ -45,6 +46,9 @@ class Chaos:
 def bootstrap(
     settings: Settings | None = None,
     *,
+    prefix: str = PREFIX,
+    excluded_paths: Sequence[str] = (),
+    authenticate: OwnAuthentication | None = None,
     runs: RunStore | None = None,
     tokens: TokenStore | None = None,
     clock: Callable[[], float] = time.time,
@@ -53,6 +57,7 @@ def bootstrap(
 ) -> Chaos:
     """Wire the module. Raises ModuleOff where no stage is set, and Misconfigured.
 
+    `prefix` is where the endpoints are, `excluded_paths` are never hit, besides those of the settings.
     In the stage `dev`, outside of Lambda, an embedded DynamoDB is started unless the settings name one, and the table
     is made when it is missing.
     """
@@ -66,7 +71,7 @@ def bootstrap(
         create_table(settings)
     runs = runs or DynamoDBRunStore(settings)
     tokens = tokens or DynamoDBTokenStore(settings)
-    authenticate = Authenticator(tokens, clock, settings.dev_token)
+    authenticator = Authenticator(tokens, clock, settings.dev_token, authenticate)
     snapshot = Snapshot(
         lambda: runs.active(clock()),
         clock,
@@ -83,19 +88,20 @@ def bootstrap(
 
         return Api(
             runs,
-            authenticate,
+            authenticator,
             clock,
             refresh_seconds=settings.refresh_seconds,
             max_duration_seconds=settings.max_duration_seconds,
             spare_memory_mb=memory.available_mb,
             environment=environment,
+            prefix=prefix,
             on_change=snapshot.outdate,
         )
 
     return Chaos(
         settings=settings,
         tokens=tokens,
-        authenticate=authenticate,
+        authenticate=authenticator,
         api=api,
         injection=Injection(
             snapshot,
@@ -104,21 +110,49 @@ def bootstrap(
             clock=clock,
             sleep=sleep,
             environment=environment,
-            control_plane=PREFIX,
-            excluded_paths=settings.excluded_paths,
+            control_plane=prefix,
+            excluded_paths=(*settings.excluded_paths, *excluded_paths),
         ),
     )
+
+
+class Options(TypedDict, total=False):
+    """What an application may say where it takes the module in."""
+
+    settings: Settings
+    """Instead of the environment's variables."""
+    excluded_paths: Sequence[str]
+    """Routes that are never hit, besides `CHAOS_EXCLUDED_PATHS`."""
+    authenticate: OwnAuthentication
+    """The application's own way to tell who calls."""
 
 
 class Lazy:
     """The module, wired when it is first needed. Where it cannot be, every request goes on untouched."""
 
-    def __init__(self, wire: Callable[[], Chaos] = bootstrap) -> None:
-        self._wire = wire
+    def __init__(
+        self,
+        wire: Callable[..., Chaos] = bootstrap,
+        *,
+        prefix: str = PREFIX,
+        announce: Callable[[Settings, str], None] = lambda _settings, _prefix: None,
+        **options: Unpack[Options],
+    ) -> None:
+        """`announce` is told of the settings and the prefix when the module is wired."""
+        self.prefix = prefix
+        self._announce = announce
+        self._wire = partial(wire, prefix=prefix, **options)
         self._wiring = threading.Lock()
         self._chaos: Chaos | None = None
         self._refusal: ChaosError | None = None
         self.inject: Callable[[str], Injected] = self._wire_and_inject
+
+    def handle(self, request: Request) -> Response:
+        """The answer to a request for one of the endpoints."""
+        try:
+            return self.get().api().handle(request)
+        except ChaosError as error:
+            return failure(error)
 
     def get(self) -> Chaos:
         """Raises what wiring refused with, for as long as the process lives."""
@@ -127,6 +161,7 @@ class Lazy:
                 try:
                     self._chaos = self._wire()
                     self.inject = self._chaos.injection
+                    self._announce(self._chaos.settings, self.prefix)
                 except ChaosError as error:
                     self._refuse(error)
                 except Exception as error:  # noqa: BLE001 - the application goes on without us

@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+import sys
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -74,6 +75,16 @@ Start an experiment, feel it, stop it:
   curl -i {url}/
   curl -X POST {base}/stop {token} {json} -d '{{"experiment_name": "latency_injection"}}'
 """
+
+
+def announce(settings: Settings, prefix: str) -> None:
+    """In development, tell where the endpoints are and which token opens them; on the standard error, as servers do."""
+    if settings.development:
+        print(  # noqa: T201
+            f"Chaos experiments, stage {settings.stage}: {prefix}, an operator's token is {settings.dev_token}",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def served_by_chalice_local(arguments: Sequence[str]) -> str | None:

@@ -1,4 +1,5 @@
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -89,42 +90,42 @@ def test_a_token_without_an_end_is_valid_for_good_and_another_until_just_before_
 
 @pytest.mark.parametrize("form", ["Bearer {}", "bearer {}", "BEARER   {}", "  Bearer {}  "])
 def test_a_known_token_tells_who_calls(authenticate: Authenticator, secret: str, form: str) -> None:
-    assert authenticate(form.format(secret)) == Caller("ada", Role.VIEWER)
+    assert authenticate({"authorization": form.format(secret)}) == Caller("ada", Role.VIEWER)
 
 
-@pytest.mark.parametrize("header", [None, "", "  ", "Bearer", "Bearer   ", "Basic YWRhOng=", SECRET, f"Token {SECRET}"])
+@pytest.mark.parametrize("header", ["", "  ", "Bearer", "Bearer   ", "Basic YWRhOng=", SECRET, f"Token {SECRET}"])
 def test_without_a_bearer_token_there_is_nobody_and_the_message_says_what_to_send(
-    authenticate: Authenticator, header: str | None
+    authenticate: Authenticator, header: str
 ) -> None:
     with pytest.raises(Unauthenticated) as refused:
-        authenticate(header)
+        authenticate({"authorization": header} if header else {})
     assert refused.value.message == ("There is no bearer token. Send the header 'Authorization: Bearer <token>'.")
 
 
 @pytest.mark.parametrize("unknown", [SECRET, "tokén", "\ud800", "x" * 100_000, f"{SECRET} {SECRET}"])
 def test_an_unknown_token_is_refused_and_never_repeated(authenticate: Authenticator, unknown: str) -> None:
     with pytest.raises(Unauthenticated, match="unknown, revoked or expired") as refused:
-        authenticate(f"Bearer {unknown}")
+        authenticate({"authorization": f"Bearer {unknown}"})
     assert unknown not in refused.value.message
 
 
 def test_an_expired_token_is_refused(authenticate: Authenticator, secret: str, clock: Clock) -> None:
     clock.now = NOW + 59.999
-    authenticate(f"Bearer {secret}")
+    authenticate({"authorization": f"Bearer {secret}"})
     clock.now = NOW + 60
     with pytest.raises(Unauthenticated):
-        authenticate(f"Bearer {secret}")
+        authenticate({"authorization": f"Bearer {secret}"})
 
 
 def test_a_revoked_token_is_refused(authenticate: Authenticator, secret: str, tokens: FakeTokenStore) -> None:
     tokens.revoke(hash_token(secret))
     with pytest.raises(Unauthenticated):
-        authenticate(f"Bearer {secret}")
+        authenticate({"authorization": f"Bearer {secret}"})
 
 
 def test_the_hash_of_a_token_is_no_token(authenticate: Authenticator, secret: str) -> None:
     with pytest.raises(Unauthenticated):
-        authenticate(f"Bearer {hash_token(secret)}")
+        authenticate({"authorization": f"Bearer {hash_token(secret)}"})
 
 
 def test_a_table_that_does_not_answer_is_not_taken_for_an_unknown_token(clock: Clock) -> None:
@@ -133,17 +134,28 @@ def test_a_table_that_does_not_answer_is_not_taken_for_an_unknown_token(clock: C
             raise StoreUnavailable("The table does not answer.")
 
     with pytest.raises(StoreUnavailable):
-        Authenticator(Silent(), clock)(f"Bearer {SECRET}")
+        Authenticator(Silent(), clock)({"authorization": f"Bearer {SECRET}"})
 
 
 def test_the_developers_token_is_an_operators_and_needs_no_table(clock: Clock) -> None:
     authenticate = Authenticator(FakeTokenStore(), clock, "dev-token")
-    assert authenticate("Bearer dev-token") == Caller("developer", Role.OPERATOR)
+    assert authenticate({"authorization": "Bearer dev-token"}) == Caller("developer", Role.OPERATOR)
     with pytest.raises(Unauthenticated):
-        authenticate("Bearer dev-token2")
+        authenticate({"authorization": "Bearer dev-token2"})
 
 
 @pytest.mark.parametrize("dev_token", [None, ""])
 def test_no_developers_token_opens_nothing(clock: Clock, dev_token: str | None) -> None:
     with pytest.raises(Unauthenticated):
-        Authenticator(FakeTokenStore(), clock, dev_token)("Bearer ")
+        Authenticator(FakeTokenStore(), clock, dev_token)({"authorization": "Bearer "})
+
+
+def test_an_application_may_tell_who_calls_and_leave_it_to_tokens(clock: Clock) -> None:
+    def own(headers: Mapping[str, str]) -> Caller | None:
+        return Caller("own", Role.VIEWER) if headers.get("x-user") else None
+
+    authenticate = Authenticator(FakeTokenStore(), clock, "dev-token", own)
+    assert authenticate({"x-user": "ada"}) == Caller("own", Role.VIEWER)
+    assert authenticate({"authorization": "Bearer dev-token"}) == Caller("developer", Role.OPERATOR)
+    with pytest.raises(Unauthenticated):
+        authenticate({})

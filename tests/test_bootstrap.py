@@ -117,11 +117,14 @@ def test_clock_sleep_and_chance_are_the_ones_handed_in(wire: Wire, runs: FakeRun
 def test_tokens_of_the_store_open_the_door(wire: Wire, tokens: FakeTokenStore) -> None:
     secret, token = new_token("ada", Role.VIEWER, now=NOW)
     tokens.add(token)
-    assert wire().authenticate(f"Bearer {secret}") == Caller("ada", Role.VIEWER)
+    assert wire().authenticate({"authorization": f"Bearer {secret}"}) == Caller("ada", Role.VIEWER)
 
 
 def test_the_developers_token_opens_the_door_in_development(wire: Wire) -> None:
-    assert wire(stage="dev", dev_token="dev-token").authenticate("Bearer dev-token").role is Role.OPERATOR
+    assert (
+        wire(stage="dev", dev_token="dev-token").authenticate({"authorization": "Bearer dev-token"}).role
+        is Role.OPERATOR
+    )
 
 
 @pytest.mark.parametrize("settings", [{"stage": "qa"}, {"stage": "prod"}, {"stage": "dev", "in_lambda": True}])
@@ -131,7 +134,7 @@ def test_the_developers_token_opens_nothing_outside_development_or_inside_lambda
     chaos = wire(**settings, dev_token="dev-token")
     assert chaos.settings.dev_token is None
     with pytest.raises(Unauthenticated):
-        chaos.authenticate("Bearer dev-token")
+        chaos.authenticate({"authorization": "Bearer dev-token"})
 
 
 def test_without_a_stage_the_module_is_off(wire: Wire) -> None:

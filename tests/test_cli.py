@@ -22,7 +22,7 @@ def test_a_token_is_printed_once_on_the_last_line(
     printed = capsys.readouterr().out
     secret = printed.splitlines()[-1]
     assert printed.count(secret) == 1
-    assert Authenticator(tokens, clock)(f"Bearer {secret}").role is Role.OPERATOR
+    assert Authenticator(tokens, clock)({"authorization": f"Bearer {secret}"}).role is Role.OPERATOR
 
 
 def test_a_token_can_be_for_some_days(tokens: FakeTokenStore, capsys: pytest.CaptureFixture[str]) -> None:

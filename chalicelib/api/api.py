@@ -19,7 +19,7 @@ from ..experiments import EXPERIMENTS, find
 from ..runs.run import Run
 from ..runs.store import RunStore
 from . import body, present
-from .endpoints import ENDPOINTS, PREFIX, Endpoint
+from .endpoints import ENDPOINTS, Endpoint
 from .http import Request, Response, failure, success
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ class Api:
         max_duration_seconds: float,
         spare_memory_mb: Callable[[], int],
         environment: str,
+        prefix: str,
         on_change: Callable[[], None],
     ) -> None:
         self._store = store
@@ -49,12 +50,13 @@ class Api:
         self._max_duration_seconds = max_duration_seconds
         self._spare_memory_mb = spare_memory_mb
         self._environment = environment
+        self._prefix = prefix
         self._on_change = on_change
 
     def handle(self, request: Request) -> Response:
         """Never raises: what goes wrong is in the envelope."""
         try:
-            endpoint = _endpoint(request)
+            endpoint = self._endpoint(request)
             caller = self._caller(request, endpoint.role)
             answer: Handler = getattr(self, endpoint.handler)
             return success(answer(request, caller))
@@ -135,6 +137,13 @@ class Api:
             "injected": list(request.injected),
         }
 
+    def _endpoint(self, request: Request) -> Endpoint:
+        for endpoint in ENDPOINTS:
+            if (endpoint.method, endpoint.path) == (request.method, request.path):
+                return endpoint
+        available = ", ".join(f"{endpoint.method} {self._prefix}{endpoint.path}" for endpoint in ENDPOINTS)
+        raise UnknownEndpoint(f"There is no such endpoint. Available: {available}.")
+
     def _active(self, now: float) -> dict[str, Run]:
         """What runs, by the experiment's name."""
         return {run.experiment.name: run for run in self._store.active(now)}
@@ -145,14 +154,6 @@ class Api:
     def _caller(self, request: Request, role: Role) -> Caller:
         if role is Role.ANYONE:
             return ANYONE
-        caller = request.caller or self._authenticate(request.headers.get("authorization"))
+        caller = request.caller or self._authenticate(request.headers)
         caller.require(role)
         return caller
-
-
-def _endpoint(request: Request) -> Endpoint:
-    for endpoint in ENDPOINTS:
-        if (endpoint.method, endpoint.path) == (request.method, request.path):
-            return endpoint
-    available = ", ".join(f"{endpoint.method} {PREFIX}{endpoint.path}" for endpoint in ENDPOINTS)
-    raise UnknownEndpoint(f"There is no such endpoint. Available: {available}.")

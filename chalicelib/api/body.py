@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..errors import BodyTooLarge, InvalidJson, InvalidParameters, MissingParameter, UnsupportedMediaType
 from ..experiment import Experiment, Limits, Parameters
 from ..experiments import LONGEST_SHOWN
+from .http import MAX_BODY_BYTES
 
-MAX_BODY_BYTES = 16 * 1024
 JSON = "application/json"
 LONGEST_REASON = 100
 """In characters. What runs must stay small, because every environment reads it every second."""
@@ -37,7 +37,7 @@ class StartOptions(StopOptions):
 def parse(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
     """The JSON object in a body. Refuses what JSON does not know (NaN) and what it leaves open (a name twice)."""
     if len(body) > MAX_BODY_BYTES:
-        raise BodyTooLarge(f"The body has {len(body)} bytes; at most {MAX_BODY_BYTES} are allowed.")
+        raise BodyTooLarge(f"The body is too large; at most {MAX_BODY_BYTES} bytes are allowed.")
     content_type = headers.get("content-type", JSON).partition(";")[0].strip().lower()
     if content_type != JSON:
         raise UnsupportedMediaType(f"The content type must be {JSON}: send the header 'Content-Type: {JSON}'.")

@@ -9,6 +9,8 @@ from ..access import Caller
 from ..errors import ChaosError
 from ..faults import Answer
 
+MAX_BODY_BYTES = 16 * 1024
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:

@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable
-from typing import cast
+from typing import Unpack, cast
 
 from chalice.app import AuthRequest, AuthResponse, AuthRoute, Chalice
 from chalice.app import Request as ChaliceRequest
@@ -13,7 +13,7 @@ from .. import local
 from ..access import ROLES, Caller
 from ..api.endpoints import ENDPOINTS, PREFIX
 from ..api.http import Request, Response, failure, injected_failure
-from ..bootstrap import Chaos, Lazy, bootstrap
+from ..bootstrap import Chaos, Lazy, Options, bootstrap
 from ..errors import ChaosError, InvalidJson, Unauthenticated
 from ..injection.injection import UNTOUCHED, Injected
 
@@ -22,24 +22,39 @@ log = logging.getLogger(__name__)
 CONTEXT = "chaos_experiments"
 """Where in the request's context the middleware leaves what it did, for the test endpoint to tell."""
 
+ANY_CONTENT_TYPE = ["*/*"]
+"""The module itself refuses what is not JSON, in its envelope."""
+
 
 class ChaosExperiments:
     """The module in a Chalice application. Wired at the first request, or at once where `chalice local` serves it."""
 
-    def __init__(self, app: Chalice, wire: Callable[[], Chaos] = bootstrap) -> None:
+    def __init__(
+        self,
+        app: Chalice,
+        *,
+        prefix: str = PREFIX,
+        routes: bool = True,
+        wire: Callable[..., Chaos] = bootstrap,
+        **options: Unpack[Options],
+    ) -> None:
+        """Where `routes` is false, the application has the endpoints' routes itself, and an authorizer that asks us."""
         self._app = app
-        self._module = Lazy(wire)
+        self._module = Lazy(wire, prefix=prefix, **options)
         app.register_middleware(self._middleware, "http")
+        if routes:
+            for path in dict.fromkeys(endpoint.path for endpoint in ENDPOINTS):
+                methods = [endpoint.method for endpoint in ENDPOINTS if endpoint.path == path]
+                app.route(prefix + path, methods=methods, content_types=ANY_CONTENT_TYPE)(self.handle)
         url = local.served_by_chalice_local(sys.argv)
         if url:
-            print(local.banner(self._module.get().settings, url, PREFIX), flush=True)  # noqa: T201
+            print(local.banner(self._module.get().settings, url, prefix), flush=True)  # noqa: T201
 
     def handle(self) -> ChaliceResponse:
         """Answer the current request, which is one of the module's own."""
-        current = cast("ChaliceRequest", self._app.current_request)
         try:
-            return _translated(self._module.get().api().handle(_request(current)))
-        except ChaosError as error:
+            return _translated(self._module.handle(self._request(cast("ChaliceRequest", self._app.current_request))))
+        except InvalidJson as error:
             return _translated(failure(error))
 
     def authorize(self, request: AuthRequest) -> AuthResponse:
@@ -49,14 +64,14 @@ class ChaosExperiments:
         without a caller: the endpoint then tries again, and says why it refuses.
         """
         try:
-            caller = self._module.get().authenticate(request.token)
+            caller = self._module.get().authenticate({"authorization": request.token})
         except Unauthenticated:
             return AuthResponse(routes=[], principal_id="unauthenticated")
         except ChaosError as error:
             log.warning("Left to the endpoint to authenticate: %s", error)
             return AuthResponse(routes=["*"], principal_id="unknown")
         routes = [
-            AuthRoute(PREFIX + endpoint.path, [endpoint.method])
+            AuthRoute(self._module.prefix + endpoint.path, [endpoint.method])
             for endpoint in ENDPOINTS
             if endpoint.role <= caller.role
         ]
@@ -76,26 +91,25 @@ class ChaosExperiments:
         response.headers = {**response.headers, **injected.headers}
         return response
 
-
-def _request(current: ChaliceRequest) -> Request:
-    try:
-        body = current.raw_body
-    except ValueError:  # no Base64, or text that no encoding gives
-        raise InvalidJson("The body cannot be decoded; send JSON in UTF-8.") from None
-    injected: Injected = current.context.get(CONTEXT, UNTOUCHED)
-    authorized = current.context.get("authorizer") or {}
-    role = ROLES.get(authorized.get("role", ""))
-    query = current.query_params
-    return Request(
-        method=current.method,
-        path=current.path.removeprefix(PREFIX),
-        headers=dict(current.headers),
-        query={name: query.getlist(name) for name in query} if query else {},
-        body=body if isinstance(body, bytes) else body.encode(),
-        caller=Caller(authorized["name"], role) if role else None,
-        active=[run.experiment.name for run in injected.active],
-        injected=injected.hits,
-    )
+    def _request(self, current: ChaliceRequest) -> Request:
+        try:
+            body = current.raw_body
+        except ValueError:  # no Base64, or text that no encoding gives
+            raise InvalidJson("The body cannot be decoded; send JSON in UTF-8.") from None
+        injected: Injected = current.context.get(CONTEXT, UNTOUCHED)
+        authorized = current.context.get("authorizer") or {}
+        role = ROLES.get(authorized.get("role", ""))
+        query = current.query_params
+        return Request(
+            method=current.method,
+            path=current.path.removeprefix(self._module.prefix),
+            headers=dict(current.headers),
+            query={name: query.getlist(name) for name in query} if query else {},
+            body=body if isinstance(body, bytes) else body.encode(),
+            caller=Caller(authorized["name"], role) if role else None,
+            active=injected.names,
+            injected=injected.hits,
+        )
 
 
 def _translated(response: Response) -> ChaliceResponse:

@@ -1,8 +1,9 @@
 """One per process: decides what a request is hit by, and applies it."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..faults import Answer, Chance, Hold, Wait
@@ -24,6 +25,11 @@ class Injected:
     answer: Answer | None = None
 
     @property
+    def names(self) -> list[str]:
+        """The experiments that are active."""
+        return [run.experiment.name for run in self.active]
+
+    @property
     def headers(self) -> dict[str, str]:
         """What tells a touched response from the application's own; empty for an untouched one."""
         if not self.hits:
@@ -36,6 +42,11 @@ class Injected:
 
 
 UNTOUCHED = Injected()
+
+DEFECT = "Injection failed; the request goes on untouched"
+
+Step = float | Callable[[], Any]
+Steps = Generator[Step, Any, Injected]
 
 
 class Injection:
@@ -55,7 +66,7 @@ class Injection:
     ) -> None:
         """`excluded_paths` are never hit: exact, or everything that begins so where they end in `*`."""
         self._snapshot = snapshot
-        self._memory = memory
+        self.memory = memory
         self._chance = chance
         self._clock = clock
         self._sleep = sleep
@@ -68,53 +79,78 @@ class Injection:
 
     def __call__(self, path: str) -> Injected:
         try:
-            if path.startswith(self._prefixes) or path in self._exact:
-                if path != self._test_path:
-                    return UNTOUCHED
-                active = self._snapshot.refresh()
-            else:
-                active = self._snapshot.active()
-            if self._memory.is_holding:
-                self._memory.settle(active)
+            if self.spares(path):
+                return UNTOUCHED
+            active = self.look(path)
+            if self.memory.is_holding:
+                self.memory.settle(active)
             if active:
                 return self._apply(active)
         except Exception:
-            log.exception("Injection failed; the request goes on untouched")
+            log.exception(DEFECT)
         return UNTOUCHED
 
-    def _apply(self, active: tuple[Run, ...]) -> Injected:
+    def spares(self, path: str) -> bool:
+        """Whether requests for the path are never hit."""
+        return (path.startswith(self._prefixes) or path in self._exact) and path != self._test_path
+
+    def look(self, path: str) -> tuple[Run, ...]:
+        """What runs, as a request for the path has to know it. May read the table."""
+        return self._snapshot.refresh() if path == self._test_path else self._snapshot.active()
+
+    def glance(self, path: str) -> tuple[Run, ...] | None:
+        """The same without ever waiting; None where that is not enough."""
+        return None if path == self._test_path else self._snapshot.peek()
+
+    def steps(self, active: tuple[Run, ...]) -> Steps:
+        """What the runs do to one request, for whoever drives it.
+
+        A number is seconds to wait; anything else is a call that may block, and whose result is sent back.
+        """
         done: list[dict[str, Any]] = []
         waited = 0.0
         for hit in decide(active, self._chance):
-            if waited and not self._snapshot.is_active(hit.run):
+            if waited and not (yield from self._goes_on(hit.run)):
                 continue  # it ended while this request waited
             told = {"experiment": hit.run.experiment.name, "run_id": hit.run.run_id}
             match hit.fault:
                 case Hold(megabytes):
-                    done.append({**told, "fault": "hold", "memory_mb": self._memory.hold(hit.run, megabytes)})
+                    held = yield partial(self.memory.hold, hit.run, megabytes)
+                    done.append({**told, "fault": "hold", "memory_mb": held})
                 case Wait(seconds):
-                    waited = self._wait(hit.run, seconds)
+                    waited = yield from self._wait(hit.run, seconds)
                     done.append({**told, "fault": "wait", "seconds": waited})
                 case Answer() as answer:
                     done.append({**told, "fault": "answer", "status": answer.status})
                     return Injected(self._environment, active, tuple(done), answer)
         return Injected(self._environment, active, tuple(done))
 
-    def _wait(self, run: Run, seconds: float) -> float:
+    def _wait(self, run: Run, seconds: float) -> Generator[Step, Any, float]:
+        """One delay in pieces, between which to look whether the run goes on: a stop ends the delays under way too."""
         waited = 0.0
-        for piece in self._pieces(run, seconds):
-            self._sleep(piece)
+        while waited < seconds:
+            piece = min(seconds - waited, self._snapshot.fresh_for(), run.expires_at - self._clock())
+            if piece <= 0:
+                break
+            yield piece
             waited += piece
+            if waited < seconds and not (yield from self._goes_on(run)):
+                break
         return round(waited, 3)
 
-    def _pieces(self, run: Run, seconds: float) -> Iterator[float]:
-        """One delay in pieces, between which to look whether the run goes on: a stop ends the delays under way too."""
-        left = seconds
-        while left > 0:
-            piece = min(left, self._snapshot.fresh_for(), run.expires_at - self._clock())
-            if piece <= 0:
-                return
-            yield piece
-            left -= piece
-            if left > 0 and not self._snapshot.is_active(run):
-                return
+    def _goes_on(self, run: Run) -> Generator[Step, Any, bool]:
+        active = self._snapshot.peek()
+        if active is None:
+            active = yield self._snapshot.active
+        return any(each.run_id == run.run_id for each in active)
+
+    def _apply(self, active: tuple[Run, ...]) -> Injected:
+        steps = self.steps(active)
+        result = None
+        while True:
+            try:
+                step = steps.send(result)
+            except StopIteration as done:
+                injected: Injected = done.value
+                return injected
+            result = self._sleep(step) if isinstance(step, float) else step()

@@ -42,6 +42,14 @@ class Snapshot:
         self._known: tuple[float, tuple[Run, ...]] = (NEVER, ())  # when the read began, what it gave
         self._view: tuple[float, float, tuple[Run, ...]] = (0.0, 0.0, ())  # valid from, valid until, active runs
 
+    def peek(self) -> tuple[Run, ...] | None:
+        """What runs now, without ever waiting; None where it is this caller's turn to read: call `active`."""
+        now = self._clock()
+        since, until, runs = self._view
+        if since <= now < until:
+            return runs
+        return self._known_to_be_active(now)[0] if self._refresher.locked() else None
+
     def active(self) -> tuple[Run, ...]:
         """What runs now. Reads the table when that is due and nobody else is at it; never raises, never queues."""
         now = self._clock()
@@ -75,9 +83,6 @@ class Snapshot:
     def fresh_for(self) -> float:
         """For how many seconds more `active` will not look at the table; at least a moment."""
         return max(self._view[1] - self._clock(), A_MOMENT)
-
-    def is_active(self, run: Run) -> bool:
-        return any(active.run_id == run.run_id for active in self.active())
 
     def _read_if_due(self) -> None:
         now = self._clock()

@@ -4,6 +4,7 @@ import pytest
 
 from chalicelib.access import Authenticator, Caller, Role
 from chalicelib.api.api import Api
+from chalicelib.api.endpoints import PREFIX
 from chalicelib.api.http import Request, Response
 from tests.support import Clock, FakeRunStore, FakeTokenStore
 
@@ -27,6 +28,7 @@ class Desk:
             max_duration_seconds=3600.0,
             spare_memory_mb=lambda: 500,
             environment="here",
+            prefix=PREFIX,
             on_change=self._changed,
         )
 

@@ -45,7 +45,7 @@ def with_chaos(*names: str) -> Chalice:
     app = plain()
     runs = {name: a_run(name, now=time.time(), duration_seconds=3600.0, **ZERO_EFFECT[name]) for name in names}
     store = FakeRunStore(runs)
-    ChaosExperiments(app, partial(bootstrap, Settings(stage="bench"), runs=store, tokens=FakeTokenStore()))
+    ChaosExperiments(app, wire=partial(bootstrap, Settings(stage="bench"), runs=store, tokens=FakeTokenStore()))
     return app
 
 

@@ -1,5 +1,4 @@
 import logging
-from functools import partial
 from typing import Any
 
 import pytest
@@ -27,18 +26,24 @@ class App:
         self.served = 0
         self.wired = 0
         app = Chalice("tested", configure_logs=False)
-        self.chaos = ChaosExperiments(app, self._wire)
+        self.chaos = ChaosExperiments(app, routes=False, wire=self._wire)
         app.route("/orders/{number}")(self._order)
         app.route("/chaos_experiments/start", methods=["POST"], content_types=["*/*"])(self.chaos.handle)
         app.route("/chaos_experiments/test", methods=["GET", "POST"])(self.chaos.handle)
         app.route("/chaos_experiments/status", methods=["GET"])(self.chaos.handle)
         self.client = Client(app)
 
-    def _wire(self) -> Chaos:
+    def _wire(self, prefix: str) -> Chaos:
         self.wired += 1
         settings = Settings(stage="dev", dev_token="dev-token")
         return bootstrap(
-            settings, runs=self.runs, tokens=self.tokens, clock=self.clock, sleep=self.clock.sleep, chance=lambda: 0.0
+            settings,
+            prefix=prefix,
+            runs=self.runs,
+            tokens=self.tokens,
+            clock=self.clock,
+            sleep=self.clock.sleep,
+            chance=lambda: 0.0,
         )
 
     def _order(self, number: str) -> Response:
@@ -190,7 +195,7 @@ def test_a_silent_table_leaves_authentication_to_the_endpoint_which_answers_503(
 
 def test_a_module_that_is_off_lets_every_request_through_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     app = Chalice("tested", configure_logs=False)
-    chaos = ChaosExperiments(app, partial(bootstrap, Settings()))
+    chaos = ChaosExperiments(app, settings=Settings())
     app.route("/")(lambda: {"ok": True})
     app.route("/chaos_experiments/list")(chaos.handle)
     client = Client(app)

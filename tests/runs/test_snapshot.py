@@ -116,9 +116,27 @@ def test_runs_that_were_over_when_they_were_read_are_not_active(
     assert snapshot.active() == ()
 
 
-def test_a_run_is_active_by_its_id(running: FakeRunStore, snapshot: Snapshot, run: Run) -> None:
-    assert snapshot.is_active(run)
-    assert not snapshot.is_active(a_run(token="2", duration_seconds=600))
+def test_a_glance_never_reads_and_says_whose_turn_it_is(
+    running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
+) -> None:
+    assert snapshot.peek() is None
+    assert running.reads == 0
+    snapshot.active()
+    assert snapshot.peek() == (run,)
+    clock.now = NOW + 1.0
+    assert snapshot.peek() is None
+    assert running.reads == 1
+
+
+def test_a_glance_while_another_thread_reads_is_what_is_known(
+    running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
+) -> None:
+    snapshot.active()
+    clock.now = NOW + 1.5
+    with snapshot._refresher:
+        assert snapshot.peek() == (run,)
+        clock.now = NOW + 3.0
+        assert snapshot.peek() == ()
 
 
 def test_the_intervals_are_those_that_the_settings_say(store: FakeRunStore, run: Run, clock: Clock) -> None:

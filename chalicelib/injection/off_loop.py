@@ -1,0 +1,58 @@
+"""Injection for an event loop: what waits does not block it, and what blocks does so in a thread."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from ..runs.run import Run
+from .injection import DEFECT, UNTOUCHED, Injected, Injection
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+THREADS = 4
+
+
+class OffLoop:
+    """Called with the path of every request. Never raises: a defect is logged, and the request goes on untouched."""
+
+    def __init__(self, injection: Injection, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._injection = injection
+        self._sleep = sleep
+        # Not the loop's own: a silent table must not take the application's threads. None is started before it is used.
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="chaos")
+
+    async def __call__(self, path: str) -> Injected:
+        injection = self._injection
+        try:
+            if injection.spares(path):
+                return UNTOUCHED
+            active = injection.glance(path)
+            if active is None:
+                active = await self.run(lambda: injection.look(path))
+            if injection.memory.is_holding:
+                known = active
+                await self.run(lambda: injection.memory.settle(known))
+            if active:
+                return await self._apply(active)
+        except Exception:
+            log.exception(DEFECT)
+        return UNTOUCHED
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """What a call gives that may block."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    async def _apply(self, active: tuple[Run, ...]) -> Injected:
+        steps = self._injection.steps(active)
+        result = None
+        while True:
+            try:
+                step = steps.send(result)
+            except StopIteration as done:
+                injected: Injected = done.value
+                return injected
+            result = await (self._sleep(step) if isinstance(step, float) else self.run(step))

@@ -1,0 +1,21 @@
+import os
+
+import fastapi
+
+from chalicelib.frameworks.fastapi import ChaosExperiments
+
+app = fastapi.FastAPI()
+ChaosExperiments(app, excluded_paths=["/health"])
+
+
+@app.get("/orders/{number}", status_code=201)
+def order(number: str, response: fastapi.Response) -> dict[str, object]:
+    with open(os.environ["HANDLED"], "ab", buffering=0) as handled:
+        handled.write(b".")
+    response.headers["X-Own"] = "1"
+    return {"order": number}
+
+
+@app.get("/health")
+async def health() -> dict[str, str]:
+    return {"health": "good"}

@@ -1,0 +1,120 @@
+"""The same small application in each framework, on the server that it is deployed on, as processes of their own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+PROJECT = Path(__file__).parents[2]
+HOSTS = Path(__file__).parent / "hosts"
+BIN = Path(sys.executable).parent
+TOKEN = "a-token-for-tests"
+PATIENCE_SECONDS = 60
+IDLE_SECONDS = 0.3
+"""How long until every process feels a start."""
+
+REFRESH_SECONDS = 0.2
+"""How long until every process obeys a stop."""
+
+Command = Callable[[Path, int], list[str]]
+
+
+def chalice_local(folder: Path, port: int) -> list[str]:
+    (folder / ".chalice").mkdir()
+    (folder / ".chalice/config.json").write_text('{"version": "2.0", "app_name": "host", "stages": {"dev": {}}}')
+    shutil.copy(HOSTS / "chalice_host.py", folder / "app.py")
+    return [str(BIN / "chalice"), "local", "--port", str(port), "--no-autoreload"]
+
+
+def gunicorn(folder: Path, port: int) -> list[str]:
+    shutil.copy(HOSTS / "flask_host.py", folder)
+    return [str(BIN / "gunicorn"), "--workers", "2", "--threads", "4", "--bind", f"127.0.0.1:{port}", "flask_host:app"]
+
+
+def uvicorn(folder: Path, port: int) -> list[str]:
+    shutil.copy(HOSTS / "fastapi_host.py", folder)
+    return [str(BIN / "uvicorn"), "--workers", "2", "--port", str(port), "--log-level", "warning", "fastapi_host:app"]
+
+
+SERVERS: dict[str, Command] = {"chalice local": chalice_local, "flask, gunicorn": gunicorn, "fastapi, uvicorn": uvicorn}
+
+
+@dataclass
+class Server:
+    """Where the application answers."""
+
+    url: str
+    process: "subprocess.Popen[bytes]"
+    handled_file: Path
+
+    def handled(self) -> int:
+        """How often its processes have run the handler of /orders."""
+        return self.handled_file.stat().st_size
+
+    def call(self, method: str, path: str, token: str | None = TOKEN, **options: Any) -> requests.Response:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers |= options.pop("headers", {})
+        return requests.request(method, self.url + path, headers=headers, timeout=PATIENCE_SECONDS, **options)
+
+
+@contextmanager
+def serving(command: Command, folder: Path, **variables: str) -> Iterator[Server]:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    log = folder / "server.log"
+    handled = folder / "handled"
+    handled.touch()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{folder}{os.pathsep}{PROJECT}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HANDLED": str(handled),
+        "CHAOS_STAGE": "dev",
+        "CHAOS_DEV_TOKEN": TOKEN,
+        "CHAOS_TABLE_TIMEOUT_SECONDS": "5",
+        "CHAOS_IDLE_REFRESH_SECONDS": str(IDLE_SECONDS),
+        "CHAOS_REFRESH_SECONDS": str(REFRESH_SECONDS),
+        **variables,
+    }
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command(folder, port),
+            cwd=folder,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    server = Server(f"http://127.0.0.1:{port}", process, handled)
+    try:
+        _wait_until_it_answers(server, log)
+        yield server
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _wait_until_it_answers(server: Server, log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline and server.process.poll() is None:
+        try:
+            server.call("GET", "/health")
+        except requests.ConnectionError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError(f"The server did not answer:\n{log.read_text()}")

@@ -1,0 +1,198 @@
+"""One behaviour in every framework: the same file for each, on real servers with several processes and one table."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.contract.servers import IDLE_SECONDS, REFRESH_SECONDS, SERVERS, Server, serving
+
+API = "/chaos_experiments"
+LATENCY = {"experiment_name": "latency_injection", "delay_seconds": 0.2, "duration_seconds": 60}
+
+
+@pytest.fixture(scope="module")
+def servers(dynamodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Server]]:
+    """All of them, on one table and one scope."""
+    shared = {"AWS_ENDPOINT_URL_DYNAMODB": dynamodb_url, "CHAOS_TABLE": f"contract-{uuid.uuid4().hex[:8]}"}
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(serving(command, tmp_path_factory.mktemp("server"), **shared))
+            for name, command in SERVERS.items()
+        }
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest, servers: dict[str, Server]) -> Iterator[Server]:
+    """One of them; nothing runs before and after."""
+    server = servers[request.param]
+    yield server
+    stop_all(server)
+    time.sleep(REFRESH_SECONDS)
+
+
+def stop_all(server: Server) -> None:
+    for run in server.call("GET", f"{API}/list").json()["resultset"]["active_experiments"]:
+        server.call("POST", f"{API}/stop", json={"experiment_name": run["name"]})
+
+
+def start(server: Server, experiment: str, **parameters: Any) -> dict[str, Any]:
+    """Started, and felt by every process from now on."""
+    answer = server.call("POST", f"{API}/start", json={"experiment_name": experiment, **parameters})
+    assert answer.status_code == 200, answer.text
+    time.sleep(IDLE_SECONDS)
+    run: dict[str, Any] = answer.json()["resultset"]
+    return run
+
+
+# The control plane
+
+
+def test_the_list_tells_what_there_is_and_what_runs(server: Server) -> None:
+    answer = server.call("GET", f"{API}/list")
+    content = answer.json()
+    assert (answer.status_code, content["error"], content["error_message"]) == (200, False, None)
+    assert answer.headers["Content-Type"].startswith("application/json")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert {each["name"] for each in content["resultset"]["available_experiments"]} == {
+        "latency_injection",
+        "error_injection",
+        "resource_exhaustion",
+    }
+    assert content["resultset"]["active_experiments"] == []
+
+
+def test_a_run_is_started_seen_and_stopped(server: Server) -> None:
+    run = start(server, "latency_injection", delay_seconds=0.0, reason="a test")
+    assert (run["status"], run["started_by"], run["reason"]) == ("running", "developer", "a test")
+    again = server.call("POST", f"{API}/start", json=LATENCY)
+    assert (again.status_code, again.json()["code"]) == (409, "already_running")
+    seen = server.call("GET", f"{API}/status", params={"experiment_name": "latency_injection"}).json()["resultset"]
+    assert (seen["run_id"], seen["status"]) == (run["run_id"], "running")
+    stopped = server.call("POST", f"{API}/stop", json={"experiment_name": "latency_injection"}).json()["resultset"]
+    assert (stopped["run_id"], stopped["status"]) == (run["run_id"], "stopped")
+    gone = server.call("POST", f"{API}/stop", json={"experiment_name": "latency_injection"})
+    assert (gone.status_code, gone.json()["code"]) == (404, "not_running")
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "code"),
+    [
+        ({"data": b"not json", "headers": {"Content-Type": "application/json"}}, 400, "invalid_json"),
+        ({"data": b"", "headers": {"Content-Type": "application/json"}}, 400, "invalid_json"),
+        ({"data": b"\xff\xfe", "headers": {"Content-Type": "application/json"}}, 400, "invalid_json"),
+        ({"json": {}}, 400, "missing_parameter"),
+        ({"json": {"experiment_name": "latency_injection", "delay_seconds": "2"}}, 400, "invalid_parameters"),
+        ({"json": {"experiment_name": "nothing"}}, 404, "unknown_experiment"),
+        ({"data": b"{}", "headers": {"Content-Type": "text/plain"}}, 415, "unsupported_media_type"),
+        ({"json": {"experiment_name": "x" * 20_000}}, 413, "body_too_large"),
+    ],
+)
+def test_bad_input_is_told_and_starts_nothing(server: Server, options: dict[str, Any], status: int, code: str) -> None:
+    answer = server.call("POST", f"{API}/start", **options)
+    content = answer.json()
+    assert (answer.status_code, content["code"], content["error"], content["resultset"] or {}) == (
+        status,
+        code,
+        True,
+        content["resultset"],
+    )
+    assert server.call("GET", f"{API}/list").json()["resultset"]["active_experiments"] == []
+
+
+@pytest.mark.parametrize("token", [None, "wrong"])
+def test_without_a_valid_token_nothing_but_the_test_endpoint_answers(server: Server, token: str | None) -> None:
+    for method, path in [("GET", "/list"), ("GET", "/status"), ("POST", "/start"), ("POST", "/stop")]:
+        answer = server.call(method, API + path, token, **({"json": LATENCY} if method == "POST" else {}))
+        assert (answer.status_code, answer.json().get("code")) == (401, "unauthenticated"), answer.text
+    assert server.call("GET", f"{API}/test", token).status_code == 200
+
+
+# The data plane
+
+
+def test_an_untouched_route_answers_as_it_did(server: Server) -> None:
+    answer = server.call("GET", "/orders/7")
+    assert (answer.status_code, answer.json()["order"], answer.headers["X-Own"]) == (201, "7", "1")
+    assert not [name for name in answer.headers if name.lower().startswith("x-chaos")]
+
+
+def test_a_delayed_route_answers_as_it_did_but_later_and_says_why(server: Server) -> None:
+    run = start(server, "latency_injection", delay_seconds=0.2)
+    for _ in range(6):  # both processes
+        began = time.monotonic()
+        answer = server.call("GET", "/orders/7")
+        assert time.monotonic() - began >= 0.2
+        assert (answer.status_code, answer.json()["order"], answer.headers["X-Own"]) == (201, "7", "1")
+        assert answer.headers["X-Chaos-Experiment"] == "latency_injection"
+        assert answer.headers["X-Chaos-Run"] == run["run_id"]
+        assert len(answer.headers["X-Chaos-Environment"]) == 8
+
+
+def test_an_injected_error_answers_in_the_routes_place(server: Server) -> None:
+    start(server, "error_injection", error_rate=1.0)
+    for _ in range(6):
+        answer = server.call("GET", "/orders/7")
+        assert (answer.status_code, answer.json()["code"]) == (500, "injected_error")
+        assert answer.headers["X-Chaos-Experiment"] == "error_injection"
+        assert "X-Own" not in answer.headers
+
+
+def test_the_excluded_route_and_the_control_plane_are_never_hit(server: Server) -> None:
+    start(server, "error_injection", error_rate=1.0)
+    for path in ("/health", f"{API}/list", f"{API}/status?experiment_name=error_injection"):
+        assert server.call("GET", path).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_test_endpoint_feels_and_tells(server: Server, method: str) -> None:
+    run = start(server, "latency_injection", delay_seconds=0.05)
+    told = server.call(method, f"{API}/test", None).json()["resultset"]
+    assert told["active_chaos_experiments"] == ["latency_injection"]
+    assert told["injected"] == [
+        {"experiment": "latency_injection", "run_id": run["run_id"], "fault": "wait", "seconds": 0.05}
+    ]
+    assert len(told["environment"]) == 8
+
+
+def test_memory_is_held_and_told(server: Server) -> None:
+    start(server, "resource_exhaustion", memory_mb=20)
+    told = server.call("GET", f"{API}/test", None).json()["resultset"]
+    assert told["injected"][0]["memory_mb"] == 20
+
+
+def test_an_expiry_needs_nobody(server: Server) -> None:
+    start(server, "error_injection", error_rate=1.0, duration_seconds=IDLE_SECONDS + 0.3)
+    time.sleep(0.3)
+    assert server.call("GET", "/orders/7").status_code == 201
+
+
+def test_a_thousand_requests_run_their_handler_once_each_and_all_are_answered(server: Server) -> None:
+    before = server.handled()
+    start(server, "error_injection", error_rate=0.5)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda number: server.call("GET", f"/orders/{number}"), range(1000)))
+    served = [answer.json()["order"] for answer in answers if answer.status_code == 201]
+    assert {answer.status_code for answer in answers} == {201, 500}
+    assert len(served) == server.handled() - before
+    assert served == [str(number) for number, answer in enumerate(answers) if answer.status_code == 201]
+
+
+# Together
+
+
+def test_started_in_one_felt_in_the_others_stopped_from_the_third(servers: dict[str, Server]) -> None:
+    first, second, third = servers.values()
+    run = start(first, "latency_injection", delay_seconds=0.01)
+    for server in (first, second, third):
+        for _ in range(6):
+            assert server.call("GET", "/orders/7").headers["X-Chaos-Run"] == run["run_id"]
+    third.call("POST", f"{API}/stop", json={"experiment_name": "latency_injection"})
+    time.sleep(REFRESH_SECONDS)
+    for server in (first, second, third):
+        for _ in range(6):
+            assert "X-Chaos-Run" not in server.call("GET", "/orders/7").headers
