@@ -33,9 +33,10 @@ def tokens() -> FakeTokenStore:
 def wire(runs: FakeRunStore, tokens: FakeTokenStore, clock: Clock) -> Wire:
     """`bootstrap` on fakes, with the settings that a test names."""
 
-    def wire(**settings: Any) -> Chaos:
+    def wire(*, prefix: str = "/chaos_experiments", **settings: Any) -> Chaos:
         return bootstrap(
             Settings(**{"stage": "qa", **settings}),
+            prefix=prefix,
             runs=runs,
             tokens=tokens,
             clock=clock,
@@ -170,7 +171,7 @@ def test_development_makes_the_table_that_is_missing(settings: Settings, clock: 
 def test_nothing_is_wired_before_it_is_needed_and_then_once(wire: Wire) -> None:
     wired: list[Chaos] = []
 
-    def once() -> Chaos:
+    def once(**_: str) -> Chaos:
         wired.append(wire())
         return wired[-1]
 
@@ -192,7 +193,7 @@ def test_threads_that_come_together_wire_once(wire: Wire, runs: FakeRunStore) ->
     runs.runs["error_injection"] = a_run("error_injection")
     together, wired = threading.Barrier(8), []
 
-    def once() -> Chaos:
+    def once(**_: str) -> Chaos:
         wired.append(1)
         return wire()
 
@@ -221,7 +222,7 @@ def test_a_refusal_is_remembered_and_every_request_goes_on_untouched(
 ) -> None:
     attempts = []
 
-    def refuse() -> Chaos:
+    def refuse(**_: str) -> Chaos:
         attempts.append(1)
         raise error
 

@@ -45,6 +45,9 @@ class Wire:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
+    def passes(self, data: bytes) -> bytes:
+        return data
+
     def _accept(self) -> None:
         with suppress(OSError):  # closed
             while True:
@@ -59,7 +62,7 @@ class Wire:
             while data := source.recv(65536):
                 if caller is not None:
                     self.reads[caller] += data.count(READ)  # botocore sends a request's head in one piece
-                target.sendall(data)
+                target.sendall(self.passes(data))
         with suppress(OSError):
             target.shutdown(socket.SHUT_WR)
         source.close()
