@@ -45,7 +45,12 @@ UNTOUCHED = Injected()
 
 DEFECT = "Injection failed; the request goes on untouched"
 
-Step = float | Callable[[], Any]
+
+class Look:
+    """The step that asks what is active now."""
+
+
+Step = float | Look | Callable[[], Any]
 Steps = Generator[Step, Any, Injected]
 
 
@@ -81,7 +86,7 @@ class Injection:
         try:
             if self.spares(path):
                 return UNTOUCHED
-            active = self.look(path)
+            active = self.look_afresh() if self.reads_afresh(path) else self.look()
             if self.memory.is_holding:
                 self.memory.settle(active)
             if active:
@@ -94,18 +99,30 @@ class Injection:
         """Whether requests for the path are never hit."""
         return (path.startswith(self._prefixes) or path in self._exact) and path != self._test_path
 
-    def look(self, path: str) -> tuple[Run, ...]:
-        """What runs, as a request for the path has to know it. May read the table."""
-        return self._snapshot.refresh() if path == self._test_path else self._snapshot.active()
+    def reads_afresh(self, path: str) -> bool:
+        """Whether a request for the path has to know what runs at this moment: the test endpoint."""
+        return path == self._test_path
 
-    def glance(self, path: str) -> tuple[Run, ...] | None:
-        """The same without ever waiting; None where that is not enough."""
-        return None if path == self._test_path else self._snapshot.peek()
+    def look_afresh(self) -> tuple[Run, ...]:
+        return self._snapshot.refresh()
+
+    def look(self) -> tuple[Run, ...]:
+        """What runs. May read the table."""
+        return self._snapshot.active()
+
+    def glance(self) -> tuple[Run, ...] | None:
+        """What runs, without ever waiting; None where it is this caller's turn to look."""
+        return self._snapshot.peek()
+
+    def known(self) -> tuple[Run, ...]:
+        """What runs as far as this process knows, without ever waiting."""
+        return self._snapshot.known()
 
     def steps(self, active: tuple[Run, ...]) -> Steps:
         """What the runs do to one request, for whoever drives it.
 
-        A number is seconds to wait; anything else is a call that may block, and whose result is sent back.
+        A number is seconds to wait, a `Look` asks for what is active now; anything else is a call that may block. What
+        comes of it is sent back.
         """
         done: list[dict[str, Any]] = []
         waited = 0.0
@@ -141,7 +158,7 @@ class Injection:
     def _goes_on(self, run: Run) -> Generator[Step, Any, bool]:
         active = self._snapshot.peek()
         if active is None:
-            active = yield self._snapshot.active
+            active = yield Look()
         return any(each.run_id == run.run_id for each in active)
 
     def _apply(self, active: tuple[Run, ...]) -> Injected:
@@ -153,4 +170,7 @@ class Injection:
             except StopIteration as done:
                 injected: Injected = done.value
                 return injected
-            result = self._sleep(step) if isinstance(step, float) else step()
+            if isinstance(step, float):
+                self._sleep(step)
+            else:
+                result = self.look() if isinstance(step, Look) else step()

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from ..runs.run import Run
-from .injection import DEFECT, UNTOUCHED, Injected, Injection
+from .injection import DEFECT, UNTOUCHED, Injected, Injection, Look
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +23,7 @@ class OffLoop:
         self._injection = injection
         self._sleep = sleep
         # Not the loop's own: a silent table must not take the application's threads. None is started before it is used.
+        self._looking = False
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="chaos")
 
     async def __call__(self, path: str) -> Injected:
@@ -30,9 +31,11 @@ class OffLoop:
         try:
             if injection.spares(path):
                 return UNTOUCHED
-            active = injection.glance(path)
-            if active is None:
-                active = await self.run(lambda: injection.look(path))
+            if injection.reads_afresh(path):
+                active = await self.run(injection.look_afresh)
+            else:
+                glimpsed = injection.glance()
+                active = await self._look() if glimpsed is None else glimpsed
             if injection.memory.is_holding:
                 known = active
                 await self.run(lambda: injection.memory.settle(known))
@@ -46,13 +49,28 @@ class OffLoop:
         """What a call gives that may block."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
+    async def _look(self) -> tuple[Run, ...]:
+        """One request at a time is sent to look; the others go on with what is known, and wait for no thread."""
+        if self._looking:
+            return self._injection.known()
+        self._looking = True
+        try:
+            return await self.run(self._injection.look)
+        finally:
+            self._looking = False
+
     async def _apply(self, active: tuple[Run, ...]) -> Injected:
         steps = self._injection.steps(active)
-        result = None
+        result: object = None
         while True:
             try:
                 step = steps.send(result)
             except StopIteration as done:
                 injected: Injected = done.value
                 return injected
-            result = await (self._sleep(step) if isinstance(step, float) else self.run(step))
+            if isinstance(step, float):
+                await self._sleep(step)
+            elif isinstance(step, Look):
+                result = await self._look()
+            else:
+                result = await self.run(step)

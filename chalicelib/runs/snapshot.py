@@ -48,7 +48,11 @@ class Snapshot:
         since, until, runs = self._view
         if since <= now < until:
             return runs
-        return self._known_to_be_active(now)[0] if self._refresher.locked() else None
+        return self.known() if self._refresher.locked() else None
+
+    def known(self) -> tuple[Run, ...]:
+        """What runs now as far as the last read tells, as long as that is trusted."""
+        return self._known_to_be_active(self._clock())[0]
 
     def active(self) -> tuple[Run, ...]:
         """What runs now. Reads the table when that is due and nobody else is at it; never raises, never queues."""
@@ -62,7 +66,7 @@ class Snapshot:
                 return self._look()
             finally:
                 self._refresher.release()
-        return self._known_to_be_active(self._clock())[0]
+        return self.known()
 
     def refresh(self) -> tuple[Run, ...]:
         """What runs now, by a read that began after this call; while the table is known to be silent, like `active`."""

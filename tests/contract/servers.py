@@ -43,7 +43,18 @@ def gunicorn(folder: Path, port: int) -> list[str]:
 
 def uvicorn(folder: Path, port: int) -> list[str]:
     shutil.copy(HOSTS / "fastapi_host.py", folder)
-    return [str(BIN / "uvicorn"), "--workers", "2", "--port", str(port), "--log-level", "warning", "fastapi_host:app"]
+    return [
+        str(BIN / "uvicorn"),
+        "--workers",
+        "2",
+        "--port",
+        str(port),
+        "--log-level",
+        "warning",
+        "--timeout-keep-alive",
+        "60",
+        "fastapi_host:app",
+    ]
 
 
 SERVERS: dict[str, Command] = {"chalice local": chalice_local, "flask, gunicorn": gunicorn, "fastapi, uvicorn": uvicorn}

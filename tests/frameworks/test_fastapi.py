@@ -1,0 +1,115 @@
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+import fastapi
+import pytest
+from fastapi.responses import StreamingResponse
+from fastapi.testclient import TestClient
+
+from chalicelib.api.endpoints import ENDPOINTS, PREFIX
+from chalicelib.bootstrap import bootstrap
+from chalicelib.frameworks.fastapi import ChaosExperiments
+from chalicelib.settings import Settings
+from tests.support import Clock, FakeRunStore, FakeTokenStore, a_run
+
+
+@pytest.fixture
+def runs() -> FakeRunStore:
+    return FakeRunStore()
+
+
+@pytest.fixture
+def wire(runs: FakeRunStore, clock: Clock) -> Any:
+    return partial(bootstrap, Settings(stage="qa"), runs=runs, tokens=FakeTokenStore(), clock=clock, chance=lambda: 0.0)
+
+
+def application() -> fastapi.FastAPI:
+    app = fastapi.FastAPI()
+
+    @app.get("/lines")
+    async def lines() -> StreamingResponse:
+        async def stream() -> AsyncIterator[str]:
+            yield "one\n"
+            yield "two\n"
+
+        return StreamingResponse(stream(), headers={"X-Own": "1"})
+
+    @app.websocket("/talk")
+    async def talk(socket: fastapi.WebSocket) -> None:
+        await socket.accept()
+        await socket.send_text(f"heard {await socket.receive_text()}")
+        await socket.close()
+
+    return app
+
+
+def test_a_prefix_of_its_own_and_a_late_application(wire: Any, runs: FakeRunStore, clock: Clock) -> None:
+    chaos = ChaosExperiments(prefix="/v1/chaos_experiments", wire=wire)
+    app = application()
+    chaos.init_app(app)
+    runs.runs["error_injection"] = a_run("error_injection", error_rate=1.0, now=clock.now)
+    with TestClient(app) as client:
+        assert client.get("/v1/chaos_experiments/status").status_code == 401
+        told = client.get("/v1/chaos_experiments/test")
+        assert (told.status_code, told.json()["code"]) == (500, "injected_error")
+
+
+def test_a_streaming_route_still_streams_and_says_what_touched_it(wire: Any, runs: FakeRunStore, clock: Clock) -> None:
+    app = application()
+    ChaosExperiments(app, wire=wire)
+    runs.runs["resource_exhaustion"] = a_run("resource_exhaustion", memory_mb=1, now=clock.now)
+    with TestClient(app) as client, client.stream("GET", "/lines") as answer:
+        assert answer.headers["X-Chaos-Experiment"] == "resource_exhaustion"
+        assert answer.headers["X-Own"] == "1"
+        assert "".join(answer.iter_text()) == "one\ntwo\n"
+        runs.runs.clear()
+        clock.now += 2
+        client.get("/lines")  # gives the memory back
+
+
+def test_websockets_are_left_alone(wire: Any, runs: FakeRunStore, clock: Clock) -> None:
+    app = application()
+    ChaosExperiments(app, wire=wire)
+    runs.runs["error_injection"] = a_run("error_injection", error_rate=1.0, now=clock.now)
+    with TestClient(app) as client, client.websocket_connect("/talk") as socket:
+        socket.send_text("you")
+        assert socket.receive_text() == "heard you"
+
+
+def test_a_mounted_application_knows_its_own_paths(wire: Any, runs: FakeRunStore, clock: Clock) -> None:
+    inner = application()
+    ChaosExperiments(inner, wire=wire, excluded_paths=["/lines"])
+    outer = fastapi.FastAPI()
+    outer.mount("/inner", inner)
+    runs.runs["error_injection"] = a_run("error_injection", error_rate=1.0, now=clock.now)
+    with TestClient(outer) as client:
+        assert client.get("/inner/lines").status_code == 200
+        assert client.get("/inner/nothing").status_code == 500
+        assert client.get(f"/inner{PREFIX}/list").status_code == 401
+
+
+def test_the_page_of_the_api_shows_the_endpoints(wire: Any) -> None:
+    app = application()
+    ChaosExperiments(app, wire=wire)
+    with TestClient(app) as client:
+        paths = client.get("/openapi.json").json()["paths"]
+    for endpoint in ENDPOINTS:
+        assert endpoint.method.lower() in paths[PREFIX + endpoint.path]
+
+
+def test_a_body_without_end_is_refused_before_it_ends(wire: Any) -> None:
+    app = application()
+    ChaosExperiments(app, wire=wire, authenticate=lambda _headers: None)
+    with TestClient(app) as client:
+        refused = client.post(f"{PREFIX}/start", content=b"x" * 1_000_000)
+        assert refused.status_code == 401
+
+
+def test_a_module_that_is_off_lets_every_request_through_and_says_so() -> None:
+    app = application()
+    ChaosExperiments(app, settings=Settings())
+    with TestClient(app) as client:
+        assert client.get("/lines").status_code == 200
+        answer = client.get(f"{PREFIX}/list")
+        assert (answer.status_code, answer.json()["code"]) == (503, "module_off")

@@ -1,0 +1,93 @@
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import flask
+import pytest
+
+from chalicelib.access import Caller, Role
+from chalicelib.bootstrap import bootstrap
+from chalicelib.frameworks.flask import ChaosExperiments
+from chalicelib.settings import Settings
+from tests.support import Clock, FakeRunStore, FakeTokenStore, a_run
+
+
+@pytest.fixture
+def runs() -> FakeRunStore:
+    return FakeRunStore()
+
+
+@pytest.fixture
+def wire(runs: FakeRunStore, clock: Clock) -> Any:
+    settings = Settings(stage="qa")
+    return partial(
+        bootstrap, settings, runs=runs, tokens=FakeTokenStore(), clock=clock, sleep=clock.sleep, chance=lambda: 0.0
+    )
+
+
+def application() -> flask.Flask:
+    app = flask.Flask("tested")
+
+    @app.get("/lines")
+    def lines() -> flask.Response:
+        def stream() -> Iterator[str]:
+            yield "one\n"
+            yield "two\n"
+
+        return flask.Response(stream(), headers={"X-Own": "1"})
+
+    return app
+
+
+def test_an_application_factory_and_a_prefix_of_its_own(wire: Any, runs: FakeRunStore, clock: Clock) -> None:
+    chaos = ChaosExperiments(prefix="/v1/chaos_experiments", wire=wire)
+    app = application()
+    chaos.init_app(app)
+    client = app.test_client()
+    runs.runs["error_injection"] = a_run("error_injection", error_rate=1.0, now=clock.now)
+    assert client.get("/v1/chaos_experiments/status").status_code == 401
+    told = client.get("/v1/chaos_experiments/test")
+    assert (told.status_code, told.json["code"]) == (500, "injected_error")
+    assert client.get("/chaos_experiments/test").status_code == 500  # the application's own, so it is hit
+
+
+def test_a_streaming_route_still_streams_and_says_what_touched_it(wire: Any, runs: FakeRunStore, clock: Clock) -> None:
+    app = application()
+    ChaosExperiments(app, wire=wire)
+    runs.runs["latency_injection"] = a_run(delay_seconds=0.5, now=clock.now)
+    answer = app.test_client().get("/lines", buffered=False)
+    assert answer.headers["X-Chaos-Experiment"] == "latency_injection"
+    assert answer.headers["X-Own"] == "1"
+    assert list(answer.response) == [b"one\n", b"two\n"]
+    assert clock.slept == [0.5]
+
+
+def test_an_application_tells_itself_who_calls(wire: Any) -> None:
+    app = application()
+    ChaosExperiments(
+        app, wire=wire, authenticate=lambda headers: Caller("own", Role.VIEWER) if "x-user" in headers else None
+    )
+    client = app.test_client()
+    assert client.get("/chaos_experiments/list", headers={"X-User": "ada"}).status_code == 200
+    assert client.get("/chaos_experiments/list").status_code == 401
+
+
+def test_a_module_that_is_off_lets_every_request_through_and_says_so() -> None:
+    app = application()
+    ChaosExperiments(app, settings=Settings())
+    client = app.test_client()
+    assert client.get("/lines").status_code == 200
+    answer = client.get("/chaos_experiments/list")
+    assert (answer.status_code, answer.json["code"]) == (503, "module_off")
+
+
+def test_in_development_the_token_is_told_once(wire: Any, clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    app = application()
+    development = Settings(stage="dev", dev_token="let-me-in")
+    ChaosExperiments(
+        app, wire=partial(bootstrap, runs=FakeRunStore(), tokens=FakeTokenStore(), clock=clock), settings=development
+    )
+    client = app.test_client()
+    for _ in range(2):
+        client.get("/lines")
+    assert capsys.readouterr().err.count("let-me-in") == 1
