@@ -55,6 +55,12 @@ conformance: $(DYNAMODB_LOCAL) ## The tests of the stores, on Amazon's DynamoDB 
 bench: $(VENV)/installed ## What one request pays
 	$(BIN)/pytest tests/bench --benchmark-only --benchmark-sort=name --benchmark-columns=min,median,iqr,rounds
 
+.PHONY: package-wheel
+package-wheel: $(VENV)/installed ## The wheel, for Flask, FastAPI and other Chalice applications, in dist/
+	rm -rf dist build
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	rm -rf build *.egg-info
+
 .PHONY: token
 token: $(VENV)/installed ## Make a bearer token: STAGE=staging NAME=ada ROLE=operator
 	@$(BIN)/python -m chalicelib token create --stage "$(STAGE)" --name "$(NAME)" --role "$(ROLE)"
@@ -85,8 +91,8 @@ lock: $(VENV)/installed ## Resolve requirements.txt and requirements-dev.txt ane
 
 .PHONY: clean
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks .coverage
+	rm -rf $(VENV) .tools dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks .coverage
 
 .PHONY: help
 help:
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str], tokens: TokenStore | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m chalicelib", description="Chaos experiments.")
+    parser = argparse.ArgumentParser(prog=f"python -m {__package__}", description="Chaos experiments.")
     subjects = parser.add_subparsers(dest="subject", required=True, metavar="token|table")
     token = subjects.add_parser("token", help="who may use the API")
     commands = token.add_subparsers(dest="command", required=True, metavar="create|list|revoke")

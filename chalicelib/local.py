@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
+from .errors import Misconfigured
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -21,9 +22,14 @@ class EmbeddedDynamoDB:
     """Moto's server in a thread of this process. `url` is where it answers."""
 
     def __init__(self) -> None:
-        # Heavy, and installed for development only.
-        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
-        from werkzeug.serving import make_server  # noqa: PLC0415
+        try:  # heavy, and installed for development only
+            from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
+            from werkzeug.serving import make_server  # noqa: PLC0415
+        except ImportError as error:
+            raise Misconfigured(
+                f"In the stage dev a DynamoDB is part of the process, and that needs moto ({error}). "
+                "pip install 'chaos-experiments[dev]', or name a DynamoDB in AWS_ENDPOINT_URL_DYNAMODB."
+            ) from error
 
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._application = DomainDispatcherApplication(create_backend_app)

@@ -1,6 +1,9 @@
+import sys
+
 import pytest
 import requests
 
+from chalicelib.errors import Misconfigured
 from chalicelib.local import EmbeddedDynamoDB, banner, prepared, served_by_chalice_local
 from chalicelib.settings import Settings
 
@@ -48,3 +51,9 @@ def test_the_banner_is_short_and_holds_the_url_the_token_and_three_curl_lines() 
 )
 def test_it_knows_where_chalice_local_serves_and_other_programs_apart(arguments: list[str], url: str | None) -> None:
     assert served_by_chalice_local(arguments) == url
+
+
+def test_without_moto_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "moto.moto_server.werkzeug_app", None)
+    with pytest.raises(Misconfigured, match=r"pip install 'chaos-experiments\[dev\]'"):
+        EmbeddedDynamoDB()

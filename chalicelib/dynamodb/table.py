@@ -132,7 +132,8 @@ def _may_be_made(error: Exception) -> bool:
 def _told(error: Exception, *, may_be_made: bool = False) -> str:
     """The failure in a sentence, with what became of the change that was asked for."""
     if _code(error) == "ResourceNotFoundException":
-        return "There is no such table (ResourceNotFoundException); nothing was changed. Make it: make table STAGE=…"
+        make = f"python -m {__package__.partition('.')[0]} table create --stage …"
+        return f"There is no such table (ResourceNotFoundException); nothing was changed. Make it: {make}"
     if _code(error) == "AccessDeniedException":
         return (
             "The table refuses (AccessDeniedException); nothing was changed. Whose credentials are these, and may they?"
