@@ -1,16 +1,22 @@
-"""What one request pays, on a Chalice application that is called directly. Read the medians side by side."""
+"""What one request pays, on applications that are called directly. Read the minima side by side, per framework."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import fastapi
+import flask
 import pytest
 from chalice import Chalice
 from pytest_benchmark.fixture import BenchmarkFixture
+from werkzeug.test import EnvironBuilder
 
 from chalicelib.bootstrap import bootstrap
 from chalicelib.frameworks.chalice import ChaosExperiments
+from chalicelib.frameworks.fastapi import ChaosExperiments as FastAPIChaos
+from chalicelib.frameworks.flask import ChaosExperiments as FlaskChaos
 from chalicelib.settings import Settings
 from tests.support import FakeRunStore, FakeTokenStore, a_run
 
@@ -62,7 +68,117 @@ def with_chaos(*names: str) -> Chalice:
         pytest.param(partial(with_chaos, *ZERO_EFFECT), id="7 all three at zero effect"),
     ],
 )
-def test_a_request(benchmark: BenchmarkFixture, make: Callable[[], Chalice]) -> None:
+def test_chalice(benchmark: BenchmarkFixture, make: Callable[[], Chalice]) -> None:
     app = make()
     assert app(EVENT, None)["statusCode"] == 200
     benchmark.pedantic(app, args=(EVENT, None), rounds=2000, iterations=20, warmup_rounds=100)
+
+
+# Flask
+
+
+def flask_plain() -> flask.Flask:
+    app = flask.Flask("bench")
+    app.add_url_rule("/", view_func=lambda: {"message": "The application answers."})
+    return app
+
+
+def flask_noop() -> flask.Flask:
+    app = flask_plain()
+    inner = app.wsgi_app
+
+    def wrapper(environ: Any, start_response: Any) -> Any:
+        return inner(environ, start_response)
+
+    app.wsgi_app = wrapper  # type: ignore[method-assign]
+    return app
+
+
+def flask_chaos() -> flask.Flask:
+    app = flask_plain()
+    FlaskChaos(app, wire=idle_wire())
+    return app
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(flask_plain, id="1 plain"),
+        pytest.param(flask_noop, id="2 no-op wrapper"),
+        pytest.param(flask_chaos, id="3 nothing running"),
+    ],
+)
+def test_flask(benchmark: BenchmarkFixture, make: Callable[[], flask.Flask]) -> None:
+    app = make()
+    environ = EnvironBuilder(path="/").get_environ()
+
+    def request() -> None:
+        b"".join(app.wsgi_app(dict(environ), lambda _status, _headers, _error=None: None))  # type: ignore[arg-type]
+
+    benchmark.pedantic(request, rounds=2000, iterations=10, warmup_rounds=100)
+
+
+# FastAPI
+
+
+class Noop:
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+
+def fastapi_plain() -> fastapi.FastAPI:
+    app = fastapi.FastAPI()
+
+    @app.get("/")
+    async def index() -> dict[str, str]:
+        return {"message": "The application answers."}
+
+    return app
+
+
+def fastapi_noop() -> fastapi.FastAPI:
+    app = fastapi_plain()
+    app.add_middleware(Noop)
+    return app
+
+
+def fastapi_chaos() -> fastapi.FastAPI:
+    app = fastapi_plain()
+    FastAPIChaos(app, wire=idle_wire())
+    return app
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(fastapi_plain, id="1 plain"),
+        pytest.param(fastapi_noop, id="2 no-op middleware"),
+        pytest.param(fastapi_chaos, id="3 nothing running"),
+    ],
+)
+def test_fastapi_ten_requests(benchmark: BenchmarkFixture, make: Callable[[], fastapi.FastAPI]) -> None:
+    app = make()
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [], "http_version": "1.1"}
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(_message: Any) -> None:
+        pass
+
+    async def ten() -> None:
+        for _ in range(10):
+            await app(dict(scope), receive, send)
+
+    with asyncio.Runner() as runner:
+        benchmark.pedantic(lambda: runner.run(ten()), rounds=2000, iterations=1, warmup_rounds=100)
+
+
+def idle_wire() -> Callable[..., Any]:
+    return partial(bootstrap, Settings(stage="bench"), runs=FakeRunStore(), tokens=FakeTokenStore())
