@@ -25,6 +25,7 @@ from .injection.spare_memory import spare_mb
 from .runs.snapshot import Snapshot
 from .runs.store import RunStore
 from .settings import Settings, read_settings
+from .web_tokens import WebTokenAuthentication
 
 if TYPE_CHECKING:
     from .api.api import Api
@@ -71,6 +72,8 @@ def bootstrap(
         create_table(settings)
     runs = runs or DynamoDBRunStore(settings)
     tokens = tokens or DynamoDBTokenStore(settings)
+    if authenticate is None and settings.web_tokens:
+        authenticate = WebTokenAuthentication(settings.web_tokens)
     authenticator = Authenticator(tokens, clock, settings.dev_token, authenticate)
     snapshot = Snapshot(
         lambda: runs.active(clock()),

@@ -9,6 +9,25 @@ from .errors import Misconfigured
 DEVELOPMENT = "dev"
 
 
+HMAC = "HS256"
+ASYMMETRIC = ("RS256", "ES256")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebTokens:
+    """Which JSON Web Tokens are accepted, and whose. A `secret` for HS256, a `jwks_url` for the others."""
+
+    algorithm: str = HMAC
+    secret: str = ""
+    jwks_url: str | None = None
+    claim: str = "public_id"
+    header: str = "Authorization"
+    operators: tuple[str, ...] = ()
+    viewers: tuple[str, ...] = ()
+    issuer: str | None = None
+    audience: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a process is told from outside. `stage` is None where the module is off."""
@@ -23,6 +42,7 @@ class Settings:
     table_timeout_seconds: float = 0.25
     excluded_paths: tuple[str, ...] = ()
     dev_token: str | None = None
+    web_tokens: WebTokens | None = None
     lambda_memory_mb: int | None = None
     log_stream: str | None = None
     in_lambda: bool = False
@@ -41,54 +61,98 @@ class Settings:
         return self.stage == DEVELOPMENT and not self.in_lambda
 
 
-def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Raises Misconfigured, which names every variable that is wrong and what it may be."""
-    problems: list[dict[str, str]] = []
+class _Variables:
+    """The environment's variables, and what is wrong with them."""
 
-    def seconds(name: str, default: float) -> float:
-        text = environment.get(name, "").strip()
-        if not text:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+        self.problems: list[dict[str, str]] = []
+
+    def refuse(self, name: str, problem: str, allowed: str) -> None:
+        self.problems.append({"field": name, "problem": problem, "allowed": allowed})
+
+    def text(self, name: str) -> str | None:
+        return self.environment.get(name, "").strip() or None
+
+    def listed(self, name: str) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.environment.get(name, "").split(",") if part.strip())
+
+    def seconds(self, name: str, default: float) -> float:
+        given = self.text(name)
+        if given is None:
             return default
         try:
-            value = float(text)
+            value = float(given)
         except ValueError:
             value = math.nan
         if not 0 < value < math.inf:
-            problems.append({"field": name, "problem": f"is {text!r}", "allowed": "a number of seconds above 0"})
+            self.refuse(name, f"is {given!r}", "a number of seconds above 0")
             return default
         return value
 
-    stage = environment.get("CHAOS_STAGE", "").strip() or None
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Raises Misconfigured, which names every variable that is wrong and what it may be."""
+    variables = _Variables(environment)
+    text, seconds = variables.text, variables.seconds
+    stage = text("CHAOS_STAGE")
     memory = environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
     settings = Settings(
         stage=stage,
-        application=environment.get("CHAOS_APPLICATION", "").strip() or Settings.application,
-        table=environment.get("CHAOS_TABLE", "").strip() or f"chaos-experiments-{stage}",
+        application=text("CHAOS_APPLICATION") or Settings.application,
+        table=text("CHAOS_TABLE") or f"chaos-experiments-{stage}",
         refresh_seconds=seconds("CHAOS_REFRESH_SECONDS", Settings.refresh_seconds),
         idle_refresh_seconds=seconds("CHAOS_IDLE_REFRESH_SECONDS", Settings.idle_refresh_seconds),
         max_staleness_seconds=seconds("CHAOS_MAX_STALENESS_SECONDS", Settings.max_staleness_seconds),
         max_duration_seconds=seconds("CHAOS_MAX_DURATION_SECONDS", Settings.max_duration_seconds),
         table_timeout_seconds=seconds("CHAOS_TABLE_TIMEOUT_SECONDS", Settings.table_timeout_seconds),
-        excluded_paths=tuple(
-            path.strip() for path in environment.get("CHAOS_EXCLUDED_PATHS", "").split(",") if path.strip()
-        ),
-        dev_token=environment.get("CHAOS_DEV_TOKEN", "").strip() or None,
+        excluded_paths=variables.listed("CHAOS_EXCLUDED_PATHS"),
+        dev_token=text("CHAOS_DEV_TOKEN"),
+        web_tokens=_web_tokens(variables),
         lambda_memory_mb=int(memory) if memory.isdecimal() else None,
-        log_stream=environment.get("AWS_LAMBDA_LOG_STREAM_NAME") or None,
+        log_stream=text("AWS_LAMBDA_LOG_STREAM_NAME"),
         in_lambda="AWS_LAMBDA_FUNCTION_NAME" in environment,
-        endpoint_url=environment.get("AWS_ENDPOINT_URL_DYNAMODB") or environment.get("AWS_ENDPOINT_URL") or None,
-        region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or None,
-        has_credentials=bool(environment.get("AWS_ACCESS_KEY_ID") or environment.get("AWS_PROFILE")),
+        endpoint_url=text("AWS_ENDPOINT_URL_DYNAMODB") or text("AWS_ENDPOINT_URL"),
+        region=text("AWS_REGION") or text("AWS_DEFAULT_REGION"),
+        has_credentials=bool(text("AWS_ACCESS_KEY_ID") or text("AWS_PROFILE")),
     )
     if settings.max_staleness_seconds < settings.refresh_seconds:
-        problems.append(
-            {
-                "field": "CHAOS_MAX_STALENESS_SECONDS",
-                "problem": f"is {settings.max_staleness_seconds}",
-                "allowed": f"no less than CHAOS_REFRESH_SECONDS, {settings.refresh_seconds}: faults would come and go",
-            }
+        variables.refuse(
+            "CHAOS_MAX_STALENESS_SECONDS",
+            f"is {settings.max_staleness_seconds}",
+            f"no less than CHAOS_REFRESH_SECONDS, {settings.refresh_seconds}: faults would come and go",
         )
+    problems = variables.problems
     if problems:
         told = "; ".join(f"{p['field']} {p['problem']}, allowed is {p['allowed']}" for p in problems)
         raise Misconfigured(f"The environment is not usable: {told}.", details=problems)
     return settings
+
+
+def _web_tokens(variables: _Variables) -> WebTokens | None:
+    """Accepted only where somebody is named who may come with one."""
+    text = variables.text
+    operators, viewers = variables.listed("CHAOS_JWT_OPERATORS"), variables.listed("CHAOS_JWT_VIEWERS")
+    if not operators and not viewers:
+        return None
+    jwks_url = text("CHAOS_JWT_JWKS_URL")
+    secret = text("CHAOS_JWT_SECRET") or text("APP_SECRET_KEY")
+    algorithm = text("CHAOS_JWT_ALGORITHM") or ("RS256" if jwks_url else HMAC)
+    allowed = ASYMMETRIC if jwks_url else (HMAC,)
+    if algorithm not in allowed:
+        told = f"{' or '.join(allowed)} {'with' if jwks_url else 'without'} CHAOS_JWT_JWKS_URL"
+        variables.refuse("CHAOS_JWT_ALGORITHM", f"is {algorithm!r}", told)
+    if not jwks_url and not secret:
+        told = "a secret, here or in APP_SECRET_KEY, or keys in CHAOS_JWT_JWKS_URL"
+        variables.refuse("CHAOS_JWT_SECRET", "is not set", told)
+    return WebTokens(
+        algorithm=algorithm,
+        secret="" if jwks_url else secret or "",
+        jwks_url=jwks_url,
+        claim=text("CHAOS_JWT_CLAIM") or WebTokens.claim,
+        header=text("HEADER_TOKEN_ENTRY_NAME") or WebTokens.header,
+        operators=operators,
+        viewers=viewers,
+        issuer=text("CHAOS_JWT_ISSUER"),
+        audience=text("CHAOS_JWT_AUDIENCE"),
+    )

@@ -1,0 +1,60 @@
+"""JSON Web Tokens: who calls, by the application's own log-in, with an explicit list of who may do what."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from .access import Caller, Role
+from .errors import Forbidden, Misconfigured, Unauthenticated
+from .settings import WebTokens
+
+JWKS_TIMEOUT_SECONDS = 2.0
+PARTS = 3
+
+
+class WebTokenAuthentication:
+    """`OwnAuthentication` by JSON Web Token: HS256 with a secret, or RS256 and ES256 with keys from a JWKS address.
+
+    One algorithm is accepted, the one that is configured; `exp` must be there and ahead. What does not look like a JSON
+    Web Token is left to bearer tokens.
+    """
+
+    def __init__(self, settings: WebTokens) -> None:
+        try:
+            import jwt  # noqa: PLC0415 - only where it is configured
+        except ImportError as error:
+            raise Misconfigured(
+                f"CHAOS_JWT_… is set, and that needs PyJWT ({error}). pip install 'chaos-experiments[jwt]'."
+            ) from error
+        self._jwt = jwt
+        self._settings = settings
+        self._keys = jwt.PyJWKClient(settings.jwks_url, timeout=JWKS_TIMEOUT_SECONDS) if settings.jwks_url else None
+
+    def __call__(self, headers: Mapping[str, str]) -> Caller | None:
+        """Raises Unauthenticated, which never repeats the token, and Forbidden for who is on no list."""
+        scheme, _, token = headers.get(self._settings.header.lower(), "").strip().partition(" ")
+        if scheme.lower() != "bearer" or len(token.strip().split(".")) != PARTS:
+            return None
+        name = self._name(token.strip())
+        if name in self._settings.operators:
+            return Caller(name, Role.OPERATOR)
+        if name in self._settings.viewers or "*" in self._settings.viewers:
+            return Caller(name, Role.VIEWER)
+        raise Forbidden(f"{name!r} is known, but neither in CHAOS_JWT_OPERATORS nor in CHAOS_JWT_VIEWERS.")
+
+    def _name(self, token: str) -> str:
+        settings = self._settings
+        try:
+            key = self._keys.get_signing_key_from_jwt(token).key if self._keys else settings.secret
+            claims: dict[str, Any] = self._jwt.decode(
+                token,
+                key,
+                algorithms=[settings.algorithm],
+                issuer=settings.issuer,
+                audience=settings.audience,
+                options={"require": ["exp", settings.claim], "verify_aud": settings.audience is not None},
+            )
+        except self._jwt.PyJWTError as error:
+            raise Unauthenticated(
+                f"The JSON Web Token is not accepted: {type(error).__name__}. Log in anew."
+            ) from error
+        return str(claims[settings.claim])
