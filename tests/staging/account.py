@@ -140,6 +140,7 @@ def aws_account(folder: Path) -> Iterator[Account]:
                 "PATH": os.environ["PATH"],
                 "HOME": str(folder),
                 "TMPDIR": str(folder),
+                "STATE_DIR": str(folder / "state"),
                 "BIND_HOST": "127.0.0.1",
                 "GATEWAY_PORT": str(port),
                 "MINISTACK_REGION": REGION,
