@@ -74,9 +74,8 @@ class Stack:
         return status
 
     def _describe(self, stack: str | None = None) -> dict[str, Any]:
-        described: dict[str, Any] = self._cloudformation.describe_stacks(StackName=stack or self._stage.name)["Stacks"][
-            0
-        ]
+        described: dict[str, Any]
+        (described,) = self._cloudformation.describe_stacks(StackName=stack or self._stage.name)["Stacks"]
         return described
 
     def _upload(self, package: Package) -> None:

@@ -38,7 +38,7 @@ class ChaosExperiments:
     def init_app(self, app: flask.Flask) -> None:
         app.wsgi_app = partial(self._wrapper, app.wsgi_app)  # type: ignore[method-assign]
         for endpoint in ENDPOINTS:
-            name = f"chaos_experiments.{endpoint.method}.{endpoint.handler}".replace(".", "_")
+            name = f"chaos_experiments_{endpoint.method}_{endpoint.handler}"
             app.add_url_rule(
                 self._module.prefix + endpoint.path, name, self._handle, methods=[endpoint.method], strict_slashes=False
             )

@@ -70,7 +70,7 @@ class Injection:
         excluded_paths: tuple[str, ...] = (),
     ) -> None:
         """`excluded_paths` are never hit: exact, or everything that begins so where they end in `*`."""
-        self._snapshot = snapshot
+        self.snapshot = snapshot
         self.memory = memory
         self._chance = chance
         self._clock = clock
@@ -86,7 +86,7 @@ class Injection:
         try:
             if self.spares(path):
                 return UNTOUCHED
-            active = self.look_afresh() if self.reads_afresh(path) else self.look()
+            active = self.snapshot.refresh() if self.reads_afresh(path) else self.snapshot.active()
             if self.memory.is_holding:
                 self.memory.settle(active)
             if active:
@@ -102,21 +102,6 @@ class Injection:
     def reads_afresh(self, path: str) -> bool:
         """Whether a request for the path has to know what runs at this moment: the test endpoint."""
         return path == self._test_path
-
-    def look_afresh(self) -> tuple[Run, ...]:
-        return self._snapshot.refresh()
-
-    def look(self) -> tuple[Run, ...]:
-        """What runs. May read the table."""
-        return self._snapshot.active()
-
-    def glance(self) -> tuple[Run, ...] | None:
-        """What runs, without ever waiting; None where it is this caller's turn to look."""
-        return self._snapshot.peek()
-
-    def known(self) -> tuple[Run, ...]:
-        """What runs as far as this process knows, without ever waiting."""
-        return self._snapshot.known()
 
     def steps(self, active: tuple[Run, ...]) -> Steps:
         """What the runs do to one request, for whoever drives it.
@@ -146,7 +131,7 @@ class Injection:
         """One delay in pieces, between which to look whether the run goes on: a stop ends the delays under way too."""
         waited = 0.0
         while waited < seconds:
-            piece = min(seconds - waited, self._snapshot.fresh_for(), run.expires_at - self._clock())
+            piece = min(seconds - waited, self.snapshot.fresh_for(), run.expires_at - self._clock())
             if piece <= 0:
                 break
             yield piece
@@ -156,7 +141,7 @@ class Injection:
         return round(waited, 3)
 
     def _goes_on(self, run: Run) -> Generator[Step, Any, bool]:
-        active = self._snapshot.peek()
+        active = self.snapshot.peek()
         if active is None:
             active = yield Look()
         return any(each.run_id == run.run_id for each in active)
@@ -173,4 +158,4 @@ class Injection:
             if isinstance(step, float):
                 self._sleep(step)
             else:
-                result = self.look() if isinstance(step, Look) else step()
+                result = self.snapshot.active() if isinstance(step, Look) else step()

@@ -22,8 +22,8 @@ class OffLoop:
     def __init__(self, injection: Injection, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._injection = injection
         self._sleep = sleep
-        # Not the loop's own: a silent table must not take the application's threads. None is started before it is used.
         self._looking = False
+        # Not the loop's own: a silent table must not take the application's threads. None is started before it is used.
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="chaos")
 
     async def __call__(self, path: str) -> Injected:
@@ -32,9 +32,9 @@ class OffLoop:
             if injection.spares(path):
                 return UNTOUCHED
             if injection.reads_afresh(path):
-                active = await self.run(injection.look_afresh)
+                active = await self.run(injection.snapshot.refresh)
             else:
-                glimpsed = injection.glance()
+                glimpsed = injection.snapshot.peek()
                 active = await self._look() if glimpsed is None else glimpsed
             if injection.memory.is_holding:
                 known = active
@@ -52,10 +52,10 @@ class OffLoop:
     async def _look(self) -> tuple[Run, ...]:
         """One request at a time is sent to look; the others go on with what is known, and wait for no thread."""
         if self._looking:
-            return self._injection.known()
+            return self._injection.snapshot.known()
         self._looking = True
         try:
-            return await self.run(self._injection.look)
+            return await self.run(self._injection.snapshot.active)
         finally:
             self._looking = False
 

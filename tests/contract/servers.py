@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,11 +14,12 @@ from typing import Any
 
 import requests
 
+from tests.loopback import PATIENCE_SECONDS, free_port
+
 PROJECT = Path(__file__).parents[2]
 HOSTS = Path(__file__).parent / "hosts"
 BIN = Path(sys.executable).parent
 TOKEN = "a-token-for-tests"
-PATIENCE_SECONDS = 60
 IDLE_SECONDS = 0.3
 """How long until every process feels a start."""
 
@@ -80,8 +80,7 @@ class Server:
 
 @contextmanager
 def serving(command: Command, folder: Path, **variables: str) -> Iterator[Server]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     log = folder / "server.log"
     handled = folder / "handled"
     handled.touch()

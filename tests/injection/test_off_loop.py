@@ -139,7 +139,7 @@ def test_while_one_looks_the_others_go_on_with_what_is_known(house: House) -> No
         release.wait(30)
         return read()
 
-    house.inject._injection._snapshot._read = slow
+    house.inject._injection.snapshot._read = slow
 
     async def both() -> tuple[Injected, Injected]:
         first = asyncio.create_task(house._ask("/orders"))

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,10 +13,11 @@ from typing import Any
 
 import requests
 
+from tests.loopback import PATIENCE_SECONDS, free_port
+
 PROJECT = Path(__file__).parents[2]
 TOKEN = "a-token-for-tests"
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
-PATIENCE_SECONDS = 60
 
 
 @dataclass
@@ -48,12 +48,6 @@ class Server:
             else:
                 return
         raise AssertionError(f"The server did not answer:\n{self.log.read_text()}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -5,12 +5,10 @@ import os
 import signal
 import socket
 import subprocess
-import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 import boto3
@@ -19,21 +17,22 @@ import pytest
 
 from chalicelib import cli
 from chalicelib.access import hash_token
+from tests.loopback import free_port, wait_until_it_listens
 
 EMULATOR = Path(__file__).parents[2] / ".tools/ministack/bin/ministack"
 REGION = "eu-west-1"
-PATIENCE_SECONDS = 60
 READ = b"DynamoDB_20120810.Query"
 
 
 class Wire:
-    """A TCP forwarder before the table that counts the reads of each connection."""
+    """A TCP forwarder before the table that counts the reads."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self.reads: Counter[int] = Counter()
+        self.reads = 0
+        self._counting = Lock()
         self._open: set[socket.socket] = set()
         Thread(target=self._accept, daemon=True).start()
 
@@ -51,17 +50,17 @@ class Wire:
     def _accept(self) -> None:
         with suppress(OSError):  # closed
             while True:
-                caller, (_, port) = self._listener.accept()
+                caller, _ = self._listener.accept()
                 table = socket.create_connection(("127.0.0.1", self._port))
                 self._open |= {caller, table}
-                Thread(target=self._forward, args=(caller, table, port), daemon=True).start()
-                Thread(target=self._forward, args=(table, caller, None), daemon=True).start()
+                Thread(target=self._forward, args=(caller, table), daemon=True).start()
+                Thread(target=self._forward, args=(table, caller), daemon=True).start()
 
-    def _forward(self, source: socket.socket, target: socket.socket, caller: int | None) -> None:
+    def _forward(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
-                if caller is not None:
-                    self.reads[caller] += data.count(READ)  # botocore sends a request's head in one piece
+                with self._counting:
+                    self.reads += data.count(READ)  # botocore sends a request's head in one piece; no answer holds it
                 target.sendall(self.passes(data))
         with suppress(OSError):
             target.shutdown(socket.SHUT_WR)
@@ -128,8 +127,7 @@ def aws_account(folder: Path) -> Iterator[Account]:
     """It enforces IAM policies. Everything that it starts and writes is gone afterwards."""
     if not EMULATOR.exists():
         raise AssertionError(f"There is no {EMULATOR}. Make it: make .tools/ministack/installed")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     wire = Wire(port)
     log = folder / "account.log"
     with log.open("wb") as output:
@@ -153,19 +151,10 @@ def aws_account(folder: Path) -> Iterator[Account]:
             start_new_session=True,
         )
     try:
-        _wait_until_it_listens(process, port, log)
+        assert wait_until_it_listens(process, port), f"The emulator did not start:\n{log.read_text()}"
         yield Account(process, port, wire, log)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         wire.close()
-
-
-def _wait_until_it_listens(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"The emulator did not start:\n{log.read_text()}")

@@ -1,0 +1,23 @@
+"""Ports of this machine, for the processes that a test starts."""
+
+import socket
+import subprocess
+import time
+from contextlib import suppress
+
+PATIENCE_SECONDS = 60
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def wait_until_it_listens(process: "subprocess.Popen[bytes]", port: int) -> bool:
+    """False where the process has ended instead, or has not come to listen in time."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+        time.sleep(0.1)
+    return False
