@@ -43,3 +43,8 @@ def experiment_status() -> Response:
 @app.route("/chaos_experiments/test", methods=["GET", "POST"], content_types=ANY_CONTENT_TYPE)
 def test_experiments() -> Response:
     return chaos.handle()
+
+
+@app.route("/chaos_experiments/openapi.json", methods=["GET"])
+def openapi() -> Response:
+    return chaos.handle()

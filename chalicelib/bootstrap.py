@@ -87,7 +87,9 @@ def bootstrap(
 
     @cache
     def api() -> "Api":
-        from .api.api import Api  # noqa: PLC0415 - it needs pydantic, a fifth of a cold start; most processes never do
+        # They need pydantic, a fifth of a cold start; most processes never do.
+        from .api.api import Api  # noqa: PLC0415
+        from .api.openapi import document  # noqa: PLC0415
 
         return Api(
             runs,
@@ -98,6 +100,7 @@ def bootstrap(
             spare_memory_mb=memory.available_mb,
             environment=environment,
             prefix=prefix,
+            document=partial(document, prefix, {"duration_seconds": settings.max_duration_seconds}),
             on_change=snapshot.outdate,
         )
 

@@ -41,6 +41,7 @@ class Api:
         spare_memory_mb: Callable[[], int],
         environment: str,
         prefix: str,
+        document: Callable[[], dict[str, Any]],
         on_change: Callable[[], None],
     ) -> None:
         self._store = store
@@ -51,6 +52,7 @@ class Api:
         self._spare_memory_mb = spare_memory_mb
         self._environment = environment
         self._prefix = prefix
+        self._document = document
         self._on_change = on_change
 
     def handle(self, request: Request) -> Response:
@@ -58,15 +60,17 @@ class Api:
         try:
             endpoint = self._endpoint(request)
             caller = self._caller(request, endpoint.role)
-            answer: Handler = getattr(self, endpoint.handler)
-            return success(answer(request, caller))
+            handler: Handler = getattr(self, endpoint.handler)
+            answer = handler(request, caller)
+            return success(answer) if endpoint.envelope else Response(200, answer)
         except ChaosError as error:
             return failure(error)
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
             return failure(InternalError("The chaos experiments module has a defect; its log says more."))
 
-    def list_experiments(self, request: Request, caller: Caller) -> dict[str, Any]:
+    def list_experiments(self, request: Request, caller: Caller) -> present.Listed:
+        """What can be run, and what runs."""
         del request, caller
         now = self._clock()
         return {
@@ -74,7 +78,8 @@ class Api:
             "active_experiments": [present.run(run, now) for run in self._active(now).values()],
         }
 
-    def start(self, request: Request, caller: Caller) -> dict[str, Any]:
+    def start(self, request: Request, caller: Caller) -> present.ShownRun:
+        """Start an experiment."""
         content = body.parse(request.body, request.headers)
         experiment = find(body.experiment_name(content, list(EXPERIMENTS)))
         options, parameters = body.start_parameters(content, experiment, self._limits(experiment))
@@ -97,7 +102,8 @@ class Api:
         log.info("Run %s of %s started by %s: %s", run.run_id, experiment.name, caller.name, parameters)
         return present.run(run, now)
 
-    def stop(self, request: Request, caller: Caller) -> dict[str, Any]:
+    def stop(self, request: Request, caller: Caller) -> present.StoppedRun:
+        """Stop an experiment."""
         content = body.parse(request.body, request.headers)
         experiment = find(body.experiment_name(content, list(EXPERIMENTS)))
         options = body.stop_options(content)
@@ -112,7 +118,8 @@ class Api:
         log.info("Run %s of %s stopped by %s", ended.run_id, experiment.name, ended.ended_by)
         return {**present.run(ended, now), "effective_everywhere_by": present.iso(now + self._refresh_seconds)}
 
-    def status(self, request: Request, caller: Caller) -> dict[str, Any]:
+    def status(self, request: Request, caller: Caller) -> present.ShownRun:
+        """The run that is running, or the last one."""
         del caller
         names = request.query.get("experiment_name") or [""]
         if not names[0]:
@@ -127,7 +134,13 @@ class Api:
                 return present.run(run, now)
         return present.inactive(experiment)
 
-    def test(self, request: Request, caller: Caller) -> dict[str, Any]:
+    def openapi(self, request: Request, caller: Caller) -> dict[str, Any]:
+        """This document."""
+        del request, caller
+        return self._document()
+
+    def test(self, request: Request, caller: Caller) -> present.Tested:
+        """Feel what is active, and be told."""
         del caller
         return {
             "message": "Chaos experiments test endpoint: this answer felt what is active.",

@@ -9,12 +9,13 @@ PREFIX = "/chaos_experiments"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One row; `role` is what a caller needs, `handler` the method of `Api` that answers."""
+    """One row; `role` is what a caller needs, `handler` the method of `Api` that answers, in the envelope or bare."""
 
     method: str
     path: str
     role: Role
     handler: str
+    envelope: bool = True
 
 
 ENDPOINTS = (
@@ -24,4 +25,5 @@ ENDPOINTS = (
     Endpoint("GET", "/status", Role.VIEWER, "status"),
     Endpoint("GET", "/test", Role.ANYONE, "test"),
     Endpoint("POST", "/test", Role.ANYONE, "test"),
+    Endpoint("GET", "/openapi.json", Role.ANYONE, "openapi", envelope=False),
 )

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Unpack
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import fastapi
 
@@ -12,10 +14,12 @@ from ..api.http import MAX_BODY_BYTES, Request, injected_failure
 from ..bootstrap import Chaos, Lazy, Options, bootstrap
 from ..errors import ChaosError
 from ..injection.injection import UNTOUCHED, Injected
-from ..injection.off_loop import OffLoop
+from ..injection.off_loop import THREADS, OffLoop
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+T = TypeVar("T")
 
 SCOPE = "chaos_experiments.injected"
 """Where in the request's scope the middleware leaves what it did, for the test endpoint to tell."""
@@ -34,6 +38,8 @@ class ChaosExperiments:
     ) -> None:
         self._module = Lazy(wire, prefix=prefix, announce=local.announce, **options)
         self.inject: Callable[[str], Awaitable[Injected]] = self._wire_and_inject
+        # Not the loop's own: a silent table must not take the application's threads. None is started before it is used.
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="chaos-control")
         if app is not None:
             self.init_app(app)
 
@@ -45,17 +51,32 @@ class ChaosExperiments:
                 self._handle,
                 methods=[endpoint.method],
                 name=f"chaos_experiments_{endpoint.handler}",
-                tags=["chaos experiments"],
+                include_in_schema=False,
             )
+        app.openapi = partial(self._openapi, app.openapi)  # type: ignore[method-assign]
+
+    def _openapi(self, of_the_application: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The application's own document, and the module's endpoints in it."""
+        from ..api.openapi import document  # noqa: PLC0415 - nobody asks for it at a cold start
+
+        whole, ours = of_the_application(), document(self._module.prefix, {})
+        whole["paths"] |= ours["paths"]
+        for kind, parts in ours["components"].items():
+            whole.setdefault("components", {}).setdefault(kind, {}).update(parts)
+        return whole
 
     async def _wire_and_inject(self, path: str) -> Injected:
         try:
-            chaos = await asyncio.to_thread(self._module.get)
+            chaos = await self._run(self._module.get)
         except ChaosError:
             self.inject = _untouched
         else:
-            self.inject = OffLoop(chaos.injection)
+            if self.inject == self._wire_and_inject:  # of the first requests at once, the first
+                self.inject = OffLoop(chaos.injection)
         return await self.inject(path)
+
+    async def _run(self, call: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
 
     async def _handle(self, request: fastapi.Request) -> fastapi.Response:
         injected: Injected = request.scope.get(SCOPE, UNTOUCHED)
@@ -68,7 +89,7 @@ class ChaosExperiments:
             active=injected.names,
             injected=injected.hits,
         )
-        response = await asyncio.to_thread(self._module.handle, asked)
+        response = await self._run(self._module.handle, asked)
         return fastapi.Response(response.body, response.status, response.all_headers)
 
 

@@ -1,3 +1,4 @@
+from functools import partial
 from typing import Any
 
 import pytest
@@ -6,6 +7,7 @@ from chalicelib.access import Authenticator, Caller, Role
 from chalicelib.api.api import Api
 from chalicelib.api.endpoints import PREFIX
 from chalicelib.api.http import Request, Response
+from chalicelib.api.openapi import document
 from tests.support import Clock, FakeRunStore, FakeTokenStore
 
 OPERATOR = Caller("ada", Role.OPERATOR)
@@ -29,6 +31,7 @@ class Desk:
             spare_memory_mb=lambda: 500,
             environment="here",
             prefix=PREFIX,
+            document=partial(document, PREFIX, {"duration_seconds": 3600.0}),
             on_change=self._changed,
         )
 

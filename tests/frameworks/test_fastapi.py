@@ -6,6 +6,7 @@ import fastapi
 import pytest
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
+from openapi_spec_validator import validate
 
 from chalicelib.api.endpoints import ENDPOINTS, PREFIX
 from chalicelib.bootstrap import bootstrap
@@ -89,13 +90,16 @@ def test_a_mounted_application_knows_its_own_paths(wire: Any, runs: FakeRunStore
         assert client.get(f"/inner{PREFIX}/list").status_code == 401
 
 
-def test_the_page_of_the_api_shows_the_endpoints(wire: Any) -> None:
+def test_the_page_of_the_api_shows_the_endpoints_with_their_models(wire: Any) -> None:
     app = application()
     ChaosExperiments(app, wire=wire)
     with TestClient(app) as client:
-        paths = client.get("/openapi.json").json()["paths"]
+        document = client.get("/openapi.json").json()
+    validate(document)
+    assert "/lines" in document["paths"]
     for endpoint in ENDPOINTS:
-        assert endpoint.method.lower() in paths[PREFIX + endpoint.path]
+        assert endpoint.method.lower() in document["paths"][PREFIX + endpoint.path]
+    assert "ChaosShownRun" in document["components"]["schemas"]
 
 
 def test_a_body_without_end_is_refused_before_it_ends(wire: Any) -> None:

@@ -1,0 +1,79 @@
+import json
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+
+from chalicelib.access import Role
+from chalicelib.api.endpoints import ENDPOINTS
+from chalicelib.api.http import Response
+from chalicelib.api.openapi import document
+from chalicelib.errors import Unauthenticated
+from chalicelib.experiments import EXPERIMENTS
+from tests.api.conftest import Desk
+
+PREFIX = "/v1/chaos_experiments"
+DOCUMENT = document(PREFIX, {"duration_seconds": 600.0})
+
+
+def test_it_is_an_openapi_document() -> None:
+    validate(DOCUMENT)
+
+
+def test_it_has_every_endpoint_and_who_may_ask_it() -> None:
+    for endpoint in ENDPOINTS:
+        operation = DOCUMENT["paths"][PREFIX + endpoint.path][endpoint.method.lower()]
+        assert operation["summary"]
+        assert ("security" in operation) is (endpoint.role is not Role.ANYONE)
+
+
+def test_a_start_is_one_of_the_experiments_with_the_limits_that_hold_here() -> None:
+    bodies = DOCUMENT["paths"][f"{PREFIX}/start"]["post"]["requestBody"]["content"]["application/json"]["schema"][
+        "oneOf"
+    ]
+    assert [body["title"] for body in bodies] == list(EXPERIMENTS)
+    for body in bodies:
+        assert body["additionalProperties"] is False
+        assert body["properties"]["duration_seconds"]["maximum"] == 600.0
+        assert body["required"] == ["experiment_name"]
+
+
+def problems(method: str, path: str, response: Response) -> list[str]:
+    """Where an answer is not as the document says."""
+    shown = DOCUMENT["paths"][PREFIX + path][method.lower()]["responses"][str(response.status)]
+    schema = {**shown["content"]["application/json"]["schema"], "components": DOCUMENT["components"]}
+    return [problem.message for problem in Draft202012Validator(schema).iter_errors(json.loads(response.body))]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options"),
+    [
+        ("GET", "/list", {}),
+        ("GET", "/status", {"query": {"experiment_name": ["latency_injection"]}}),
+        ("GET", "/status", {"query": {"experiment_name": ["error_injection"]}}),
+        ("GET", "/status", {}),
+        ("GET", "/status", {"query": {"experiment_name": ["nothing"]}}),
+        ("POST", "/start", {"body": b'{"experiment_name": "error_injection"}'}),
+        ("POST", "/start", {"body": b'{"experiment_name": "latency_injection"}'}),
+        ("POST", "/start", {"body": b'{"experiment_name": "error_injection", "error_rate": 2}'}),
+        ("POST", "/start", {"body": b"{"}),
+        ("POST", "/start", {"body": b" " * 20_000}),
+        ("POST", "/start", {"body": b"{}", "headers": {"content-type": "text/plain"}}),
+        ("POST", "/stop", {"body": b'{"experiment_name": "latency_injection"}'}),
+        ("POST", "/stop", {"body": b'{"experiment_name": "error_injection"}'}),
+        ("GET", "/list", {"caller": None}),
+        ("GET", "/test", {"active": ["latency_injection"], "injected": [{"fault": "wait"}]}),
+        ("POST", "/test", {}),
+        ("GET", "/openapi.json", {}),
+    ],
+)
+def test_every_answer_is_as_it_says(desk: Desk, method: str, path: str, options: dict[str, Any]) -> None:
+    desk.post("/start", '{"experiment_name": "latency_injection"}')
+    assert problems(method, path, desk.ask(method, path, **options)) == []
+
+
+def test_an_answer_that_is_not_as_it_says_would_be_noticed() -> None:
+    wrong = Response(200, {"error": False, "error_message": None, "resultset": {"active_experiments": [{}]}})
+    assert problems("GET", "/list", wrong)
+    assert problems("GET", "/list", Response(Unauthenticated.status, {"error": True}))
