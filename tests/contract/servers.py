@@ -62,11 +62,14 @@ SERVERS: dict[str, Command] = {"chalice local": chalice_local, "flask, gunicorn"
 
 @dataclass
 class Server:
-    """Where the application answers."""
+    """Where the application answers. A `gateway` before it answers 401 and 403 in its own words."""
 
     url: str
-    process: "subprocess.Popen[bytes]"
     handled_file: Path
+    idle_seconds: float = IDLE_SECONDS
+    refresh_seconds: float = REFRESH_SECONDS
+    operator: str = "developer"
+    gateway: bool = False
 
     def handled(self) -> int:
         """How often its processes have run the handler of /orders."""
@@ -78,8 +81,25 @@ class Server:
         return requests.request(method, self.url + path, headers=headers, timeout=PATIENCE_SECONDS, **options)
 
 
+def stop_all(server: Server) -> None:
+    for run in server.call("GET", "/chaos_experiments/list").json()["resultset"]["active_experiments"]:
+        server.call("POST", "/chaos_experiments/stop", json={"experiment_name": run["name"]})
+
+
+def variables(**more: str) -> dict[str, str]:
+    """What the module is told in each of them."""
+    return {
+        "CHAOS_STAGE": "dev",
+        "CHAOS_DEV_TOKEN": TOKEN,
+        "CHAOS_TABLE_TIMEOUT_SECONDS": "5",
+        "CHAOS_IDLE_REFRESH_SECONDS": str(IDLE_SECONDS),
+        "CHAOS_REFRESH_SECONDS": str(REFRESH_SECONDS),
+        **more,
+    }
+
+
 @contextmanager
-def serving(command: Command, folder: Path, **variables: str) -> Iterator[Server]:
+def serving(command: Command, folder: Path, **more: str) -> Iterator[Server]:
     port = free_port()
     log = folder / "server.log"
     handled = folder / "handled"
@@ -89,12 +109,7 @@ def serving(command: Command, folder: Path, **variables: str) -> Iterator[Server
         "PYTHONPATH": f"{folder}{os.pathsep}{PROJECT}",
         "PYTHONDONTWRITEBYTECODE": "1",
         "HANDLED": str(handled),
-        "CHAOS_STAGE": "dev",
-        "CHAOS_DEV_TOKEN": TOKEN,
-        "CHAOS_TABLE_TIMEOUT_SECONDS": "5",
-        "CHAOS_IDLE_REFRESH_SECONDS": str(IDLE_SECONDS),
-        "CHAOS_REFRESH_SECONDS": str(REFRESH_SECONDS),
-        **variables,
+        **variables(**more),
     }
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -105,9 +120,9 @@ def serving(command: Command, folder: Path, **variables: str) -> Iterator[Server
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    server = Server(f"http://127.0.0.1:{port}", process, handled)
+    server = Server(f"http://127.0.0.1:{port}", handled)
     try:
-        _wait_until_it_answers(server, log)
+        _wait_until_it_answers(server, process, log)
         yield server
     finally:
         os.killpg(process.pid, signal.SIGTERM)
@@ -118,9 +133,9 @@ def serving(command: Command, folder: Path, **variables: str) -> Iterator[Server
             process.wait()
 
 
-def _wait_until_it_answers(server: Server, log: Path) -> None:
+def _wait_until_it_answers(server: Server, process: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline and server.process.poll() is None:
+    while time.monotonic() < deadline and process.poll() is None:
         try:
             server.call("GET", "/health")
         except requests.ConnectionError:

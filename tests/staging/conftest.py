@@ -10,12 +10,25 @@ from tests.staging.fleet import SIZE, Fleet, Stage, environments
 
 NAME = "chaos-experiments-staging"
 
-ROUTE = """
+ROUTES = """
 
 @app.route("/where")
 def where():
     return {"environment": os.environ["AWS_LAMBDA_LOG_STREAM_NAME"][-8:]}
+
+
+@app.route("/orders/{number}")
+def order(number: str) -> Response:
+    with open(os.environ["HANDLED"], "ab", buffering=0) as handled:
+        handled.write(b".")
+    return Response({"order": number}, headers={"X-Own": "1"}, status_code=201)
+
+
+@app.route("/health")
+def health():
+    return {"health": "good"}
 """
+"""The contract suite's, and one that tells which environment answers."""
 
 
 @pytest.fixture(scope="session")
@@ -32,11 +45,14 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As its user would have it: with a route of their own. The table is patient, for a machine that is busy."""
-    root = copy_project(tmp_path_factory.mktemp("staging"), CHAOS_TABLE_TIMEOUT_SECONDS="2")
+    """As its user would have it: with routes of their own. The table is patient, for a machine that is busy."""
+    folder = tmp_path_factory.mktemp("staging")
+    handled = folder / "handled"
+    handled.touch()
+    root = copy_project(folder, CHAOS_TABLE_TIMEOUT_SECONDS="2", CHAOS_EXCLUDED_PATHS="/health", HANDLED=str(handled))
     app = root / "app.py"
     docstring, imports, rest = app.read_text().partition("\n\nfrom chalice")
-    app.write_text(f"{docstring}\n\nimport os{imports}{rest}{ROUTE}")
+    app.write_text(f"{docstring}\n\nimport os{imports}{rest}{ROUTES}")
     return root
 
 

@@ -4,13 +4,15 @@ from chalice.app import Chalice, Response
 
 from chalicelib.frameworks.chalice import ChaosExperiments
 
+HANDLED = os.environ["HANDLED"]
+
 app = Chalice(app_name="host")
 ChaosExperiments(app, excluded_paths=["/health"])
 
 
 @app.route("/orders/{number}")
 def order(number: str) -> Response:
-    with open(os.environ["HANDLED"], "ab", buffering=0) as handled:
+    with open(HANDLED, "ab", buffering=0) as handled:
         handled.write(b".")
     return Response({"order": number}, headers={"X-Own": "1"}, status_code=201)
 

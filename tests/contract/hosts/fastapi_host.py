@@ -4,13 +4,15 @@ import fastapi
 
 from chalicelib.frameworks.fastapi import ChaosExperiments
 
+HANDLED = os.environ["HANDLED"]
+
 app = fastapi.FastAPI()
 ChaosExperiments(app, excluded_paths=["/health"])
 
 
 @app.get("/orders/{number}", status_code=201)
 async def order(number: str, response: fastapi.Response) -> dict[str, object]:
-    with open(os.environ["HANDLED"], "ab", buffering=0) as handled:  # noqa: ASYNC230
+    with open(HANDLED, "ab", buffering=0) as handled:  # noqa: ASYNC230
         handled.write(b".")
     response.headers["X-Own"] = "1"
     return {"order": number}

@@ -4,13 +4,15 @@ import flask
 
 from chalicelib.frameworks.flask import ChaosExperiments
 
+HANDLED = os.environ["HANDLED"]
+
 app = flask.Flask("host")
 ChaosExperiments(app, excluded_paths=["/health"])
 
 
 @app.get("/orders/<number>")
 def order(number: str) -> tuple[dict[str, object], int, dict[str, str]]:
-    with open(os.environ["HANDLED"], "ab", buffering=0) as handled:
+    with open(HANDLED, "ab", buffering=0) as handled:
         handled.write(b".")
     return {"order": number}, 201, {"X-Own": "1"}
 
