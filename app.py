@@ -35,6 +35,21 @@ def stop_experiment() -> Response:
     return chaos.handle()
 
 
+@app.route("/chaos_experiments/halt", methods=["POST"], authorizer=bearer_token, content_types=ANY_CONTENT_TYPE)
+def halt() -> Response:
+    return chaos.handle()
+
+
+@app.route("/chaos_experiments/resume", methods=["POST"], authorizer=bearer_token, content_types=ANY_CONTENT_TYPE)
+def resume() -> Response:
+    return chaos.handle()
+
+
+@app.route("/chaos_experiments/history", methods=["GET"], authorizer=bearer_token)
+def history() -> Response:
+    return chaos.handle()
+
+
 @app.route("/chaos_experiments/status", methods=["GET"], authorizer=bearer_token)
 def experiment_status() -> Response:
     return chaos.handle()

@@ -15,13 +15,17 @@ from . import local
 from .access import Authenticator, OwnAuthentication, TokenStore
 from .api.endpoints import PREFIX
 from .api.http import Request, Response, failure
+from .cloudwatch import CloudWatchAlarms
 from .dynamodb.runs import DynamoDBRunStore
 from .dynamodb.table import create_table
 from .dynamodb.tokens import DynamoDBTokenStore
 from .errors import ChaosError, Misconfigured, ModuleOff
-from .injection.injection import UNTOUCHED, Injected, Injection
+from .injection.injection import UNTOUCHED, Injected, Injection, LambdaContext
 from .injection.memory import Memory
 from .injection.spare_memory import spare_mb
+from .logs import log_as_json
+from .runs.guardrails import Alarms, Guardrails, alarm_condition
+from .runs.run import Run
 from .runs.snapshot import Snapshot
 from .runs.store import RunStore
 from .settings import Settings, read_settings
@@ -38,6 +42,7 @@ class Chaos:
     """The module, wired."""
 
     settings: Settings
+    runs: RunStore
     tokens: TokenStore
     authenticate: Authenticator
     api: "Callable[[], Api]"
@@ -52,6 +57,7 @@ def bootstrap(
     authenticate: OwnAuthentication | None = None,
     runs: RunStore | None = None,
     tokens: TokenStore | None = None,
+    alarms: Alarms | None = None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
     chance: Callable[[], float] = random.random,
@@ -65,6 +71,10 @@ def bootstrap(
     settings = settings or read_settings(os.environ)
     if settings.stage is None:
         raise ModuleOff("The chaos experiments module is off in this process: CHAOS_STAGE is not set.")
+    if not settings.enabled:
+        raise ModuleOff("The chaos experiments module is off in this process: CHAOS_ENABLED says so.")
+    if settings.in_lambda:
+        log_as_json()
     if not settings.development:
         settings = replace(settings, dev_token=None)
     elif runs is None:
@@ -75,14 +85,22 @@ def bootstrap(
     if authenticate is None and settings.web_tokens:
         authenticate = WebTokenAuthentication(settings.web_tokens)
     authenticator = Authenticator(tokens, clock, settings.dev_token, authenticate)
+    environment = (settings.log_stream or secrets.token_hex(4))[-8:]
+    alarms = alarms or CloudWatchAlarms(settings)
+    guardrails = Guardrails(
+        runs,
+        [alarm_condition(alarms)],
+        clock,
+        interval_seconds=settings.guardrail_seconds,
+        environment=environment,
+    )
     snapshot = Snapshot(
-        lambda: runs.active(clock()),
+        lambda: guardrails.keep(runs.active(clock())),
         clock,
         refresh_seconds=settings.refresh_seconds,
         idle_refresh_seconds=settings.idle_refresh_seconds,
         max_staleness_seconds=settings.max_staleness_seconds,
     )
-    environment = (settings.log_stream or secrets.token_hex(4))[-8:]
     memory = Memory(snapshot.active, partial(spare_mb, settings.lambda_memory_mb), clock, snapshot.fresh_for, sleep)
 
     @cache
@@ -95,17 +113,18 @@ def bootstrap(
             runs,
             authenticator,
             clock,
-            refresh_seconds=settings.refresh_seconds,
-            max_duration_seconds=settings.max_duration_seconds,
+            settings,
+            alarms=alarms,
             spare_memory_mb=memory.available_mb,
             environment=environment,
             prefix=prefix,
-            document=partial(document, prefix, {"duration_seconds": settings.max_duration_seconds}),
+            document=partial(document, prefix, settings.limits),
             on_change=snapshot.outdate,
         )
 
     return Chaos(
         settings=settings,
+        runs=runs,
         tokens=tokens,
         authenticate=authenticator,
         api=api,
@@ -118,8 +137,17 @@ def bootstrap(
             environment=environment,
             control_plane=prefix,
             excluded_paths=(*settings.excluded_paths, *excluded_paths),
+            max_active_faults=settings.max_active_faults,
+            mark=partial(_mark, runs),
         ),
     )
+
+
+def _mark(runs: RunStore, run: Run, defect: str) -> None:
+    try:
+        runs.mark(run, defect)
+    except ChaosError as error:
+        log.warning("Run %s has a defect, which could not be recorded: %s", run.run_id, error)
 
 
 class Options(TypedDict, total=False):
@@ -151,7 +179,7 @@ class Lazy:
         self._wiring = threading.Lock()
         self._chaos: Chaos | None = None
         self._refusal: ChaosError | None = None
-        self.inject: Callable[[str], Injected] = self._wire_and_inject
+        self.inject: Callable[..., Injected] = self._wire_and_inject
 
     def handle(self, request: Request) -> Response:
         """The answer to a request for one of the endpoints."""
@@ -179,11 +207,11 @@ class Lazy:
     def _refuse(self, error: ChaosError) -> None:
         log.warning("Nothing is injected: %s", error)
         self._refusal = error
-        self.inject = lambda _path: UNTOUCHED
+        self.inject = lambda _path, _context=None: UNTOUCHED
 
-    def _wire_and_inject(self, path: str) -> Injected:
+    def _wire_and_inject(self, path: str, context: LambdaContext | None = None) -> Injected:
         try:
             self.get()
         except ChaosError:
             return UNTOUCHED
-        return self.inject(path)
+        return self.inject(path, context)

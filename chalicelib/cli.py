@@ -1,17 +1,23 @@
-"""The command line: tokens and the table, so far. What it makes is printed on the last line, for scripts to take."""
+"""The command line: tokens, the table, the lever. What it makes is printed on the last line, for scripts to take."""
 
 import argparse
+import getpass
+import json
 import os
+import secrets
+import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from .access import ROLES, Token, TokenStore, new_token
-from .bootstrap import bootstrap
+from .access import ROLES, Caller, Role, Token, new_token
+from .api.http import Request
+from .bootstrap import Chaos, bootstrap
 from .dynamodb.table import create_table
 from .errors import ChaosError, Misconfigured, UnknownToken
+from .runs.event import Action, Event
 from .settings import Settings, read_settings
 
 DAY = 24 * 3600
@@ -20,16 +26,20 @@ LONGEST_NAME = 64
 SHOWN_HASH = 12
 SHORTEST_HASH = 6
 PATIENCE_SECONDS = 5.0
+COMMAND_LINE = "command line"
 
 
-def main(arguments: Sequence[str], tokens: TokenStore | None = None) -> int:
+def main(arguments: Sequence[str], wire: Callable[[Settings], Chaos] = bootstrap) -> int:
     """Exit code 0, or 1 with a message that says what to do."""
     options = _parser().parse_args(arguments)
     try:
+        settings = _settings(options.stage)
         if options.subject == "table":
-            _make_table(_settings(options.stage))
+            _make_table(settings)
+        elif options.subject == "token":
+            _manage_tokens(options, wire(settings))
         else:
-            _manage_tokens(options, tokens or bootstrap(_settings(options.stage)).tokens)
+            return _pull(options, wire(settings))
     except ChaosError as error:
         print(error.message, file=sys.stderr)
         return 1
@@ -38,7 +48,7 @@ def main(arguments: Sequence[str], tokens: TokenStore | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m {__package__}", description="Chaos experiments.")
-    subjects = parser.add_subparsers(dest="subject", required=True, metavar="token|table")
+    subjects = parser.add_subparsers(dest="subject", required=True, metavar="token|table|halt|resume")
     token = subjects.add_parser("token", help="who may use the API")
     commands = token.add_subparsers(dest="command", required=True, metavar="create|list|revoke")
     create = commands.add_parser("create", help="make a token; it is printed once, on the last line")
@@ -52,7 +62,11 @@ def _parser() -> argparse.ArgumentParser:
     make = table.add_subparsers(dest="command", required=True, metavar="create").add_parser(
         "create", help="make the table when it is missing"
     )
-    for command in (create, listing, revoke, make):
+    halt = subjects.add_parser("halt", help="end everything that runs, and let nothing start")
+    halt.add_argument("--reason", required=True, help="why, for the history and for who tries to start")
+    resume = subjects.add_parser("resume", help="let experiments be started again")
+    resume.add_argument("--reason", help="why, for the history")
+    for command in (create, listing, revoke, make, halt, resume):
         command.add_argument("--stage", help="of which stage (default: CHAOS_STAGE)")
     return parser
 
@@ -66,7 +80,7 @@ def _settings(stage: str | None) -> Settings:
             "In the stage dev the table is inside the serving process, which prints a token of its own. "
             "To share a table, set AWS_ENDPOINT_URL_DYNAMODB for both."
         )
-    return replace(settings, table_timeout_seconds=PATIENCE_SECONDS)
+    return replace(settings, table_timeout_seconds=PATIENCE_SECONDS, enabled=True)
 
 
 def _make_table(settings: Settings) -> None:
@@ -74,12 +88,40 @@ def _make_table(settings: Settings) -> None:
     print(f"The table {settings.table} {'is made' if made else 'was there already'}.")
 
 
-def _manage_tokens(options: argparse.Namespace, tokens: TokenStore) -> None:
+def _pull(options: argparse.Namespace, chaos: Chaos) -> int:
+    """The lever, past the API's gateway; who may write to the table may pull it."""
+    body = json.dumps({"reason": options.reason} if options.reason else {}).encode()
+    caller = Caller(_user(), Role.OPERATOR)
+    asked = Request(method="POST", path=f"/{options.subject}", body=body, caller=caller, source=COMMAND_LINE)
+    content = chaos.api().handle(asked).content
+    if content["error"]:
+        print(content["error_message"], file=sys.stderr)
+        return 1
+    print(json.dumps(content["resultset"], indent=2))
+    return 0
+
+
+def _user() -> str:
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"[:LONGEST_NAME]
+    except (KeyError, OSError):  # a user that the machine has no name for
+        return f"somebody@{socket.gethostname()}"[:LONGEST_NAME]
+
+
+def _manage_tokens(options: argparse.Namespace, chaos: Chaos) -> None:
     now = time.time()
+    tokens = chaos.tokens
+
+    def remember(action: Action, token: Token) -> None:
+        details = {"hash": token.hash[:SHOWN_HASH], "name": token.name, "role": token.role.word}
+        unique = secrets.token_hex(4)
+        chaos.runs.record(Event.of(action, now=now, by=_user(), token=unique, source=COMMAND_LINE, details=details))
+
     if options.command == "create":
         expires_at = now + options.days * DAY if options.days else None
         secret, token = new_token(options.name, ROLES[options.role], now=now, expires_at=expires_at)
         tokens.add(token)
+        remember("token_created", token)
         print(f"Token of {token.name!r} ({token.role.word}), valid {_until(token.expires_at)}. It is not shown again:")
         print(secret)
     elif options.command == "list":
@@ -88,6 +130,7 @@ def _manage_tokens(options: argparse.Namespace, tokens: TokenStore) -> None:
     else:
         token = _only([token for token in tokens.all() if token.hash.startswith(options.hash)], options.hash)
         tokens.revoke(token.hash)
+        remember("token_revoked", token)
         print(f"Revoked the token of {token.name!r}.")
 
 

@@ -46,8 +46,16 @@ class Forbidden(ChaosError):
     code, status = "forbidden", 403
 
 
+class ProductionLocked(ChaosError):
+    code, status = "production_locked", 403
+
+
 class UnknownExperiment(ChaosError):
     code, status = "unknown_experiment", 404
+
+
+class UnknownAlarm(ChaosError):
+    code, status = "unknown_alarm", 404
 
 
 class NotRunning(ChaosError):
@@ -66,6 +74,14 @@ class AlreadyRunning(ChaosError):
     code, status = "already_running", 409
 
 
+class NotHalted(ChaosError):
+    code, status = "not_halted", 409
+
+
+class AlarmActive(ChaosError):
+    code, status = "alarm_active", 409
+
+
 class BodyTooLarge(ChaosError):
     code, status = "body_too_large", 413
 
@@ -74,12 +90,20 @@ class UnsupportedMediaType(ChaosError):
     code, status = "unsupported_media_type", 415
 
 
+class Halted(ChaosError):
+    code, status = "halted", 423
+
+
 class InternalError(ChaosError):
     code, status = "internal_error", 500
 
 
 class StoreUnavailable(ChaosError):
     code, status = "store_unavailable", 503
+
+
+class AlarmsUnavailable(ChaosError):
+    code, status = "alarms_unavailable", 503
 
 
 class ModuleOff(ChaosError):

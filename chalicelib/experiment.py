@@ -20,6 +20,13 @@ class Parameters(BaseModel):
     duration_seconds: float = Field(
         30.0, gt=0, description="How long the run lasts.", json_schema_extra={"unit": "seconds"}
     )
+    percentage: float = Field(
+        100.0,
+        gt=0,
+        le=100,
+        description="Which share of the requests it may touch.",
+        json_schema_extra={"unit": "percent"},
+    )
 
 
 class Experiment(ABC):

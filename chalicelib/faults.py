@@ -18,9 +18,10 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Delay the request before the application sees it."""
+    """Delay the request before the application sees it, but not past the Lambda's time unless that is asked for."""
 
     seconds: float
+    allow_timeout: bool = False
     order: ClassVar[int] = 1
 
 

@@ -1,13 +1,26 @@
 """The only reader of the environment: variables in, one frozen object out."""
 
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .errors import Misconfigured
 
 DEVELOPMENT = "dev"
+PRODUCTION = re.compile(r"prod|prd|(^|[^a-z])live([^a-z]|$)", re.IGNORECASE)
+"""Names that may be those of a stage with users. Rather one too many: who means it names the stage."""
 
+OFF = {"false", "0", "no", "off"}
+ON = {"true", "1", "yes", "on"}
+LIMITED = {
+    "CHAOS_MAX_DURATION_SECONDS": "duration_seconds",
+    "CHAOS_MAX_PERCENTAGE": "percentage",
+    "CHAOS_MAX_DELAY_SECONDS": "delay_seconds",
+    "CHAOS_MAX_ERROR_RATE": "error_rate",
+    "CHAOS_MAX_MEMORY_MB": "memory_mb",
+}
+"""Which parameter each variable limits."""
 
 HMAC = "HS256"
 ASYMMETRIC = ("RS256", "ES256")
@@ -33,13 +46,18 @@ class Settings:
     """What a process is told from outside. `stage` is None where the module is off."""
 
     stage: str | None = None
+    enabled: bool = True
     application: str = "app"
     table: str = ""
     refresh_seconds: float = 1.0
     idle_refresh_seconds: float = 5.0
     max_staleness_seconds: float = 3.0
-    max_duration_seconds: float = 3600.0
     table_timeout_seconds: float = 0.25
+    guardrail_seconds: float = 10.0
+    limits: Mapping[str, float] = field(default_factory=lambda: {"duration_seconds": 3600.0})
+    """The largest values that a start may ask for, by the parameter's name."""
+    max_active_faults: int = 1000
+    allow_production: str | None = None
     excluded_paths: tuple[str, ...] = ()
     dev_token: str | None = None
     web_tokens: WebTokens | None = None
@@ -54,6 +72,11 @@ class Settings:
     def scope(self) -> str:
         """Whose runs these are: the partition key of the table."""
         return f"{self.application}#{self.stage}"
+
+    @property
+    def production_locked(self) -> bool:
+        """Whether the stage is named like production, and nobody has said that it may be hit."""
+        return bool(PRODUCTION.search(self.stage or "")) and self.allow_production != self.stage
 
     @property
     def development(self) -> bool:
@@ -77,7 +100,7 @@ class _Variables:
     def listed(self, name: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in self.environment.get(name, "").split(",") if part.strip())
 
-    def seconds(self, name: str, default: float) -> float:
+    def number(self, name: str, default: float, unit: str = "") -> float:
         given = self.text(name)
         if given is None:
             return default
@@ -86,9 +109,23 @@ class _Variables:
         except ValueError:
             value = math.nan
         if not 0 < value < math.inf:
-            self.refuse(name, f"is {given!r}", "a number of seconds above 0")
+            self.refuse(name, f"is {given!r}", f"a number {unit}above 0")
             return default
         return value
+
+    def seconds(self, name: str, default: float) -> float:
+        return self.number(name, default, "of seconds ")
+
+    def limits(self) -> dict[str, float]:
+        given = {LIMITED[name]: self.number(name, 0.0) for name in LIMITED if self.text(name)}
+        return {**Settings().limits, **given}
+
+    def is_on(self, name: str) -> bool:
+        """On where it is not set, and where nobody can tell."""
+        given = (self.text(name) or "true").lower()
+        if given not in ON | OFF:
+            self.refuse(name, f"is {given!r}", f"one of {', '.join(sorted(ON | OFF))}")
+        return given not in OFF
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -96,15 +133,20 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     variables = _Variables(environment)
     text, seconds = variables.text, variables.seconds
     stage = text("CHAOS_STAGE")
+    enabled = variables.is_on("CHAOS_ENABLED")
     memory = environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
     settings = Settings(
         stage=stage,
+        enabled=enabled,
         application=text("CHAOS_APPLICATION") or Settings.application,
         table=text("CHAOS_TABLE") or f"chaos-experiments-{stage}",
         refresh_seconds=seconds("CHAOS_REFRESH_SECONDS", Settings.refresh_seconds),
         idle_refresh_seconds=seconds("CHAOS_IDLE_REFRESH_SECONDS", Settings.idle_refresh_seconds),
         max_staleness_seconds=seconds("CHAOS_MAX_STALENESS_SECONDS", Settings.max_staleness_seconds),
-        max_duration_seconds=seconds("CHAOS_MAX_DURATION_SECONDS", Settings.max_duration_seconds),
+        guardrail_seconds=seconds("CHAOS_GUARDRAIL_SECONDS", Settings.guardrail_seconds),
+        limits=variables.limits(),
+        max_active_faults=math.ceil(variables.number("CHAOS_MAX_ACTIVE_FAULTS", Settings.max_active_faults)),
+        allow_production=text("CHAOS_ALLOW_PRODUCTION"),
         table_timeout_seconds=seconds("CHAOS_TABLE_TIMEOUT_SECONDS", Settings.table_timeout_seconds),
         excluded_paths=variables.listed("CHAOS_EXCLUDED_PATHS"),
         dev_token=text("CHAOS_DEV_TOKEN"),

@@ -1,12 +1,13 @@
 """Fakes: a clock that only a test moves, a sleep that moves it, a store in a list."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chalicelib.access import Token
-from chalicelib.errors import StoreUnavailable
+from chalicelib.errors import AlarmsUnavailable, Halted, StoreUnavailable, UnknownAlarm
 from chalicelib.experiments import EXPERIMENTS
+from chalicelib.runs.event import Action, Event
 from chalicelib.runs.run import Run
 
 NOW = 1_800_000_000.0
@@ -27,6 +28,10 @@ class Clock:
         self.now += seconds
 
 
+def an_event(action: Action = "halt", *, now: float = NOW, token: str = "e", **more: Any) -> Event:
+    return Event.of(action, now=now, by="ada", token=token, **more)
+
+
 def a_run(name: str = "latency_injection", *, now: float = NOW, token: str = "1", **parameters: Any) -> Run:
     experiment = EXPERIMENTS[name]
     return Run.started(experiment, experiment.Parameters(**parameters), now=now, by="ada", token=token)
@@ -39,33 +44,82 @@ class FakeRunStore:
     runs: dict[str, Run] = field(default_factory=dict)
     broken: bool = False
     reads: int = 0
+    halt_event: Event | None = None
+    past: dict[str, Run | Event] = field(default_factory=dict)
 
     def latest(self) -> Sequence[Run]:
         self.reads += 1
-        if self.broken:
-            raise StoreUnavailable("The table does not answer.")
+        self._answer()
         return list(self.runs.values())
 
     def active(self, now: float) -> Sequence[Run]:
-        return [run for run in self.latest() if run.is_active(now)]
+        runs = self.latest()
+        return [] if self.halt_event else [run for run in runs if run.is_active(now)]
 
     def start(self, run: Run, *, now: float, replaced: Run | None = None) -> Run | None:
-        if self.broken:
-            raise StoreUnavailable("The table does not answer.")
+        self._answer()
         known = self.runs.get(run.experiment.name)
         if known and known.is_active(now) and not (replaced and replaced.run_id == known.run_id):
             return known
-        self.runs[run.experiment.name] = run
+        if self.halt_event:
+            raise Halted("The scope is halted; nothing was started.")
+        if replaced:
+            self.past.setdefault(replaced.run_id, replaced)
+        self.runs[run.experiment.name] = self.past[run.run_id] = run
         return None
 
     def stop(self, run: Run) -> bool:
-        if self.broken:
-            raise StoreUnavailable("The table does not answer.")
+        self._answer()
         known = self.runs.get(run.experiment.name)
         if known is None or known.run_id != run.run_id or not known.is_active(run.ended_at or 0):
             return False
-        self.runs[run.experiment.name] = run
+        self.runs[run.experiment.name] = self.past[run.run_id] = replace(run, defect=known.defect)
         return True
+
+    def mark(self, run: Run, defect: str) -> None:
+        self._answer()
+        known = self.runs.get(run.experiment.name)
+        if known and known.run_id == run.run_id and not known.defect:
+            self.runs[run.experiment.name] = self.past[run.run_id] = replace(known, defect=defect)
+
+    def halted(self) -> Event | None:
+        self._answer()
+        return self.halt_event
+
+    def halt(self, event: Event) -> bool:
+        self._answer()
+        if self.halt_event:
+            return False
+        self.halt_event = self.past[event.event_id] = event
+        return True
+
+    def resume(self, event: Event) -> bool:
+        self._answer()
+        if not self.halt_event:
+            return False
+        self.halt_event, self.past[event.event_id] = None, event
+        return True
+
+    def record(self, event: Event) -> None:
+        self._answer()
+        self.past[event.event_id] = event
+
+    def history(
+        self, *, since: float, until: float, experiment: str | None, before: str | None, limit: int
+    ) -> Sequence[Run | Event]:
+        self._answer()
+        found = []
+        for key, each in sorted(self.past.items(), reverse=True):
+            at, name = (
+                (each.at, each.experiment) if isinstance(each, Event) else (each.started_at, each.experiment.name)
+            )
+            if since <= at < until and (before is None or key < before) and experiment in (None, name):
+                found.append(each)
+        return found[:limit]
+
+    def _answer(self) -> None:
+        if self.broken:
+            raise StoreUnavailable("The table does not answer.")
 
 
 @dataclass
@@ -83,3 +137,20 @@ class FakeTokenStore:
 
     def revoke(self, token_hash: str) -> None:
         self.tokens.pop(token_hash, None)
+
+
+@dataclass
+class FakeAlarms:
+    """Alarms by name: None, or why they are in ALARM."""
+
+    states: dict[str, str | None] = field(default_factory=dict)
+    broken: bool = False
+    asked: int = 0
+
+    def firing(self, names: Sequence[str]) -> Mapping[str, str]:
+        self.asked += 1
+        if self.broken:
+            raise AlarmsUnavailable("CloudWatch does not tell the alarms' states.")
+        if set(names) - set(self.states):
+            raise UnknownAlarm("CloudWatch knows no such alarm.")
+        return {name: why for name in names if (why := self.states[name])}

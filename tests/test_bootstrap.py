@@ -99,7 +99,7 @@ def test_the_settings_reach_the_injection(wire: Wire, runs: FakeRunStore) -> Non
 
 
 def test_the_settings_reach_the_api(wire: Wire) -> None:
-    chaos = wire(max_duration_seconds=10.0)
+    chaos = wire(limits={"duration_seconds": 10.0})
     assert post(chaos, "/start", b'{"experiment_name": "error_injection", "duration_seconds": 11}').status == 400
 
 

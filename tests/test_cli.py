@@ -1,13 +1,27 @@
+import json
+import time
+
 import botocore.session
 import pytest
 
 from chalicelib.access import Authenticator, Role, hash_token
+from chalicelib.bootstrap import bootstrap
 from chalicelib.cli import main
 from chalicelib.dynamodb.tokens import DynamoDBTokenStore
+from chalicelib.runs.event import Event
 from chalicelib.settings import Settings
-from tests.support import Clock, FakeTokenStore
+from tests.support import Clock, FakeRunStore, FakeTokenStore, a_run
 
 CREATE = ["token", "create", "--name", "ada", "--role", "operator"]
+
+
+@pytest.fixture(autouse=True)
+def _stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAOS_STAGE", "qa")
+
+
+def run(arguments: list[str], tokens: FakeTokenStore, runs: FakeRunStore | None = None) -> int:
+    return main(arguments, lambda settings: bootstrap(settings, runs=runs or FakeRunStore(), tokens=tokens))
 
 
 @pytest.fixture
@@ -18,7 +32,7 @@ def tokens() -> FakeTokenStore:
 def test_a_token_is_printed_once_on_the_last_line(
     tokens: FakeTokenStore, capsys: pytest.CaptureFixture[str], clock: Clock
 ) -> None:
-    assert main(CREATE, tokens) == 0
+    assert run(CREATE, tokens) == 0
     printed = capsys.readouterr().out
     secret = printed.splitlines()[-1]
     assert printed.count(secret) == 1
@@ -26,29 +40,29 @@ def test_a_token_is_printed_once_on_the_last_line(
 
 
 def test_a_token_can_be_for_some_days(tokens: FakeTokenStore, capsys: pytest.CaptureFixture[str]) -> None:
-    main([*CREATE, "--days", "7"], tokens)
+    run([*CREATE, "--days", "7"], tokens)
     (token,) = tokens.all()
     assert token.expires_at == token.created_at + 7 * 24 * 3600
     assert "valid until 20" in capsys.readouterr().out
 
 
 def test_the_list_shows_no_secret(tokens: FakeTokenStore, capsys: pytest.CaptureFixture[str]) -> None:
-    main(CREATE, tokens)
+    run(CREATE, tokens)
     secret = capsys.readouterr().out.splitlines()[-1]
-    assert main(["token", "list"], tokens) == 0
+    assert run(["token", "list"], tokens) == 0
     listed = capsys.readouterr().out
     assert listed.split() == [hash_token(secret)[:12], "operator", "until", "revoked", "ada"]
 
 
 def test_a_token_is_revoked_by_the_beginning_of_its_hash(tokens: FakeTokenStore) -> None:
-    main(CREATE, tokens)
-    assert main(["token", "revoke", tokens.all()[0].hash[:12]], tokens) == 0
+    run(CREATE, tokens)
+    assert run(["token", "revoke", tokens.all()[0].hash[:12]], tokens) == 0
     assert tokens.all() == []
 
 
 def test_a_short_beginning_revokes_none_though_there_is_one(tokens: FakeTokenStore) -> None:
-    main(CREATE, tokens)
-    assert main(["token", "revoke", ""], tokens) == 1
+    run(CREATE, tokens)
+    assert run(["token", "revoke", ""], tokens) == 1
     assert len(tokens.all()) == 1
 
 
@@ -56,9 +70,9 @@ def test_a_short_beginning_revokes_none_though_there_is_one(tokens: FakeTokenSto
 def test_a_beginning_that_is_not_of_one_token_revokes_none(
     tokens: FakeTokenStore, beginning: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main(CREATE, tokens)
-    main(CREATE, tokens)
-    assert main(["token", "revoke", beginning], tokens) == 1
+    run(CREATE, tokens)
+    run(CREATE, tokens)
+    assert run(["token", "revoke", beginning], tokens) == 1
     assert "tokens begin with" in capsys.readouterr().err
     assert len(tokens.all()) == 2
 
@@ -85,7 +99,8 @@ def test_the_stage_dev_without_a_shared_table_says_what_to_do(capsys: pytest.Cap
     assert "AWS_ENDPOINT_URL_DYNAMODB" in capsys.readouterr().err
 
 
-def test_no_stage_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_stage_says_what_to_do(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CHAOS_STAGE")
     assert main(CREATE) == 1
     assert "CHAOS_STAGE" in capsys.readouterr().err
 
@@ -137,3 +152,42 @@ def test_a_table_is_made_once(
     backups = client.describe_continuous_backups(TableName=f"{settings.table}-staging")["ContinuousBackupsDescription"]
     assert backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
     client.close()
+
+
+def test_what_is_done_to_tokens_is_in_the_history_without_the_token(
+    tokens: FakeTokenStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = FakeRunStore()
+    run(CREATE, tokens, runs)
+    secret = capsys.readouterr().out.splitlines()[-1]
+    run(["token", "revoke", tokens.all()[0].hash], tokens, runs)
+    created, revoked = runs.past.values()
+    assert isinstance(created, Event)
+    assert isinstance(revoked, Event)
+    assert (created.action, revoked.action) == ("token_created", "token_revoked")
+    assert created.details == revoked.details == {"hash": hash_token(secret)[:12], "name": "ada", "role": "operator"}
+    assert "@" in created.by
+    assert created.source == "command line"
+
+
+def test_the_lever_without_the_api(tokens: FakeTokenStore, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = FakeRunStore({"latency_injection": a_run(now=time.time(), duration_seconds=600)})
+    assert run(["halt", "--reason", "orders are lost"], tokens, runs) == 0
+    assert json.loads(capsys.readouterr().out)["ended_runs"] == [runs.runs["latency_injection"].run_id]
+    assert runs.halt_event
+    assert runs.halt_event.reason == "orders are lost"
+    assert runs.active(time.time()) == []
+    assert run(["resume"], tokens, runs) == 0
+    assert runs.halt_event is None
+    capsys.readouterr()
+    assert run(["resume"], tokens, runs) == 1
+    assert "Nothing is halted" in capsys.readouterr().err
+
+
+def test_the_lever_works_from_a_shell_where_the_module_is_off(
+    tokens: FakeTokenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHAOS_ENABLED", "false")
+    runs = FakeRunStore()
+    assert run(["halt", "--reason", "now"], tokens, runs) == 0
+    assert runs.halt_event

@@ -4,6 +4,12 @@ from chalicelib import errors
 from chalicelib.errors import ChaosError
 
 PINNED = {
+    "alarm_active": 409,
+    "alarms_unavailable": 503,
+    "halted": 423,
+    "not_halted": 409,
+    "production_locked": 403,
+    "unknown_alarm": 404,
     "already_running": 409,
     "body_too_large": 413,
     "forbidden": 403,

@@ -4,13 +4,13 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import Misconfigured
-from chalicelib.settings import Settings, read_settings
+from chalicelib.settings import LIMITED, Settings, read_settings
 
 SECONDS = {
     "CHAOS_REFRESH_SECONDS": ("refresh_seconds", 1.0),
     "CHAOS_IDLE_REFRESH_SECONDS": ("idle_refresh_seconds", 5.0),
     "CHAOS_MAX_STALENESS_SECONDS": ("max_staleness_seconds", 3.0),
-    "CHAOS_MAX_DURATION_SECONDS": ("max_duration_seconds", 3600.0),
+    "CHAOS_GUARDRAIL_SECONDS": ("guardrail_seconds", 10.0),
     "CHAOS_TABLE_TIMEOUT_SECONDS": ("table_timeout_seconds", 0.25),
 }
 
@@ -45,6 +45,13 @@ def test_a_stage_is_all_that_is_needed() -> None:
         ("CHAOS_EXCLUDED_PATHS", "", "excluded_paths", ()),
         ("CHAOS_DEV_TOKEN", "dev-token", "dev_token", "dev-token"),
         ("CHAOS_DEV_TOKEN", " ", "dev_token", None),
+        ("CHAOS_MAX_DURATION_SECONDS", "60", "limits", {"duration_seconds": 60.0}),
+        ("CHAOS_MAX_DELAY_SECONDS", "2.5", "limits", {"duration_seconds": 3600.0, "delay_seconds": 2.5}),
+        ("CHAOS_MAX_ERROR_RATE", "0.5", "limits", {"duration_seconds": 3600.0, "error_rate": 0.5}),
+        ("CHAOS_MAX_MEMORY_MB", "64", "limits", {"duration_seconds": 3600.0, "memory_mb": 64.0}),
+        ("CHAOS_MAX_PERCENTAGE", "10", "limits", {"duration_seconds": 3600.0, "percentage": 10.0}),
+        ("CHAOS_MAX_ACTIVE_FAULTS", "20", "max_active_faults", 20),
+        ("CHAOS_ALLOW_PRODUCTION", "prod", "allow_production", "prod"),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512", "lambda_memory_mb", 512),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "", "lambda_memory_mb", None),
         ("AWS_LAMBDA_FUNCTION_NAME", "shop", "in_lambda", True),
@@ -119,3 +126,39 @@ def test_runs_that_would_come_and_go_between_two_reads_are_refused() -> None:
     with pytest.raises(Misconfigured, match="no less than CHAOS_REFRESH_SECONDS"):
         read_settings({"CHAOS_REFRESH_SECONDS": "5"})
     assert read_settings({"CHAOS_REFRESH_SECONDS": "3"})
+
+
+@pytest.mark.parametrize("variable", sorted(LIMITED))
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "much"])
+def test_a_limit_that_is_no_number_is_refused(variable: str, value: str) -> None:
+    with pytest.raises(Misconfigured, match=f"{variable} is '{value}', allowed is a number above 0"):
+        read_settings({"CHAOS_STAGE": "qa", variable: value})
+
+
+@pytest.mark.parametrize("value", ["false", "0", "no", "off", " OFF ", "False"])
+def test_one_variable_makes_a_process_deaf(value: str) -> None:
+    assert not read_settings({"CHAOS_STAGE": "qa", "CHAOS_ENABLED": value}).enabled
+
+
+@pytest.mark.parametrize("value", ["true", "1", "yes", "on", "", " True "])
+def test_and_the_contrary_does_not(value: str) -> None:
+    assert read_settings({"CHAOS_STAGE": "qa", "CHAOS_ENABLED": value}).enabled
+
+
+def test_a_word_that_is_neither_is_refused() -> None:
+    with pytest.raises(Misconfigured, match="CHAOS_ENABLED is 'fasle', allowed is one of 0, 1, false"):
+        read_settings({"CHAOS_STAGE": "qa", "CHAOS_ENABLED": "fasle"})
+
+
+@pytest.mark.parametrize(
+    "stage", ["prod", "production", "Production", "PRD", "prod-eu", "eu_prod", "prod2", "live", "eu-live", "preprod"]
+)
+def test_a_stage_that_is_named_like_production_is_locked_unless_it_is_named(stage: str) -> None:
+    assert Settings(stage=stage).production_locked
+    assert Settings(stage=stage, allow_production="other").production_locked
+    assert not Settings(stage=stage, allow_production=stage).production_locked
+
+
+@pytest.mark.parametrize("stage", ["dev", "staging", "qa", "delivery", "olive", None])
+def test_other_stages_are_not(stage: str | None) -> None:
+    assert not Settings(stage=stage).production_locked

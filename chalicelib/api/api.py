@@ -7,24 +7,43 @@ from typing import Any
 
 from ..access import ANYONE, Authenticator, Caller, Role
 from ..errors import (
+    AlarmActive,
     AlreadyRunning,
     ChaosError,
+    Forbidden,
+    Halted,
     InternalError,
     MissingParameter,
+    NotHalted,
     NotRunning,
+    ProductionLocked,
+    StoreUnavailable,
     UnknownEndpoint,
 )
 from ..experiment import Experiment, Limits
 from ..experiments import EXPERIMENTS, find
+from ..runs.event import Action, Event
+from ..runs.guardrails import Alarms, told
 from ..runs.run import Run
 from ..runs.store import RunStore
+from ..settings import Settings
 from . import body, present
 from .endpoints import ENDPOINTS, Endpoint
 from .http import Request, Response, failure, success
+from .query import page
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Request, Caller], Mapping[str, Any]]
+
+REMEMBERED = (Forbidden, Halted, ProductionLocked, AlarmActive)
+"""Refusals that the history keeps, of callers that are known: what somebody tried and was not let."""
+
+LONGEST_KEPT = 500
+"""How much of a refused body the history keeps, in bytes."""
+
+
+OK = 200
 
 
 class Api:
@@ -35,9 +54,9 @@ class Api:
         store: RunStore,
         authenticate: Authenticator,
         clock: Callable[[], float],
+        settings: Settings,
         *,
-        refresh_seconds: float,
-        max_duration_seconds: float,
+        alarms: Alarms,
         spare_memory_mb: Callable[[], int],
         environment: str,
         prefix: str,
@@ -47,8 +66,8 @@ class Api:
         self._store = store
         self._authenticate = authenticate
         self._clock = clock
-        self._refresh_seconds = refresh_seconds
-        self._max_duration_seconds = max_duration_seconds
+        self._settings = settings
+        self._alarms = alarms
         self._spare_memory_mb = spare_memory_mb
         self._environment = environment
         self._prefix = prefix
@@ -57,23 +76,33 @@ class Api:
 
     def handle(self, request: Request) -> Response:
         """Never raises: what goes wrong is in the envelope."""
+        caller = ANYONE
         try:
             endpoint = self._endpoint(request)
-            caller = self._caller(request, endpoint.role)
+            if endpoint.role is not Role.ANYONE:
+                caller = request.caller or self._authenticate(request.headers)
+                caller.require(endpoint.role)
             handler: Handler = getattr(self, endpoint.handler)
             answer = handler(request, caller)
-            return success(answer) if endpoint.envelope else Response(200, answer)
+            response = success(answer) if endpoint.envelope else Response(200, answer)
         except ChaosError as error:
-            return failure(error)
+            if isinstance(error, REMEMBERED):
+                self._remember(request, caller, error)
+            response = failure(error)
         except Exception:
-            log.exception("%s %s failed", request.method, request.path)
-            return failure(InternalError("The chaos experiments module has a defect; its log says more."))
+            log.exception("%s %s failed", request.method, request.path, extra={"request_id": request.request_id})
+            response = failure(InternalError("The chaos experiments module has a defect; its log says more."))
+        if caller is not ANYONE or response.status != OK:
+            self._log(request, caller, response)
+        return response
 
     def list_experiments(self, request: Request, caller: Caller) -> present.Listed:
         """What can be run, and what runs."""
         del request, caller
         now = self._clock()
+        halt = self._store.halted()
         return {
+            "halt": present.halt(halt) if halt else None,
             "available_experiments": [present.experiment(each, self._limits(each)) for each in EXPERIMENTS.values()],
             "active_experiments": [present.run(run, now) for run in self._active(now).values()],
         }
@@ -83,14 +112,27 @@ class Api:
         content = body.parse(request.body, request.headers)
         experiment = find(body.experiment_name(content, list(EXPERIMENTS)))
         options, parameters = body.start_parameters(content, experiment, self._limits(experiment))
+        self._require_an_unlocked_stage()
+        self._require_silent(options.alarms)
         now = self._clock()
         run = Run.started(
-            experiment, parameters, now=now, by=caller.name, token=secrets.token_hex(4), reason=options.reason
+            experiment,
+            parameters,
+            now=now,
+            by=caller.name,
+            token=secrets.token_hex(4),
+            source=request.source,
+            reason=options.reason,
+            alarms=options.alarms,
         )
         replaced = self._active(now).get(experiment.name) if options.restart else None
         if replaced:
-            replaced = replaced.ended(now=now, by=caller.name, reason=f"replaced by {run.run_id}")
-        in_the_way = self._store.start(run, now=now, replaced=replaced)
+            reason = f"replaced by {run.run_id}"
+            replaced = replaced.ended(now=now, by=caller.name, reason=reason, source=request.source)
+        try:
+            in_the_way = self._store.start(run, now=now, replaced=replaced)
+        except Halted:
+            raise self._told_halted() from None
         if in_the_way:
             shown = present.run(in_the_way, now)
             msg = (
@@ -99,24 +141,50 @@ class Api:
             )
             raise AlreadyRunning(msg, resultset=shown)
         self._on_change()
-        log.info("Run %s of %s started by %s: %s", run.run_id, experiment.name, caller.name, parameters)
         return present.run(run, now)
 
     def stop(self, request: Request, caller: Caller) -> present.StoppedRun:
         """Stop an experiment."""
         content = body.parse(request.body, request.headers)
         experiment = find(body.experiment_name(content, list(EXPERIMENTS)))
-        options = body.stop_options(content)
+        options = body.options_of(body.StopOptions, content)
         now = self._clock()
         active = self._active(now)
         run = active.get(experiment.name)
-        ended = run and run.ended(now=now, by=caller.name, reason=options.reason)
+        ended = run and run.ended(now=now, by=caller.name, reason=options.reason, source=request.source)
         if not ended or not self._store.stop(ended):
             others = ", ".join(name for name in active if name != experiment.name) or "nothing"
             raise NotRunning(f"{experiment.name} is not running. Running: {others}.")
         self._on_change()
-        log.info("Run %s of %s stopped by %s", ended.run_id, experiment.name, ended.ended_by)
-        return {**present.run(ended, now), "effective_everywhere_by": present.iso(now + self._refresh_seconds)}
+        return {**present.run(ended, now), "effective_everywhere_by": self._everywhere_by(now)}
+
+    def halt(self, request: Request, caller: Caller) -> present.Halted:
+        """End everything that runs, and let nothing start until it is resumed."""
+        options = body.options_of(body.HaltOptions, body.parse(request.body, request.headers))
+        event = self._event("halt", request, caller, reason=options.reason)
+        halt = event
+        if not self._store.halt(event):
+            halt = self._store.halted() or event
+        self._on_change()
+        now = self._clock()
+        try:
+            ended = self._end_what_runs(halt, now)
+        except StoreUnavailable as error:  # nothing is injected all the same, and `resume` ends them first
+            log.warning("Halted, but the runs are not ended in the table: %s", error)
+            ended = []
+        return {**present.halt(halt), "ended_runs": ended, "effective_everywhere_by": self._everywhere_by(now)}
+
+    def resume(self, request: Request, caller: Caller) -> present.Resumed:
+        """Let experiments be started again. What was ended stays so."""
+        options = body.options_of(body.ResumeOptions, body.parse(request.body or b"{}", request.headers))
+        halt = self._store.halted()
+        event = self._event("resume", request, caller, reason=options.reason)
+        if halt:
+            self._end_what_runs(halt, event.at)
+        if halt is None or not self._store.resume(event):
+            raise NotHalted("Nothing is halted; experiments can be started.")
+        self._on_change()
+        return {"resumed_at": present.iso(event.at), "resumed_by": caller.name, "halt": present.halt(halt)}
 
     def status(self, request: Request, caller: Caller) -> present.ShownRun:
         """The run that is running, or the last one."""
@@ -131,8 +199,24 @@ class Api:
         now = self._clock()
         for run in self._store.latest():
             if run.experiment.name == experiment.name:
-                return present.run(run, now)
+                halt = self._store.halted() if run.is_active(now) else None
+                return present.run(_ended_by(halt, run) if halt else run, now)
         return present.inactive(experiment)
+
+    def history(self, request: Request, caller: Caller) -> present.History:
+        """Who did or tried what, from where, when and why."""
+        del caller
+        now = self._clock()
+        asked = page(request.query, now)
+        kept = self._store.history(
+            since=asked.since,
+            until=asked.until,
+            experiment=asked.experiment,
+            before=asked.before,
+            limit=asked.limit,
+        )
+        entries = [present.entry(each, now) for each in kept]
+        return {"entries": entries, "next": entries[-1]["id"] if len(entries) == asked.limit else None}
 
     def openapi(self, request: Request, caller: Caller) -> dict[str, Any]:
         """This document."""
@@ -162,11 +246,80 @@ class Api:
         return {run.experiment.name: run for run in self._store.active(now)}
 
     def _limits(self, experiment: Experiment) -> Limits:
-        return {"duration_seconds": self._max_duration_seconds, **experiment.limits(self._spare_memory_mb())}
+        """The stage's and the environment's; the smaller one where both have one."""
+        own = experiment.limits(self._spare_memory_mb())
+        known = experiment.Parameters.model_fields
+        stages = {name: limit for name, limit in self._settings.limits.items() if name in known}
+        return {**own, **{name: min(limit, own.get(name, limit)) for name, limit in stages.items()}}
 
-    def _caller(self, request: Request, role: Role) -> Caller:
-        if role is Role.ANYONE:
-            return ANYONE
-        caller = request.caller or self._authenticate(request.headers)
-        caller.require(role)
-        return caller
+    def _require_an_unlocked_stage(self) -> None:
+        if self._settings.production_locked:
+            stage = self._settings.stage
+            raise ProductionLocked(
+                f"The stage {stage!r} is named like production, so nothing can be started here. Who means to do that "
+                f"deploys it with CHAOS_ALLOW_PRODUCTION={stage}."
+            )
+
+    def _require_silent(self, alarms: list[str]) -> None:
+        firing = self._alarms.firing(alarms) if alarms else {}
+        if firing:
+            causes = "; ".join(told(name, why) for name, why in firing.items())
+            raise AlarmActive(f"Nothing was started: {causes}. Wait until it is over, or leave the alarm out.")
+
+    def _told_halted(self) -> Halted:
+        halt = self._store.halted()
+        if halt is None:
+            return Halted("Everything was halted until a moment ago; nothing was started. Try again.")
+        return Halted(
+            f"Halted by {halt.by} at {present.iso(halt.at)}: {halt.reason}. Nothing starts until an operator sends "
+            f"POST {self._prefix}/resume.",
+            resultset=present.halt(halt),
+        )
+
+    def _end_what_runs(self, halt: Event, now: float) -> list[str]:
+        """The ids of the runs that the halt ended."""
+        over = [_ended_by(halt, run) for run in self._store.latest() if run.is_active(now)]
+        return [run.run_id for run in over if self._store.stop(run)]
+
+    def _everywhere_by(self, now: float) -> str:
+        return present.iso(now + self._settings.refresh_seconds)
+
+    def _event(self, action: Action, request: Request, caller: Caller, **more: Any) -> Event:  # noqa: ANN401
+        token = secrets.token_hex(4)
+        return Event.of(action, now=self._clock(), by=caller.name, token=token, source=request.source, **more)
+
+    def _remember(self, request: Request, caller: Caller, error: ChaosError) -> None:
+        details = {
+            "endpoint": request.path,
+            "code": error.code,
+            "message": error.message,
+            "body": request.body[:LONGEST_KEPT].decode(errors="replace"),
+        }
+        try:
+            self._store.record(self._event("refusal", request, caller, details=details))
+        except StoreUnavailable as unavailable:
+            log.warning("A refusal could not be recorded: %s", unavailable)
+
+    def _log(self, request: Request, caller: Caller, response: Response) -> None:
+        resultset = response.content.get("resultset") or {}
+        log.info(
+            "%s %s by %s: %d",
+            request.method,
+            request.path,
+            caller.name,
+            response.status,
+            extra={
+                "request_id": request.request_id,
+                "caller": caller.name,
+                "source": request.source,
+                "status": response.status,
+                "code": response.content.get("code"),
+                "run_id": resultset.get("run_id"),
+            },
+        )
+
+
+def _ended_by(halt: Event, run: Run) -> Run:
+    """As the halt ended it: not before it started, where clocks differ."""
+    at = max(halt.at, run.started_at)
+    return run.ended(now=at, by=halt.by, reason=f"halted: {halt.reason}", source=halt.source)

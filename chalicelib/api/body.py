@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -14,6 +14,18 @@ from .http import MAX_BODY_BYTES
 JSON = "application/json"
 LONGEST_REASON = 100
 """In characters. What runs must stay small, because every environment reads it every second."""
+
+MOST_ALARMS = 5
+LONGEST_ALARM = 100
+
+KINDS = {
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "string": "a text",
+    "array": "a list",
+}
+"""JSON's types in words."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Problem = dict[str, Any]
@@ -32,6 +44,21 @@ class StartOptions(StopOptions):
     """What a start may say beside the parameters of the experiment."""
 
     restart: bool = Field(default=False, description="Replace the run that is running.")
+    alarms: list[Annotated[str, Field(min_length=1, max_length=LONGEST_ALARM)]] = Field(
+        default=[], max_length=MOST_ALARMS, description="CloudWatch alarms, any of which in ALARM ends the run."
+    )
+
+
+class HaltOptions(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    reason: str = Field(min_length=1, max_length=LONGEST_REASON, description="Why everything has to end.")
+
+
+class ResumeOptions(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    reason: str | None = Field(default=None, max_length=LONGEST_REASON, description="Why, for the history.")
 
 
 def parse(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
@@ -86,8 +113,9 @@ def start_parameters(
     return options, parameters
 
 
-def stop_options(content: Mapping[str, Any]) -> StopOptions:
-    options, problems = _validated(StopOptions, dict(content), StopOptions.model_json_schema())
+def options_of(model: type[ModelT], content: Mapping[str, Any]) -> ModelT:
+    """What the body of an endpoint says that starts nothing."""
+    options, problems = _validated(model, dict(content), model.model_json_schema())
     if options is None:
         raise invalid(problems)
     return options
@@ -105,7 +133,7 @@ def schema(experiment: Experiment, limits: Limits) -> dict[str, Any]:
     for name, part in content["properties"].items():
         part.pop("title", None)
         if name in limits:
-            part["maximum"] = limits[name]
+            part["maximum"] = min(limits[name], part.get("maximum", limits[name]))
     return content
 
 
@@ -132,15 +160,19 @@ def _problem(detail: Mapping[str, Any], properties: Mapping[str, Any]) -> Proble
 
 def _allowed(part: Mapping[str, Any]) -> str:
     """A field's schema in words: "a number above 0, up to 3600 (seconds)"."""
-    words = {"number": "a number", "integer": "a whole number", "boolean": "true or false", "string": "a text"}
-    kind = part.get("type") or next((option["type"] for option in part.get("anyOf", ()) if "type" in option), "")
-    text = words.get(kind, kind)
+    part = {**part, **next(iter(part.get("anyOf", ())), {})}
+    kind = part.get("type", "")
+    text = KINDS.get(kind, kind)
     if "exclusiveMinimum" in part:
         text += f" above {part['exclusiveMinimum']}"
     if "minimum" in part:
         text += f" from {part['minimum']}"
     if "maximum" in part:
         text += f"{' ' if 'minimum' in part else ', '}up to {part['maximum']}"
+    if "maxLength" in part:
+        text += f" of {part.get('minLength', 0)} to {part['maxLength']} characters"
+    if "maxItems" in part:
+        text += f" of at most {part['maxItems']}, each {_allowed(part['items'])}"
     return f"{text} ({part['unit']})" if "unit" in part else text
 
 

@@ -17,7 +17,7 @@ class Request:
     """`path` is below the prefix: "/list". Header names are in lower case.
 
     `caller` is who the gateway authenticated, where there is one that does. `active` and `injected` are the names of
-    what ran and what was done to this request.
+    what ran and what was done to this request. `source` is the address that it came from, `request_id` the gateway's.
     """
 
     method: str
@@ -28,6 +28,8 @@ class Request:
     caller: Caller | None = None
     active: Sequence[str] = ()
     injected: Sequence[Mapping[str, Any]] = ()
+    source: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

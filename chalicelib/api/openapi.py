@@ -5,7 +5,7 @@ from http import HTTPStatus
 from inspect import getdoc
 from typing import Any, get_type_hints
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from .. import __version__, errors
 from ..access import Role
@@ -13,8 +13,9 @@ from ..errors import ChaosError
 from ..experiment import Limits
 from ..experiments import EXPERIMENTS
 from .api import Api
-from .body import StartOptions, StopOptions, schema
+from .body import HaltOptions, ResumeOptions, StartOptions, StopOptions, schema
 from .endpoints import ENDPOINTS, Endpoint
+from .query import MOST_ENTRIES, USUAL_ENTRIES
 
 Schema = dict[str, Any]
 
@@ -47,23 +48,45 @@ EVERYWHERE = (errors.InternalError, errors.ModuleOff)
 WITH_A_TOKEN = (errors.Unauthenticated, errors.Forbidden, errors.StoreUnavailable)
 WITH_A_BODY = (errors.InvalidJson, errors.InvalidParameters, errors.BodyTooLarge, errors.UnsupportedMediaType)
 REFUSALS: Mapping[str, Sequence[type[ChaosError]]] = {
-    "start": (*WITH_A_BODY, errors.UnknownExperiment, errors.AlreadyRunning),
-    "stop": (*WITH_A_BODY, errors.UnknownExperiment, errors.NotRunning),
+    "start": (
+        *WITH_A_BODY,
+        errors.MissingParameter,
+        errors.UnknownExperiment,
+        errors.UnknownAlarm,
+        errors.AlreadyRunning,
+        errors.AlarmActive,
+        errors.AlarmsUnavailable,
+        errors.Halted,
+        errors.ProductionLocked,
+    ),
+    "stop": (*WITH_A_BODY, errors.MissingParameter, errors.UnknownExperiment, errors.NotRunning),
     "status": (errors.MissingParameter, errors.UnknownExperiment),
+    "halt": WITH_A_BODY,
+    "resume": (*WITH_A_BODY, errors.NotHalted),
+    "history": (errors.InvalidParameters, errors.UnknownExperiment),
 }
 """What a handler refuses with, beside what is the same everywhere."""
 
+EXPERIMENT: Schema = {"type": "string", "enum": list(EXPERIMENTS)}
+LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": MOST_ENTRIES, "default": USUAL_ENTRIES}
+MOMENT: Schema = {"type": "string", "format": "date-time"}
+
+
+def _query(name: str, schema: Schema, description: str, *, required: bool = False) -> Schema:
+    return {"name": name, "in": "query", "required": required, "description": description, "schema": schema}
+
+
 QUERIES: Mapping[str, Sequence[Schema]] = {
-    "status": [
-        {
-            "name": "experiment_name",
-            "in": "query",
-            "required": True,
-            "description": "Which experiment.",
-            "schema": {"type": "string", "enum": list(EXPERIMENTS)},
-        }
-    ]
+    "status": [_query("experiment_name", EXPERIMENT, "Which experiment.", required=True)],
+    "history": [
+        _query("experiment_name", EXPERIMENT, "Of which experiment alone."),
+        _query("since", MOMENT, "From when on."),
+        _query("until", MOMENT, "Up to, not including, when."),
+        _query("before", {"type": "string"}, "The `next` of the page before."),
+        _query("limit", LIMIT, "How many."),
+    ],
 }
+BODIES: Mapping[str, type[BaseModel]] = {"stop": StopOptions, "halt": HaltOptions, "resume": ResumeOptions}
 
 
 def document(prefix: str, limits: Limits) -> Schema:
@@ -107,11 +130,12 @@ def _operation(endpoint: Endpoint, limits: Limits, models: dict[str, Schema]) ->
 def _body(handler: str, limits: Limits) -> Schema | None:
     if handler == "start":
         return {"oneOf": [_start(name, limits) for name in EXPERIMENTS]}
-    if handler == "stop":
-        content = StopOptions.model_json_schema()
-        content["properties"]["experiment_name"]["enum"] = list(EXPERIMENTS)
-        return content
-    return None
+    if handler not in BODIES:
+        return None
+    content = BODIES[handler].model_json_schema()
+    if "experiment_name" in content["properties"]:
+        content["properties"]["experiment_name"] |= EXPERIMENT
+    return content
 
 
 def _start(name: str, limits: Limits) -> Schema:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from typing_extensions import TypedDict  # pydantic asks for it, before Python 3.12
 
 from ..experiment import Experiment, Limits
+from ..runs.event import Event
 from ..runs.run import Run
 from .body import schema
 
@@ -25,15 +26,19 @@ class ShownRun(TypedDict):
     run_id: str | None
     name: str
     description: str
-    status: Literal["running", "completed", "stopped", "inactive"]
+    status: Literal["running", "completed", "stopped", "aborted", "inactive"]
     parameters: dict[str, Any]
     start_time: str | None
     end_time: str | None
     remaining_seconds: float
     started_by: str | None
+    started_from: str | None
     reason: str | None
+    alarms: list[str]
     ended_by: str | None
+    ended_from: str | None
     end_reason: str | None
+    defect: str | None
     results: dict[str, Any]
 
 
@@ -43,7 +48,50 @@ class StoppedRun(ShownRun):
     effective_everywhere_by: str
 
 
+class ShownHalt(TypedDict):
+    halted_at: str
+    halted_by: str
+    reason: str
+
+
+class Halted(ShownHalt):
+    """`ended_runs` are the ids of those that it ended."""
+
+    ended_runs: list[str]
+    effective_everywhere_by: str
+
+
+class Resumed(TypedDict):
+    """`halt` is the one that is over."""
+
+    resumed_at: str
+    resumed_by: str
+    halt: ShownHalt
+
+
+class Entry(TypedDict):
+    """`action` is `run`, with the run, or what else happened, with its details."""
+
+    id: str
+    at: str
+    action: Literal["run", "halt", "resume", "refusal", "token_created", "token_revoked"]
+    by: str
+    source: str
+    reason: str | None
+    experiment: str | None
+    run: ShownRun | None
+    details: Mapping[str, Any]
+
+
+class History(TypedDict):
+    """The newest first. `next` is the `before` of the next page, where there is one."""
+
+    entries: list[Entry]
+    next: str | None
+
+
 class Listed(TypedDict):
+    halt: ShownHalt | None
     available_experiments: list[ShownExperiment]
     active_experiments: list[ShownRun]
 
@@ -79,15 +127,19 @@ def inactive(described: Experiment) -> ShownRun:
         "end_time": None,
         "remaining_seconds": 0.0,
         "started_by": None,
+        "started_from": None,
         "reason": None,
+        "alarms": [],
         "ended_by": None,
+        "ended_from": None,
         "end_reason": None,
+        "defect": None,
         "results": {},
     }
 
 
 def run(shown: Run, now: float) -> ShownRun:
-    ended = shown.ended_at is not None and shown.status(now) == "stopped"
+    ended = shown.status(now) in ("stopped", "aborted")
     return {
         "run_id": shown.run_id,
         "name": shown.experiment.name,
@@ -98,8 +150,42 @@ def run(shown: Run, now: float) -> ShownRun:
         "end_time": iso(shown.ended_at if ended and shown.ended_at is not None else shown.expires_at),
         "remaining_seconds": shown.remaining_seconds(now),
         "started_by": shown.started_by,
+        "started_from": shown.started_from or None,
         "reason": shown.reason,
+        "alarms": list(shown.alarms),
         "ended_by": shown.ended_by if ended else None,
+        "ended_from": shown.ended_from if ended else None,
         "end_reason": shown.end_reason if ended else None,
+        "defect": shown.defect,
         "results": {},
+    }
+
+
+def halt(event: Event) -> ShownHalt:
+    return {"halted_at": iso(event.at), "halted_by": event.by, "reason": event.reason or ""}
+
+
+def entry(kept: Run | Event, now: float) -> Entry:
+    if isinstance(kept, Event):
+        return {
+            "id": kept.event_id,
+            "at": iso(kept.at),
+            "action": kept.action,
+            "by": kept.by,
+            "source": kept.source,
+            "reason": kept.reason,
+            "experiment": kept.experiment,
+            "run": None,
+            "details": kept.details,
+        }
+    return {
+        "id": kept.run_id,
+        "at": iso(kept.started_at),
+        "action": "run",
+        "by": kept.started_by,
+        "source": kept.started_from,
+        "reason": kept.reason,
+        "experiment": kept.experiment.name,
+        "run": run(kept, now),
+        "details": {},
     }

@@ -15,7 +15,10 @@ class LatencyInjection(experiment.Experiment):
         delay_seconds: float = Field(
             2.0, ge=0, le=60, description="How long each request waits.", json_schema_extra={"unit": "seconds"}
         )
+        allow_timeout: bool = Field(
+            default=False, description="Whether a delay may take a Lambda invocation past its time."
+        )
 
     def faults(self, parameters: Parameters, chance: Chance) -> Iterator[Fault]:
         del chance
-        yield Wait(parameters.delay_seconds)
+        yield Wait(parameters.delay_seconds, parameters.allow_timeout)

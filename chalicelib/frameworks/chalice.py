@@ -82,7 +82,7 @@ class ChaosExperiments:
     def _middleware(
         self, request: ChaliceRequest | None, get_response: Callable[[ChaliceRequest | None], ChaliceResponse]
     ) -> ChaliceResponse:
-        if request is None or (injected := self._module.inject(request.path)) is UNTOUCHED:
+        if request is None or (injected := self._module.inject(request.path, self._app.lambda_context)) is UNTOUCHED:
             return get_response(request)
         request.context[CONTEXT] = injected
         if injected.answer:
@@ -109,6 +109,8 @@ class ChaosExperiments:
             caller=Caller(authorized["name"], role) if role else None,
             active=injected.names,
             injected=injected.hits,
+            source=(current.context.get("identity") or {}).get("sourceIp", ""),
+            request_id=current.context.get("requestId", ""),
         )
 
 

@@ -13,7 +13,7 @@ from ..api.endpoints import ENDPOINTS, PREFIX
 from ..api.http import MAX_BODY_BYTES, Request, injected_failure
 from ..bootstrap import Chaos, Lazy, Options, bootstrap
 from ..errors import ChaosError
-from ..injection.injection import UNTOUCHED, Injected
+from ..injection.injection import UNTOUCHED, Injected, LambdaContext
 from ..injection.off_loop import THREADS, OffLoop
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ T = TypeVar("T")
 
 SCOPE = "chaos_experiments.injected"
 """Where in the request's scope the middleware leaves what it did, for the test endpoint to tell."""
+
+
+LAMBDA_CONTEXT = "aws.context"
+"""Where mangum puts the Lambda invocation's context."""
 
 
 class ChaosExperiments:
@@ -37,7 +41,7 @@ class ChaosExperiments:
         **options: Unpack[Options],
     ) -> None:
         self._module = Lazy(wire, prefix=prefix, announce=local.announce, **options)
-        self.inject: Callable[[str], Awaitable[Injected]] = self._wire_and_inject
+        self.inject: Callable[..., Awaitable[Injected]] = self._wire_and_inject
         # Not the loop's own: a silent table must not take the application's threads. None is started before it is used.
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="chaos-control")
         if app is not None:
@@ -65,7 +69,7 @@ class ChaosExperiments:
             whole.setdefault("components", {}).setdefault(kind, {}).update(parts)
         return whole
 
-    async def _wire_and_inject(self, path: str) -> Injected:
+    async def _wire_and_inject(self, path: str, context: LambdaContext | None = None) -> Injected:
         try:
             chaos = await self._run(self._module.get)
         except ChaosError:
@@ -73,7 +77,7 @@ class ChaosExperiments:
         else:
             if self.inject == self._wire_and_inject:  # of the first requests at once, the first
                 self.inject = OffLoop(chaos.injection)
-        return await self.inject(path)
+        return await self.inject(path, context)
 
     async def _run(self, call: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
@@ -88,6 +92,7 @@ class ChaosExperiments:
             body=await _body(request),
             active=injected.names,
             injected=injected.hits,
+            source=request.client.host if request.client else "",
         )
         response = await self._run(self._module.handle, asked)
         return fastapi.Response(response.body, response.status, response.all_headers)
@@ -102,7 +107,9 @@ class _Middleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        injected = await self._chaos.inject(scope["path"].removeprefix(scope.get("root_path", "")))
+        injected = await self._chaos.inject(
+            scope["path"].removeprefix(scope.get("root_path", "")), scope.get(LAMBDA_CONTEXT)
+        )
         if injected is UNTOUCHED:
             await self._app(scope, receive, send)
             return
@@ -121,7 +128,7 @@ class _Middleware:
         await self._app(scope, receive, send_with_headers)
 
 
-async def _untouched(_path: str) -> Injected:
+async def _untouched(_path: str, _context: LambdaContext | None = None) -> Injected:
     return UNTOUCHED
 
 

@@ -20,6 +20,10 @@ ENVIRON = "chaos_experiments.injected"
 """Where in the request's environment the wrapper leaves what it did, for the test endpoint to tell."""
 
 
+LAMBDA_CONTEXT = "serverless.context"
+"""Where serverless-wsgi puts the Lambda invocation's context."""
+
+
 class ChaosExperiments:
     """The module in a Flask application: `ChaosExperiments(app)`, or `init_app` in an application factory."""
 
@@ -47,7 +51,7 @@ class ChaosExperiments:
     def _wrapper(
         self, application: "WSGIApplication", environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        injected = self._module.inject(environ["PATH_INFO"])
+        injected = self._module.inject(environ["PATH_INFO"], environ.get(LAMBDA_CONTEXT))
         if injected is UNTOUCHED:
             return application(environ, start_response)
         environ[ENVIRON] = injected
@@ -77,6 +81,7 @@ class ChaosExperiments:
                 body=current.stream.read(MAX_BODY_BYTES + 1),
                 active=injected.names,
                 injected=injected.hits,
+                source=current.remote_addr or "",
             )
         )
         return flask.Response(response.body, response.status, response.all_headers)

@@ -1,15 +1,17 @@
 """One per process: decides what a request is hit by, and applies it."""
 
 import logging
+import math
+import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from ..faults import Answer, Chance, Hold, Wait
 from ..runs.run import Run
 from ..runs.snapshot import Snapshot
-from .decide import decide
+from .decide import Defect, decide
 from .memory import Memory
 
 log = logging.getLogger(__name__)
@@ -34,16 +36,27 @@ class Injected:
         """What tells a touched response from the application's own; empty for an untouched one."""
         if not self.hits:
             return {}
+        cut = [hit["experiment"] for hit in self.hits if "cut_from_seconds" in hit]
         return {
             "X-Chaos-Experiment": ", ".join(dict.fromkeys(hit["experiment"] for hit in self.hits)),
             "X-Chaos-Environment": self.environment,
             "X-Chaos-Run": ", ".join(dict.fromkeys(hit["run_id"] for hit in self.hits)),
+            **({"X-Chaos-Cut": ", ".join(cut)} if cut else {}),
         }
 
 
 UNTOUCHED = Injected()
 
 DEFECT = "Injection failed; the request goes on untouched"
+
+LEFT_FOR_THE_APPLICATION_SECONDS = 0.5
+"""How much of a Lambda invocation's time a delay leaves."""
+
+
+class LambdaContext(Protocol):
+    """What Lambda hands to an invocation."""
+
+    def get_remaining_time_in_millis(self) -> int: ...
 
 
 class Look:
@@ -68,21 +81,31 @@ class Injection:
         environment: str,
         control_plane: str,
         excluded_paths: tuple[str, ...] = (),
+        max_active_faults: int = 1000,
+        mark: Callable[[Run, str], None] = lambda _run, _defect: None,
     ) -> None:
-        """`excluded_paths` are never hit: exact, or everything that begins so where they end in `*`."""
+        """`excluded_paths` are never hit: exact, or everything that begins so where they end in `*`.
+
+        At most `max_active_faults` requests are being hit at a time; the ones above are spared. `mark` is told of
+        defects, once each run; it may block.
+        """
         self.snapshot = snapshot
         self.memory = memory
         self._chance = chance
         self._clock = clock
         self._sleep = sleep
         self._environment = environment
+        self._faults_left = threading.BoundedSemaphore(max_active_faults)
+        self._mark = mark
+        self._marked: set[str] = set()
         prefixes = tuple(path[:-1] for path in excluded_paths if path.endswith("*"))
         test_path = f"{control_plane}/test"
         self._test_path = None if test_path in excluded_paths or test_path.startswith(prefixes) else test_path
         self._exact = frozenset((*excluded_paths, control_plane))
         self._prefixes = (f"{control_plane}/", *prefixes)
 
-    def __call__(self, path: str) -> Injected:
+    def __call__(self, path: str, context: LambdaContext | None = None) -> Injected:
+        """`context` is the Lambda invocation's, where there is one."""
         try:
             if self.spares(path):
                 return UNTOUCHED
@@ -90,7 +113,7 @@ class Injection:
             if self.memory.is_holding:
                 self.memory.settle(active)
             if active:
-                return self._apply(active)
+                return self._apply(active, context)
         except Exception:
             log.exception(DEFECT)
         return UNTOUCHED
@@ -103,12 +126,20 @@ class Injection:
         """Whether a request for the path has to know what runs at this moment: the test endpoint."""
         return path == self._test_path
 
-    def steps(self, active: tuple[Run, ...]) -> Steps:
+    def steps(self, active: tuple[Run, ...], context: LambdaContext | None = None) -> Steps:
         """What the runs do to one request, for whoever drives it.
 
         A number is seconds to wait, a `Look` asks for what is active now; anything else is a call that may block. What
         comes of it is sent back.
         """
+        if not self._faults_left.acquire(blocking=False):
+            return UNTOUCHED
+        try:
+            return (yield from self._hit(active, context))
+        finally:
+            self._faults_left.release()
+
+    def _hit(self, active: tuple[Run, ...], context: LambdaContext | None) -> Steps:
         done: list[dict[str, Any]] = []
         waited = 0.0
         for hit in decide(active, self._chance):
@@ -119,9 +150,15 @@ class Injection:
                 case Hold(megabytes):
                     held = yield partial(self.memory.hold, hit.run, megabytes)
                     done.append({**told, "fault": "hold", "memory_mb": held})
-                case Wait(seconds):
-                    waited = yield from self._wait(hit.run, seconds)
-                    done.append({**told, "fault": "wait", "seconds": waited})
+                case Defect(defect):
+                    if hit.run.run_id not in self._marked:
+                        self._marked.add(hit.run.run_id)
+                        yield partial(self._mark, hit.run, defect)
+                case Wait(seconds, allow_timeout):
+                    bearable = seconds if allow_timeout else min(seconds, _bearable(context))
+                    waited = yield from self._wait(hit.run, bearable)
+                    cut = {"cut_from_seconds": seconds} if bearable < seconds else {}
+                    done.append({**told, "fault": "wait", "seconds": waited, **cut})
                 case Answer() as answer:
                     done.append({**told, "fault": "answer", "status": answer.status})
                     return Injected(self._environment, active, tuple(done), answer)
@@ -146,8 +183,8 @@ class Injection:
             active = yield Look()
         return any(each.run_id == run.run_id for each in active)
 
-    def _apply(self, active: tuple[Run, ...]) -> Injected:
-        steps = self.steps(active)
+    def _apply(self, active: tuple[Run, ...], context: LambdaContext | None) -> Injected:
+        steps = self.steps(active, context)
         result = None
         while True:
             try:
@@ -159,3 +196,10 @@ class Injection:
                 self._sleep(step)
             else:
                 result = self.snapshot.active() if isinstance(step, Look) else step()
+
+
+def _bearable(context: LambdaContext | None) -> float:
+    """How long a request may wait, in seconds, without its invocation running out of time."""
+    if context is None:
+        return math.inf
+    return max(context.get_remaining_time_in_millis() / 1000 - LEFT_FOR_THE_APPLICATION_SECONDS, 0.0)

@@ -4,10 +4,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TypeVar
 
 from ..runs.run import Run
-from .injection import DEFECT, UNTOUCHED, Injected, Injection, Look
+from .injection import DEFECT, UNTOUCHED, Injected, Injection, LambdaContext, Look
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ class OffLoop:
         # Not the loop's own: a silent table must not take the application's threads. None is started before it is used.
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="chaos")
 
-    async def __call__(self, path: str) -> Injected:
+    async def __call__(self, path: str, context: LambdaContext | None = None) -> Injected:
         injection = self._injection
         try:
             if injection.spares(path):
@@ -40,7 +41,7 @@ class OffLoop:
                 known = active
                 await self.run(lambda: injection.memory.settle(known))
             if active:
-                return await self._apply(active)
+                return await self._apply(active, context)
         except Exception:
             log.exception(DEFECT)
         return UNTOUCHED
@@ -59,18 +60,19 @@ class OffLoop:
         finally:
             self._looking = False
 
-    async def _apply(self, active: tuple[Run, ...]) -> Injected:
-        steps = self._injection.steps(active)
+    async def _apply(self, active: tuple[Run, ...], context: LambdaContext | None) -> Injected:
+        steps = self._injection.steps(active, context)
         result: object = None
-        while True:
-            try:
-                step = steps.send(result)
-            except StopIteration as done:
-                injected: Injected = done.value
-                return injected
-            if isinstance(step, float):
-                await self._sleep(step)
-            elif isinstance(step, Look):
-                result = await self._look()
-            else:
-                result = await self.run(step)
+        with closing(steps):  # also where the client hangs up
+            while True:
+                try:
+                    step = steps.send(result)
+                except StopIteration as done:
+                    injected: Injected = done.value
+                    return injected
+                if isinstance(step, float):
+                    await self._sleep(step)
+                elif isinstance(step, Look):
+                    result = await self._look()
+                else:
+                    result = await self.run(step)

@@ -1,18 +1,23 @@
 """A run and its life. Pure: everything follows from what was stored and `now` (epoch seconds, UTC)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Self
+
+from .event import identifier
 
 if TYPE_CHECKING:
     from ..experiment import Experiment, Parameters
 
-Status = Literal["running", "completed", "stopped"]
+Status = Literal["running", "completed", "stopped", "aborted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One started experiment. Times are epoch seconds, to the millisecond."""
+    """One started experiment. Times are epoch seconds, to the millisecond.
+
+    `alarms` are CloudWatch's, any of which ends it; `defect` is what an environment found wrong with its experiment.
+    """
 
     run_id: str
     experiment: "Experiment"
@@ -20,10 +25,15 @@ class Run:
     started_at: float
     expires_at: float
     started_by: str
+    started_from: str = ""
     reason: str | None = None
+    alarms: tuple[str, ...] = ()
     ended_at: float | None = None
     ended_by: str | None = None
+    ended_from: str | None = None
     end_reason: str | None = None
+    aborted: bool = False
+    defect: str | None = None
 
     @classmethod
     def started(
@@ -34,31 +44,41 @@ class Run:
         now: float,
         by: str,
         token: str,
+        source: str = "",
         reason: str | None = None,
+        alarms: Sequence[str] = (),
     ) -> Self:
         """A new run. `token` makes its id unique; ids sort by the time of the start."""
         started_at = round(now, 3)
-        moment = datetime.fromtimestamp(started_at, UTC)
         return cls(
-            run_id=f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z-{token}",
+            run_id=identifier(started_at, token),
             experiment=experiment,
             parameters=parameters,
             started_at=started_at,
             expires_at=round(started_at + parameters.duration_seconds, 3),
             started_by=by,
+            started_from=source,
             reason=reason,
+            alarms=tuple(alarms),
         )
 
-    def ended(self, *, now: float, by: str, reason: str | None) -> Self:
-        return replace(self, ended_at=round(now, 3), ended_by=by, end_reason=reason)
+    def ended(
+        self, *, now: float, by: str, reason: str | None, source: str | None = None, aborted: bool = False
+    ) -> Self:
+        return replace(self, ended_at=round(now, 3), ended_by=by, ended_from=source, end_reason=reason, aborted=aborted)
+
+    @property
+    def end(self) -> tuple[str, float | None, str | None]:
+        """What tells one end of a run from another."""
+        return self.run_id, self.ended_at, self.ended_by
 
     def is_active(self, now: float) -> bool:
         return self.ended_at is None and now < self.expires_at
 
     def status(self, now: float) -> Status:
-        if self.ended_at is not None:
-            return "stopped" if self.ended_at < self.expires_at else "completed"
-        return "running" if now < self.expires_at else "completed"
+        if self.ended_at is not None and self.ended_at < self.expires_at:
+            return "aborted" if self.aborted else "stopped"
+        return "running" if self.is_active(now) else "completed"
 
     def remaining_seconds(self, now: float) -> float:
         return round(self.expires_at - now, 3) if self.is_active(now) else 0.0

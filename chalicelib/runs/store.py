@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from .event import Event
 from .run import Run
 
 
@@ -13,13 +14,39 @@ class RunStore(Protocol):
         """The current or last run of each experiment: one strongly consistent read."""
 
     def active(self, now: float) -> Sequence[Run]:
-        """The runs that are running at `now`, by the same kind of read."""
+        """The runs that are running at `now`, by the same kind of read; none while the scope is halted."""
 
     def start(self, run: Run, *, now: float, replaced: Run | None = None) -> Run | None:
         """Keep the run, in the table and in its history; or, changing nothing, give the one that is running at `now`.
 
-        `replaced`, as it ended, gives way: it must be what the table last knew of the experiment.
+        `replaced`, as it ended, gives way: it must be what the table last knew of the experiment. Raises Halted.
         """
 
     def stop(self, run: Run) -> bool:
         """Record how the run ended. False, changing nothing, where it had ended already."""
+
+    def mark(self, run: Run, defect: str) -> None:
+        """Record what is wrong with the run's experiment, unless something is recorded already."""
+
+    def halted(self) -> Event | None:
+        """The halt that is in effect."""
+
+    def halt(self, event: Event) -> bool:
+        """From now on nothing is active and nothing can be started. False, changing nothing, where that is so already.
+
+        Runs are to be stopped besides, or they would go on after `resume`.
+        """
+
+    def resume(self, event: Event) -> bool:
+        """Let experiments be started again. False, changing nothing, where nothing is halted."""
+
+    def record(self, event: Event) -> None:
+        """Keep the event in the history."""
+
+    def history(
+        self, *, since: float, until: float, experiment: str | None, before: str | None, limit: int
+    ) -> Sequence[Run | Event]:
+        """What was started from `since` up to, not including, `until`, or happened then; the newest first.
+
+        `before` is the last id of the page before.
+        """

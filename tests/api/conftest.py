@@ -8,7 +8,8 @@ from chalicelib.api.api import Api
 from chalicelib.api.endpoints import PREFIX
 from chalicelib.api.http import Request, Response
 from chalicelib.api.openapi import document
-from tests.support import Clock, FakeRunStore, FakeTokenStore
+from chalicelib.settings import Settings
+from tests.support import Clock, FakeAlarms, FakeRunStore, FakeTokenStore
 
 OPERATOR = Caller("ada", Role.OPERATOR)
 JSON = {"content-type": "application/json"}
@@ -17,8 +18,10 @@ JSON = {"content-type": "application/json"}
 class Desk:
     """The API on fakes, and short ways to ask it."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, settings: Settings | None = None) -> None:
         self.clock = clock
+        self.clock = clock
+        self.alarms = FakeAlarms()
         self.store = FakeRunStore()
         self.tokens = FakeTokenStore()
         self.changes = 0
@@ -26,8 +29,8 @@ class Desk:
             self.store,
             Authenticator(self.tokens, clock, "dev-token"),
             clock,
-            refresh_seconds=1.0,
-            max_duration_seconds=3600.0,
+            settings or Settings(stage="qa"),
+            alarms=self.alarms,
             spare_memory_mb=lambda: 500,
             environment="here",
             prefix=PREFIX,

@@ -41,6 +41,14 @@ def test_list_describes_every_experiment_with_the_limits_that_hold_here(desk: De
                 "unit": "seconds",
                 "description": "How long the run lasts.",
             },
+            "percentage": {
+                "type": "number",
+                "default": 100.0,
+                "exclusiveMinimum": 0,
+                "maximum": 100,
+                "unit": "percent",
+                "description": "Which share of the requests it may touch.",
+            },
             "memory_mb": {
                 "type": "integer",
                 "default": 100,
@@ -67,14 +75,18 @@ def test_start_answers_with_the_run_and_its_defaults(desk: Desk) -> None:
         "name": "latency_injection",
         "description": "Adds an artificial delay to responses, as a slow dependency would.",
         "status": "running",
-        "parameters": {"duration_seconds": 30.0, "delay_seconds": 2.0},
+        "parameters": {"duration_seconds": 30.0, "percentage": 100.0, "delay_seconds": 2.0, "allow_timeout": False},
         "start_time": "2027-01-15T08:00:00.000Z",
         "end_time": "2027-01-15T08:00:30.000Z",
         "remaining_seconds": 30.0,
         "started_by": "ada",
+        "started_from": None,
         "reason": None,
+        "alarms": [],
         "ended_by": None,
+        "ended_from": None,
         "end_reason": None,
+        "defect": None,
         "results": {},
     }
     assert desk.changes == 1
@@ -83,7 +95,7 @@ def test_start_answers_with_the_run_and_its_defaults(desk: Desk) -> None:
 def test_start_takes_parameters_and_a_reason(desk: Desk) -> None:
     body = '{"experiment_name": "latency_injection", "delay_seconds": 1, "duration_seconds": 5, "reason": "game day"}'
     run = result(desk.post("/start", body))
-    assert run["parameters"] == {"duration_seconds": 5.0, "delay_seconds": 1.0}
+    assert (run["parameters"]["duration_seconds"], run["parameters"]["delay_seconds"]) == (5.0, 1.0)
     assert run["reason"] == "game day"
 
 

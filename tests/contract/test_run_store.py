@@ -1,11 +1,17 @@
 """One suite for the port, run on every store."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from chalicelib.dynamodb.runs import DynamoDBRunStore
+from chalicelib.errors import Halted
+from chalicelib.runs.event import Event
+from chalicelib.runs.run import Run
 from chalicelib.runs.store import RunStore
 from chalicelib.settings import Settings
-from tests.support import NOW, FakeRunStore, a_run
+from tests.support import NOW, FakeRunStore, a_run, an_event
 
 
 @pytest.fixture(params=["fake", "dynamodb"])
@@ -114,3 +120,78 @@ def test_a_restart_replaces_the_run_that_is_running(store: RunStore) -> None:
     again = a_run(now=NOW + 1, token="2")
     assert store.start(again, now=NOW + 1, replaced=run.ended(now=NOW + 1, by="bob", reason="replaced")) is None
     assert store.latest() == [again]
+
+
+def test_a_halt_is_seen_by_the_read_of_what_is_active_and_a_resume_too(store: RunStore) -> None:
+    run = a_run(duration_seconds=60)
+    store.start(run, now=NOW)
+    assert store.halted() is None
+    halt = an_event(reason="orders are lost", source="10.0.0.1")
+    assert store.halt(halt)
+    assert (store.halted(), store.active(NOW + 1)) == (halt, [])
+    store.stop(run.ended(now=NOW + 1, by="ada", reason="halted"))
+    assert store.resume(an_event("resume", token="r", now=NOW + 2))
+    assert (store.halted(), store.active(NOW + 2)) == (None, [])
+
+
+def test_while_halted_nothing_starts_not_even_in_the_place_of_what_runs(store: RunStore) -> None:
+    run = a_run(duration_seconds=60)
+    store.start(run, now=NOW)
+    store.halt(an_event())
+    with pytest.raises(Halted):
+        store.start(a_run("error_injection"), now=NOW + 1)
+    with pytest.raises(Halted):
+        store.start(a_run(token="2"), now=NOW + 1, replaced=run.ended(now=NOW + 1, by="bob", reason="replaced"))
+    with pytest.raises(Halted):
+        store.start(a_run(token="2"), now=NOW + 100)
+    store.resume(an_event("resume", token="r", now=NOW + 100))
+    assert store.start(a_run(token="3", now=NOW + 100), now=NOW + 100) is None
+
+
+def test_of_two_halts_the_first_stays_and_of_two_resumes_the_second_does_nothing(store: RunStore) -> None:
+    assert not store.resume(an_event("resume"))
+    first = an_event(reason="first")
+    assert [store.halt(first), store.halt(an_event(token="2", reason="second"))] == [True, False]
+    assert store.halted() == first
+    assert [store.resume(an_event("resume", token=each)) for each in "ab"] == [True, False]
+    again = an_event(token="3", reason="again")
+    assert store.halt(again)
+    assert store.halted() == again
+
+
+def test_an_aborted_run_says_so_and_a_defect_is_marked_once(store: RunStore) -> None:
+    run = replace(a_run(), alarms=("orders-5xx", "orders-slow"), started_from="10.0.0.1")
+    store.start(run, now=NOW)
+    store.mark(run, "TypeError: no")
+    store.mark(run, "another one")
+    store.mark(a_run(token="2"), "of a run that is not the current one")
+    aborted = run.ended(now=NOW + 1, by="alarm", reason="orders-5xx", source="10.0.0.2", aborted=True)
+    assert store.stop(aborted)
+    (known,) = store.latest()
+    assert known == replace(aborted, defect="TypeError: no")
+    assert known.status(NOW + 100) == "aborted"
+
+
+def test_the_history_has_runs_and_events_the_newest_first_in_pages_by_experiment_and_by_time(store: RunStore) -> None:
+    runs = [a_run(now=NOW + number, token=str(number), duration_seconds=0.5) for number in range(3)]
+    other = a_run("error_injection", now=NOW + 3)
+    for run in (*runs, other):
+        assert store.start(run, now=run.started_at) is None
+    halt, refusal = (
+        an_event(now=NOW + 4),
+        an_event("refusal", now=NOW + 5, experiment="error_injection", details={"a": 1}),
+    )
+    store.halt(halt)
+    store.record(refusal)
+    everything: list[Run | Event] = [refusal, halt, other, *reversed(runs)]
+
+    def history(**asked: Any) -> list[Run | Event]:
+        return list(
+            store.history(**{"since": NOW, "until": NOW + 60, "experiment": None, "before": None, "limit": 50, **asked})
+        )
+
+    assert history() == everything
+    assert history(limit=2) == everything[:2]
+    assert history(limit=2, before=halt.event_id) == everything[2:4]
+    assert history(experiment="error_injection") == [refusal, other]
+    assert history(since=NOW + 1, until=NOW + 4) == everything[2:5]

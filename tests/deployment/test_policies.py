@@ -26,6 +26,7 @@ TABLE = f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/chaos-experiments-staging"
 Grant = tuple[str, str, str]
 """An action, a resource, and the partition key that it touches."""
 
+ANY: dict[str, dict[str, list[str]]] = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [""]}}
 WRITES = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
 
 
@@ -42,8 +43,13 @@ class Recorder:
                 ((kind, write),) = item.items()
                 self._note(WRITES[kind], write, (write.get("Key") or write["Item"])["pk"])
         elif operation == "Query":
-            assert "= :0 AND" in parameters["KeyConditionExpression"]
+            assert "= :0" in parameters["KeyConditionExpression"]
             self._note(operation, parameters, parameters["ExpressionAttributeValues"][":0"])
+        elif operation == "PutItem":
+            self._note(operation, parameters, parameters["Item"]["pk"])
+        elif operation == "DescribeAlarms":
+            alarms = f"arn:aws:cloudwatch:eu-west-1:{ACCOUNT}:alarm:*"  # it lists, so it is asked for any
+            self.calls[self.function].add(("cloudwatch:DescribeAlarms", alarms, ""))
         else:
             self._note(operation, parameters, parameters["Key"]["pk"])
 
@@ -108,7 +114,16 @@ def exercise(module: Any, token: str) -> None:
             client.http.post(prefix + path, headers=headers, body=body)
             for read in ("/", f"{prefix}/test"):
                 client.http.get(read)
-        for path in ("/list", "/status?experiment_name=latency_injection"):
+        guarded = json.dumps({"experiment_name": "error_injection", "error_rate": 0, "alarms": ["orders-5xx"]})
+        for path, body in [
+            ("/start", guarded),
+            ("/halt", json.dumps({"reason": "a test"})),
+            ("/start", start),
+            ("/resume", "{}"),
+        ]:
+            client.http.post(prefix + path, headers=headers, body=body)
+            client.http.get(f"{prefix}/test")
+        for path in ("/history", "/list", "/status?experiment_name=latency_injection"):
             assert client.http.get(prefix + path, headers=headers).status_code == 200
     # Where the authorizer could not tell, the endpoint authenticates.
     api = module.chaos._module.get().api()
@@ -130,7 +145,7 @@ def granted(policy: Any) -> set[Grant]:
         for statement in policy["Statement"]
         if statement["Sid"] != "WriteLogs"
         for action in statement["Action"]
-        for key in statement["Condition"]["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"]
+        for key in statement.get("Condition", ANY)["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"]
     }
 
 

@@ -29,7 +29,11 @@ def test_the_share_of_the_requests_that_fail_is_the_rate() -> None:
 
 
 def test_the_defaults_are_pinned() -> None:
-    assert ErrorInjection.Parameters().model_dump() == {"error_rate": 0.1, "duration_seconds": 30.0}
+    assert ErrorInjection.Parameters().model_dump() == {
+        "error_rate": 0.1,
+        "duration_seconds": 30.0,
+        "percentage": 100.0,
+    }
 
 
 @pytest.mark.parametrize("error_rate", [0, 0.0, 1, 1.0, 0.5])

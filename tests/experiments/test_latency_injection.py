@@ -14,10 +14,17 @@ def never() -> float:
 def test_each_request_waits_for_the_delay() -> None:
     parameters = LatencyInjection.Parameters(delay_seconds=1.5)
     assert list(LatencyInjection().faults(parameters, never)) == [Wait(1.5)]
+    allowed = LatencyInjection.Parameters(delay_seconds=1.5, allow_timeout=True)
+    assert list(LatencyInjection().faults(allowed, never)) == [Wait(1.5, allow_timeout=True)]
 
 
 def test_the_defaults_are_pinned() -> None:
-    assert LatencyInjection.Parameters().model_dump() == {"delay_seconds": 2.0, "duration_seconds": 30.0}
+    assert LatencyInjection.Parameters().model_dump() == {
+        "delay_seconds": 2.0,
+        "allow_timeout": False,
+        "duration_seconds": 30.0,
+        "percentage": 100.0,
+    }
 
 
 @pytest.mark.parametrize("delay_seconds", [0, 0.0, 0.001, 60, 60.0])

@@ -17,7 +17,11 @@ def test_each_request_asks_for_the_memory_of_its_run() -> None:
 
 
 def test_the_defaults_are_pinned() -> None:
-    assert ResourceExhaustion.Parameters().model_dump() == {"memory_mb": 100, "duration_seconds": 30.0}
+    assert ResourceExhaustion.Parameters().model_dump() == {
+        "memory_mb": 100,
+        "duration_seconds": 30.0,
+        "percentage": 100.0,
+    }
 
 
 @pytest.mark.parametrize("memory_mb", [0, -1, 1.5, 100.0, "100", True, None, float("nan")])

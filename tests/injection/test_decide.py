@@ -6,7 +6,7 @@ import pytest
 from chalicelib.experiment import Experiment, Parameters
 from chalicelib.experiments import EXPERIMENTS
 from chalicelib.faults import Answer, Chance, Fault, Hold, Wait
-from chalicelib.injection.decide import Hit, decide
+from chalicelib.injection.decide import Defect, Hit, decide
 from chalicelib.runs.run import Run
 from tests.support import a_run
 
@@ -49,10 +49,22 @@ def test_chance_decides_which_requests_fail(drawn: float, hits: int) -> None:
 def test_a_run_whose_experiment_has_a_defect_is_left_out_whole_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     sound = a_run()
     defective: Run = replace(a_run(), run_id="broken-run", experiment=Defective())
-    assert decide([defective, sound], always) == [Hit(sound, Wait(2.0))]
+    told = Defect("ZeroDivisionError: a defect")
+    assert decide([defective, sound], always) == [Hit(defective, told), Hit(sound, Wait(2.0))]
     assert "Experiment defective failed to decide; its run broken-run is left out" in caplog.text
     assert "ZeroDivisionError" in caplog.text
 
 
 def test_every_experiment_hits_with_its_defaults() -> None:
     assert len(decide([a_run(name) for name in EXPERIMENTS], always)) == len(EXPERIMENTS)
+
+
+@pytest.mark.parametrize(("drawn", "hits"), [(0.0, 1), (0.0249, 1), (0.025, 0), (0.99, 0)])
+def test_a_run_touches_its_share_of_the_requests(drawn: float, hits: int) -> None:
+    assert len(decide([a_run(percentage=2.5)], lambda: drawn)) == hits
+
+
+def test_each_run_draws_for_itself_and_before_the_experiment_does() -> None:
+    drawn = iter([0.4, 0.05, 0.6])
+    runs = [a_run("error_injection", error_rate=0.1, percentage=50.0), a_run(percentage=50.0)]
+    assert [hit.run for hit in decide(runs, lambda: next(drawn))] == runs[:1]

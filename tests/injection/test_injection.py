@@ -45,6 +45,8 @@ class House:
     events: list[str] = field(default_factory=list)
     later: dict[float, Callable[[], None]] = field(default_factory=dict)
     excluded: tuple[str, ...] = ()
+    max_active_faults: int = 1000
+    marked: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.memory = FakeMemory(self.events)
@@ -58,6 +60,8 @@ class House:
             environment="here",
             control_plane=PREFIX,
             excluded_paths=self.excluded,
+            max_active_faults=self.max_active_faults,
+            mark=lambda run, defect: self.marked.append((run.run_id, defect)),
         )
 
     def start(self, name: str = "latency_injection", **parameters: Any) -> Run:
@@ -374,3 +378,50 @@ def test_an_excluded_test_endpoint_is_not_hit_either(clock: Clock, excluded: str
     house = House(clock, excluded=(excluded,))
     house.start("error_injection")
     assert house.inject("/chaos_experiments/test") is UNTOUCHED
+
+
+class Context:
+    """A Lambda invocation with some time left."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self.seconds * 1000)
+
+
+@pytest.mark.parametrize(("left", "waits"), [(30.0, 2.0), (2.5, 2.0), (2.0, 1.5), (0.75, 0.25), (0.3, 0.0)])
+def test_a_delay_leaves_the_invocation_its_time_and_says_so(house: House, left: float, waits: float) -> None:
+    house.start(delay_seconds=2.0)
+    injected = house.inject("/orders", Context(left))
+    assert sum(house.clock.slept) == pytest.approx(waits)
+    cut = waits < 2.0
+    assert injected.hits[0].get("cut_from_seconds") == (2.0 if cut else None)
+    assert injected.headers.get("X-Chaos-Cut") == ("latency_injection" if cut else None)
+
+
+def test_a_delay_goes_past_it_where_the_run_says_so(house: House) -> None:
+    house.start(delay_seconds=2.0, allow_timeout=True)
+    injected = house.inject("/orders", Context(1.0))
+    assert sum(house.clock.slept) == pytest.approx(2.0)
+    assert "X-Chaos-Cut" not in injected.headers
+
+
+def test_requests_above_the_budget_are_spared_and_it_is_given_back(clock: Clock) -> None:
+    house = House(clock, max_active_faults=2)
+    house.start(delay_seconds=2.0)
+    active = house.snapshot.active()
+    under_way = [house.inject.steps(active) for _ in range(2)]
+    for steps in under_way:
+        next(steps)
+    assert house.inject("/orders") is UNTOUCHED
+    under_way.pop().close()  # its client hung up
+    assert house.inject("/orders").hits
+
+
+def test_a_defect_is_marked_once_and_the_request_goes_on(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    run = replace(house.start(), experiment=Defective())
+    house.store.runs = {"defective": run}
+    for _ in range(3):
+        assert house.inject("/orders").hits == ()
+    assert house.marked == [(run.run_id, "ZeroDivisionError: a defect")]

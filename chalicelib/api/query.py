@@ -1,0 +1,64 @@
+"""From a query string to what an endpoint is asked for, or to every problem of it in one error."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from ..experiments import LONGEST_SHOWN, find
+from .body import Problem, invalid
+
+MOST_ENTRIES = 100
+USUAL_ENTRIES = 50
+LIMITS = {str(number): number for number in range(1, MOST_ENTRIES + 1)}
+A_MOMENT = "a moment in ISO 8601, such as 2026-11-24T09:00:00Z"
+A_CURSOR = "the `next` of another page"
+LONGEST_CURSOR = 64
+FUTURE = timedelta(days=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What of the history is asked for; times are epoch seconds."""
+
+    since: float
+    until: float
+    experiment: str | None
+    before: str | None
+    limit: int
+
+
+def page(query: Mapping[str, Sequence[str]], now: float) -> Page:
+    """Raises InvalidParameters and UnknownExperiment."""
+    given = {name: values[0] for name, values in query.items() if values and values[0]}
+    problems: list[Problem] = []
+
+    def refuse(name: str, allowed: str) -> None:
+        problems.append({"field": name, "problem": f"is {given[name][:LONGEST_SHOWN]!r}", "allowed": allowed})
+
+    def moment(name: str, default: float) -> float:
+        if name not in given:
+            return default
+        try:
+            at = datetime.fromisoformat(given[name].replace(" ", "+"))  # a plus that nobody encoded
+            return max((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp(), 0.0)
+        except (ValueError, OverflowError):
+            refuse(name, A_MOMENT)
+            return default
+
+    since, until = moment("since", 0.0), moment("until", now + FUTURE.total_seconds())
+    limit = given.get("limit", str(USUAL_ENTRIES))
+    if limit not in LIMITS:
+        refuse("limit", f"a whole number from 1 up to {MOST_ENTRIES}")
+    before = given.get("before")
+    if before and not (before.isascii() and before.isprintable() and len(before) <= LONGEST_CURSOR):
+        refuse("before", A_CURSOR)
+    if problems:
+        raise invalid(problems)
+    name = given.get("experiment_name")
+    return Page(
+        since=since,
+        until=until,
+        experiment=find(name).name if name else None,
+        before=before,
+        limit=LIMITS[limit],
+    )

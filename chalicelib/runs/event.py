@@ -1,0 +1,33 @@
+"""What the history remembers beside runs: who did or tried what, from where, when and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, Self
+
+Action = Literal["halt", "resume", "refusal", "token_created", "token_revoked"]
+
+
+def identifier(at: float, token: str) -> str:
+    """An id that sorts by time (epoch seconds, to the millisecond). `token` makes it unique."""
+    moment = datetime.fromtimestamp(at, UTC)
+    return f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z-{token}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened. `at` is in epoch seconds, `source` where it came from, an address or a command line."""
+
+    event_id: str
+    at: float
+    action: Action
+    by: str
+    source: str = ""
+    reason: str | None = None
+    experiment: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, action: Action, *, now: float, by: str, token: str, **more: Any) -> Self:  # noqa: ANN401
+        at = round(now, 3)
+        return cls(event_id=identifier(at, token), at=at, action=action, by=by, **more)

@@ -1,0 +1,100 @@
+"""Conditions that end a run. Whoever reads what runs looks at them too, seldom; one write then ends the run for all."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from ..errors import ChaosError
+from .run import Run
+from .snapshot import NEVER
+from .store import RunStore
+
+log = logging.getLogger(__name__)
+
+LONGEST_REASON = 200
+
+
+class Alarms(Protocol):
+    def firing(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Those of the alarms that are in ALARM, and why. Raises AlarmsUnavailable, and UnknownAlarm."""
+
+
+Condition = Callable[[Sequence[Run]], Mapping[str, str]]
+"""From active runs to those that are to end, by id, and why. May raise ChaosError where it cannot tell."""
+
+
+def alarm_condition(alarms: Alarms) -> Condition:
+    """A run ends when one of its alarms fires."""
+
+    def fired(runs: Sequence[Run]) -> Mapping[str, str]:
+        names = sorted({name for run in runs for name in run.alarms})
+        firing = alarms.firing(names) if names else {}
+        causes = {run.run_id: next((name for name in run.alarms if name in firing), None) for run in runs}
+        return {run_id: told(name, firing[name]) for run_id, name in causes.items() if name}
+
+    return fired
+
+
+def told(name: str, why: str) -> str:
+    return f"CloudWatch alarm {name} is in ALARM: {why}"[:LONGEST_REASON]
+
+
+class Guardrails:
+    """Ends active runs for which a condition holds. An environment looks at most once an interval."""
+
+    def __init__(
+        self,
+        store: RunStore,
+        conditions: Sequence[Condition],
+        clock: Callable[[], float],
+        *,
+        interval_seconds: float,
+        environment: str,
+    ) -> None:
+        self._store = store
+        self._conditions = conditions
+        self._clock = clock
+        self._interval_seconds = interval_seconds
+        self._environment = environment
+        self._looked_at = NEVER
+        self._over: dict[str, str] = {}
+
+    def keep(self, runs: Sequence[Run]) -> Sequence[Run]:
+        """Those that go on. Never raises: where a condition cannot be told, they do.
+
+        A run whose end cannot be written is over in this environment all the same, and is tried again to be ended.
+        """
+        now = self._clock()
+        if not self._looked_at <= now < self._looked_at + self._interval_seconds and runs:
+            self._looked_at = now
+            self._look(runs)
+        return [run for run in runs if run.run_id not in self._over] if self._over else runs
+
+    def _look(self, runs: Sequence[Run]) -> None:
+        over: dict[str, str] = {}
+        for condition in self._conditions:
+            try:
+                over |= condition(runs)
+            except ChaosError as error:
+                log.warning("Whether runs are to end cannot be told: %s", error)
+            except Exception:
+                log.exception("A guardrail has a defect; the runs go on")
+        known = {run.run_id: run for run in runs}
+        self._over = {**{run_id: why for run_id, why in self._over.items() if run_id in known}, **over}
+        for run_id, why in self._over.items():
+            self._abort(known[run_id], why)
+
+    def _abort(self, run: Run, reason: str) -> None:
+        try:
+            abort(self._store, run, now=self._clock(), reason=reason, source=f"environment {self._environment}")
+        except ChaosError as error:
+            log.warning("Run %s is to end, and could not be ended: %s", run.run_id, error, extra={"run_id": run.run_id})
+
+
+def abort(store: RunStore, run: Run, *, now: float, reason: str, source: str) -> bool:
+    """End the run for all. False where somebody else was first."""
+    ended = run.ended(now=now, by="guardrail", reason=reason, source=source, aborted=True)
+    if not store.stop(ended):
+        return False
+    log.warning("Run %s of %s aborted: %s", run.run_id, run.experiment.name, reason, extra={"run_id": run.run_id})
+    return True
