@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -73,4 +75,15 @@ def settings(dynamodb_url: str) -> Settings:
         dev_token="dev-token",
     )
     create_table(made)
+    return made
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make package-wheel` makes."""
+    folder = tmp_path_factory.mktemp("wheel")
+    project = Path(__file__).parents[1]
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(project)]
+    subprocess.run(build, check=True, cwd=folder, env=None)
+    (made,) = folder.glob("*.whl")
     return made

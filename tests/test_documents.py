@@ -63,3 +63,8 @@ def test_the_example_of_a_run_has_the_fields_of_a_run() -> None:
 def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)", document.read_text()):
         assert (document.parent / target).exists(), target
+
+
+def test_the_genericsuite_page_shows_what_is_tested() -> None:
+    (shown,) = re.findall(r"```python\n(.*?)```", (PROJECT / "docs/genericsuite.md").read_text(), flags=re.DOTALL)
+    assert shown == (PROJECT / "tests/genericsuite/hosts/fastapi_host.py").read_text()

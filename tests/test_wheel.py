@@ -11,15 +11,6 @@ PROJECT = Path(__file__).parents[1]
 FRAMEWORKS = {"chalice", "flask", "fastapi"}
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(PROJECT)]
-    subprocess.run(build, check=True, cwd=folder, env=None)
-    (made,) = folder.glob("*.whl")
-    return made
-
-
 def test_it_holds_every_module_and_nothing_else_of_the_project(wheel: Path) -> None:
     sources = [*(PROJECT / "chalicelib").rglob("*.py"), PROJECT / "chalicelib/py.typed"]
     with zipfile.ZipFile(wheel) as opened:
