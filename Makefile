@@ -18,6 +18,21 @@ run: $(VENV)/installed ## Serve on http://localhost:8000 with an embedded Dynamo
 	@CHAOS_DEV_TOKEN=$${CHAOS_DEV_TOKEN:-$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(16))')} \
 	    $(BIN)/chalice local --port $(PORT)
 
+# The examples have the wheel, as their users would.
+EXAMPLE := CHAOS_STAGE=dev CHAOS_DEV_TOKEN=$${CHAOS_DEV_TOKEN:-let-me-in} PYTHONPATH=$(CURDIR)/examples:$$(ls $(CURDIR)/dist/*.whl)
+
+.PHONY: example-flask
+example-flask: package-wheel ## An order service in Flask, to try experiments on: examples/README.md
+	@$(EXAMPLE) $(BIN)/flask --app flask_shop run --port $(PORT)
+
+.PHONY: example-fastapi
+example-fastapi: package-wheel ## The same in FastAPI
+	@$(EXAMPLE) $(BIN)/uvicorn fastapi_shop:app --port $(PORT)
+
+.PHONY: example-chalice
+example-chalice: package-wheel ## The same in Chalice
+	@cd examples/chalice_shop && $(EXAMPLE) $(CURDIR)/$(BIN)/chalice local --port $(PORT) --no-autoreload
+
 # An AWS account on this machine. It pins its own botocore, so it has an environment of its own.
 MINISTACK := .tools/ministack
 $(MINISTACK)/installed:

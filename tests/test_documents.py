@@ -17,7 +17,14 @@ from tests.support import NOW, a_run
 
 PROJECT = Path(__file__).parents[1]
 README = (PROJECT / "README.md").read_text()
-DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("chalicelib/**/*.md"), *PROJECT.glob("docs/**/*.md")])
+DOCUMENTS = sorted(
+    [
+        *PROJECT.glob("*.md"),
+        *PROJECT.glob("chalicelib/**/*.md"),
+        *PROJECT.glob("docs/**/*.md"),
+        *PROJECT.glob("examples/*.md"),
+    ]
+)
 CLI_ONLY = {"UnknownToken"}
 
 
@@ -68,3 +75,16 @@ def test_links_lead_somewhere(document: Path) -> None:
 def test_the_genericsuite_page_shows_what_is_tested() -> None:
     (shown,) = re.findall(r"```python\n(.*?)```", (PROJECT / "docs/genericsuite.md").read_text(), flags=re.DOTALL)
     assert shown == (PROJECT / "tests/genericsuite/hosts/fastapi_host.py").read_text()
+
+
+def test_the_examples_tour_is_of_commands_and_bodies_that_there_are() -> None:
+    tour = (PROJECT / "examples/README.md").read_text()
+    for framework in ("flask", "fastapi", "chalice"):
+        assert f"example-{framework}:" in (PROJECT / "Makefile").read_text()
+        assert f"example-{framework}" in tour
+    for path, body in re.findall(r"/chaos_experiments(/\w+) .*-d '(.*?)'", tour):
+        content = json.loads(body)
+        assert path in {endpoint.path for endpoint in ENDPOINTS}
+        if path == "/start":
+            experiment = EXPERIMENTS[content.pop("experiment_name")]
+            assert experiment.Parameters.model_validate(content)

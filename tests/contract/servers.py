@@ -99,7 +99,8 @@ def variables(**more: str) -> dict[str, str]:
 
 
 @contextmanager
-def serving(command: Command, folder: Path, **more: str) -> Iterator[Server]:
+def serving(command: Command, folder: Path, cwd: Path | None = None, **more: str) -> Iterator[Server]:
+    """A process group of its own, gone afterwards. It logs into the folder, and works there unless told otherwise."""
     port = free_port()
     log = folder / "server.log"
     handled = folder / "handled"
@@ -114,7 +115,7 @@ def serving(command: Command, folder: Path, **more: str) -> Iterator[Server]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             command(folder, port),
-            cwd=folder,
+            cwd=cwd or folder,
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -23,7 +23,7 @@ BIN = Path(__file__).parents[2] / ".tools/genericsuite/bin"
 API = "/v1/chaos_experiments"
 ROUTE = "/v1/users/test"
 NOT_LOGGED_IN = 401
-"""What the route answers without a token. With one it lists collections, which 0.4.0 cannot on DynamoDB: its own 500."""
+"""What the route answers without a token. With one it is 500: 0.4.0 cannot list DynamoDB."""
 
 SECRET = "a-secret-of-thirty-two-characters-or-more"
 HEADER = "X-Backend-Token"
