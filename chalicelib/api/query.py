@@ -1,5 +1,6 @@
 """From a query string to what an endpoint is asked for, or to every problem of it in one error."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,10 +10,11 @@ from .body import Problem, invalid
 
 MOST_ENTRIES = 100
 USUAL_ENTRIES = 50
+NAMES = ("experiment_name", "since", "until", "before", "limit")
 LIMITS = {str(number): number for number in range(1, MOST_ENTRIES + 1)}
 A_MOMENT = "a moment in ISO 8601, such as 2026-11-24T09:00:00Z"
 A_CURSOR = "the `next` of another page"
-LONGEST_CURSOR = 64
+CURSOR = "^[!-~]{1,64}$"
 FUTURE = timedelta(days=1)
 
 
@@ -30,7 +32,11 @@ class Page:
 def page(query: Mapping[str, Sequence[str]], now: float) -> Page:
     """Raises InvalidParameters and UnknownExperiment."""
     given = {name: values[0] for name, values in query.items() if values and values[0]}
-    problems: list[Problem] = []
+    problems: list[Problem] = [
+        {"field": name[:LONGEST_SHOWN], "problem": "is unknown", "allowed": f"one of {', '.join(NAMES)}"}
+        for name in query
+        if name not in NAMES
+    ]
 
     def refuse(name: str, allowed: str) -> None:
         problems.append({"field": name, "problem": f"is {given[name][:LONGEST_SHOWN]!r}", "allowed": allowed})
@@ -50,7 +56,7 @@ def page(query: Mapping[str, Sequence[str]], now: float) -> Page:
     if limit not in LIMITS:
         refuse("limit", f"a whole number from 1 up to {MOST_ENTRIES}")
     before = given.get("before")
-    if before and not (before.isascii() and before.isprintable() and len(before) <= LONGEST_CURSOR):
+    if before and not re.fullmatch(CURSOR, before):
         refuse("before", A_CURSOR)
     if problems:
         raise invalid(problems)

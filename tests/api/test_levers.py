@@ -277,6 +277,7 @@ def test_the_history_comes_in_pages_by_experiment_and_by_time(desk: Desk) -> Non
         ("until", "2027-13-01", "invalid_parameters"),
         ("before", "x" * 65, "invalid_parameters"),
         ("before", "\n", "invalid_parameters"),
+        ("limt", "5", "invalid_parameters"),
         ("experiment_name", "nothing", "unknown_experiment"),
     ],
 )

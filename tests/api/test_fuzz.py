@@ -1,0 +1,156 @@
+"""Inputs that nobody would think of: not one is a defect, and not one starts what the document does not allow.
+
+`make fuzz` tries as many as one likes.
+"""
+
+import json
+from functools import partial
+from typing import Any
+
+import flask
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from schemathesis.specs.openapi.checks import negative_data_rejection
+
+from chalicelib.api.http import Response
+from chalicelib.api.openapi import document
+from chalicelib.bootstrap import bootstrap
+from chalicelib.experiments import EXPERIMENTS
+from chalicelib.frameworks.flask import ChaosExperiments
+from chalicelib.settings import Settings
+from tests.api.conftest import Desk
+from tests.support import Clock, FakeAlarms, FakeRunStore, FakeTokenStore
+
+PREFIX = "/chaos_experiments"
+LIMITS = {"duration_seconds": 3600.0, "memory_mb": 500.0}
+DOCUMENT = document(PREFIX, LIMITS)
+START = Draft202012Validator(
+    DOCUMENT["paths"][f"{PREFIX}/start"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+)
+
+
+@pytest.fixture
+def many(pytestconfig: pytest.Config) -> Any:
+    """Tries a property with as many inputs as were asked for."""
+    cases = int(pytestconfig.getoption("--cases"))
+    return settings(max_examples=cases, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+
+
+NAMES = sorted({name for each in EXPERIMENTS.values() for name in each.Parameters.model_fields})
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+ODD = st.sampled_from([0, 1, -1, 100, 101, 3600, 3601, 60, 60.001, 0.5, "2", True, 10**400, 1e308, "", [], {}])
+VALUES = SCALARS | ODD | st.lists(SCALARS, max_size=3) | st.dictionaries(st.text(max_size=5), SCALARS, max_size=2)
+FIELDS = st.sampled_from([*NAMES, "reason", "restart", "alarms", "experiment_name"]) | st.text(max_size=10)
+BODIES = st.builds(
+    lambda name, more: {"experiment_name": name, **more},
+    st.sampled_from([*EXPERIMENTS, "nothing"]) | VALUES,
+    st.dictionaries(FIELDS, VALUES, max_size=4),
+)
+
+
+def test_a_start_starts_what_the_document_allows_and_nothing_else(many: Any) -> None:
+    @many
+    @given(BODIES)
+    @example({"experiment_name": "latency_injection", "delay_seconds": 60, "percentage": 0.001})
+    @example({"experiment_name": "latency_injection", "restart": 1})
+    def check(body: dict[str, Any]) -> None:
+        desk = Desk(Clock())
+        desk.alarms.states = dict.fromkeys(body["alarms"]) if _names(body.get("alarms")) else {}
+        answer = desk.post("/start", json.dumps(body))
+        _is_an_answer(answer)
+        allowed = START.is_valid(body)
+        assert (answer.status == 200, bool(desk.store.runs)) == (allowed, allowed), (body, answer.content)
+
+    check()
+
+
+def _names(alarms: Any) -> bool:
+    return isinstance(alarms, list) and all(isinstance(name, str) for name in alarms)
+
+
+def _is_an_answer(answer: Response) -> None:
+    assert answer.status != 500, answer.content
+    json.loads(answer.body)
+
+
+@pytest.mark.parametrize("path", ["/start", "/stop", "/halt", "/resume"])
+def test_bytes_are_no_body(many: Any, path: str) -> None:
+    braces = st.lists(st.sampled_from([b"{", b"}", b"[", b'"', b":", b",", b"1", b"null", b"\\u0000", b"e9", b"\xff"]))
+
+    @many
+    @given(st.binary(max_size=200) | braces.map(b"".join), st.text(max_size=30))
+    def check(body: bytes, content_type: str) -> None:
+        desk = Desk(Clock())
+        _is_an_answer(desk.post(path, body))
+        _is_an_answer(desk.post(path, body, headers={"content-type": content_type}))
+        assert desk.store.runs == {}
+        assert desk.store.halt_event is None
+
+    check()
+
+
+def test_a_query_is_an_answer(many: Any) -> None:
+    names = st.sampled_from(["experiment_name", "since", "until", "before", "limit"]) | st.text(max_size=5)
+    moments = st.datetimes().map(str) | st.datetimes(timezones=st.timezones()).map(lambda at: at.isoformat())
+
+    @many
+    @given(st.dictionaries(names, st.lists(st.text(max_size=80) | moments, max_size=2)))
+    def check(query: dict[str, list[str]]) -> None:
+        desk = Desk(Clock())
+        for path in ("/history", "/status"):
+            _is_an_answer(desk.ask("GET", path, query=query))
+
+    check()
+
+
+def test_no_header_but_a_tokens_opens_the_door(many: Any) -> None:
+    @many
+    @given(st.text() | st.builds("{} {}".format, st.sampled_from(["Bearer", "bearer", "Basic", "Bearer "]), st.text()))
+    def check(header: str) -> None:
+        answer = Desk(Clock()).ask("GET", "/list", caller=None, headers={"authorization": header})
+        assert answer.status == 401
+        secret = header.partition(" ")[2].strip()
+        assert len(secret) < 12 or secret not in answer.body
+
+    check()
+
+
+@pytest.fixture(scope="module")
+def application() -> flask.Flask:
+    """The module on fakes, in a Flask application: real requests, no effects."""
+    app = flask.Flask("fuzzed")
+    clock = Clock()
+    wire = partial(
+        bootstrap,
+        Settings(stage="dev", dev_token="let-me-in", limits={"duration_seconds": 3600.0, "memory_mb": 1.0}),
+        runs=FakeRunStore(),
+        tokens=FakeTokenStore(),
+        alarms=FakeAlarms(),
+        clock=clock,
+        sleep=clock.sleep,
+        chance=lambda: 1.0,
+    )
+    ChaosExperiments(app, wire=wire)
+    return app
+
+
+def test_the_published_document_is_kept(application: flask.Flask, many: Any) -> None:
+    """Schemathesis asks every endpoint what the document allows and what it does not."""
+    schema = schemathesis.openapi.from_wsgi(f"{PREFIX}/openapi.json", application)
+    operations = [found.ok() for found in schema.get_all_operations()]
+    assert {operation.path for operation in operations} >= set(DOCUMENT["paths"]) - {f"{PREFIX}/openapi.json"}
+    for operation in operations:
+        refused = operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE)
+
+        @many
+        @given(case=operation.as_strategy() | refused)
+        def check(case: Any) -> None:
+            # What it must not accept is what the properties above are about; further names in a query are no harm.
+            case.call_and_validate(
+                headers={"Authorization": "Bearer let-me-in"}, excluded_checks=[negative_data_rejection]
+            )
+
+        check()
