@@ -1,5 +1,6 @@
 """One table a stage: how it is reached, how it is made, and how its failures are told."""
 
+import logging
 import math
 import threading
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from pynamodb.models import Model
 from ..errors import StoreUnavailable
 from ..settings import Settings
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 ItemT = TypeVar("ItemT", bound="Item")
 
@@ -33,6 +36,9 @@ NEVER_SENT = (ConnectTimeoutError, EndpointConnectionError, NoCredentialsError, 
 
 PATIENCE_SECONDS = 30.0
 """How long making the table may wait for each answer."""
+
+GARBLED = (LookupError, ValueError, TypeError, AttributeError)
+"""What botocore and pynamodb fail with on half an answer, or on one that is not DynamoDB's."""
 
 REFUSED = {"ConditionalCheckFailedException", "TransactionCanceledException"}
 """The table's answers that are the caller's to read."""
@@ -96,6 +102,9 @@ class Connection:
             if _code(error) in REFUSED:
                 raise
             raise StoreUnavailable(_told(error, may_be_made=writes and (again or _may_be_made(error)))) from error
+        except GARBLED as error:
+            log.exception("The table's answer cannot be understood")
+            raise StoreUnavailable(_told(error, may_be_made=writes)) from error
 
     def _open(self) -> Any:  # noqa: ANN401 - botocore's clients have no type
         if self._client is None:

@@ -106,14 +106,19 @@ def test_a_query_is_an_answer(many: Any) -> None:
     check()
 
 
+REFUSALS = {
+    "There is no bearer token. Send the header 'Authorization: Bearer <token>'.",
+    "The bearer token is unknown, revoked or expired. Ask for a new one.",
+}
+
+
 def test_no_header_but_a_tokens_opens_the_door(many: Any) -> None:
     @many
     @given(st.text() | st.builds("{} {}".format, st.sampled_from(["Bearer", "bearer", "Basic", "Bearer "]), st.text()))
     def check(header: str) -> None:
         answer = Desk(Clock()).ask("GET", "/list", caller=None, headers={"authorization": header})
         assert answer.status == 401
-        secret = header.partition(" ")[2].strip()
-        assert len(secret) < 12 or secret not in answer.body
+        assert answer.content["error_message"] in REFUSALS  # which say nothing of what was sent
 
     check()
 
