@@ -9,6 +9,8 @@ from .settings import WebTokens
 
 JWKS_TIMEOUT_SECONDS = 2.0
 PARTS = 3
+SCHEMES: tuple[list[str], ...] = ([], ["bearer"])
+"""What may stand before the token: in a header of its own, GenericSuite's front end sends it bare."""
 
 
 class WebTokenAuthentication:
@@ -31,10 +33,10 @@ class WebTokenAuthentication:
 
     def __call__(self, headers: Mapping[str, str]) -> Caller | None:
         """Raises Unauthenticated, which never repeats the token, and Forbidden for who is on no list."""
-        scheme, _, token = headers.get(self._settings.header.lower(), "").strip().partition(" ")
-        if scheme.lower() != "bearer" or len(token.strip().split(".")) != PARTS:
+        *scheme, token = headers.get(self._settings.header.lower(), "").split() or [""]
+        if [word.lower() for word in scheme] not in SCHEMES or len(token.split(".")) != PARTS:
             return None
-        name = self._name(token.strip())
+        name = self._name(token)
         if name in self._settings.operators:
             return Caller(name, Role.OPERATOR)
         if name in self._settings.viewers or "*" in self._settings.viewers:

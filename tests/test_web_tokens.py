@@ -70,7 +70,9 @@ def test_issuer_and_audience_are_checked_where_they_are_given() -> None:
     assert ask(token(aud="whoever"))
 
 
-@pytest.mark.parametrize("header", ["", "Bearer chaos_token-without-dots", "Basic a.b.c"])
+@pytest.mark.parametrize(
+    "header", ["", " ", "Bearer", "Bearer chaos_token-without-dots", "Basic a.b.c", "Bearer a.b.c d"]
+)
 def test_what_is_no_web_token_is_left_to_bearer_tokens(header: str) -> None:
     assert WebTokenAuthentication(SETTINGS)({"authorization": header} if header else {}) is None
 
@@ -79,6 +81,13 @@ def test_the_headers_name_is_the_applications() -> None:
     settings = WebTokens(secret=SECRET, operators=("ada",), header="X-Access-Tokens")
     assert ask(token(), settings, "x-access-tokens")
     assert ask(token(), settings) is None
+
+
+def test_a_token_may_come_bare_as_genericsuites_front_end_sends_it_in_a_header_of_its_own() -> None:
+    settings = WebTokens(secret=SECRET, operators=("ada",), header="X-Access-Tokens")
+    assert WebTokenAuthentication(settings)({"x-access-tokens": token()}) == Caller("ada", Role.OPERATOR)
+    with pytest.raises(Unauthenticated):
+        WebTokenAuthentication(settings)({"x-access-tokens": token(key=SECRET + "!")})
 
 
 # Keys from an address

@@ -86,10 +86,17 @@ class ChaosExperiments:
             return get_response(request)
         request.context[CONTEXT] = injected
         if injected.answer:
-            return _translated(injected_failure(injected.answer, injected.headers))
+            failed = _translated(injected_failure(injected.answer, injected.headers))
+            failed.headers = {**self._cors_headers(request), **failed.headers}
+            return failed
         response = get_response(request)
         response.headers = {**response.headers, **injected.headers}
         return response
+
+    def _cors_headers(self, request: ChaliceRequest) -> dict[str, str]:
+        """What Chalice adds where it calls the route, for an answer in the route's place: browsers hide it without."""
+        route = self._app.routes.get(request.context.get("resourcePath", ""), {}).get(request.method)
+        return route.cors.get_access_control_headers() if route and route.cors else {}
 
     def _request(self, current: ChaliceRequest) -> Request:
         try:

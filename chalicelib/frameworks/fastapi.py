@@ -48,7 +48,9 @@ class ChaosExperiments:
             self.init_app(app)
 
     def init_app(self, app: fastapi.FastAPI) -> None:
-        app.add_middleware(_Middleware, chaos=self)
+        app.add_middleware(_Answers)
+        app.user_middleware.append(app.user_middleware.pop(0))  # the innermost, for the others to do what they do
+        app.build_middleware_stack = partial(self._surrounded, app.build_middleware_stack)  # type: ignore[method-assign]
         for endpoint in ENDPOINTS:
             app.add_api_route(
                 self._module.prefix + endpoint.path,
@@ -58,6 +60,9 @@ class ChaosExperiments:
                 include_in_schema=False,
             )
         app.openapi = partial(self._openapi, app.openapi)  # type: ignore[method-assign]
+
+    def _surrounded(self, build: Callable[[], "ASGIApp"]) -> "ASGIApp":
+        return _Middleware(build(), self)
 
     def _openapi(self, of_the_application: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The application's own document, and the module's endpoints in it."""
@@ -99,12 +104,14 @@ class ChaosExperiments:
 
 
 class _Middleware:
+    """Around everything, also around what answers where the application raises."""
+
     def __init__(self, app: "ASGIApp", chaos: ChaosExperiments) -> None:
         self._app = app
         self._chaos = chaos
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or (scope["method"] == "OPTIONS" and _is_preflight(scope)):
             await self._app(scope, receive, send)
             return
         injected = await self._chaos.inject(
@@ -114,10 +121,6 @@ class _Middleware:
             await self._app(scope, receive, send)
             return
         scope[SCOPE] = injected
-        if injected.answer:
-            response = injected_failure(injected.answer, injected.headers)
-            await fastapi.Response(response.body, response.status, response.all_headers)(scope, receive, send)
-            return
         added = [(name.lower().encode(), value.encode()) for name, value in injected.headers.items()]
 
         async def send_with_headers(message: "Message") -> None:
@@ -126,6 +129,26 @@ class _Middleware:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+class _Answers:
+    """In the route's place, and within the application's own middleware, such as CORS: browsers hide it without."""
+
+    def __init__(self, app: "ASGIApp") -> None:
+        self._app = app
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        injected: Injected = scope.get(SCOPE, UNTOUCHED)
+        if not injected.answer:
+            await self._app(scope, receive, send)
+            return
+        response = injected_failure(injected.answer, {})
+        await fastapi.Response(response.body, response.status, response.all_headers)(scope, receive, send)
+
+
+def _is_preflight(scope: "Scope") -> bool:
+    """A browser's question before its request: where it fails, no script of the page gets to see what it failed of."""
+    return any(name == b"access-control-request-method" for name, _ in scope["headers"])
 
 
 async def _untouched(_path: str, _context: LambdaContext | None = None) -> Injected:

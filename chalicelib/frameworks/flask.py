@@ -1,20 +1,22 @@
 """Flask: a WSGI wrapper around the whole application, and the endpoints as routes of it."""
 
+import logging
 from collections.abc import Callable, Iterable
 from functools import partial
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Unpack
 
 import flask
 
 from .. import local
 from ..api.endpoints import ENDPOINTS, PREFIX
-from ..api.http import MAX_BODY_BYTES, Request, injected_failure
+from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
 from ..bootstrap import Chaos, Lazy, Options, bootstrap
 from ..injection.injection import UNTOUCHED, Injected
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = logging.getLogger(__name__)
 
 ENVIRON = "chaos_experiments.injected"
 """Where in the request's environment the wrapper leaves what it did, for the test endpoint to tell."""
@@ -22,6 +24,10 @@ ENVIRON = "chaos_experiments.injected"
 
 LAMBDA_CONTEXT = "serverless.context"
 """Where serverless-wsgi puts the Lambda invocation's context."""
+
+
+PREFLIGHT = "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
+"""A browser's question before its request: where it fails, no script of the page gets to see what it failed of."""
 
 
 class ChaosExperiments:
@@ -40,7 +46,7 @@ class ChaosExperiments:
             self.init_app(app)
 
     def init_app(self, app: flask.Flask) -> None:
-        app.wsgi_app = partial(self._wrapper, app.wsgi_app)  # type: ignore[method-assign]
+        app.wsgi_app = partial(self._wrapper, app, app.wsgi_app)  # type: ignore[method-assign]
         for endpoint in ENDPOINTS:
             name = f"chaos_experiments_{endpoint.method}_{endpoint.handler}"
             app.add_url_rule(
@@ -49,19 +55,21 @@ class ChaosExperiments:
         app.extensions["chaos_experiments"] = self
 
     def _wrapper(
-        self, application: "WSGIApplication", environ: "WSGIEnvironment", start_response: "StartResponse"
+        self,
+        app: flask.Flask,
+        application: "WSGIApplication",
+        environ: "WSGIEnvironment",
+        start_response: "StartResponse",
     ) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] == "OPTIONS" and PREFLIGHT in environ:
+            return application(environ, start_response)
         injected = self._module.inject(environ["PATH_INFO"], environ.get(LAMBDA_CONTEXT))
         if injected is UNTOUCHED:
             return application(environ, start_response)
         environ[ENVIRON] = injected
         if injected.answer:
-            response = injected_failure(injected.answer, injected.headers)
-            status = HTTPStatus(response.status)
-            body = response.body.encode()
-            headers = [*response.all_headers.items(), ("Content-Length", str(len(body)))]
-            start_response(f"{status.value} {status.phrase}", headers)
-            return [body]
+            failed = injected_failure(injected.answer, injected.headers)
+            return _processed(app, failed, environ)(environ, start_response)
         added = list(injected.headers.items())
 
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:  # noqa: ANN401
@@ -84,4 +92,18 @@ class ChaosExperiments:
                 source=current.remote_addr or "",
             )
         )
-        return flask.Response(response.body, response.status, response.all_headers)
+        return _translated(response)
+
+
+def _processed(app: flask.Flask, failed: Response, environ: "WSGIEnvironment") -> flask.Response:
+    """With what the application adds to each of its responses, such as CORS headers: browsers hide it without."""
+    try:
+        with app.request_context(environ):
+            return app.process_response(_translated(failed))
+    except Exception:
+        log.warning("An injected answer goes out without what the application adds to its own", exc_info=True)
+        return _translated(failed)
+
+
+def _translated(response: Response) -> flask.Response:
+    return flask.Response(response.body, response.status, response.all_headers)

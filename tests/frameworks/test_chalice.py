@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 from chalice import Chalice
-from chalice.app import AuthRequest, Response
+from chalice.app import AuthRequest, CORSConfig, Response
 from chalice.test import Client
 
 from chalicelib.access import Role, new_token
@@ -28,6 +28,7 @@ class App:
         app = Chalice("tested", configure_logs=False)
         self.chaos = ChaosExperiments(app, routes=False, wire=self._wire)
         app.route("/orders/{number}")(self._order)
+        app.route("/shared", cors=CORSConfig("https://shop.example"))(dict)
         app.route("/chaos_experiments/start", methods=["POST"], content_types=["*/*"])(self.chaos.handle)
         app.route("/chaos_experiments/test", methods=["GET", "POST"])(self.chaos.handle)
         app.route("/chaos_experiments/status", methods=["GET"])(self.chaos.handle)
@@ -95,6 +96,12 @@ def test_an_injected_error_answers_in_the_routes_place(app: App) -> None:
         "resultset": {},
     }
     assert answer.headers["X-Chaos-Run"] == run_id
+
+
+def test_an_injected_error_has_the_routes_cors_headers(app: App) -> None:
+    app.run("error_injection")
+    assert app.client.http.get("/shared").headers["Access-Control-Allow-Origin"] == "https://shop.example"
+    assert "Access-Control-Allow-Origin" not in app.client.http.get("/orders/7").headers
 
 
 def test_the_test_endpoint_tells_what_was_done_to_it(app: App) -> None:

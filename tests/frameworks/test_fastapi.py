@@ -4,6 +4,7 @@ from typing import Any
 
 import fastapi
 import pytest
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 from openapi_spec_validator import validate
@@ -67,6 +68,41 @@ def test_a_streaming_route_still_streams_and_says_what_touched_it(wire: Any, run
         runs.runs.clear()
         clock.now += 2
         client.get("/lines")  # gives the memory back
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_an_injected_error_goes_through_the_applications_own_middleware_whichever_came_first(
+    wire: Any, runs: FakeRunStore, clock: Clock, *, later: bool
+) -> None:
+    app = application()
+    if later:
+        ChaosExperiments(app, wire=wire)
+    app.add_middleware(CORSMiddleware, allow_origins=["https://shop.example"])
+    if not later:
+        ChaosExperiments(app, wire=wire)
+    runs.runs["error_injection"] = a_run("error_injection", error_rate=1.0, now=clock.now)
+    origin = {"Origin": "https://shop.example"}
+    with TestClient(app) as client:
+        answer = client.get("/lines", headers=origin)
+        assert (answer.status_code, answer.json()["code"]) == (500, "injected_error")
+        assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+        assert answer.headers["X-Chaos-Experiment"] == "error_injection"
+        preflight = client.options("/lines", headers={**origin, "Access-Control-Request-Method": "GET"})
+        assert (preflight.status_code, preflight.headers.get("X-Chaos-Experiment")) == (200, None)
+
+
+def test_a_route_that_raises_still_says_what_touched_it(wire: Any, runs: FakeRunStore, clock: Clock) -> None:
+    app = application()
+
+    @app.get("/defect")
+    async def defect() -> None:
+        raise ZeroDivisionError
+
+    ChaosExperiments(app, wire=wire)
+    runs.runs["latency_injection"] = a_run(delay_seconds=0.0, now=clock.now)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        answer = client.get("/defect")
+    assert (answer.status_code, answer.headers["X-Chaos-Experiment"]) == (500, "latency_injection")
 
 
 def test_websockets_are_left_alone(wire: Any, runs: FakeRunStore, clock: Clock) -> None:

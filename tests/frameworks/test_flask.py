@@ -62,6 +62,36 @@ def test_a_streaming_route_still_streams_and_says_what_touched_it(wire: Any, run
     assert clock.slept == [0.5]
 
 
+PREFLIGHT = {"Origin": "https://shop.example", "Access-Control-Request-Method": "GET"}
+
+
+def test_an_injected_error_has_what_the_application_adds_to_each_answer(
+    wire: Any, runs: FakeRunStore, clock: Clock
+) -> None:
+    app = application()
+
+    @app.after_request
+    def allow(response: flask.Response) -> flask.Response:
+        response.headers["Access-Control-Allow-Origin"] = flask.request.headers["Origin"]
+        return response
+
+    ChaosExperiments(app, wire=wire)
+    runs.runs["error_injection"] = a_run("error_injection", error_rate=1.0, now=clock.now)
+    answer = app.test_client().get("/lines", headers={"Origin": "https://shop.example"})
+    assert (answer.status_code, answer.json["code"]) == (500, "injected_error")
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+    assert answer.headers["X-Chaos-Experiment"] == "error_injection"
+    assert app.test_client().get("/lines").json["code"] == "injected_error"  # where the application fails to add it
+
+
+def test_a_browsers_preflight_is_never_hit(wire: Any, runs: FakeRunStore, clock: Clock) -> None:
+    app = application()
+    ChaosExperiments(app, wire=wire)
+    runs.runs["error_injection"] = a_run("error_injection", error_rate=1.0, now=clock.now)
+    assert app.test_client().options("/lines", headers=PREFLIGHT).status_code == 200
+    assert app.test_client().options("/lines").status_code == 500
+
+
 def test_an_application_tells_itself_who_calls(wire: Any) -> None:
     app = application()
     ChaosExperiments(
