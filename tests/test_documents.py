@@ -72,11 +72,6 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert (document.parent / target).exists(), target
 
 
-def test_the_genericsuite_page_shows_what_is_tested() -> None:
-    (shown,) = re.findall(r"```python\n(.*?)```", (PROJECT / "docs/genericsuite.md").read_text(), flags=re.DOTALL)
-    assert shown == (PROJECT / "tests/genericsuite/hosts/fastapi_host.py").read_text()
-
-
 def test_the_examples_tour_is_of_commands_and_bodies_that_there_are() -> None:
     tour = (PROJECT / "examples/README.md").read_text()
     for framework in ("flask", "fastapi", "chalice"):

@@ -29,22 +29,22 @@ REFRESH_SECONDS = 0.2
 Command = Callable[[Path, int], list[str]]
 
 
-def chalice_local(folder: Path, port: int) -> list[str]:
+def chalice_local(folder: Path, port: int, programs: Path = BIN, host: Path = HOSTS / "chalice_host.py") -> list[str]:
     (folder / ".chalice").mkdir()
     (folder / ".chalice/config.json").write_text('{"version": "2.0", "app_name": "host", "stages": {"dev": {}}}')
-    shutil.copy(HOSTS / "chalice_host.py", folder / "app.py")
-    return [str(BIN / "chalice"), "local", "--port", str(port), "--no-autoreload"]
+    shutil.copy(host, folder / "app.py")
+    return [str(programs / "chalice"), "local", "--port", str(port), "--no-autoreload"]
 
 
-def gunicorn(folder: Path, port: int) -> list[str]:
-    shutil.copy(HOSTS / "flask_host.py", folder)
-    return [str(BIN / "gunicorn"), "--workers", "2", "--threads", "4", "--bind", f"127.0.0.1:{port}", "flask_host:app"]
+def gunicorn(folder: Path, port: int, programs: Path = BIN, host: Path = HOSTS / "flask_host.py") -> list[str]:
+    shutil.copy(host, folder / "app.py")
+    return [str(programs / "gunicorn"), "--workers", "2", "--threads", "4", "--bind", f"127.0.0.1:{port}", "app:app"]
 
 
-def uvicorn(folder: Path, port: int) -> list[str]:
-    shutil.copy(HOSTS / "fastapi_host.py", folder)
+def uvicorn(folder: Path, port: int, programs: Path = BIN, host: Path = HOSTS / "fastapi_host.py") -> list[str]:
+    shutil.copy(host, folder / "app.py")
     return [
-        str(BIN / "uvicorn"),
+        str(programs / "uvicorn"),
         "--workers",
         "2",
         "--port",
@@ -53,7 +53,7 @@ def uvicorn(folder: Path, port: int) -> list[str]:
         "warning",
         "--timeout-keep-alive",
         "60",
-        "fastapi_host:app",
+        "app:app",
     ]
 
 
