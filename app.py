@@ -1,6 +1,8 @@
 """The Chalice application. A route that is added here feels the active experiments without doing anything."""
 
-from chalice.app import AuthRequest, AuthResponse, Chalice, Response
+import os
+
+from chalice.app import AuthRequest, AuthResponse, Chalice, Response, SNSEvent
 
 from chalicelib.frameworks.chalice import ChaosExperiments
 
@@ -63,3 +65,10 @@ def test_experiments() -> Response:
 @app.route("/chaos_experiments/openapi.json", methods=["GET"])
 def openapi() -> Response:
     return chaos.handle()
+
+
+if topic := os.environ.get("CHAOS_ALARM_TOPIC"):  # `make deploy` has one; Chalice wants to know it while it packages
+
+    @app.on_sns_message(topic=topic, name="alarm_handler")
+    def alarm_handler(event: SNSEvent) -> None:
+        chaos.alarm(event)

@@ -42,6 +42,7 @@ class Chaos:
     """The module, wired."""
 
     settings: Settings
+    clock: Callable[[], float]
     runs: RunStore
     tokens: TokenStore
     authenticate: Authenticator
@@ -124,6 +125,7 @@ def bootstrap(
 
     return Chaos(
         settings=settings,
+        clock=clock,
         runs=runs,
         tokens=tokens,
         authenticate=authenticator,

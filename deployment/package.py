@@ -31,7 +31,7 @@ LONGEST_KEY = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
-    """A template, and the zip that both functions come from. `key` is the same for the same content."""
+    """A template, and the zip that all functions come from. `key` is the same for the same content."""
 
     template: dict[str, Any]
     archive: bytes
@@ -42,13 +42,16 @@ def build(stage: Stage) -> Package:
     """Raises DeploymentError with Chalice's own words where it cannot package."""
     stage.write_policies()
     fragment = stage.render((stage.root / ".chalice/stack.yaml").read_text())
-    template, archive = chalice_package(stage.root, stage.stage, stage.account.region, fragment)
+    topic = {"CHAOS_ALARM_TOPIC": f"{stage.name}-alarms"}
+    template, archive = chalice_package(stage.root, stage.stage, stage.account.region, fragment, **topic)
     services = _services(stage.root)
     return Package(template=template, archive=slim(archive, services), key=_key(archive, services))
 
 
-def chalice_package(root: Path, stage: str, region: str, fragment: str = "{}") -> tuple[dict[str, Any], bytes]:
-    """The template, with the fragment (YAML) merged into it, and the zip."""
+def chalice_package(
+    root: Path, stage: str, region: str, fragment: str = "{}", **variables: str
+) -> tuple[dict[str, Any], bytes]:
+    """The template, with the fragment (YAML) merged into it, and the zip. The application is given the variables."""
     with TemporaryDirectory() as folder:
         out = Path(folder)
         merged = out / "stack.yaml"
@@ -57,7 +60,7 @@ def chalice_package(root: Path, stage: str, region: str, fragment: str = "{}") -
         made = subprocess.run(  # noqa: S603 - our own arguments
             [*chalice, "--stage", stage, "--merge-template", str(merged), str(out)],
             cwd=root,
-            env={**os.environ, "AWS_DEFAULT_REGION": region, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "AWS_DEFAULT_REGION": region, "PYTHONDONTWRITEBYTECODE": "1", **variables},
             capture_output=True,
             text=True,
             check=False,

@@ -58,7 +58,8 @@ class Stack:
         """Remove all but the table. Raises DeploymentError."""
         if self._status() not in NEVER_MADE:
             self._delete()
-        for function in (self._stage.name, f"{self._stage.name}-bearer_token"):
+        name = self._stage.name
+        for function in (name, f"{name}-bearer_token", f"{name}-alarm_handler"):
             self._ignoring(
                 "ResourceNotFoundException", self._logs.delete_log_group, logGroupName=f"/aws/lambda/{function}"
             )

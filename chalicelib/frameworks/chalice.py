@@ -1,11 +1,12 @@
 """Chalice: a middleware for the application's routes, a handler for the module's own, an authorizer's answer."""
 
+import json
 import logging
 import sys
 from collections.abc import Callable
 from typing import Unpack, cast
 
-from chalice.app import AuthRequest, AuthResponse, AuthRoute, Chalice
+from chalice.app import AuthRequest, AuthResponse, AuthRoute, Chalice, SNSEvent
 from chalice.app import Request as ChaliceRequest
 from chalice.app import Response as ChaliceResponse
 
@@ -16,6 +17,7 @@ from ..api.http import Request, Response, failure, injected_failure
 from ..bootstrap import Chaos, Lazy, Options, bootstrap
 from ..errors import ChaosError, InvalidJson, Unauthenticated
 from ..injection.injection import UNTOUCHED, Injected
+from ..runs.guardrails import abort_for
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +80,22 @@ class ChaosExperiments:
         return AuthResponse(
             routes=list(routes), principal_id=caller.name, context={"name": caller.name, "role": caller.role.word}
         )
+
+    def alarm(self, event: SNSEvent) -> None:
+        """End the runs that name an alarm, when CloudWatch tells its topic that it went into ALARM.
+
+        Raises StoreUnavailable, so that the message comes again.
+        """
+        try:
+            message = json.loads(event.message)
+            name, state = message["AlarmName"], message["NewStateValue"]
+        except (ValueError, TypeError, KeyError):
+            log.warning("A message that is no alarm's was left alone: %s", event.subject)
+            return
+        if state == "ALARM":
+            why = str(message.get("NewStateReason", ""))
+            chaos = self._module.get()
+            abort_for(chaos.runs, name, why, now=chaos.clock(), source="CloudWatch, by its topic")
 
     def _middleware(
         self, request: ChaliceRequest | None, get_response: Callable[[ChaliceRequest | None], ChaliceResponse]

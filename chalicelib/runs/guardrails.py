@@ -98,3 +98,9 @@ def abort(store: RunStore, run: Run, *, now: float, reason: str, source: str) ->
         return False
     log.warning("Run %s of %s aborted: %s", run.run_id, run.experiment.name, reason, extra={"run_id": run.run_id})
     return True
+
+
+def abort_for(store: RunStore, alarm: str, why: str, *, now: float, source: str) -> list[str]:
+    """End what runs and names the alarm, which is in ALARM. The ids of the runs that this call ended."""
+    named = [run for run in store.active(now) if alarm in run.alarms]
+    return [run.run_id for run in named if abort(store, run, now=now, reason=told(alarm, why), source=source)]

@@ -123,13 +123,13 @@ def test_it_is_chalices_but_for_compiled_modules_and_other_services(built: tuple
     assert uncompiled == set()
 
 
-def test_both_functions_come_from_it_and_run_on_the_python_that_compiled_it(built: tuple[Package, bytes]) -> None:
+def test_all_functions_come_from_it_and_run_on_the_python_that_compiled_it(built: tuple[Package, bytes]) -> None:
     functions = [
         each["Properties"]
         for each in built[0].template["Resources"].values()
         if each["Type"] == "AWS::Serverless::Function"
     ]
-    assert len(functions) == 2
+    assert len(functions) == 3
     assert {each["CodeUri"] for each in functions} == {"./deployment.zip"}
     assert {each["Runtime"] for each in functions} == {f"python3.{sys.version_info.minor}"}
 
@@ -180,13 +180,17 @@ def ordered(properties: dict[str, Any]) -> dict[str, Any]:
 
 def test_what_exists_can_be_adopted_for_it_is_named_plainly_and_retained(built: tuple[Package, bytes]) -> None:
     resources = built[0].template["Resources"]
-    named = {"Table": "TableName", "APIHandlerLogs": "LogGroupName", "BearerTokenLogs": "LogGroupName"}
+    logs = ("APIHandlerLogs", "BearerTokenLogs", "AlarmHandlerLogs")
+    named = {"Table": "TableName", **dict.fromkeys(logs, "LogGroupName")}
     for name, key in named.items():
         assert isinstance(resources[name]["Properties"][key], str)
         assert resources[name]["DeletionPolicy"] in {"Retain", "RetainExceptOnCreate"}
 
 
-def test_both_functions_are_called_as_chalice_deploy_calls_them(built: tuple[Package, bytes]) -> None:
+def test_all_functions_are_called_as_chalice_deploy_calls_them(built: tuple[Package, bytes]) -> None:
     resources = built[0].template["Resources"]
     assert resources["APIHandler"]["Properties"]["FunctionName"] == "chaos-experiments-staging"
     assert resources["BearerToken"]["Properties"]["FunctionName"] == "chaos-experiments-staging-bearer_token"
+    assert resources["AlarmHandler"]["Properties"]["FunctionName"] == "chaos-experiments-staging-alarm_handler"
+    subscription = resources["AlarmHandler"]["Properties"]["Events"]["AlarmHandlerSnsSubscription"]
+    assert subscription["Properties"]["Topic"] == {"Fn::Sub": "${Alarms}"}

@@ -23,10 +23,12 @@ from tests.deployment.project import PROJECT, copy_project
 
 ACCOUNT = "123456789012"
 TABLE = f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/chaos-experiments-staging"
+FUNCTIONS = ("api_handler", "bearer_token", "alarm_handler")
 Grant = tuple[str, str, str]
 """An action, a resource, and the partition key that it touches."""
 
 ANY: dict[str, dict[str, list[str]]] = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [""]}}
+ALARM = "orders-5xx"
 WRITES = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
 
 
@@ -35,7 +37,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.function = "api_handler"
-        self.calls: dict[str, set[Grant]] = {"api_handler": set(), "bearer_token": set()}
+        self.calls: dict[str, set[Grant]] = {function: set() for function in FUNCTIONS}
 
     def note(self, operation: str, parameters: dict[str, Any]) -> None:
         if operation == "TransactWriteItems":
@@ -68,11 +70,22 @@ class Recorder:
 def recorded(shell: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> dict[str, set[Grant]]:
     """What the two functions call while all that they can do is done."""
     shell.setenv("CHAOS_STAGE", "staging")
+    shell.setenv("CHAOS_ALARM_TOPIC", "chaos-experiments-staging-alarms")
     shell.setenv("CHAOS_TABLE_TIMEOUT_SECONDS", "5")
     create_table(read_settings(os.environ))
     assert cli.main(["token", "create", "--stage", "staging", "--name", "ada", "--role", "operator"]) == 0
     token = capsys.readouterr().out.splitlines()[-1]
 
+    boto3.client("cloudwatch", region_name="eu-west-1").put_metric_alarm(
+        AlarmName=ALARM,
+        Namespace="Orders",
+        MetricName="Errors",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+    )
     recorder = Recorder()
     real = BaseClient._make_api_call
 
@@ -91,6 +104,9 @@ def recorded(shell: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> d
     with shell.context() as patch:
         patch.setattr(BaseClient, "_make_api_call", noted)
         exercise(module, token)
+        with recorder.running("alarm_handler"), Client(module.app, stage_name="staging") as client:
+            fired = json.dumps({"AlarmName": ALARM, "NewStateValue": "ALARM", "NewStateReason": "5 errors"})
+            client.lambda_.invoke("alarm_handler", client.events.generate_sns_event(fired, "ALARM"))
     return recorder.calls
 
 
@@ -114,7 +130,7 @@ def exercise(module: Any, token: str) -> None:
             client.http.post(prefix + path, headers=headers, body=body)
             for read in ("/", f"{prefix}/test"):
                 client.http.get(read)
-        guarded = json.dumps({"experiment_name": "error_injection", "error_rate": 0, "alarms": ["orders-5xx"]})
+        guarded = json.dumps({"experiment_name": "error_injection", "error_rate": 0, "alarms": [ALARM]})
         for path, body in [
             ("/start", guarded),
             ("/halt", json.dumps({"reason": "a test"})),
@@ -123,6 +139,8 @@ def exercise(module: Any, token: str) -> None:
         ]:
             client.http.post(prefix + path, headers=headers, body=body)
             client.http.get(f"{prefix}/test")
+        client.http.post(f"{prefix}/start", headers=headers, body=guarded)
+        client.http.get(f"{prefix}/test")
         for path in ("/history", "/list", "/status?experiment_name=latency_injection"):
             assert client.http.get(prefix + path, headers=headers).status_code == 200
     # Where the authorizer could not tell, the endpoint authenticates.
@@ -149,7 +167,7 @@ def granted(policy: Any) -> set[Grant]:
     }
 
 
-@pytest.mark.parametrize("function", ["api_handler", "bearer_token"])
+@pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_may_do_what_it_does_and_nothing_else(
     function: str, recorded: dict[str, set[Grant]], policies: dict[str, Any]
 ) -> None:
@@ -160,7 +178,7 @@ def test_the_authorizer_reads_tokens_only(policies: dict[str, Any]) -> None:
     assert granted(policies["bearer_token"]) == {("dynamodb:GetItem", TABLE, "tokens#app#staging")}
 
 
-@pytest.mark.parametrize(("function", "suffix"), [("api_handler", ""), ("bearer_token", "-bearer_token")])
+@pytest.mark.parametrize(("function", "suffix"), [("api_handler", ""), *((each, f"-{each}") for each in FUNCTIONS[1:])])
 def test_a_function_writes_its_own_logs(function: str, suffix: str, policies: dict[str, Any]) -> None:
     (logs,) = [each for each in policies[function]["Statement"] if each["Sid"] == "WriteLogs"]
     assert logs["Action"] == ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"]
@@ -183,7 +201,7 @@ def test_the_command_writes_them_where_chalice_looks(
     assert main(["policies", "--stage", "staging"], root) == 0
     told = capsys.readouterr().out
     configured = json.loads((root / ".chalice/config.json").read_text())["stages"]["staging"]["lambda_functions"]
-    assert set(configured) == {"api_handler", "bearer_token"}
+    assert set(configured) == set(FUNCTIONS)
     for function in configured.values():
         assert (root / ".chalice" / function["iam_policy_file"]).exists()
         assert function["iam_policy_file"] in told

@@ -26,7 +26,7 @@ def test_a_stage_is_called_alike_everywhere(session: boto3.Session, tmp_path: Pa
 def test_a_table_and_an_application_of_ones_own_are_in_the_policies_too(session: boto3.Session, tmp_path: Path) -> None:
     root = copy_project(tmp_path, CHAOS_TABLE="faults", CHAOS_APPLICATION="shop")
     policies = [path.read_text() for path in open_stage(root, "staging", session).write_policies()]
-    assert all("table/faults" in policy and "tokens#shop#staging" in policy for policy in policies)
+    assert all("table/faults" in policy and "shop#staging" in policy for policy in policies)
 
 
 @pytest.mark.parametrize(

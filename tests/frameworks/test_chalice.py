@@ -1,14 +1,16 @@
+import json
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from chalice import Chalice
-from chalice.app import AuthRequest, CORSConfig, Response
+from chalice.app import AuthRequest, CORSConfig, Response, SNSEvent
 from chalice.test import Client
 
 from chalicelib.access import Role, new_token
 from chalicelib.bootstrap import Chaos, bootstrap
-from chalicelib.errors import ModuleOff
+from chalicelib.errors import ModuleOff, StoreUnavailable
 from chalicelib.frameworks.chalice import ChaosExperiments
 from chalicelib.settings import Settings
 from tests.support import NOW, Clock, FakeRunStore, FakeTokenStore, a_run
@@ -211,3 +213,38 @@ def test_a_module_that_is_off_lets_every_request_through_and_says_so(caplog: pyt
     assert caplog.text.count("CHAOS_STAGE is not set") == 1
     answer = client.http.get("/chaos_experiments/list")
     assert (answer.status_code, answer.json_body["code"]) == (503, "module_off")
+
+
+def sns(message: str) -> SNSEvent:
+    return SNSEvent({"Records": [{"Sns": {"Message": message, "Subject": "ALARM", "MessageAttributes": {}}}]}, None)
+
+
+def fired(name: str, state: str = "ALARM") -> SNSEvent:
+    return sns(json.dumps({"AlarmName": name, "NewStateValue": state, "NewStateReason": "5 errors a minute"}))
+
+
+def test_an_alarm_that_is_told_ends_the_runs_that_name_it(app: App) -> None:
+    for name, alarm in (("latency_injection", "orders-5xx"), ("error_injection", "orders-slow")):
+        app.runs.runs[name] = replace(a_run(name, token=name, now=NOW, duration_seconds=600), alarms=(alarm,))
+    app.clock.now += 1
+    app.chaos.alarm(fired("orders-5xx", "OK"))
+    app.chaos.alarm(fired("some-other"))
+    assert len(app.runs.active(app.clock.now)) == 2
+    app.chaos.alarm(fired("orders-5xx"))
+    assert [run.experiment.name for run in app.runs.active(app.clock.now)] == ["error_injection"]
+    aborted = app.runs.runs["latency_injection"]
+    assert (aborted.aborted, aborted.ended_at) == (True, NOW + 1)
+    assert aborted.end_reason == "CloudWatch alarm orders-5xx is in ALARM: 5 errors a minute"
+
+
+@pytest.mark.parametrize("message", ["", "hello", "[]", "null", "{}", '{"AlarmName": "orders-5xx"}'])
+def test_a_message_that_is_no_alarms_is_left_alone(app: App, message: str, caplog: pytest.LogCaptureFixture) -> None:
+    app.chaos.alarm(sns(message))
+    assert "no alarm's" in caplog.text
+
+
+def test_an_alarm_that_cannot_be_obeyed_comes_again(app: App) -> None:
+    app.chaos.alarm(fired("orders-5xx", "OK"))
+    app.runs.broken = True
+    with pytest.raises(StoreUnavailable):
+        app.chaos.alarm(fired("orders-5xx"))

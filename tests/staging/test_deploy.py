@@ -79,6 +79,7 @@ def test_a_first_deployment_tells_its_progress_and_what_to_do_next(shell: Shell)
     assert {each["logGroupName"].removeprefix("/aws/lambda/"): each["retentionInDays"] for each in groups} == {
         NAME: 30,
         f"{NAME}-bearer_token": 30,
+        f"{NAME}-alarm_handler": 30,
     }
     alarms = client("cloudwatch").describe_alarms(AlarmNamePrefix=NAME)["MetricAlarms"]
     assert {each["AlarmName"].removeprefix(f"{NAME}-") for each in alarms} == {

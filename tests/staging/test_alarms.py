@@ -1,0 +1,71 @@
+"""Alarms that end runs on a deployed stage: asked by the environments, and told by the topic."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from tests.staging.account import Account
+from tests.staging.conftest import NAME
+from tests.staging.fleet import Fleet, Stage, Tell, everywhere, feels, spared
+
+pytestmark = pytest.mark.timeout(300)
+
+ALARM = "orders-5xx"
+GUARDRAIL_SECONDS = 10.0
+REFRESH_SECONDS = 1.0
+
+
+@pytest.fixture
+def alarm(account: Account) -> Any:
+    """CloudWatch, with an alarm that is well."""
+    cloudwatch = account.client("cloudwatch")
+    cloudwatch.put_metric_alarm(
+        AlarmName=ALARM,
+        Namespace="Orders",
+        MetricName="Errors",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    cloudwatch.set_alarm_state(AlarmName=ALARM, StateValue="OK", StateReason="no errors")
+    return cloudwatch
+
+
+def status(stage: Stage) -> Any:
+    return stage.call("GET", "/chaos_experiments/status?experiment_name=latency_injection")[1]["resultset"]
+
+
+def test_environments_look_and_one_ends_the_run_for_all(alarm: Any, stage: Stage, fleet: Fleet, tell: Tell) -> None:
+    stage.start("latency_injection", delay_seconds=0.02, duration_seconds=600, alarms=[ALARM])
+    fleet.wait_until(everywhere(feels("latency_injection")), since=time.time(), seconds=10)
+    alarm.set_alarm_state(AlarmName=ALARM, StateValue="ALARM", StateReason="5 errors a minute")
+    fired = time.time()
+    longest = GUARDRAIL_SECONDS + 2 * REFRESH_SECONDS
+    fleet.wait_until(everywhere(spared("latency_injection")), since=fired, seconds=longest)
+    tell(f"looked at: spared everywhere {time.time() - fired:.1f} s after the alarm")
+    ended = status(stage)
+    assert (ended["status"], ended["ended_by"]) == ("aborted", "guardrail")
+    assert "orders-5xx is in ALARM: 5 errors a minute" in ended["end_reason"]
+    body = {"experiment_name": "latency_injection", "alarms": [ALARM]}
+    refused, content, _ = stage.call("POST", "/chaos_experiments/start", **body)
+    assert (refused, content["code"]) == (409, "alarm_active")
+
+
+def test_the_topic_tells_and_the_run_ends_within_seconds(
+    alarm: Any, stage: Stage, account: Account, fleet: Fleet, tell: Tell
+) -> None:
+    stage.start("latency_injection", delay_seconds=0.02, duration_seconds=600, alarms=[ALARM])
+    fleet.wait_until(everywhere(feels("latency_injection")), since=time.time(), seconds=10)
+    sns = account.client("sns")
+    (topic,) = [each["TopicArn"] for each in sns.list_topics()["Topics"] if each["TopicArn"].endswith(f"{NAME}-alarms")]
+    fired = time.time()
+    message = {"AlarmName": ALARM, "NewStateValue": "ALARM", "NewStateReason": "5 errors a minute"}
+    sns.publish(TopicArn=topic, Message=json.dumps(message), Subject="ALARM")
+    fleet.wait_until(everywhere(spared("latency_injection")), since=fired, seconds=5)
+    tell(f"told: spared everywhere {time.time() - fired:.1f} s after the message")
+    ended = status(stage)
+    assert (ended["status"], ended["ended_from"]) == ("aborted", "CloudWatch, by its topic")
