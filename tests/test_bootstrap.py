@@ -2,6 +2,7 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from chalicelib.bootstrap import Chaos, Lazy, bootstrap
 from chalicelib.errors import Misconfigured, ModuleOff, StoreUnavailable, Unauthenticated
 from chalicelib.injection.injection import UNTOUCHED
 from chalicelib.settings import Settings
-from tests.support import NOW, Clock, FakeRunStore, FakeTokenStore, a_run
+from tests.injection.test_decide import Defective
+from tests.support import NOW, Clock, FakeAlarms, FakeRunStore, FakeTokenStore, a_run
 
 Wire = Callable[..., Chaos]
 
@@ -33,10 +35,11 @@ def tokens() -> FakeTokenStore:
 def wire(runs: FakeRunStore, tokens: FakeTokenStore, clock: Clock) -> Wire:
     """`bootstrap` on fakes, with the settings that a test names."""
 
-    def wire(*, prefix: str = "/chaos_experiments", **settings: Any) -> Chaos:
+    def wire(*, prefix: str = "/chaos_experiments", alarms: FakeAlarms | None = None, **settings: Any) -> Chaos:
         return bootstrap(
             Settings(**{"stage": "qa", **settings}),
             prefix=prefix,
+            alarms=alarms,
             runs=runs,
             tokens=tokens,
             clock=clock,
@@ -113,6 +116,38 @@ def test_clock_sleep_and_chance_are_the_ones_handed_in(wire: Wire, runs: FakeRun
     runs.runs["latency_injection"] = a_run(delay_seconds=0.5)
     assert wire().injection("/orders").answer
     assert clock.slept == [0.5]
+
+
+def test_a_process_that_is_deaf_reads_nothing_and_says_so(wire: Wire, runs: FakeRunStore) -> None:
+    with pytest.raises(ModuleOff, match="CHAOS_ENABLED"):
+        wire(enabled=False)
+    module = Lazy(lambda **options: wire(enabled=False, **options))
+    for _ in range(3):
+        assert module.inject("/orders") is UNTOUCHED
+    assert module.handle(Request(method="GET", path="/list")).content["code"] == "module_off"
+    assert runs.reads == 0
+
+
+def test_a_defect_of_an_experiment_marks_its_run_and_a_silent_table_does_not_matter(
+    wire: Wire, runs: FakeRunStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    chaos = wire()
+    for name, told in (("defective", "ZeroDivisionError: a defect"), ("another", None)):
+        runs.runs = {name: replace(a_run(token=name, duration_seconds=600), experiment=Defective())}
+        run = next(iter(runs.runs.values()))
+        runs.runs = {"defective": run}
+        chaos.injection.snapshot.refresh()
+        runs.broken = told is None
+        assert not chaos.injection("/orders").hits
+        assert runs.runs["defective"].defect == told
+    assert "could not be recorded" in caplog.text
+
+
+def test_a_run_whose_alarm_fires_is_not_injected_any_more(wire: Wire, runs: FakeRunStore) -> None:
+    runs.runs["error_injection"] = replace(a_run("error_injection", error_rate=1.0), alarms=("orders-5xx",))
+    assert wire(alarms=FakeAlarms({"orders-5xx": None})).injection("/orders").answer
+    assert not wire(alarms=FakeAlarms({"orders-5xx": "5 errors"})).injection("/orders").answer
+    assert runs.runs["error_injection"].aborted
 
 
 def test_tokens_of_the_store_open_the_door(wire: Wire, tokens: FakeTokenStore) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from chalice import Chalice
 from chalice.app import AuthRequest, CORSConfig, Response, SNSEvent
+from chalice.local import LocalGateway
 from chalice.test import Client
 
 from chalicelib.access import Role, new_token
@@ -248,3 +249,11 @@ def test_an_alarm_that_cannot_be_obeyed_comes_again(app: App) -> None:
     app.runs.broken = True
     with pytest.raises(StoreUnavailable):
         app.chaos.alarm(fired("orders-5xx"))
+
+
+def test_a_delay_leaves_the_invocation_its_time(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LocalGateway, "MAX_LAMBDA_EXECUTION_TIME", 2)
+    app.run("latency_injection", delay_seconds=60.0, duration_seconds=600)
+    answer = app.client.http.get("/orders/7")
+    assert (answer.status_code, answer.headers["X-Chaos-Cut"]) == (201, "latency_injection")
+    assert sum(app.clock.slept) == pytest.approx(1.5, abs=0.1)

@@ -12,6 +12,7 @@ from openapi_spec_validator import validate
 from chalicelib.api.endpoints import ENDPOINTS, PREFIX
 from chalicelib.bootstrap import bootstrap
 from chalicelib.frameworks.fastapi import ChaosExperiments
+from chalicelib.injection.off_loop import OffLoop
 from chalicelib.settings import Settings
 from tests.support import Clock, FakeRunStore, FakeTokenStore, a_run
 
@@ -153,3 +154,33 @@ def test_a_module_that_is_off_lets_every_request_through_and_says_so() -> None:
         assert client.get("/lines").status_code == 200
         answer = client.get(f"{PREFIX}/list")
         assert (answer.status_code, answer.json()["code"]) == (503, "module_off")
+
+
+class Context:
+    """Two seconds of a Lambda invocation, as mangum hands it on."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 2000
+
+
+def test_a_delay_leaves_the_invocation_its_time(wire: Any, runs: FakeRunStore, clock: Clock) -> None:
+    app = application()
+    chaos = ChaosExperiments(app, wire=wire)
+    runs.runs["latency_injection"] = a_run(now=clock.now, delay_seconds=60.0, duration_seconds=600)
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock.now += seconds
+
+    chaos.inject = OffLoop(chaos._module.get().injection, sleep)
+
+    async def in_lambda(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            scope["aws.context"] = Context()
+        await app(scope, receive, send)
+
+    with TestClient(in_lambda) as client:
+        answer = client.get("/lines")
+    assert (answer.status_code, answer.headers["X-Chaos-Cut"]) == (200, "latency_injection")
+    assert sum(slept) == pytest.approx(1.5)

@@ -121,3 +121,19 @@ def test_in_development_the_token_is_told_once(wire: Any, clock: Clock, capsys: 
     for _ in range(2):
         client.get("/lines")
     assert capsys.readouterr().err.count("let-me-in") == 1
+
+
+class Context:
+    """Two seconds of a Lambda invocation, as serverless-wsgi hands it on."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 2000
+
+
+def test_a_delay_leaves_the_invocation_its_time(wire: Any, runs: FakeRunStore, clock: Clock) -> None:
+    app = application()
+    ChaosExperiments(app, wire=wire)
+    runs.runs["latency_injection"] = a_run(now=clock.now, delay_seconds=60.0, duration_seconds=600)
+    answer = app.test_client().get("/lines", environ_overrides={"serverless.context": Context()})
+    assert (answer.status_code, answer.headers["X-Chaos-Cut"]) == (200, "latency_injection")
+    assert sum(clock.slept) == pytest.approx(1.5)
