@@ -29,7 +29,8 @@ class CloudWatchAlarms:
                 for alarm in (*answer.get("MetricAlarms", ()), *answer.get("CompositeAlarms", ())):
                     known[alarm["AlarmName"]] = alarm
         except Exception as error:
-            raise AlarmsUnavailable(f"CloudWatch does not tell the alarms' states ({type(error).__name__}).") from error
+            code = getattr(error, "response", {}).get("Error", {}).get("Code") or type(error).__name__
+            raise AlarmsUnavailable(f"CloudWatch does not tell the alarms' states ({code}).") from error
         missing = [name for name in names if name not in known]
         if missing:
             raise UnknownAlarm(f"CloudWatch knows no alarm {', '.join(missing)} in this account and region.")

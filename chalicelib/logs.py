@@ -25,7 +25,7 @@ class JsonFormatter(logging.Formatter):
 def log_as_json() -> None:
     """The package's own logs alone; the application's stay as they are."""
     package = logging.getLogger(__package__)
-    if not package.handlers:
+    if not any(isinstance(handler.formatter, JsonFormatter) for handler in package.handlers):
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(JsonFormatter())
         package.addHandler(handler)

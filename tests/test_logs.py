@@ -11,8 +11,12 @@ PACKAGE = logging.getLogger("chalicelib")
 
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Iterator[None]:
-    PACKAGE.handlers.clear()  # of a test that wired the module as in Lambda
+    reset()  # after a test that wired the module as in Lambda
     yield
+    reset()
+
+
+def reset() -> None:
     PACKAGE.handlers.clear()
     PACKAGE.propagate = True
     PACKAGE.setLevel(logging.NOTSET)
