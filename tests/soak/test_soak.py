@@ -6,13 +6,14 @@
 import http.client
 import os
 import random
+import re
 import statistics
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Self
@@ -144,15 +145,17 @@ def lives(server: Server) -> dict[str, tuple[float, float]]:
         before = {"before": page["next"]}
 
 
-def resident_mb(command: str) -> float:
-    """Of all processes that serve the application."""
-    total = 0
+def resident_mb(port: int) -> float:
+    """Of all processes that serve the application: those that were told the port, and what they started."""
+    serving: set[psutil.Process] = set()
     for process in psutil.process_iter(["cmdline"]):
-        try:
-            if command in " ".join(process.info["cmdline"] or ()):
-                total += process.memory_info().rss
-        except psutil.Error:
-            continue
+        with suppress(psutil.Error):
+            if re.search(rf"[ :]{port}\b", " ".join(process.info["cmdline"] or ())):
+                serving |= {process, *process.children(recursive=True)}
+    total = 0
+    for process in serving:
+        with suppress(psutil.Error):
+            total += process.memory_info().rss
     return total / MB
 
 
@@ -184,7 +187,7 @@ def test_load_is_held(
             while time.monotonic() < until:
                 kind = act(server, chance)
                 done[kind] = done.get(kind, 0) + 1
-                resident.append(resident_mb(f" {port}") or resident_mb(f":{port}"))
+                resident.append(resident_mb(port))
                 time.sleep(chance.uniform(0, 0.5))
             server.call("POST", f"{API}/halt", json={"reason": "the end"})
             time.sleep(REFRESH_SECONDS + TOLERANCE_SECONDS)
