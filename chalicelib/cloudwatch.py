@@ -30,7 +30,10 @@ class CloudWatchAlarms:
                     known[alarm["AlarmName"]] = alarm
         except Exception as error:
             code = getattr(error, "response", {}).get("Error", {}).get("Code") or type(error).__name__
-            raise AlarmsUnavailable(f"CloudWatch does not tell the alarms' states ({code}).") from error
+            raise AlarmsUnavailable(
+                f"CloudWatch does not tell the alarms' states ({code}). It takes the alarms' region, and credentials "
+                "that may call cloudwatch:DescribeAlarms."
+            ) from error
         missing = [name for name in names if name not in known]
         if missing:
             raise UnknownAlarm(f"CloudWatch knows no alarm {', '.join(missing)} in this account and region.")

@@ -154,6 +154,8 @@ def _problem(detail: Mapping[str, Any], properties: Mapping[str, Any]) -> Proble
     name = str(detail["loc"][0])
     if detail["type"] == "extra_forbidden":
         return {"field": name[:LONGEST_SHOWN], "problem": "is unknown", "allowed": f"one of {', '.join(properties)}"}
+    if detail["type"] == "missing":
+        return {"field": name, "problem": "is missing", "allowed": _allowed(properties[name])}
     message = detail["msg"].removeprefix("Input ").removeprefix("should be")
     return {
         "field": name,

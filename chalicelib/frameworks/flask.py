@@ -21,10 +21,8 @@ log = logging.getLogger(__name__)
 ENVIRON = "chaos_experiments.injected"
 """Where in the request's environment the wrapper leaves what it did, for the test endpoint to tell."""
 
-
 LAMBDA_CONTEXT = "serverless.context"
 """Where serverless-wsgi puts the Lambda invocation's context."""
-
 
 PREFLIGHT = "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
 """A browser's question before its request: where it fails, no script of the page gets to see what it failed of."""

@@ -92,6 +92,7 @@ def test_a_halt_needs_a_reason(desk: Desk, body: str) -> None:
     refused = desk.post("/halt", body)
     assert refusal(refused) == (400, "invalid_parameters")
     assert "a text of 1 to 100 characters" in refused.content["error_message"]
+    assert ("is missing" in refused.content["error_message"]) == (body == "{}")
     assert desk.store.halt_event is None
 
 

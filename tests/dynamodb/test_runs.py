@@ -49,7 +49,8 @@ def test_a_read_is_one_query_and_a_start_and_a_stop_one_transaction(store: Dynam
 def test_the_read_is_strongly_consistent_and_its_answer_small(store: DynamoDBRunStore) -> None:
     for name in ("latency_injection", "error_injection", "resource_exhaustion"):
         experiment = a_run(name)
-        store.start(replace(experiment, reason="r" * 100, started_by="o" * 64), now=NOW)
+        most = {"reason": "r" * 100, "started_by": "o" * 64, "started_from": "f" * 39, "alarms": ("a" * 100,) * 5}
+        store.start(replace(experiment, **most), now=NOW)  # type: ignore[arg-type]
     sent, sizes = [], []
     events = store._item._get_connection().connection.client.meta.events
     events.register("before-call.dynamodb.Query", lambda params, **_: sent.append(params["body"]))
