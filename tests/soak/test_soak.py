@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import psutil
 import pytest
 
 from tests.contract.servers import PROJECT, SERVERS, Server, serving
+from tests.dynamodb_local import dynamodb_local
 
 API = "/chaos_experiments"
 CLIENTS = 8
@@ -47,8 +49,16 @@ class Answer(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def table() -> Iterator[str]:
-    """In a process of its own, so that it and the load do not wait for each other."""
+def table(pytestconfig: pytest.Config) -> Iterator[str]:
+    """In a process of its own, so that it and the load do not wait for each other.
+
+    Amazon's own in the long run: moto copies all of its tables in each transaction, and so gets slow with the history.
+    """
+    folder = pytestconfig.getoption("--dynamodb-local")
+    if folder:
+        with dynamodb_local(Path(folder)) as url:
+            yield url
+        return
     serve = "from chalicelib.local import EmbeddedDynamoDB; print(EmbeddedDynamoDB().url, flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", serve], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
