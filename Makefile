@@ -125,7 +125,7 @@ format: $(VENV)/installed ## Format the code, and mend what can be mended
 .PHONY: lock
 lock: $(VENV)/installed ## Resolve requirements.txt and requirements-dev.txt anew from pyproject.toml
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --no-annotate --custom-compile-command "make lock" pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --no-annotate --custom-compile-command "make lock" --extra metrics pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --no-annotate --custom-compile-command "make lock" -c requirements.txt --group dev pyproject.toml -o requirements-dev.txt
 
 .PHONY: clean

@@ -52,6 +52,11 @@ def history() -> Response:
     return chaos.handle()
 
 
+@app.route("/chaos_experiments/report", methods=["GET"], authorizer=bearer_token)
+def report() -> Response:
+    return chaos.handle()
+
+
 @app.route("/chaos_experiments/status", methods=["GET"], authorizer=bearer_token)
 def experiment_status() -> Response:
     return chaos.handle()

@@ -16,6 +16,7 @@ from .access import Authenticator, OwnAuthentication, TokenStore
 from .api.endpoints import PREFIX
 from .api.http import Request, Response, failure
 from .cloudwatch import CloudWatchAlarms
+from .dynamodb.results import DynamoDBResultStore
 from .dynamodb.runs import DynamoDBRunStore
 from .dynamodb.table import create_table
 from .dynamodb.tokens import DynamoDBTokenStore
@@ -23,11 +24,13 @@ from .errors import ChaosError, Misconfigured, ModuleOff
 from .injection.injection import UNTOUCHED, Injected, Injection, LambdaContext
 from .injection.memory import Memory
 from .injection.spare_memory import spare_mb
+from .injection.tallies import Later, Tallies, Told, in_a_thread
 from .logs import log_as_json
-from .runs.guardrails import Alarms, Guardrails, alarm_condition
+from .metrics import Metrics
+from .runs.guardrails import Alarms, Guardrails, HypothesisGuard, alarm_condition
 from .runs.run import Run
 from .runs.snapshot import Snapshot
-from .runs.store import RunStore
+from .runs.store import ResultStore, RunStore
 from .settings import Settings, read_settings
 from .web_tokens import WebTokenAuthentication
 
@@ -57,11 +60,13 @@ def bootstrap(
     excluded_paths: Sequence[str] = (),
     authenticate: OwnAuthentication | None = None,
     runs: RunStore | None = None,
+    results: ResultStore | None = None,
     tokens: TokenStore | None = None,
     alarms: Alarms | None = None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
     chance: Callable[[], float] = random.random,
+    later: Later = in_a_thread,
 ) -> Chaos:
     """Wire the module. Raises ModuleOff where no stage is set, and Misconfigured.
 
@@ -82,6 +87,7 @@ def bootstrap(
         settings = local.prepared(settings)
         create_table(settings)
     runs = runs or DynamoDBRunStore(settings)
+    results = results or DynamoDBResultStore(settings)
     tokens = tokens or DynamoDBTokenStore(settings)
     if authenticate is None and settings.web_tokens:
         authenticate = WebTokenAuthentication(settings.web_tokens)
@@ -102,6 +108,16 @@ def bootstrap(
         idle_refresh_seconds=settings.idle_refresh_seconds,
         max_staleness_seconds=settings.max_staleness_seconds,
     )
+    guard = HypothesisGuard(runs, results, clock, chance, environment=environment, on_abort=snapshot.outdate)
+    told: list[Told] = [guard, Metrics(settings)] if settings.in_lambda else [guard]
+    tallies = Tallies(
+        results,
+        clock,
+        environment=environment,
+        interval_seconds=settings.refresh_seconds,
+        later=None if settings.in_lambda else later,
+        told=told,
+    )
     memory = Memory(snapshot.active, partial(spare_mb, settings.lambda_memory_mb), clock, snapshot.fresh_for, sleep)
 
     @cache
@@ -112,6 +128,7 @@ def bootstrap(
 
         return Api(
             runs,
+            results,
             authenticator,
             clock,
             settings,
@@ -133,6 +150,7 @@ def bootstrap(
         injection=Injection(
             snapshot,
             memory,
+            tallies,
             chance=chance,
             clock=clock,
             sleep=sleep,
@@ -182,6 +200,7 @@ class Lazy:
         self._chaos: Chaos | None = None
         self._refusal: ChaosError | None = None
         self.inject: Callable[..., Injected] = self._wire_and_inject
+        self.finish: Callable[..., None] = lambda _injected, _status: None
 
     def handle(self, request: Request) -> Response:
         """The answer to a request for one of the endpoints."""
@@ -197,6 +216,7 @@ class Lazy:
                 try:
                     self._chaos = self._wire()
                     self.inject = self._chaos.injection
+                    self.finish = self._chaos.injection.finish
                     self._announce(self._chaos.settings, self.prefix)
                 except ChaosError as error:
                     self._refuse(error)

@@ -58,6 +58,10 @@ class UnknownAlarm(ChaosError):
     code, status = "unknown_alarm", 404
 
 
+class UnknownRun(ChaosError):
+    code, status = "unknown_run", 404
+
+
 class NotRunning(ChaosError):
     code, status = "not_running", 404
 

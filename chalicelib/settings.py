@@ -74,9 +74,14 @@ class Settings:
         return f"{self.application}#{self.stage}"
 
     @property
+    def production(self) -> bool:
+        """Whether the stage is named like production."""
+        return bool(PRODUCTION.search(self.stage or ""))
+
+    @property
     def production_locked(self) -> bool:
         """Whether the stage is named like production, and nobody has said that it may be hit."""
-        return bool(PRODUCTION.search(self.stage or "")) and self.allow_production != self.stage
+        return self.production and self.allow_production != self.stage
 
     @property
     def development(self) -> bool:

@@ -7,8 +7,10 @@ from typing import Any
 from chalicelib.access import Token
 from chalicelib.errors import AlarmsUnavailable, Halted, StoreUnavailable, UnknownAlarm
 from chalicelib.experiments import EXPERIMENTS
+from chalicelib.injection.tallies import Later, Tallies
 from chalicelib.runs.event import Action, Event
 from chalicelib.runs.run import Run
+from chalicelib.runs.tally import Tally
 
 NOW = 1_800_000_000.0
 
@@ -104,6 +106,11 @@ class FakeRunStore:
         self._answer()
         self.past[event.event_id] = event
 
+    def find(self, run_id: str) -> Run | None:
+        self._answer()
+        found = self.past.get(run_id)
+        return found if isinstance(found, Run) else None
+
     def history(
         self, *, since: float, until: float, experiment: str | None, before: str | None, limit: int
     ) -> Sequence[Run | Event]:
@@ -120,6 +127,11 @@ class FakeRunStore:
     def _answer(self) -> None:
         if self.broken:
             raise StoreUnavailable("The table does not answer.")
+
+
+def tallies(clock: Clock, store: "FakeResultStore | None" = None, *, later: Later | None = None) -> Tallies:
+    """As in Lambda, unless there is a `later`."""
+    return Tallies(store or FakeResultStore(), clock, environment="here", interval_seconds=1.0, later=later)
 
 
 @dataclass
@@ -154,3 +166,31 @@ class FakeAlarms:
         if set(names) - set(self.states):
             raise UnknownAlarm("CloudWatch knows no such alarm.")
         return {name: why for name in names if (why := self.states[name])}
+
+
+@dataclass
+class FakeResultStore:
+    """A `ResultStore` that counts its writes, and fails while `broken`; with `loses_answers` after it has added."""
+
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    numbers: dict[tuple[str, str], int] = field(default_factory=dict)
+    broken: bool = False
+    loses_answers: bool = False
+    writes: int = 0
+
+    def add(self, run: Run, counts: Mapping[str, int], *, environment: str, number: int) -> None:
+        self.writes += 1
+        if self.broken:
+            raise StoreUnavailable("The table does not answer.")
+        if self.numbers.get((run.run_id, environment), 0) < number:
+            self.numbers[run.run_id, environment] = number
+            tally = self.tallies.setdefault(run.run_id, Tally())
+            tally.merge(counts)
+            tally.environments = sum(run_id == run.run_id for run_id, _ in self.numbers)
+        if self.loses_answers:
+            raise StoreUnavailable("The answer was lost.")
+
+    def results(self, runs: Sequence[Run]) -> Mapping[str, Tally]:
+        if self.broken:
+            raise StoreUnavailable("The table does not answer.")
+        return {run.run_id: self.tallies[run.run_id] for run in runs if run.run_id in self.tallies}

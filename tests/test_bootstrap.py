@@ -14,7 +14,7 @@ from chalicelib.errors import Misconfigured, ModuleOff, StoreUnavailable, Unauth
 from chalicelib.injection.injection import UNTOUCHED
 from chalicelib.settings import Settings
 from tests.injection.test_decide import Defective
-from tests.support import NOW, Clock, FakeAlarms, FakeRunStore, FakeTokenStore, a_run
+from tests.support import NOW, Clock, FakeAlarms, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
 
 Wire = Callable[..., Chaos]
 
@@ -41,6 +41,7 @@ def wire(runs: FakeRunStore, tokens: FakeTokenStore, clock: Clock) -> Wire:
             prefix=prefix,
             alarms=alarms,
             runs=runs,
+            results=FakeResultStore(),
             tokens=tokens,
             clock=clock,
             sleep=clock.sleep,

@@ -1,8 +1,9 @@
 """What answers the endpoints."""
 
 import logging
+import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from ..access import ANYONE, Authenticator, Caller, Role
@@ -19,18 +20,22 @@ from ..errors import (
     ProductionLocked,
     StoreUnavailable,
     UnknownEndpoint,
+    UnknownRun,
 )
 from ..experiment import Experiment, Limits
-from ..experiments import EXPERIMENTS, find
+from ..experiments import EXPERIMENTS, LONGEST_SHOWN, find
 from ..runs.event import Action, Event
 from ..runs.guardrails import Alarms, told
+from ..runs.hypothesis import Hypothesis
 from ..runs.run import Run
-from ..runs.store import RunStore
+from ..runs.store import ResultStore, RunStore
+from ..runs.tally import Tally
 from ..settings import Settings
 from . import body, present
 from .endpoints import ENDPOINTS, Endpoint
-from .http import Request, Response, failure, success
-from .query import page
+from .http import Request, Response, failure
+from .query import CURSOR, MOST_ENTRIES, page
+from .report import chosen
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +47,8 @@ REMEMBERED = (Forbidden, Halted, ProductionLocked, AlarmActive)
 LONGEST_KEPT = 500
 """How much of a refused body the history keeps, in bytes."""
 
+AFTERMATH_SECONDS = 5.0
+"""For how long after a run's end its report tells what else happened."""
 
 OK = 200
 
@@ -52,6 +59,7 @@ class Api:
     def __init__(
         self,
         store: RunStore,
+        results: ResultStore,
         authenticate: Authenticator,
         clock: Callable[[], float],
         settings: Settings,
@@ -64,6 +72,7 @@ class Api:
         on_change: Callable[[], None],
     ) -> None:
         self._store = store
+        self._results = results
         self._authenticate = authenticate
         self._clock = clock
         self._settings = settings
@@ -82,9 +91,10 @@ class Api:
             if endpoint.role is not Role.ANYONE:
                 caller = request.caller or self._authenticate(request.headers)
                 caller.require(endpoint.role)
+            rendered = chosen(endpoint.formats, request)
             handler: Handler = getattr(self, endpoint.handler)
             answer = handler(request, caller)
-            response = success(answer) if endpoint.envelope else Response(200, answer)
+            response = rendered(answer) if endpoint.envelope else Response(200, answer)
         except ChaosError as error:
             if isinstance(error, REMEMBERED):
                 self._remember(request, caller, error)
@@ -101,10 +111,15 @@ class Api:
         del request, caller
         now = self._clock()
         halt = self._store.halted()
+        settings = self._settings
         return {
+            "application": settings.application,
+            "stage": settings.stage or "",
+            "production": settings.production,
+            "locked": settings.production_locked,
             "halt": present.halt(halt) if halt else None,
             "available_experiments": [present.experiment(each, self._limits(each)) for each in EXPERIMENTS.values()],
-            "active_experiments": [present.run(run, now) for run in self._active(now).values()],
+            "active_experiments": self._shown(self._active(now).values(), now),
         }
 
     def start(self, request: Request, caller: Caller) -> present.ShownRun:
@@ -124,6 +139,7 @@ class Api:
             source=request.source,
             reason=options.reason,
             alarms=options.alarms,
+            hypothesis=Hypothesis(**options.hypothesis.model_dump()) if options.hypothesis else None,
         )
         replaced = self._active(now).get(experiment.name) if options.restart else None
         if replaced:
@@ -156,7 +172,8 @@ class Api:
             others = ", ".join(name for name in active if name != experiment.name) or "nothing"
             raise NotRunning(f"{experiment.name} is not running. Running: {others}.")
         self._on_change()
-        return {**present.run(ended, now), "effective_everywhere_by": self._everywhere_by(now)}
+        (shown,) = self._shown([ended], now)
+        return {**shown, "effective_everywhere_by": self._everywhere_by(now)}
 
     def halt(self, request: Request, caller: Caller) -> present.Halted:
         """End everything that runs, and let nothing start until it is resumed."""
@@ -200,7 +217,8 @@ class Api:
         for run in self._store.latest():
             if run.experiment.name == experiment.name:
                 halt = self._store.halted() if run.is_active(now) else None
-                return present.run(_ended_by(halt, run) if halt else run, now)
+                (shown,) = self._shown([_ended_by(halt, run) if halt else run], now)
+                return shown
         return present.inactive(experiment)
 
     def history(self, request: Request, caller: Caller) -> present.History:
@@ -215,8 +233,25 @@ class Api:
             before=asked.before,
             limit=asked.limit,
         )
-        entries = [present.entry(each, now) for each in kept]
+        tallies = self._tallies([each for each in kept if isinstance(each, Run)])
+        entries = [present.entry(each, now, tallies) for each in kept]
         return {"entries": entries, "next": entries[-1]["id"] if len(entries) == asked.limit else None}
+
+    def report(self, request: Request, caller: Caller) -> present.Report:
+        """What a run was, what it did, and what came of it."""
+        del caller
+        run_id = (request.query.get("run_id") or [""])[0]
+        if not run_id:
+            raise MissingParameter("The query needs run_id, as `GET /history` tells it.")
+        now = self._clock()
+        run = self._store.find(run_id) if re.fullmatch(CURSOR, run_id) else None
+        if run is None:
+            raise UnknownRun(f"The history has no run {run_id[:LONGEST_SHOWN]!r}; it is kept for 90 days.")
+        until = min(run.expires_at if run.ended_at is None else run.ended_at, now) + AFTERMATH_SECONDS
+        kept = self._store.history(since=run.started_at, until=until, experiment=None, before=None, limit=MOST_ENTRIES)
+        (shown,) = self._shown([run], now)
+        others = [each for each in reversed(kept) if isinstance(each, Event) or each.run_id != run.run_id]
+        return {"run": shown, "events": [present.entry(each, now, {}) for each in others]}
 
     def openapi(self, request: Request, caller: Caller) -> dict[str, Any]:
         """This document."""
@@ -244,6 +279,19 @@ class Api:
     def _active(self, now: float) -> dict[str, Run]:
         """What runs, by the experiment's name."""
         return {run.experiment.name: run for run in self._store.active(now)}
+
+    def _shown(self, runs: Collection[Run], now: float) -> list[present.ShownRun]:
+        """With what environments have told of them."""
+        tallies = self._tallies(runs)
+        return [present.run(run, now, tallies.get(run.run_id)) for run in runs]
+
+    def _tallies(self, runs: Collection[Run]) -> Mapping[str, Tally]:
+        """Nothing where the table does not tell: it must not be in the way of what an operator does."""
+        try:
+            return self._results.results(list(runs)) if runs else {}
+        except StoreUnavailable as error:
+            log.warning("What environments saw cannot be told: %s", error)
+            return {}
 
     def _limits(self, experiment: Experiment) -> Limits:
         """The stage's and the environment's; the smaller one where both have one."""

@@ -3,9 +3,10 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from ..errors import BodyTooLarge, InvalidJson, InvalidParameters, MissingParameter, UnsupportedMediaType
 from ..experiment import Experiment, Limits, Parameters
@@ -19,7 +20,11 @@ LONGEST_REASON = 100
 MOST_ALARMS = 5
 LONGEST_ALARM = 100
 
+BOUNDS = ("max_error_rate", "p95_seconds")
+"""Of a hypothesis; it has one at least."""
+
 KINDS = {
+    "object": "an object",
     "number": "a number",
     "integer": "a whole number",
     "boolean": "true or false",
@@ -41,12 +46,41 @@ class StopOptions(BaseModel):
     reason: str | None = Field(default=None, max_length=LONGEST_REASON, description="Why, for the history.")
 
 
+class HypothesisOptions(BaseModel):
+    """What is expected of the requests that no fault hits."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        json_schema_extra={"anyOf": [{"required": [name]} for name in BOUNDS]},
+    )
+
+    max_error_rate: float = Field(
+        default=cast("float", None), ge=0, le=1, description="The share of requests that may fail."
+    )
+    p95_seconds: float = Field(
+        default=cast("float", None), gt=0, le=900, description="Within what time 95 of 100 are answered."
+    )
+    min_requests: int = Field(default=50, ge=1, le=1_000_000, description="With fewer nobody can tell.")
+    abort: bool = Field(default=False, description="End the run when the hypothesis fails beyond chance.")
+
+    @model_validator(mode="after")
+    def _names_a_bound(self) -> Self:
+        if not self.model_fields_set.intersection(BOUNDS):
+            raise PydanticCustomError("no_bound", "names no bound")
+        return self
+
+
 class StartOptions(StopOptions):
     """What a start may say beside the parameters of the experiment."""
 
     restart: bool = Field(default=False, description="Replace the run that is running.")
     alarms: list[Annotated[str, Field(min_length=1, max_length=LONGEST_ALARM)]] = Field(
         default=[], max_length=MOST_ALARMS, description="CloudWatch alarms, any of which in ALARM ends the run."
+    )
+    hypothesis: HypothesisOptions | None = Field(
+        default=None, description="What is expected of the requests that no fault hits."
     )
 
 
@@ -99,7 +133,7 @@ def start_parameters(
 ) -> tuple[StartOptions, Parameters]:
     options_given = {name: content[name] for name in StartOptions.model_fields if name in content}
     given = {name: value for name, value in content.items() if name not in options_given}
-    options, option_problems = _validated(StartOptions, options_given, StartOptions.model_json_schema())
+    options, option_problems = _validated(StartOptions, options_given, options_schema(StartOptions))
     its_schema = schema(experiment, limits)
     defaults = {name: its_schema["properties"][name]["default"] for name in limits}
     parameters, problems = _validated(experiment.Parameters, {**defaults, **given}, its_schema)
@@ -141,6 +175,23 @@ def schema(experiment: Experiment, limits: Limits) -> dict[str, Any]:
     return content
 
 
+def options_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """A model's JSON Schema, with what it refers to in its place."""
+    content = model.model_json_schema()
+    parts = content.pop("$defs", {})
+
+    def inlined(part: Any) -> Any:  # noqa: ANN401 - JSON
+        if isinstance(part, dict):
+            if "$ref" in part:
+                return inlined(parts[part["$ref"].rpartition("/")[2]])
+            dropped = [name for name in ("default",) if name in part and part[name] is None and "anyOf" not in part]
+            return {name: inlined(each) for name, each in part.items() if name not in dropped}
+        return [inlined(each) for each in part] if isinstance(part, list) else part
+
+    made: dict[str, Any] = inlined(content)
+    return made
+
+
 def _validated(
     model: type[ModelT], given: dict[str, Any], its_schema: dict[str, Any]
 ) -> tuple[ModelT | None, list[Problem]]:
@@ -152,6 +203,11 @@ def _validated(
 
 def _problem(detail: Mapping[str, Any], properties: Mapping[str, Any]) -> Problem:
     name = str(detail["loc"][0])
+    if len(detail["loc"]) > 1 and (inner := _object_of(properties.get(name, {}))):
+        told = _problem({**detail, "loc": detail["loc"][1:]}, inner["properties"])
+        return {**told, "field": f"{name}.{told['field']}"}
+    if detail["type"] == "no_bound":
+        return {"field": name, "problem": detail["msg"], "allowed": f"{' or '.join(BOUNDS)}, or both"}
     if detail["type"] == "extra_forbidden":
         return {"field": name[:LONGEST_SHOWN], "problem": "is unknown", "allowed": f"one of {', '.join(properties)}"}
     if detail["type"] == "missing":
@@ -162,6 +218,11 @@ def _problem(detail: Mapping[str, Any], properties: Mapping[str, Any]) -> Proble
         "problem": f"must be{message}" if message != detail["msg"] else message,
         "allowed": _allowed(properties[name]),
     }
+
+
+def _object_of(part: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What a field's schema says of an object, where it may be one."""
+    return next((each for each in (part, *part.get("anyOf", ())) if "properties" in each), None)
 
 
 def _allowed(part: Mapping[str, Any]) -> str:
@@ -177,6 +238,8 @@ def _allowed(part: Mapping[str, Any]) -> str:
         text += f"{' ' if 'minimum' in part else ', '}up to {part['maximum']}"
     if "maxLength" in part:
         text += f" of {part.get('minLength', 0)} to {part['maxLength']} characters"
+    if "properties" in part:
+        text += f" with {', '.join(part['properties'])}"
     if "maxItems" in part:
         text += f" of at most {part['maxItems']}, each {_allowed(part['items'])}"
     return f"{text} ({part['unit']})" if "unit" in part else text

@@ -9,13 +9,17 @@ PREFIX = "/chaos_experiments"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One row; `role` is what a caller needs, `handler` the method of `Api` that answers, in the envelope or bare."""
+    """One row; `role` is what a caller needs, `handler` the method of `Api` that answers, in the envelope or bare.
+
+    `formats` are what it can be had in, where there is a choice; the first one where nobody chooses.
+    """
 
     method: str
     path: str
     role: Role
     handler: str
     envelope: bool = True
+    formats: tuple[str, ...] = ("json",)
 
 
 ENDPOINTS = (
@@ -26,6 +30,7 @@ ENDPOINTS = (
     Endpoint("POST", "/halt", Role.VIEWER, "halt"),
     Endpoint("POST", "/resume", Role.OPERATOR, "resume"),
     Endpoint("GET", "/history", Role.VIEWER, "history"),
+    Endpoint("GET", "/report", Role.VIEWER, "report", formats=("json", "markdown", "html")),
     Endpoint("GET", "/test", Role.ANYONE, "test"),
     Endpoint("POST", "/test", Role.ANYONE, "test"),
     Endpoint("GET", "/openapi.json", Role.ANYONE, "openapi", envelope=False),

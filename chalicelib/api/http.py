@@ -34,13 +34,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
+    """JSON; or the text, where there is one."""
+
     status: int
     content: Mapping[str, Any]
     headers: Mapping[str, str] = field(default_factory=dict)
+    text: str | None = None
 
     @property
     def body(self) -> str:
-        return json.dumps(self.content, allow_nan=False)
+        return self.text if self.text is not None else json.dumps(self.content, allow_nan=False)
 
     @property
     def all_headers(self) -> dict[str, str]:

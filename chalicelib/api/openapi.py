@@ -13,9 +13,10 @@ from ..errors import ChaosError
 from ..experiment import Limits
 from ..experiments import EXPERIMENTS
 from .api import Api
-from .body import HaltOptions, ResumeOptions, StartOptions, StopOptions, schema
+from .body import HaltOptions, ResumeOptions, StartOptions, StopOptions, options_schema, schema
 from .endpoints import ENDPOINTS, Endpoint
 from .query import CURSOR, MOST_ENTRIES, USUAL_ENTRIES
+from .report import FORMATS
 
 Schema = dict[str, Any]
 
@@ -64,6 +65,7 @@ REFUSALS: Mapping[str, Sequence[type[ChaosError]]] = {
     "halt": WITH_A_BODY,
     "resume": (*WITH_A_BODY, errors.NotHalted),
     "history": (errors.InvalidParameters, errors.UnknownExperiment),
+    "report": (errors.InvalidParameters, errors.MissingParameter, errors.UnknownRun),
 }
 """What a handler refuses with, beside what is the same everywhere."""
 
@@ -85,7 +87,12 @@ QUERIES: Mapping[str, Sequence[Schema]] = {
         _query("before", {"type": "string", "pattern": CURSOR}, "The `next` of the page before."),
         _query("limit", LIMIT, "How many."),
     ],
+    "report": [
+        _query("run_id", {"type": "string", "pattern": CURSOR}, "Of which run.", required=True),
+        _query("format", {"type": "string", "enum": list(FORMATS)}, "Instead of the header Accept."),
+    ],
 }
+MEDIA_TYPES = {"markdown": "text/markdown", "html": "text/html"}
 BODIES: Mapping[str, type[BaseModel]] = {"stop": StopOptions, "halt": HaltOptions, "resume": ResumeOptions}
 
 
@@ -105,6 +112,7 @@ def document(prefix: str, limits: Limits) -> Schema:
 
 def _operation(endpoint: Endpoint, limits: Limits, models: dict[str, Schema]) -> Schema:
     handler = getattr(Api, endpoint.handler)
+    texts = {MEDIA_TYPES[each]: {"schema": {"type": "string"}} for each in endpoint.formats if each in MEDIA_TYPES}
     operation: Schema = {
         "operationId": f"chaos_experiments_{endpoint.method.lower()}_{endpoint.handler}",
         "tags": [TITLE.lower()],
@@ -116,6 +124,7 @@ def _operation(endpoint: Endpoint, limits: Limits, models: dict[str, Schema]) ->
             **_refusals(endpoint),
         },
     }
+    operation["responses"]["200"]["content"] |= texts
     if endpoint.role is not Role.ANYONE:
         operation["security"] = [{TOKEN: []}]
         operation["description"] = f"For who is at least {endpoint.role.word}."
@@ -140,7 +149,7 @@ def _body(handler: str, limits: Limits) -> Schema | None:
 
 def _start(name: str, limits: Limits) -> Schema:
     content = schema(EXPERIMENTS[name], limits)
-    options = StartOptions.model_json_schema()
+    options = options_schema(StartOptions)
     options["properties"]["experiment_name"] |= {"const": name}
     return {
         "title": name,

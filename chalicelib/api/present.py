@@ -8,7 +8,9 @@ from typing_extensions import TypedDict  # pydantic asks for it, before Python 3
 
 from ..experiment import Experiment, Limits
 from ..runs.event import Event
+from ..runs.hypothesis import Figure, Hypothesis, judge
 from ..runs.run import Run
+from ..runs.tally import ERRORS, MEMORY, REQUESTS, Side, Slice, Tally, upper_bound
 from .body import schema
 
 
@@ -18,6 +20,78 @@ class ShownExperiment(TypedDict):
     name: str
     description: str
     parameters: dict[str, Any]
+
+
+class ShownFigure(TypedDict):
+    """One bound of a hypothesis; `low` to `high` is what the number of requests allows, to 95 %."""
+
+    measure: Literal["error_rate", "p95_seconds"]
+    allowed: float
+    observed: float | None
+    low: float | None
+    high: float | None
+    verdict: Literal["held", "failed", "too_few_requests"]
+
+
+class ShownHypothesis(TypedDict):
+    """What was expected of untouched requests, and whether it is borne out; so far, while the run goes on."""
+
+    max_error_rate: float | None
+    p95_seconds: float | None
+    min_requests: int
+    abort: bool
+    verdict: Literal["held", "failed", "too_few_requests"]
+    explanation: str
+    figures: list[ShownFigure]
+
+
+class ShownSide(TypedDict):
+    """Requests that the run hit, or that no run did; `statuses` by class: "2xx"."""
+
+    requests: int
+    statuses: dict[str, int]
+    p50_seconds: float | None
+    p95_seconds: float | None
+    p99_seconds: float | None
+
+
+class ShownBucket(TypedDict):
+    up_to_seconds: float
+    hit: int
+    untouched: int
+
+
+class ShownSlice(TypedDict):
+    """A part of the run's life, `seconds` long. `errors` are the application's own."""
+
+    at: str
+    seconds: float
+    hit: int
+    untouched: int
+    errors: int
+    injected_errors: int
+    hit_mean_seconds: float | None
+    untouched_mean_seconds: float | None
+
+
+class Results(TypedDict, total=False):
+    """What all environments have told so far; empty before the first has. The last two are left out in the history.
+
+    What only another run hit is in `requests` alone. `held_memory_mb` is of all environments together.
+    """
+
+    requests: int
+    requests_hit: int
+    requests_untouched: int
+    environments: int
+    actual_error_rate: float | None
+    injected_errors: int
+    injected_delay_seconds: float
+    held_memory_mb: int
+    hit: ShownSide
+    untouched: ShownSide
+    distribution: list[ShownBucket]
+    timeline: list[ShownSlice]
 
 
 class ShownRun(TypedDict):
@@ -39,7 +113,8 @@ class ShownRun(TypedDict):
     ended_from: str | None
     end_reason: str | None
     defect: str | None
-    results: dict[str, Any]
+    hypothesis: ShownHypothesis | None
+    results: Results
 
 
 class StoppedRun(ShownRun):
@@ -90,7 +165,20 @@ class History(TypedDict):
     next: str | None
 
 
+class Report(TypedDict):
+    """`events` are what else the history has from the run's start to a moment after its end."""
+
+    run: ShownRun
+    events: list[Entry]
+
+
 class Listed(TypedDict):
+    """`production` is whether the stage is named like production, `locked` whether nothing can be started therefore."""
+
+    application: str
+    stage: str
+    production: bool
+    locked: bool
     halt: ShownHalt | None
     available_experiments: list[ShownExperiment]
     active_experiments: list[ShownRun]
@@ -134,11 +222,13 @@ def inactive(described: Experiment) -> ShownRun:
         "ended_from": None,
         "end_reason": None,
         "defect": None,
+        "hypothesis": None,
         "results": {},
     }
 
 
-def run(shown: Run, now: float) -> ShownRun:
+def run(shown: Run, now: float, tally: Tally | None = None, *, whole: bool = True) -> ShownRun:
+    """`whole` is with what happened when, and how long it took."""
     ended = shown.status(now) in ("stopped", "aborted")
     return {
         "run_id": shown.run_id,
@@ -157,15 +247,99 @@ def run(shown: Run, now: float) -> ShownRun:
         "ended_from": shown.ended_from if ended else None,
         "end_reason": shown.end_reason if ended else None,
         "defect": shown.defect,
-        "results": {},
+        "hypothesis": _hypothesis(shown.hypothesis, tally or Tally()) if shown.hypothesis else None,
+        "results": _results(shown, tally, whole=whole) if tally else {},
     }
+
+
+def _hypothesis(expected: Hypothesis, tally: Tally) -> ShownHypothesis:
+    judgement = judge(expected, tally)
+    return {
+        "max_error_rate": expected.max_error_rate,
+        "p95_seconds": expected.p95_seconds,
+        "min_requests": expected.min_requests,
+        "abort": expected.abort,
+        "verdict": judgement.verdict,
+        "explanation": judgement.explanation,
+        "figures": [_figure(figure) for figure in judgement.figures],
+    }
+
+
+def _figure(figure: Figure) -> ShownFigure:
+    return {
+        "measure": figure.measure,
+        "allowed": figure.allowed,
+        "observed": _rounded(figure.observed),
+        "low": _rounded(figure.low),
+        "high": _rounded(figure.high),
+        "verdict": figure.verdict,
+    }
+
+
+def _results(shown: Run, tally: Tally, *, whole: bool) -> Results:
+    requests = tally.get(REQUESTS)
+    told: Results = {
+        "requests": requests,
+        "requests_hit": tally.requests("hit"),
+        "requests_untouched": tally.requests("untouched"),
+        "environments": tally.environments,
+        "actual_error_rate": _rounded(tally.get(ERRORS) / requests) if requests else None,
+        "injected_errors": tally.get(ERRORS),
+        "injected_delay_seconds": round(tally.delay_seconds, 3),
+        "held_memory_mb": tally.get(MEMORY),
+        "hit": _side(tally, "hit"),
+        "untouched": _side(tally, "untouched"),
+    }
+    if whole:
+        told["distribution"] = _distribution(tally)
+        told["timeline"] = [_slice(part) for part in tally.timeline(shown)]
+    return told
+
+
+def _side(tally: Tally, side: Side) -> ShownSide:
+    return {
+        "requests": tally.requests(side),
+        "statuses": tally.statuses(side),
+        "p50_seconds": _rounded(tally.percentile(side, 0.5)),
+        "p95_seconds": _rounded(tally.percentile(side, 0.95)),
+        "p99_seconds": _rounded(tally.percentile(side, 0.99)),
+    }
+
+
+def _distribution(tally: Tally) -> list[ShownBucket]:
+    """From the first bucket that has something to the last one."""
+    hit, untouched = tally.buckets("hit"), tally.buckets("untouched")
+    numbers = hit.keys() | untouched.keys()
+    if not numbers:
+        return []
+    return [
+        {"up_to_seconds": round(upper_bound(n), 6), "hit": hit.get(n, 0), "untouched": untouched.get(n, 0)}
+        for n in range(min(numbers), max(numbers) + 1)
+    ]
+
+
+def _slice(part: Slice) -> ShownSlice:
+    return {
+        "at": iso(part.at),
+        "seconds": round(part.seconds, 3),
+        "hit": part.hit,
+        "untouched": part.untouched,
+        "errors": part.errors,
+        "injected_errors": part.injected_errors,
+        "hit_mean_seconds": _rounded(part.hit_mean_seconds),
+        "untouched_mean_seconds": _rounded(part.untouched_mean_seconds),
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
 
 
 def halt(event: Event) -> ShownHalt:
     return {"halted_at": iso(event.at), "halted_by": event.by, "reason": event.reason or ""}
 
 
-def entry(kept: Run | Event, now: float) -> Entry:
+def entry(kept: Run | Event, now: float, tallies: Mapping[str, Tally]) -> Entry:
     if isinstance(kept, Event):
         return {
             "id": kept.event_id,
@@ -186,6 +360,6 @@ def entry(kept: Run | Event, now: float) -> Entry:
         "source": kept.started_from,
         "reason": kept.reason,
         "experiment": kept.experiment.name,
-        "run": run(kept, now),
+        "run": run(kept, now, tallies.get(kept.run_id), whole=False),
         "details": {},
     }

@@ -23,6 +23,7 @@ from pynamodb.transactions import TransactWrite
 from ..errors import Halted, StoreUnavailable
 from ..runs.event import Action as EventAction
 from ..runs.event import Event, identifier
+from ..runs.hypothesis import Hypothesis
 from ..runs.run import Run
 from ..settings import Settings
 from .table import Connection, Item, bind, ttl
@@ -54,6 +55,7 @@ class RunItem(Item):
     started_from = UnicodeAttribute(null=True)
     reason = UnicodeAttribute(null=True)
     alarms = UnicodeAttribute(null=True)
+    hypothesis = UnicodeAttribute(null=True)
     ended_at = NumberAttribute(null=True)
     ended_by = UnicodeAttribute(null=True)
     ended_from = UnicodeAttribute(null=True)
@@ -238,6 +240,15 @@ class DynamoDBRunStore:
     def record(self, event: Event) -> None:
         self._connection.call(self._as_item(event).save, writes=True)
 
+    def find(self, run_id: str) -> Run | None:
+        item = self._history_item
+
+        def query() -> list[HistoryItem]:
+            return list(item.query(HISTORY + self._scope, item.sk == run_id, consistent_read=True))
+
+        found = [each for each in self._connection.call(query) if not each.action]
+        return _run(found[0]) if found else None
+
     def history(
         self, *, since: float, until: float, experiment: str | None, before: str | None, limit: int
     ) -> Sequence[Run | Event]:
@@ -339,6 +350,7 @@ class DynamoDBRunStore:
             started_from=run.started_from or None,
             reason=run.reason,
             alarms=json.dumps(run.alarms) if run.alarms else None,
+            hypothesis=json.dumps(run.hypothesis.content()) if run.hypothesis else None,
         )
 
 
@@ -388,6 +400,7 @@ def _run(item: RunItem) -> Run | None:
             started_from=item.started_from or "",
             reason=item.reason,
             alarms=tuple(json.loads(item.alarms or "[]")),
+            hypothesis=Hypothesis.of(json.loads(item.hypothesis or "null")),
             ended_at=None if item.ended_at is None else float(item.ended_at),
             ended_by=item.ended_by,
             ended_from=item.ended_from,

@@ -92,7 +92,7 @@ class Connection:
             try:
                 client = self._open()
                 return operation()
-            except PynamoDBException as error:
+            except (PynamoDBException, BotoCoreError) as error:
                 if not _pooled_connection_died(_cause(error)):
                     raise
                 again = True
@@ -105,6 +105,11 @@ class Connection:
         except GARBLED as error:
             log.exception("The table's answer cannot be understood")
             raise StoreUnavailable(_told(error, may_be_made=writes)) from error
+
+    @property
+    def client(self) -> Any:  # noqa: ANN401 - botocore's clients have no type
+        """For what pynamodb has no words for, within `call`."""
+        return self._open()
 
     def _open(self) -> Any:  # noqa: ANN401 - botocore's clients have no type
         if self._client is None:

@@ -17,6 +17,7 @@ from ..api.http import Request, Response, failure, injected_failure
 from ..bootstrap import Chaos, Lazy, Options, bootstrap
 from ..errors import ChaosError, InvalidJson, Unauthenticated
 from ..injection.injection import UNTOUCHED, Injected
+from ..injection.spans import annotate
 from ..runs.guardrails import abort_for
 
 log = logging.getLogger(__name__)
@@ -103,11 +104,14 @@ class ChaosExperiments:
         if request is None or (injected := self._module.inject(request.path, self._app.lambda_context)) is UNTOUCHED:
             return get_response(request)
         request.context[CONTEXT] = injected
+        annotate(injected)
         if injected.answer:
             failed = _translated(injected_failure(injected.answer, injected.headers))
             failed.headers = {**self._cors_headers(request), **failed.headers}
+            self._module.finish(injected, injected.answer.status)
             return failed
         response = get_response(request)
+        self._module.finish(injected, response.status_code)
         response.headers = {**response.headers, **injected.headers}
         return response
 

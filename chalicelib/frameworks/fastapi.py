@@ -15,6 +15,7 @@ from ..bootstrap import Chaos, Lazy, Options, bootstrap
 from ..errors import ChaosError
 from ..injection.injection import UNTOUCHED, Injected, LambdaContext
 from ..injection.off_loop import THREADS, OffLoop
+from ..injection.spans import annotate
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -42,6 +43,7 @@ class ChaosExperiments:
     ) -> None:
         self._module = Lazy(wire, prefix=prefix, announce=local.announce, **options)
         self.inject: Callable[..., Awaitable[Injected]] = self._wire_and_inject
+        self.off_loop: OffLoop | None = None
         # Not the loop's own: a silent table must not take the application's threads. None is started before it is used.
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="chaos-control")
         if app is not None:
@@ -81,7 +83,7 @@ class ChaosExperiments:
             self.inject = _untouched
         else:
             if self.inject == self._wire_and_inject:  # of the first requests at once, the first
-                self.inject = OffLoop(chaos.injection)
+                self.inject = self.off_loop = OffLoop(chaos.injection)
         return await self.inject(path, context)
 
     async def _run(self, call: Callable[..., T], *arguments: object) -> T:
@@ -123,12 +125,21 @@ class _Middleware:
         scope[SCOPE] = injected
         added = [(name.lower().encode(), value.encode()) for name, value in injected.headers.items()]
 
+        begun: list[tuple[int, float]] = []
+        off_loop = self._chaos.off_loop
+
         async def send_with_headers(message: "Message") -> None:
             if message["type"] == "http.response.start":
+                if off_loop:
+                    begun.append((message["status"], off_loop.seconds_since(injected)))
                 message = {**message, "headers": [*message.get("headers", ()), *added]}
             await send(message)
 
-        await self._app(scope, receive, send_with_headers)
+        try:
+            await self._app(scope, receive, send_with_headers)
+        finally:
+            if off_loop and begun:
+                await off_loop.finish(injected, *begun[0])
 
 
 class _Answers:
@@ -139,7 +150,10 @@ class _Answers:
 
     def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> Awaitable[None]:
         """Not a coroutine itself: an untouched request is spared one."""
-        if SCOPE not in scope or not scope[SCOPE].answer:
+        if SCOPE not in scope:
+            return self._app(scope, receive, send)
+        annotate(scope[SCOPE])
+        if not scope[SCOPE].answer:
             return self._app(scope, receive, send)
         response = injected_failure(scope[SCOPE].answer, {})
         return fastapi.Response(response.body, response.status, response.all_headers)(scope, receive, send)

@@ -12,6 +12,7 @@ from ..api.endpoints import ENDPOINTS, PREFIX
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
 from ..bootstrap import Chaos, Lazy, Options, bootstrap
 from ..injection.injection import UNTOUCHED, Injected
+from ..injection.spans import annotate
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -23,6 +24,9 @@ ENVIRON = "chaos_experiments.injected"
 
 LAMBDA_CONTEXT = "serverless.context"
 """Where serverless-wsgi puts the Lambda invocation's context."""
+
+RAISED = 500
+"""The status of a request whose application raises."""
 
 PREFLIGHT = "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
 """A browser's question before its request: where it fails, no script of the page gets to see what it failed of."""
@@ -67,13 +71,21 @@ class ChaosExperiments:
         environ[ENVIRON] = injected
         if injected.answer:
             failed = injected_failure(injected.answer, injected.headers)
+            self._module.finish(injected, injected.answer.status)
+            annotate(injected)
             return _processed(app, failed, environ)(environ, start_response)
         added = list(injected.headers.items())
+        begun = [RAISED]
 
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:  # noqa: ANN401
+            begun.append(int(status[:3]))
+            annotate(injected)
             return start_response(status, headers + added, *error)
 
-        return application(environ, start)
+        try:
+            return application(environ, start)
+        finally:
+            self._module.finish(injected, begun[-1])
 
     def _handle(self) -> flask.Response:
         current = flask.request

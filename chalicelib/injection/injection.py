@@ -3,6 +3,7 @@
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
@@ -13,18 +14,23 @@ from ..runs.run import Run
 from ..runs.snapshot import Snapshot
 from .decide import Defect, decide
 from .memory import Memory
+from .tallies import Tallies
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Injected:
-    """What `environment` did to one request; `answer`, where there is one, takes the application's place."""
+    """What `environment` did to one request; `answer`, where there is one, takes the application's place.
+
+    `began` is when, by the timer. Who served the request tells `Injection.finish` how it was answered.
+    """
 
     environment: str = ""
     active: tuple[Run, ...] = ()
     hits: tuple[dict[str, Any], ...] = ()
     answer: Answer | None = None
+    began: float = 0.0
 
     @property
     def names(self) -> list[str]:
@@ -74,9 +80,11 @@ class Injection:
         self,
         snapshot: Snapshot,
         memory: Memory,
+        tallies: Tallies,
         *,
         chance: Chance,
         clock: Callable[[], float],
+        timer: Callable[[], float] = time.perf_counter,
         sleep: Callable[[float], None],
         environment: str,
         control_plane: str,
@@ -91,6 +99,8 @@ class Injection:
         """
         self.snapshot = snapshot
         self.memory = memory
+        self.tallies = tallies
+        self._timer = timer
         self._chance = chance
         self._clock = clock
         self._sleep = sleep
@@ -112,11 +122,34 @@ class Injection:
             active = self.snapshot.refresh() if self.reads_afresh(path) else self.snapshot.active()
             if self.memory.is_holding:
                 self.memory.settle(active)
+            if self.tallies.waiting:
+                self.tallies.tell_if_due()
             if active:
                 return self._apply(active, context)
         except Exception:
             log.exception(DEFECT)
         return UNTOUCHED
+
+    def finish(self, injected: Injected, status: int, seconds: float | None = None) -> None:
+        """Count a request that is answered, where something was active. May block where the process is in Lambda.
+
+        `seconds` is how long it took to answer, until now where it is not given. Never raises.
+        """
+        try:
+            self.count(injected, status, seconds)
+            self.tallies.tell_if_due()
+        except Exception:
+            log.exception("What was injected could not be counted")
+
+    def count(self, injected: Injected, status: int, seconds: float | None = None) -> None:
+        """As `finish`, without blocking."""
+        if injected.active:
+            took = self.seconds_since(injected) if seconds is None else seconds
+            self.tallies.count(injected.active, injected.hits, status, took)
+
+    def seconds_since(self, injected: Injected) -> float:
+        """How long ago the request began."""
+        return self._timer() - injected.began
 
     def spares(self, path: str) -> bool:
         """Whether requests for the path are never hit."""
@@ -132,14 +165,15 @@ class Injection:
         A number is seconds to wait, a `Look` asks for what is active now; anything else is a call that may block. What
         comes of it is sent back.
         """
+        began = self._timer()
         if not self._faults_left.acquire(blocking=False):
-            return UNTOUCHED
+            return Injected(self._environment, active, began=began)
         try:
-            return (yield from self._hit(active, context))
+            return (yield from self._hit(active, context, began))
         finally:
             self._faults_left.release()
 
-    def _hit(self, active: tuple[Run, ...], context: LambdaContext | None) -> Steps:
+    def _hit(self, active: tuple[Run, ...], context: LambdaContext | None, began: float) -> Steps:
         done: list[dict[str, Any]] = []
         waited = 0.0
         for hit in decide(active, self._chance):
@@ -161,8 +195,8 @@ class Injection:
                     done.append({**told, "fault": "wait", "seconds": waited, **cut})
                 case Answer() as answer:
                     done.append({**told, "fault": "answer", "status": answer.status})
-                    return Injected(self._environment, active, tuple(done), answer)
-        return Injected(self._environment, active, tuple(done))
+                    return Injected(self._environment, active, tuple(done), answer, began)
+        return Injected(self._environment, active, tuple(done), began=began)
 
     def _wait(self, run: Run, seconds: float) -> Generator[Step, Any, float]:
         """One delay in pieces, between which to look whether the run goes on: a stop ends the delays under way too."""

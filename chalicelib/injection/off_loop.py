@@ -40,11 +40,26 @@ class OffLoop:
             if injection.memory.is_holding:
                 known = active
                 await self.run(lambda: injection.memory.settle(known))
+            if injection.tallies.waiting:
+                await self.run(injection.tallies.tell_if_due)
             if active:
                 return await self._apply(active, context)
         except Exception:
             log.exception(DEFECT)
         return UNTOUCHED
+
+    async def finish(self, injected: Injected, status: int, seconds: float) -> None:
+        """Count a request that is answered. Never raises."""
+        injection = self._injection
+        try:
+            injection.count(injected, status, seconds)
+            if injection.tallies.waiting:
+                await self.run(injection.tallies.tell_if_due)
+        except Exception:
+            log.exception("What was injected could not be counted")
+
+    def seconds_since(self, injected: Injected) -> float:
+        return self._injection.seconds_since(injected)
 
     async def run(self, call: Callable[[], T]) -> T:
         """What a call gives that may block."""

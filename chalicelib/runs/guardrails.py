@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from ..errors import ChaosError
+from ..faults import Chance
+from .hypothesis import fails_beyond_chance, judge
 from .run import Run
 from .snapshot import NEVER
-from .store import RunStore
+from .store import ResultStore, RunStore
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +91,51 @@ class Guardrails:
             abort(self._store, run, now=self._clock(), reason=reason, source=f"environment {self._environment}")
         except ChaosError as error:
             log.warning("Run %s is to end, and could not be ended: %s", run.run_id, error, extra={"run_id": run.run_id})
+
+
+LOOKERS = 8
+"""How many environments an interval look at what all of them saw, where there are more."""
+
+
+class HypothesisGuard:
+    """Ends a run whose hypothesis fails beyond chance. Asked by an environment that has just told what it saw."""
+
+    def __init__(
+        self,
+        runs: RunStore,
+        results: ResultStore,
+        clock: Callable[[], float],
+        chance: Chance,
+        *,
+        environment: str,
+        on_abort: Callable[[], None],
+    ) -> None:
+        self._runs = runs
+        self._results = results
+        self._clock = clock
+        self._chance = chance
+        self._environment = environment
+        self._on_abort = on_abort
+        self._environments: dict[str, int] = {}
+
+    def __call__(self, run: Run, _told: Mapping[str, int]) -> None:
+        """Never raises: where nobody can tell, the run goes on."""
+        hypothesis, now = run.hypothesis, self._clock()
+        if hypothesis is None or not hypothesis.abort or not run.is_active(now):
+            return
+        if self._chance() * self._environments.get(run.run_id, 1) >= LOOKERS:
+            return
+        try:
+            tally = self._results.results([run]).get(run.run_id)
+            if tally is None:
+                return
+            self._environments = {run.run_id: tally.environments}
+            if fails_beyond_chance(hypothesis, tally):
+                why = f"the hypothesis failed: {judge(hypothesis, tally).explanation}"[:LONGEST_REASON]
+                abort(self._runs, run, now=now, reason=why, source=f"environment {self._environment}")
+                self._on_abort()
+        except ChaosError as error:
+            log.warning("Whether the hypothesis of run %s fails cannot be told: %s", run.run_id, error)
 
 
 def abort(store: RunStore, run: Run, *, now: float, reason: str, source: str) -> bool:

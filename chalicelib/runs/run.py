@@ -8,6 +8,7 @@ from .event import identifier
 
 if TYPE_CHECKING:
     from ..experiment import Experiment, Parameters
+    from .hypothesis import Hypothesis
 
 Status = Literal["running", "completed", "stopped", "aborted"]
 
@@ -28,6 +29,7 @@ class Run:
     started_from: str = ""
     reason: str | None = None
     alarms: tuple[str, ...] = ()
+    hypothesis: "Hypothesis | None" = None
     ended_at: float | None = None
     ended_by: str | None = None
     ended_from: str | None = None
@@ -47,6 +49,7 @@ class Run:
         source: str = "",
         reason: str | None = None,
         alarms: Sequence[str] = (),
+        hypothesis: "Hypothesis | None" = None,
     ) -> Self:
         """A new run. `token` makes its id unique; ids sort by the time of the start."""
         started_at = round(now, 3)
@@ -60,6 +63,7 @@ class Run:
             started_from=source,
             reason=reason,
             alarms=tuple(alarms),
+            hypothesis=hypothesis,
         )
 
     def ended(

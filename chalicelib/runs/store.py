@@ -1,10 +1,11 @@
 """The port: what the rest of the house may ask of the table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from .event import Event
 from .run import Run
+from .tally import Tally
 
 
 class RunStore(Protocol):
@@ -43,6 +44,9 @@ class RunStore(Protocol):
     def record(self, event: Event) -> None:
         """Keep the event in the history."""
 
+    def find(self, run_id: str) -> Run | None:
+        """A run of the history, by its id."""
+
     def history(
         self, *, since: float, until: float, experiment: str | None, before: str | None, limit: int
     ) -> Sequence[Run | Event]:
@@ -50,3 +54,13 @@ class RunStore(Protocol):
 
         `before` is the last id of the page before.
         """
+
+
+class ResultStore(Protocol):
+    """What the environments of one scope saw while runs were active. Every method may raise StoreUnavailable."""
+
+    def add(self, run: Run, counts: Mapping[str, int], *, environment: str, number: int) -> None:
+        """Add to the run's counts. Each environment numbers what it adds, from 1 on: nothing is added twice."""
+
+    def results(self, runs: Sequence[Run]) -> Mapping[str, Tally]:
+        """All that was added, by the run's id; nothing of a run that nobody has told of."""

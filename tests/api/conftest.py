@@ -9,7 +9,7 @@ from chalicelib.api.endpoints import PREFIX
 from chalicelib.api.http import Request, Response
 from chalicelib.api.openapi import document
 from chalicelib.settings import Settings
-from tests.support import Clock, FakeAlarms, FakeRunStore, FakeTokenStore
+from tests.support import Clock, FakeAlarms, FakeResultStore, FakeRunStore, FakeTokenStore
 
 OPERATOR = Caller("ada", Role.OPERATOR)
 JSON = {"content-type": "application/json"}
@@ -24,9 +24,11 @@ class Desk:
         self.alarms = FakeAlarms()
         self.store = FakeRunStore()
         self.tokens = FakeTokenStore()
+        self.results = FakeResultStore()
         self.changes = 0
         self.api = Api(
             self.store,
+            self.results,
             Authenticator(self.tokens, clock, "dev-token"),
             clock,
             settings or Settings(stage="qa"),

@@ -22,7 +22,7 @@ from chalicelib.experiments import EXPERIMENTS
 from chalicelib.frameworks.flask import ChaosExperiments
 from chalicelib.settings import Settings
 from tests.api.conftest import Desk
-from tests.support import Clock, FakeAlarms, FakeRunStore, FakeTokenStore
+from tests.support import Clock, FakeAlarms, FakeResultStore, FakeRunStore, FakeTokenStore
 
 PREFIX = "/chaos_experiments"
 LIMITS = {"duration_seconds": 3600.0, "memory_mb": 500.0}
@@ -133,6 +133,7 @@ def application() -> flask.Flask:
         Settings(stage="dev", dev_token="let-me-in", limits={"duration_seconds": 3600.0, "memory_mb": 1.0}),
         runs=FakeRunStore(),
         tokens=FakeTokenStore(),
+        results=FakeResultStore(),
         alarms=FakeAlarms(),
         clock=clock,
         sleep=clock.sleep,

@@ -18,7 +18,7 @@ from chalicelib.frameworks.chalice import ChaosExperiments
 from chalicelib.frameworks.fastapi import ChaosExperiments as FastAPIChaos
 from chalicelib.frameworks.flask import ChaosExperiments as FlaskChaos
 from chalicelib.settings import Settings
-from tests.support import FakeRunStore, FakeTokenStore, a_run
+from tests.support import FakeResultStore, FakeRunStore, FakeTokenStore, a_run
 
 EVENT: dict[str, Any] = {
     "requestContext": {"httpMethod": "GET", "resourcePath": "/", "path": "/", "identity": {"sourceIp": "127.0.0.1"}},
@@ -51,7 +51,12 @@ def with_chaos(*names: str) -> Chalice:
     app = plain()
     runs = {name: a_run(name, now=time.time(), duration_seconds=3600.0, **ZERO_EFFECT[name]) for name in names}
     store = FakeRunStore(runs)
-    ChaosExperiments(app, wire=partial(bootstrap, Settings(stage="bench"), runs=store, tokens=FakeTokenStore()))
+    ChaosExperiments(
+        app,
+        wire=partial(
+            bootstrap, Settings(stage="bench"), runs=store, tokens=FakeTokenStore(), results=FakeResultStore()
+        ),
+    )
     return app
 
 
@@ -181,4 +186,6 @@ def test_fastapi_ten_requests(benchmark: BenchmarkFixture, make: Callable[[], fa
 
 
 def idle_wire() -> Callable[..., Any]:
-    return partial(bootstrap, Settings(stage="bench"), runs=FakeRunStore(), tokens=FakeTokenStore())
+    return partial(
+        bootstrap, Settings(stage="bench"), runs=FakeRunStore(), tokens=FakeTokenStore(), results=FakeResultStore()
+    )

@@ -14,7 +14,7 @@ from chalicelib.bootstrap import Chaos, bootstrap
 from chalicelib.errors import ModuleOff, StoreUnavailable
 from chalicelib.frameworks.chalice import ChaosExperiments
 from chalicelib.settings import Settings
-from tests.support import NOW, Clock, FakeRunStore, FakeTokenStore, a_run
+from tests.support import NOW, Clock, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
 
 ARN = "arn:aws:execute-api:eu-west-1:123456789012:api-id/api/GET/chaos_experiments/list"
 
@@ -25,6 +25,7 @@ class App:
     def __init__(self, clock: Clock) -> None:
         self.runs = FakeRunStore()
         self.tokens = FakeTokenStore()
+        self.results = FakeResultStore()
         self.clock = clock
         self.served = 0
         self.wired = 0
@@ -44,6 +45,7 @@ class App:
             settings,
             prefix=prefix,
             runs=self.runs,
+            results=self.results,
             tokens=self.tokens,
             clock=self.clock,
             sleep=self.clock.sleep,

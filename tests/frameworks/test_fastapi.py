@@ -14,7 +14,7 @@ from chalicelib.bootstrap import bootstrap
 from chalicelib.frameworks.fastapi import ChaosExperiments
 from chalicelib.injection.off_loop import OffLoop
 from chalicelib.settings import Settings
-from tests.support import Clock, FakeRunStore, FakeTokenStore, a_run
+from tests.support import Clock, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
 
 
 @pytest.fixture
@@ -24,7 +24,15 @@ def runs() -> FakeRunStore:
 
 @pytest.fixture
 def wire(runs: FakeRunStore, clock: Clock) -> Any:
-    return partial(bootstrap, Settings(stage="qa"), runs=runs, tokens=FakeTokenStore(), clock=clock, chance=lambda: 0.0)
+    return partial(
+        bootstrap,
+        Settings(stage="qa"),
+        runs=runs,
+        tokens=FakeTokenStore(),
+        results=FakeResultStore(),
+        clock=clock,
+        chance=lambda: 0.0,
+    )
 
 
 def application() -> fastapi.FastAPI:

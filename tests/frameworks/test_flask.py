@@ -9,7 +9,7 @@ from chalicelib.access import Caller, Role
 from chalicelib.bootstrap import bootstrap
 from chalicelib.frameworks.flask import ChaosExperiments
 from chalicelib.settings import Settings
-from tests.support import Clock, FakeRunStore, FakeTokenStore, a_run
+from tests.support import Clock, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
 
 
 @pytest.fixture
@@ -21,7 +21,14 @@ def runs() -> FakeRunStore:
 def wire(runs: FakeRunStore, clock: Clock) -> Any:
     settings = Settings(stage="qa")
     return partial(
-        bootstrap, settings, runs=runs, tokens=FakeTokenStore(), clock=clock, sleep=clock.sleep, chance=lambda: 0.0
+        bootstrap,
+        settings,
+        runs=runs,
+        tokens=FakeTokenStore(),
+        results=FakeResultStore(),
+        clock=clock,
+        sleep=clock.sleep,
+        chance=lambda: 0.0,
     )
 
 
@@ -115,7 +122,9 @@ def test_in_development_the_token_is_told_once(wire: Any, clock: Clock, capsys: 
     app = application()
     development = Settings(stage="dev", dev_token="let-me-in")
     ChaosExperiments(
-        app, wire=partial(bootstrap, runs=FakeRunStore(), tokens=FakeTokenStore(), clock=clock), settings=development
+        app,
+        wire=partial(bootstrap, runs=FakeRunStore(), tokens=FakeTokenStore(), results=FakeResultStore(), clock=clock),
+        settings=development,
     )
     client = app.test_client()
     for _ in range(2):

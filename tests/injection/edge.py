@@ -12,7 +12,7 @@ import flask
 from chalicelib.bootstrap import bootstrap
 from chalicelib.frameworks.flask import ChaosExperiments
 from chalicelib.settings import Settings
-from tests.support import FakeRunStore, FakeTokenStore
+from tests.support import FakeResultStore, FakeRunStore, FakeTokenStore
 
 MB = 1024 * 1024
 PREFIX = "/chaos_experiments"
@@ -30,7 +30,9 @@ def main(rounds: int, size_mb: int) -> None:
     settings = Settings(stage="dev", dev_token="let-me-in", lambda_memory_mb=size_mb)
     app = flask.Flask("edge")
     app.add_url_rule("/orders", view_func=lambda: {"orders": []})
-    ChaosExperiments(app, wire=partial(bootstrap, settings, runs=runs, tokens=FakeTokenStore()))
+    ChaosExperiments(
+        app, wire=partial(bootstrap, settings, runs=runs, tokens=FakeTokenStore(), results=FakeResultStore())
+    )
     client = app.test_client()
 
     def post(path: str, **body: Any) -> Any:

@@ -11,7 +11,7 @@ from chalicelib.injection.memory import Memory
 from chalicelib.runs.run import Run
 from chalicelib.runs.snapshot import Snapshot
 from tests.injection.test_decide import Defective
-from tests.support import NOW, Clock, FakeRunStore, a_run
+from tests.support import NOW, Clock, FakeResultStore, FakeRunStore, a_run, tallies
 
 PREFIX = "/chaos_experiments"
 
@@ -45,6 +45,7 @@ class House:
     events: list[str] = field(default_factory=list)
     later: dict[float, Callable[[], None]] = field(default_factory=dict)
     excluded: tuple[str, ...] = ()
+    results: FakeResultStore = field(default_factory=FakeResultStore)
     max_active_faults: int = 1000
     marked: list[tuple[str, str]] = field(default_factory=list)
 
@@ -54,6 +55,7 @@ class House:
         self.inject = Injection(
             self.snapshot,
             self.memory,  # type: ignore[arg-type]
+            tallies(self.clock, self.results),
             chance=lambda: 0.0,
             clock=self.clock,
             sleep=self.sleep,
@@ -325,6 +327,7 @@ def test_real_memory_is_held_by_one_request_and_given_back_by_another_where_no_w
     inject = Injection(
         house.snapshot,
         memory,
+        tallies(clock),
         chance=lambda: 0.0,
         clock=clock,
         sleep=house.sleep,

@@ -9,7 +9,7 @@ import pytest
 from chalicelib.injection.injection import UNTOUCHED, Injected, Injection
 from chalicelib.injection.off_loop import OffLoop
 from chalicelib.runs.snapshot import Snapshot
-from tests.support import NOW, Clock, FakeRunStore, a_run
+from tests.support import NOW, Clock, FakeRunStore, a_run, tallies
 
 PREFIX = "/chaos_experiments"
 MAIN = threading.main_thread()
@@ -41,6 +41,7 @@ class House:
         injection = Injection(
             snapshot,
             self.memory,  # type: ignore[arg-type]
+            tallies(clock),
             chance=lambda: 0.0,
             clock=clock,
             sleep=lambda _: pytest.fail("the loop is blocked"),

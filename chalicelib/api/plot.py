@@ -1,0 +1,120 @@
+"""Plots of a report, as SVG that takes its colours from the page's style."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+WIDTH, HEIGHT = 800, 260
+LEFT, RIGHT, TOP, BOTTOM = 60, 10, 30, 40
+PLOT_WIDTH, PLOT_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+SIDES = ("untouched", "hit")
+DECADES = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+STEPS = 4
+PER_DOUBLING = 2 ** (1 / 4)
+
+
+def distribution(buckets: Sequence[Mapping[str, Any]]) -> str:
+    """How many requests took how long, hit and untouched beside each other; times on a logarithmic axis."""
+    if not buckets:
+        return "<p>No request was counted.</p>"
+    first = math.log(buckets[0]["up_to_seconds"] / PER_DOUBLING)
+    span = math.log(buckets[-1]["up_to_seconds"]) - first
+    most = max(bucket[side] for bucket in buckets for side in SIDES) or 1
+    bar = PLOT_WIDTH / len(buckets)
+
+    def x(seconds: float) -> float:
+        return LEFT + PLOT_WIDTH * (math.log(seconds) - first) / span
+
+    parts = [_frame(most, "requests")]
+    for number, bucket in enumerate(buckets):
+        for place, side in enumerate(SIDES):
+            height = PLOT_HEIGHT * bucket[side] / most
+            if height:
+                left = LEFT + bar * (number + 0.05 + 0.45 * place)
+                parts.append(
+                    f'<rect class="{side}" x="{left:.1f}" y="{TOP + PLOT_HEIGHT - height:.1f}" '
+                    f'width="{bar * 0.45:.1f}" height="{height:.1f}"><title>{bucket[side]} {side}, up to '
+                    f"{_time(bucket['up_to_seconds'])}</title></rect>"
+                )
+    ticks = [decade * step for decade in DECADES for step in (1, 2, 5)]
+    shown = [tick for tick in ticks if LEFT <= x(tick) <= WIDTH - RIGHT]
+    parts += [_tick(x(tick), _time(tick)) for tick in shown[:: max(1, len(shown) // 8)]]
+    counts = {side: sum(bucket[side] for bucket in buckets) for side in SIDES}
+    return _svg(f"Response times of {counts['hit']} hit and {counts['untouched']} untouched requests", parts)
+
+
+def over_time(slices: Sequence[Mapping[str, Any]]) -> str:
+    """Errors, and mean response times, in each part of the run's life."""
+    if not slices:
+        return "<p>No request was counted.</p>"
+    return _errors(slices) + _means(slices)
+
+
+def _errors(slices: Sequence[Mapping[str, Any]]) -> str:
+    kinds = (("errors", "untouched", "the application's own"), ("injected_errors", "hit", "injected"))
+    most = max(max(part[kind] for kind, _, _ in kinds) for part in slices) or 1
+    parts = [_frame(most, "errors", {"untouched": "the application's own", "hit": "injected"})]
+    bar = PLOT_WIDTH / len(slices)
+    for number, part in enumerate(slices):
+        for place, (kind, side, told) in enumerate(kinds):
+            height = PLOT_HEIGHT * part[kind] / most
+            if height:
+                parts.append(
+                    f'<rect class="{side}" x="{LEFT + bar * (number + 0.05 + 0.45 * place):.1f}" '
+                    f'y="{TOP + PLOT_HEIGHT - height:.1f}" width="{bar * 0.45:.1f}" height="{height:.1f}">'
+                    f"<title>{part[kind]} {told}, {part['at']}</title></rect>"
+                )
+    own, injected = (sum(part[kind] for part in slices) for kind, _, _ in kinds)
+    title = f"Errors over time: {own} of the application's own, {injected} injected"
+    return _svg(title, [*parts, *_times(slices)])
+
+
+def _means(slices: Sequence[Mapping[str, Any]]) -> str:
+    most = max(part[f"{side}_mean_seconds"] or 0.0 for part in slices for side in SIDES) or 1.0
+    parts = [_frame(most, "mean seconds")]
+    step = PLOT_WIDTH / len(slices)
+    for side in SIDES:
+        points = [
+            (LEFT + step * (number + 0.5), TOP + PLOT_HEIGHT * (1 - part[f"{side}_mean_seconds"] / most))
+            for number, part in enumerate(slices)
+            if part[f"{side}_mean_seconds"] is not None
+        ]
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        parts.append(f'<polyline class="line {side}" points="{line}"/>')
+        parts += [f'<circle class="{side}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in points]
+    return _svg("Mean response times over time", [*parts, *_times(slices)])
+
+
+def _times(slices: Sequence[Mapping[str, Any]]) -> list[str]:
+    step = PLOT_WIDTH / len(slices)
+    every = max(1, len(slices) // 8)
+    return [_tick(LEFT + step * (n + 0.5), part["at"][11:19]) for n, part in enumerate(slices) if n % every == 0]
+
+
+def _frame(most: float, unit: str, names: Mapping[str, str] | None = None) -> str:
+    """Axes, what they count, and what the colours mean."""
+    names = names or {side: side for side in SIDES}
+    parts = []
+    for part in range(STEPS + 1):
+        y = TOP + PLOT_HEIGHT * (1 - part / STEPS)
+        parts.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{most * part / STEPS:.3g}</text>')
+    parts.append(f'<text x="{LEFT}" y="14">{unit}</text>')
+    for place, side in enumerate(SIDES):
+        x = WIDTH - RIGHT - 330 + 180 * place
+        parts.append(f'<rect class="{side}" x="{x}" y="4" width="12" height="12"/>')
+        parts.append(f'<text x="{x + 18}" y="14">{names[side]}</text>')
+    return "".join(parts)
+
+
+def _tick(x: float, text: str) -> str:
+    return f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{text}</text>'
+
+
+def _svg(title: str, parts: Sequence[str]) -> str:
+    box = f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}"'
+    return f"<svg {box}><title>{title}</title>{''.join(parts)}</svg>"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"

@@ -1,0 +1,92 @@
+"""What environments saw, in the table: counters that DynamoDB adds to, so that nobody reads before writing.
+
+The counts of a run are spread over items with different partition keys, `pk` "results#<scope>#<number>", `sk` the run's
+id; an environment always adds to the same one. Beside the counters an item has, for each environment that adds to it,
+the number of what it added last: what is sent twice, because its answer was lost, is added once.
+"""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from ..errors import StoreUnavailable
+from ..runs.run import Run
+from ..runs.tally import Tally
+from ..settings import Settings
+from .runs import KEPT_SECONDS
+from .table import REFUSED, Connection, Item, bind, ttl
+
+RESULTS = "results#"
+SPREAD = 8
+"""Over how many items: each takes some hundred environments that write every second."""
+
+ENVIRONMENT = "e."
+COUNTER = "c."
+PER_READ = 100
+
+
+class DynamoDBResultStore:
+    """`ResultStore` on DynamoDB: one UpdateItem adds, one BatchGetItem reads what runs."""
+
+    def __init__(self, settings: Settings) -> None:
+        item = bind(Item, settings)
+        self._table = settings.table
+        self._scope = settings.scope
+        self._connection = Connection(item)
+
+    def add(self, run: Run, counts: Mapping[str, int], *, environment: str, number: int) -> None:
+        key = self._key(run.run_id, zlib.crc32(environment.encode()) % SPREAD)
+        names = {"#e": ENVIRONMENT + environment, "#t": "ttl"}
+        kept_until = int(ttl(run.expires_at + KEPT_SECONDS).timestamp())
+        values: dict[str, Any] = {":e": {"N": str(number)}, ":t": {"N": str(kept_until)}}
+        additions = []
+        for position, (name, count) in enumerate(counts.items()):
+            names[f"#{position}"] = COUNTER + name
+            values[f":{position}"] = {"N": str(count)}
+            additions.append(f"#{position} :{position}")
+        expression = "SET #e = :e, #t = :t" + (f" ADD {', '.join(additions)}" if additions else "")
+
+        def update() -> None:
+            try:
+                self._connection.client.update_item(
+                    TableName=self._table,
+                    Key=key,
+                    UpdateExpression=expression,
+                    ConditionExpression="attribute_not_exists(#e) OR #e < :e",
+                    ExpressionAttributeNames=names,
+                    ExpressionAttributeValues=values,
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in REFUSED:
+                    raise
+                # It was added before, and the answer got lost.
+
+        self._connection.call(update, writes=True)
+
+    def results(self, runs: Sequence[Run]) -> Mapping[str, Tally]:
+        keys = [self._key(run.run_id, number) for run in runs for number in range(SPREAD)]
+        found: dict[str, Tally] = {}
+        while keys:
+            some, keys = keys[:PER_READ], keys[PER_READ:]
+            answer = self._connection.call(lambda asked=some: self._read(asked))  # type: ignore[misc]
+            left = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
+            if len(left) == len(some):
+                raise StoreUnavailable("The table turns reads away; nothing was changed.")
+            keys += left
+            for item in answer["Responses"][self._table]:
+                tally = found.setdefault(item["sk"]["S"], Tally())
+                for name, value in item.items():
+                    if name.startswith(COUNTER):
+                        tally.add(name.removeprefix(COUNTER), int(value["N"]))
+                    elif name.startswith(ENVIRONMENT):
+                        tally.environments += 1
+        return found
+
+    def _read(self, keys: Sequence[Mapping[str, Any]]) -> Any:  # noqa: ANN401 - DynamoDB's own shape
+        asked = {self._table: {"Keys": keys, "ConsistentRead": True}}
+        return self._connection.client.batch_get_item(RequestItems=asked)
+
+    def _key(self, run_id: str, number: int) -> dict[str, dict[str, str]]:
+        return {"pk": {"S": f"{RESULTS}{self._scope}#{number}"}, "sk": {"S": run_id}}

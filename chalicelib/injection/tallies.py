@@ -1,0 +1,175 @@
+"""What this environment saw while runs were active: counted in memory, told to the table once an interval."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import ChaosError
+from ..runs.run import Run
+from ..runs.snapshot import NEVER
+from ..runs.store import ResultStore
+from ..runs.tally import MEMORY, Served, Side, Tally
+
+log = logging.getLogger(__name__)
+
+KEPT_SECONDS = 600.0
+"""For how long after the end of a run the table is tried to be told."""
+
+MOST_FAILURES = 3
+"""After how many failures in a row the pause gets no longer."""
+
+Told = Callable[[Run, Mapping[str, int]], None]
+"""Called with what the table has just been told of a run."""
+
+Later = Callable[[float, Callable[[], None]], None]
+"""Calls something in so many seconds."""
+
+
+def in_a_thread(seconds: float, call: Callable[[], None]) -> None:
+    """`Later` for a process that lives on between requests."""
+    timer = threading.Timer(seconds, call)
+    timer.daemon = True
+    timer.name = "chaos-tallies"
+    timer.start()
+
+
+@dataclass(slots=True)
+class _Counted:
+    run: Run
+    fresh: Tally = field(default_factory=Tally)
+    unsure: Mapping[str, int] | None = None
+    """What was sent as `number`, and nobody knows whether it was added."""
+    number: int = 0
+    held_mb: int = 0
+
+    @property
+    def is_told(self) -> bool:
+        return not self.unsure and not self.fresh.counts
+
+
+class Tallies:
+    """At most one write an interval and run, none where there is nothing to tell.
+
+    In a process that lives on it is made by a timer, so that no request waits for it. In Lambda, where time stands
+    still between requests, it is made by a request that finishes, or by one that begins when the runs are over.
+    """
+
+    def __init__(
+        self,
+        store: ResultStore,
+        clock: Callable[[], float],
+        *,
+        environment: str,
+        interval_seconds: float,
+        later: Later | None,
+        told: Sequence[Told] = (),
+    ) -> None:
+        """`later` is None in Lambda."""
+        self._store = store
+        self._clock = clock
+        self._environment = environment
+        self._interval_seconds = interval_seconds
+        self._later = later
+        self._told = told
+        self._counting = threading.Lock()
+        self._telling = threading.Lock()
+        self._counted: dict[str, _Counted] = {}
+        self._scheduled = False
+        self._failures = 0
+        self._told_at = NEVER
+        self.waiting = False
+        """Whether there is something that a request has to tell."""
+
+    def count(self, active: Sequence[Run], hits: Sequence[Mapping[str, Any]], status: int, seconds: float) -> None:
+        """One request, for each of the runs that were active when it began."""
+        at = self._clock()
+        with self._counting:
+            for run in active:
+                counted = self._counted.get(run.run_id)
+                if counted is None:
+                    counted = self._counted[run.run_id] = _Counted(run)
+                own = [hit for hit in hits if hit["run_id"] == run.run_id]
+                side: Side | None = "hit" if own else (None if hits else "untouched")
+                served = Served(
+                    at=at,
+                    seconds=seconds,
+                    status=status,
+                    side=side,
+                    injected_error=any(hit["fault"] == "answer" for hit in own),
+                    delay_seconds=sum(hit.get("seconds", 0.0) for hit in own),
+                )
+                counted.fresh.record(run, served)
+                held = sum(hit.get("memory_mb", 0) for hit in own)
+                if held > counted.held_mb:
+                    counted.fresh.add(MEMORY, held - counted.held_mb)
+                    counted.held_mb = held
+            if self._later is None:
+                self.waiting = True
+            elif not self._scheduled:
+                self._scheduled = True
+                self._later(self._interval_seconds, self._tell_in_background)
+
+    def tell_if_due(self) -> None:
+        """Where it is this request's turn to tell. Never raises."""
+        if self.waiting and not self._told_at <= self._clock() < self._told_at + self._pause():
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell the table what there is to tell, unless somebody else is at it. Never raises."""
+        if not self._telling.acquire(blocking=False):
+            return
+        try:
+            self._told_at = self._clock()
+            for counted in list(self._counted.values()):
+                if not self._tell(counted):
+                    break  # the others would wait for the same silence
+        except Exception:
+            log.exception("Telling what was counted has a defect")
+        finally:
+            with self._counting:
+                self._forget()
+                self.waiting = self._later is None and self._is_pending()
+            self._telling.release()
+
+    def _pause(self) -> float:
+        return self._interval_seconds * 2.0 ** min(self._failures, MOST_FAILURES)
+
+    def _tell_in_background(self) -> None:
+        self.tell()
+        with self._counting:
+            self._scheduled = self._is_pending()
+        if self._scheduled and self._later:
+            self._later(self._pause(), self._tell_in_background)
+
+    def _tell(self, counted: _Counted) -> bool:
+        """Whether the table answered, or did not have to."""
+        with self._counting:
+            if counted.is_told:
+                return True
+            if counted.unsure is None:
+                counted.unsure, counted.fresh = counted.fresh.counts, Tally()
+                counted.number += 1
+            sent = counted.unsure
+        try:
+            self._store.add(counted.run, sent, environment=self._environment, number=counted.number)
+        except ChaosError as error:
+            self._failures += 1
+            log.warning("What was counted of run %s is not told yet: %s", counted.run.run_id, error)
+            return False
+        self._failures = 0
+        counted.unsure = None
+        for told in self._told:
+            told(counted.run, sent)
+        return True
+
+    def _forget(self) -> None:
+        """What is long over: until then a run's numbers go on, for requests that were under way at its end."""
+        now = self._clock()
+        over = [run_id for run_id, counted in self._counted.items() if now > counted.run.expires_at + KEPT_SECONDS]
+        for run_id in over:
+            del self._counted[run_id]
+
+    def _is_pending(self) -> bool:
+        return any(not counted.is_told for counted in self._counted.values())

@@ -1,0 +1,60 @@
+"""What is injected, as CloudWatch metrics: lines in the log of Lambda, in the Embedded Metric Format."""
+
+import logging
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from .runs.run import Run
+from .runs.tally import DELAY, ERRORS, MICROSECONDS, REQUESTS, SIDES
+from .settings import Settings
+
+log = logging.getLogger(__name__)
+
+NAMESPACE = "ChaosExperiments"
+DIMENSIONS = ("Application", "Stage", "Experiment")
+COUNTS = ("Requests", "RequestsHit", "RequestsUntouched", "InjectedErrors", "UntouchedErrors")
+SECONDS = ("InjectedDelay",)
+"""Stable names: dashboards and alarms are made of them."""
+
+
+class Metrics:
+    """Told of what the table was told of. Without Powertools for AWS Lambda nothing is written."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __call__(self, run: Run, counts: Mapping[str, int]) -> None:
+        """One line. Never raises."""
+        try:
+            if self._provider:
+                self._write(run, counts)
+        except Exception:
+            log.exception("The metrics of run %s are not written", run.run_id, extra={"run_id": run.run_id})
+
+    def _write(self, run: Run, counts: Mapping[str, int]) -> None:
+        own = (self._settings.application, self._settings.stage or "", run.experiment.name)
+        hit, untouched = (sum(_of(counts, side)) for side in SIDES)
+        errors = counts.get(ERRORS, 0)
+        metrics = self._provider(namespace=NAMESPACE, service=self._settings.application)
+        for name, value in zip(DIMENSIONS, own, strict=True):
+            metrics.add_dimension(name=name, value=value)
+        counted = (counts.get(REQUESTS, 0), hit, untouched, errors, counts.get("untouched.5xx", 0))
+        for name, count in zip(COUNTS, counted, strict=True):
+            metrics.add_metric(name=name, unit="Count", value=count)
+        metrics.add_metric(name=SECONDS[0], unit="Seconds", value=counts.get(DELAY, 0) / MICROSECONDS)
+        metrics.flush_metrics()
+
+    @cached_property
+    def _provider(self) -> Any:  # noqa: ANN401 - Powertools' class, where it is installed
+        try:
+            from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import (  # noqa: PLC0415
+                AmazonCloudWatchEMFProvider,
+            )
+        except ImportError:
+            return None
+        return AmazonCloudWatchEMFProvider
+
+
+def _of(counts: Mapping[str, int], side: str) -> list[int]:
+    return [count for name, count in counts.items() if name.startswith(f"{side}.") and name.endswith("xx")]
