@@ -10,6 +10,7 @@ PINNED = {
     "not_halted": 409,
     "production_locked": 403,
     "unknown_alarm": 404,
+    "unknown_run": 404,
     "already_running": 409,
     "body_too_large": 413,
     "forbidden": 403,

@@ -106,7 +106,9 @@ def parse(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
     if not body.strip():
         raise InvalidJson("The body is empty; send a JSON object.")
     try:
-        content = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_object)
+        content = json.loads(
+            body.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_number, object_pairs_hook=_object
+        )
     except RecursionError:
         raise InvalidJson("The body is nested too deeply; send a flat JSON object.") from None
     except ValueError as error:  # broken UTF-8, broken JSON, a number of a thousand digits
@@ -250,6 +252,12 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     if len(content) < len(pairs):
         raise ValueError("a name stands in it twice")
     return content
+
+
+def _number(text: str) -> float:
+    """In JSON Schema 1.0 is a whole number."""
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def _refuse_constant(word: str) -> None:

@@ -87,6 +87,7 @@ def test_start_answers_with_the_run_and_its_defaults(desk: Desk) -> None:
         "ended_from": None,
         "end_reason": None,
         "defect": None,
+        "hypothesis": None,
         "results": {},
     }
     assert desk.changes == 1

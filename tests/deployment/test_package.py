@@ -22,7 +22,7 @@ from deployment.project import open_stage
 from tests.deployment.project import copy_project
 
 UNCHECKED = 0b01  # PEP 552: hash-based, and never compared with the source
-LIMIT_MB = 8
+LIMIT_MB = 10  # two of them Powertools, which is imported where there is something to measure
 
 
 def archive(**files: str) -> bytes:
