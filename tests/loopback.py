@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 PATIENCE_SECONDS = 60
@@ -21,3 +22,11 @@ def wait_until_it_listens(process: "subprocess.Popen[bytes]", port: int) -> bool
             return True
         time.sleep(0.1)
     return False
+
+
+def until(holds: Callable[[], bool], *, seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait for what other processes are to do."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)

@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from chalicelib.errors import AlarmsUnavailable
-from chalicelib.runs.guardrails import Guardrails, alarm_condition
+from chalicelib.runs.guardrails import LOOKERS, Guardrails, HypothesisGuard, alarm_condition
+from chalicelib.runs.hypothesis import Hypothesis
 from chalicelib.runs.run import Run
-from tests.support import NOW, Clock, FakeAlarms, FakeRunStore, a_run
+from chalicelib.runs.tally import Tally
+from tests.support import NOW, Clock, FakeAlarms, FakeResultStore, FakeRunStore, a_run
 
 
 def guarded(name: str = "latency_injection", *alarms: str) -> Run:
@@ -126,3 +128,64 @@ def test_no_alarm_is_no_reason_to_ask() -> None:
     alarms = FakeAlarms()
     alarms.firing = never  # type: ignore[method-assign]
     assert alarm_condition(alarms)([guarded()]) == {}
+
+
+class Watched:
+    """A run with a hypothesis, and what environments have told of it."""
+
+    def __init__(self, clock: Clock, hypothesis: Hypothesis | None, *, chance: float = 0.0) -> None:
+        self.run = replace(a_run(duration_seconds=600), hypothesis=hypothesis)
+        self.store, self.results, self.aborted = FakeRunStore(), FakeResultStore(), 0
+        self.store.start(self.run, now=NOW)
+        self.guard = HypothesisGuard(
+            self.store, self.results, clock, lambda: chance, environment="here", on_abort=self._note
+        )
+
+    def _note(self) -> None:
+        self.aborted += 1
+
+    def told(self, requests: int, errors: int, environments: int = 8) -> Run:
+        counts = {"requests": requests, "untouched.2xx": requests - errors, "untouched.5xx": errors}
+        self.results.tallies[self.run.run_id] = Tally(counts, environments)
+        self.guard(self.run, counts)
+        return self.store.runs["latency_injection"]
+
+
+FEW_ERRORS = Hypothesis(max_error_rate=0.01, abort=True)
+
+
+def test_a_hypothesis_that_fails_beyond_chance_ends_the_run_for_all_and_says_why(clock: Clock) -> None:
+    watched = Watched(clock, FEW_ERRORS)
+    assert watched.told(200, 3).ended_at is None
+    clock.now += 5
+    aborted = watched.told(200, 40)
+    assert (aborted.status(clock.now), aborted.ended_at, watched.aborted) == ("aborted", NOW + 5, 1)
+    assert aborted.end_reason is not None
+    assert "40 of 200 untouched requests failed, 20 %" in aborted.end_reason
+
+
+@pytest.mark.parametrize("hypothesis", [None, Hypothesis(max_error_rate=0.01)])
+def test_a_hypothesis_that_is_not_to_end_the_run_is_not_looked_at(clock: Clock, hypothesis: Hypothesis | None) -> None:
+    assert Watched(clock, hypothesis).told(1000, 1000).ended_at is None
+
+
+def test_a_run_that_is_over_is_not_looked_at(clock: Clock) -> None:
+    watched = Watched(clock, FEW_ERRORS)
+    clock.now += 600
+    assert watched.told(1000, 1000).ended_at is None
+
+
+def test_a_table_that_does_not_tell_what_was_seen_ends_nothing(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    watched = Watched(clock, FEW_ERRORS)
+    watched.results.broken = True
+    assert watched.told(1000, 1000).ended_at is None
+    assert "cannot be told" in caplog.text
+
+
+def test_of_many_environments_some_look(clock: Clock) -> None:
+    watched = Watched(clock, FEW_ERRORS, chance=0.5)
+    watched.told(200, 0, environments=4 * LOOKERS)
+    assert watched.told(200, 200, environments=4 * LOOKERS).ended_at is None
+    lucky = Watched(clock, FEW_ERRORS, chance=0.1)
+    lucky.told(200, 0, environments=4 * LOOKERS)
+    assert lucky.told(200, 200, environments=4 * LOOKERS).ended_at == NOW

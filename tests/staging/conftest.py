@@ -17,6 +17,14 @@ def where():
     return {"environment": os.environ["AWS_LAMBDA_LOG_STREAM_NAME"][-8:]}
 
 
+@app.route("/unreliable")
+def unreliable():
+    """Fails by itself in a share of the requests, which a test writes into a file."""
+    with open(os.environ["HANDLED"] + ".fails") as share:
+        failed = random.random() < float(share.read())
+    return Response(where(), status_code=500 if failed else 200)
+
+
 @app.route("/orders/{number}")
 def order(number: str) -> Response:
     with open(os.environ["HANDLED"], "ab", buffering=0) as handled:
@@ -49,10 +57,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("staging")
     handled = folder / "handled"
     handled.touch()
+    (folder / "handled.fails").write_text("0.0")
     root = copy_project(folder, CHAOS_TABLE_TIMEOUT_SECONDS="2", CHAOS_EXCLUDED_PATHS="/health", HANDLED=str(handled))
     app = root / "app.py"
     docstring, imports, rest = app.read_text().partition("\n\nfrom chalice")
-    app.write_text(f"{docstring}\n\nimport os{imports}{rest}{ROUTES}")
+    app.write_text(f"{docstring}\n\nimport os\nimport random{imports}{rest}{ROUTES}")
     return root
 
 

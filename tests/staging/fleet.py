@@ -70,10 +70,10 @@ class Stage:
     def stop(self, experiment: str) -> dict[str, Any]:
         return self._must("/stop", experiment)
 
-    def where(self, connection: http.client.HTTPConnection | None = None) -> Answer:
-        """Ask the application's own route that tells which environment it is in."""
+    def where(self, connection: http.client.HTTPConnection | None = None, path: str = "/where") -> Answer:
+        """Ask one of the application's own routes that tell which environment they are in."""
         sent = time.time()
-        status, content, headers = self.call("GET", "/where", token="", connection=connection)
+        status, content, headers = self.call("GET", path, token="", connection=connection)
         touched = headers.get("X-Chaos-Experiment", "")
         environment = headers.get("X-Chaos-Environment") or content.get("environment", "")
         return Answer(sent, time.time(), status, environment, tuple(touched.split(", ")) if touched else ())
@@ -130,8 +130,9 @@ def spared(experiment: str) -> Callable[[Answer], bool]:
 class Fleet:
     """While entered, clients ask one request after the other, so that as many environments are kept busy."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, path: str = "/where") -> None:
         self._stage = stage
+        self._path = path
         self._going = threading.Event()
         self._answers: list[Answer] = []
         self._failures: list[BaseException] = []
@@ -153,7 +154,7 @@ class Fleet:
         try:
             with closing(self._stage.connect()) as connection:
                 while self._going.is_set():
-                    self._answers.append(self._stage.where(connection))
+                    self._answers.append(self._stage.where(connection, self._path))
         except BaseException as failure:  # noqa: BLE001 - told to the test
             self._failures.append(failure)
 

@@ -1,0 +1,147 @@
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from chalicelib.api.http import Response
+from chalicelib.runs.hypothesis import Hypothesis
+from chalicelib.runs.tally import Served, Tally
+from tests.api.conftest import Desk
+from tests.support import NOW, a_run, an_event
+
+RUN = replace(
+    a_run(delay_seconds=0.5, duration_seconds=60.0, percentage=33.3),
+    reason="what if <the stock> is | slow?",
+    hypothesis=Hypothesis(max_error_rate=0.01, p95_seconds=0.1, min_requests=10),
+)
+
+
+@pytest.fixture
+def told(desk: Desk) -> Desk:
+    """A third of 300 requests waited, two of the others failed by themselves."""
+    desk.store.start(RUN, now=NOW)
+    desk.store.record(an_event("halt", now=NOW + 20, reason="enough"))
+    whole = Tally(environments=8)
+    for number in range(300):
+        hit = number % 3 == 0
+        served = Served(
+            at=NOW + number / 10,
+            seconds=0.52 if hit else 0.02,
+            status=503 if number in (1, 2) else 200,
+            side="hit" if hit else "untouched",
+            delay_seconds=0.5 if hit else 0.0,
+        )
+        whole.record(RUN, served)
+    desk.results.tallies[RUN.run_id] = whole
+    desk.store.stop(RUN.ended(now=NOW + 20, by="vic", reason="halted: enough"))
+    desk.clock.now = NOW + 100
+    return desk
+
+
+def report(desk: Desk, **more: str) -> Response:
+    headers = {"accept": more.pop("accept")} if "accept" in more else {}
+    query = {name: [value] for name, value in {"run_id": RUN.run_id, **more}.items()}
+    return desk.ask("GET", "/report", query=query, headers=headers)
+
+
+def test_as_json_it_is_the_run_and_what_else_happened(told: Desk) -> None:
+    content = json.loads(report(told).body)["resultset"]
+    run = content["run"]
+    assert (run["status"], run["results"]["requests_hit"], run["results"]["requests_untouched"]) == (
+        "stopped",
+        100,
+        200,
+    )
+    assert run["results"]["injected_delay_seconds"] == 50.0
+    assert run["results"]["environments"] == 8
+    assert run["hypothesis"]["verdict"] == "held"
+    assert [event["action"] for event in content["events"]] == ["halt"]
+
+
+def test_both_distributions_are_apart(told: Desk) -> None:
+    buckets = json.loads(report(told).body)["resultset"]["run"]["results"]["distribution"]
+    assert max(bucket["up_to_seconds"] for bucket in buckets if bucket["untouched"]) < 0.03
+    assert min(bucket["up_to_seconds"] for bucket in buckets if bucket["hit"]) > 0.5
+
+
+class Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.links: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "style")]
+        if tag not in ("meta", "rect", "line", "circle", "polyline"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in ("rect", "line", "circle", "polyline"):
+            assert self.open.pop() == tag
+
+
+def test_as_html_it_is_one_page_that_needs_nothing_else_and_repeats_no_markup(told: Desk) -> None:
+    answer = report(told, format="html")
+    assert answer.all_headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in answer.all_headers["Content-Security-Policy"]
+    page = Page(answer.body)
+    assert page.open == []
+    assert page.links == []
+    assert page.seen.count("svg") == 3
+    assert "script" not in page.seen
+    assert "&lt;the stock&gt;" in answer.body
+    assert "<the stock>" not in answer.body
+    assert "198 with 2xx, 2 with 5xx" in answer.body
+    assert "2 of 200 untouched requests failed" in answer.body
+
+
+def test_as_markdown_its_tables_hold_whatever_is_in_them(told: Desk) -> None:
+    text = report(told, accept="text/markdown").body
+    assert text.startswith("# latency_injection: was stopped\n")
+    assert "what if &lt;the stock> is \\| slow?" in text
+    for table in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1
+
+
+def test_what_is_asked_for_in_the_query_goes_before_what_is_accepted(told: Desk) -> None:
+    accepted = "text/html,application/xhtml+xml"
+    assert report(told, accept=accepted).all_headers["Content-Type"].startswith("text/html")
+    assert report(told, accept=accepted, format="json").all_headers["Content-Type"] == "application/json"
+    assert report(told, accept="*/*").all_headers["Content-Type"] == "application/json"
+
+
+def test_a_hypothesis_that_failed_says_why(told: Desk) -> None:
+    whole = told.results.tallies[RUN.run_id]
+    whole.merge({"untouched.5xx": 50, "untouched.b31": 50})
+    for form in ("html", "markdown"):
+        text = report(told, format=form).body
+        assert "The hypothesis failed" in text
+        assert "52 of 250 untouched requests failed, 20.8 %" in text
+
+
+def test_a_run_that_nobody_told_of_has_a_report_that_says_so(desk: Desk) -> None:
+    desk.store.start(RUN, now=NOW)
+    for form in ("html", "markdown"):
+        text = report(desk, format=form).body
+        assert "No environment has told anything" in text
+        assert "is running" in text
+
+
+def test_what_is_wrong_is_told(told: Desk) -> None:
+    assert report(told, format="pdf").content["code"] == "invalid_parameters"
+    assert report(told, run_id="20260101T000000.000Z-0").content["code"] == "unknown_run"
+    assert report(told, run_id="a\nb").content["code"] == "unknown_run"
+    assert told.ask("GET", "/report").content["code"] == "missing_parameter"
+
+
+def test_what_environments_saw_stands_in_nobodys_way(told: Desk) -> None:
+    told.results.broken = True
+    assert json.loads(report(told).body)["resultset"]["run"]["results"] == {}
+    assert told.ask("GET", "/list").status == 200
+    assert told.ask("GET", "/history").status == 200

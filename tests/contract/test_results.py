@@ -1,0 +1,68 @@
+"""What a run did and what came of it, on each framework, as several processes on one table."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from tests.contract.servers import SERVERS, Server, serving, stop_all
+from tests.loopback import until
+
+API = "/chaos_experiments"
+REQUESTS = 240
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def server(
+    request: pytest.FixtureRequest, dynamodb_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("results")
+    table = f"results-{folder.name}-{request.param.split()[0].strip(',')}"
+    with serving(SERVERS[request.param], folder, AWS_ENDPOINT_URL_DYNAMODB=dynamodb_url, CHAOS_TABLE=table) as server:
+        yield server
+        stop_all(server)
+
+
+def test_what_the_clients_saw_is_what_the_results_tell_and_the_report_shows(server: Server) -> None:
+    body = {
+        "experiment_name": "latency_injection",
+        "delay_seconds": 0.5,
+        "percentage": 33.3,
+        "duration_seconds": 120,
+        "reason": "a slow stock",
+        "hypothesis": {"p95_seconds": 0.0002, "max_error_rate": 0.0},
+    }
+    started = server.call("POST", f"{API}/start", json=body)
+    assert started.status_code == 200, started.text
+    run_id = started.json()["resultset"]["run_id"]
+
+    def ask(_number: int) -> requests.Response:
+        return server.call("GET", "/orders/7")
+
+    with ThreadPoolExecutor(8) as pool:
+        until(lambda: all("X-Chaos-Run" in each.headers for each in pool.map(ask, range(1))), seconds=20)
+        answers = list(pool.map(ask, range(REQUESTS)))
+    hit = sum("X-Chaos-Run" in answer.headers for answer in answers)
+
+    def told() -> dict[str, object]:
+        run = server.call("GET", f"{API}/status", params={"experiment_name": "latency_injection"}).json()["resultset"]
+        results: dict[str, object] = run["results"]
+        return results
+
+    until(lambda: told().get("requests", 0) >= REQUESTS, seconds=20)  # type: ignore[operator]
+    results = told()
+    assert results["requests_hit"] >= hit  # type: ignore[operator]
+    assert results["requests"] == results["requests_hit"] + results["requests_untouched"]  # type: ignore[operator]
+    buckets = results["distribution"]
+    assert min(each["up_to_seconds"] for each in buckets if each["hit"]) > 0.5  # type: ignore[attr-defined]
+    assert server.call("POST", f"{API}/stop", json={"experiment_name": "latency_injection"}).status_code == 200
+
+    report = server.call("GET", f"{API}/report", params={"run_id": run_id, "format": "html"})
+    assert report.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "The hypothesis failed" in report.text
+    assert "untouched requests took longer than 0.0002 s" in report.text
+    assert server.call("GET", f"{API}/report", params={"run_id": run_id}, token=None).status_code in (401, 403)
+    (entry,) = server.call("GET", f"{API}/history", params={"limit": 1}).json()["resultset"]["entries"]
+    assert entry["run"]["results"]["requests"] == results["requests"]
+    assert entry["run"]["hypothesis"]["verdict"] == "failed"
