@@ -10,6 +10,7 @@ PLOT_WIDTH, PLOT_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 SIDES = ("untouched", "hit")
 DECADES = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 STEPS = 4
+ROUND = (1, 2, 5, 10)
 PER_DOUBLING = 2 ** (1 / 4)
 
 
@@ -19,7 +20,7 @@ def distribution(buckets: Sequence[Mapping[str, Any]]) -> str:
         return "<p>No request was counted.</p>"
     first = math.log(buckets[0]["up_to_seconds"] / PER_DOUBLING)
     span = math.log(buckets[-1]["up_to_seconds"]) - first
-    most = max(bucket[side] for bucket in buckets for side in SIDES) or 1
+    most = _round(max(bucket[side] for bucket in buckets for side in SIDES), least=STEPS)
     bar = PLOT_WIDTH / len(buckets)
 
     def x(seconds: float) -> float:
@@ -52,7 +53,7 @@ def over_time(slices: Sequence[Mapping[str, Any]]) -> str:
 
 def _errors(slices: Sequence[Mapping[str, Any]]) -> str:
     kinds = (("errors", "untouched", "the application's own"), ("injected_errors", "hit", "injected"))
-    most = max(max(part[kind] for kind, _, _ in kinds) for part in slices) or 1
+    most = _round(max(max(part[kind] for kind, _, _ in kinds) for part in slices), least=STEPS)
     parts = [_frame(most, "errors", {"untouched": "the application's own", "hit": "injected"})]
     bar = PLOT_WIDTH / len(slices)
     for number, part in enumerate(slices):
@@ -70,7 +71,7 @@ def _errors(slices: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _means(slices: Sequence[Mapping[str, Any]]) -> str:
-    most = max(part[f"{side}_mean_seconds"] or 0.0 for part in slices for side in SIDES) or 1.0
+    most = _round(max(part[f"{side}_mean_seconds"] or 0.0 for part in slices for side in SIDES), least=0.004)
     parts = [_frame(most, "mean seconds")]
     step = PLOT_WIDTH / len(slices)
     for side in SIDES:
@@ -105,6 +106,13 @@ def _frame(most: float, unit: str, names: Mapping[str, str] | None = None) -> st
         parts.append(f'<rect class="{side}" x="{x}" y="4" width="12" height="12"/>')
         parts.append(f'<text x="{x + 18}" y="14">{names[side]}</text>')
     return "".join(parts)
+
+
+def _round(most: float, *, least: float) -> float:
+    """What an axis ends at, so that its steps are round."""
+    step = max(most, least) / STEPS
+    power = 10.0 ** math.floor(math.log10(step))
+    return STEPS * power * next(round_one for round_one in ROUND if step <= round_one * power * (1 + 1e-9))
 
 
 def _tick(x: float, text: str) -> str:

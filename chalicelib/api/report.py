@@ -23,8 +23,8 @@ p.verdict{border-left:.4rem solid var(--line);padding:.4rem .8rem;margin:1rem 0}
 p.failed{border-color:#cf222e}p.held{border-color:#1a7f37}
 div.wide{overflow-x:auto}table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top;
-overflow-wrap:anywhere}
-th{color:var(--faint);font-weight:600}td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}
+overflow-wrap:break-word}
+th{color:var(--faint);font-weight:600;white-space:nowrap}td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}
 svg{width:100%;height:auto}svg text{fill:var(--faint);font:12px system-ui,sans-serif}
 .hit{fill:var(--hit)}.untouched{fill:var(--untouched)}.axis{stroke:var(--line)}
 .line{fill:none;stroke-width:2}.line.hit{stroke:var(--hit);fill:none}.line.untouched{stroke:var(--untouched);fill:none}

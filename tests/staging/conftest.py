@@ -19,7 +19,6 @@ def where():
 
 @app.route("/unreliable")
 def unreliable():
-    """Fails by itself in a share of the requests, which a test writes into a file."""
     with open(os.environ["HANDLED"] + ".fails") as share:
         failed = random.random() < float(share.read())
     return Response(where(), status_code=500 if failed else 200)
@@ -36,7 +35,7 @@ def order(number: str) -> Response:
 def health():
     return {"health": "good"}
 """
-"""The contract suite's, and one that tells which environment answers."""
+"""The contract suite's, and two that tell which environment answers; one fails as often as a test writes in a file."""
 
 
 @pytest.fixture(scope="session")
