@@ -67,6 +67,11 @@ def test_experiments() -> Response:
     return chaos.handle()
 
 
+@app.route("/chaos_experiments/console", methods=["GET"])
+def console() -> Response:
+    return chaos.handle()
+
+
 @app.route("/chaos_experiments/openapi.json", methods=["GET"])
 def openapi() -> Response:
     return chaos.handle()

@@ -32,14 +32,15 @@ from ..runs.store import ResultStore, RunStore
 from ..runs.tally import Tally
 from ..settings import Settings
 from . import body, present
+from .console import page
 from .endpoints import ENDPOINTS, Endpoint
 from .http import Request, Response, failure
-from .query import CURSOR, MOST_ENTRIES, page
+from .query import CURSOR, MOST_ENTRIES, asked_for
 from .report import chosen
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[Request, Caller], Mapping[str, Any]]
+Handler = Callable[[Request, Caller], Mapping[str, Any] | Response]
 
 REMEMBERED = (Forbidden, Halted, ProductionLocked, AlarmActive)
 """Refusals that the history keeps, of callers that are known: what somebody tried and was not let."""
@@ -94,7 +95,10 @@ class Api:
             rendered = chosen(endpoint.formats, request)
             handler: Handler = getattr(self, endpoint.handler)
             answer = handler(request, caller)
-            response = rendered(answer) if endpoint.envelope else Response(200, answer)
+            if isinstance(answer, Response):
+                response = answer
+            else:
+                response = rendered(answer) if endpoint.envelope else Response(200, answer)
         except ChaosError as error:
             if isinstance(error, REMEMBERED):
                 self._remember(request, caller, error)
@@ -225,7 +229,7 @@ class Api:
         """Who did or tried what, from where, when and why."""
         del caller
         now = self._clock()
-        asked = page(request.query, now)
+        asked = asked_for(request.query, now)
         kept = self._store.history(
             since=asked.since,
             until=asked.until,
@@ -252,6 +256,12 @@ class Api:
         (shown,) = self._shown([run], now)
         others = [each for each in reversed(kept) if isinstance(each, Event) or each.run_id != run.run_id]
         return {"run": shown, "events": [present.entry(each, now, {}) for each in others]}
+
+    def console(self, request: Request, caller: Caller) -> Response:
+        """The page to see and do all this with."""
+        del request, caller
+        settings = self._settings
+        return page(settings.application, settings.stage or "", production=settings.production)
 
     def openapi(self, request: Request, caller: Caller) -> dict[str, Any]:
         """This document."""

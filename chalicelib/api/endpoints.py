@@ -33,5 +33,6 @@ ENDPOINTS = (
     Endpoint("GET", "/report", Role.VIEWER, "report", formats=("json", "markdown", "html")),
     Endpoint("GET", "/test", Role.ANYONE, "test"),
     Endpoint("POST", "/test", Role.ANYONE, "test"),
+    Endpoint("GET", "/console", Role.ANYONE, "console", formats=("html",)),
     Endpoint("GET", "/openapi.json", Role.ANYONE, "openapi", envelope=False),
 )

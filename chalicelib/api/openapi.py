@@ -112,19 +112,15 @@ def document(prefix: str, limits: Limits) -> Schema:
 
 def _operation(endpoint: Endpoint, limits: Limits, models: dict[str, Schema]) -> Schema:
     handler = getattr(Api, endpoint.handler)
-    texts = {MEDIA_TYPES[each]: {"schema": {"type": "string"}} for each in endpoint.formats if each in MEDIA_TYPES}
     operation: Schema = {
         "operationId": f"chaos_experiments_{endpoint.method.lower()}_{endpoint.handler}",
         "tags": [TITLE.lower()],
         "summary": (getdoc(handler) or "").partition("\n")[0].removesuffix("."),
         "responses": {
-            "200": _answer("As asked.", _envelope(_model(get_type_hints(handler)["return"], models)))
-            if endpoint.envelope
-            else _answer("An OpenAPI document.", {"type": "object"}),
+            "200": _success(endpoint, handler, models),
             **_refusals(endpoint),
         },
     }
-    operation["responses"]["200"]["content"] |= texts
     if endpoint.role is not Role.ANYONE:
         operation["security"] = [{TOKEN: []}]
         operation["description"] = f"For who is at least {endpoint.role.word}."
@@ -134,6 +130,17 @@ def _operation(endpoint: Endpoint, limits: Limits, models: dict[str, Schema]) ->
     if body:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
     return operation
+
+
+def _success(endpoint: Endpoint, handler: Any, models: dict[str, Schema]) -> Schema:  # noqa: ANN401 - a method
+    content = {MEDIA_TYPES[each]: {"schema": {"type": "string"}} for each in endpoint.formats if each in MEDIA_TYPES}
+    if "json" not in endpoint.formats:
+        return {"description": "A page.", "content": content}
+    if not endpoint.envelope:
+        return _answer("An OpenAPI document.", {"type": "object"})
+    answer = _answer("As asked.", _envelope(_model(get_type_hints(handler)["return"], models)))
+    answer["content"] |= content
+    return answer
 
 
 def _body(handler: str, limits: Limits) -> Schema | None:

@@ -29,7 +29,7 @@ class Page:
     limit: int
 
 
-def page(query: Mapping[str, Sequence[str]], now: float) -> Page:
+def asked_for(query: Mapping[str, Sequence[str]], now: float) -> Page:
     """Raises InvalidParameters and UnknownExperiment."""
     given = {name: values[0] for name, values in query.items() if values and values[0]}
     problems: list[Problem] = [
