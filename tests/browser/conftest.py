@@ -1,0 +1,116 @@
+"""A browser, and a server of two processes for it to look at."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+
+from tests.contract.servers import SERVERS, Server, serving, stop_all
+from tests.loopback import free_port
+
+CHROMIUM = shutil.which("chromium") or ""
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+"""Without them the browser itself looks for hosts that nobody asked it to."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/browser/" in item.nodeid and not CHROMIUM:
+            item.add_marker(pytest.mark.skip(reason="needs Debian's chromium: apt-get install chromium"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def server(
+    request: pytest.FixtureRequest, dynamodb_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    table = f"browser-{free_port()}"
+    folder = tmp_path_factory.mktemp("browser")
+    with serving(SERVERS[request.param], folder, AWS_ENDPOINT_URL_DYNAMODB=dynamodb_url, CHAOS_TABLE=table) as server:
+        yield server
+
+
+@pytest.fixture
+def fresh(server: Server) -> Server:
+    """Nothing runs, nothing is halted."""
+    server.call("POST", "/chaos_experiments/resume", json={})
+    stop_all(server)
+    return server
+
+
+class Watched:
+    """A context whose every request, error and refusal of the content security policy is noted."""
+
+    def __init__(self, context: BrowserContext, url: str) -> None:
+        self.url = url
+        self.requests: list[str] = []
+        self.troubles: list[str] = []
+        self.page: Page = context.new_page()
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        self.page.on("console", self._note)
+
+    def _note(self, message: ConsoleMessage) -> None:
+        # A refusal that the test provokes is logged by the browser as a failed load.
+        if message.type in ("error", "warning") and "Failed to load resource" not in message.text:
+            self.troubles.append(message.text)
+
+    def hosts(self) -> set[str]:
+        return {url.split("/")[2] for url in self.requests if url.startswith(("http", "ws"))}
+
+
+Open = Callable[..., Watched]
+
+
+@pytest.fixture
+def open_console(browser: Browser, fresh: Server) -> Iterator[Open]:
+    """The console in a window; afterwards nothing went wrong in it, and no other host was asked."""
+    contexts: list[BrowserContext] = []
+    opened: list[Watched] = []
+
+    def open_it(**options: Any) -> Watched:
+        context = browser.new_context(**options)
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        watched = Watched(context, f"{fresh.url}/chaos_experiments/console")
+        opened.append(watched)
+        watched.page.goto(watched.url)
+        return watched
+
+    yield open_it
+    for watched in opened:
+        assert watched.troubles == []
+        assert watched.hosts() == {fresh.url.removeprefix("http://")}
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def picture() -> Callable[[Page, str], None]:
+    """Keeps what a page looks like, in the folder that CHAOS_SCREENSHOTS names."""
+    folder = os.environ.get("CHAOS_SCREENSHOTS")
+
+    def take(page: Page, name: str) -> None:
+        if folder:
+            page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+    return take
