@@ -23,6 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--dynamodb-local", metavar="FOLDER", help="use the DynamoDB Local in this folder, not moto")
     parser.addoption("--cases", type=int, default=200, help="how many inputs each fuzzed property is tried with")
     parser.addoption("--minutes", type=float, default=0.15, help="how long the soak lasts in each framework")
+    parser.addoption("--pictures", metavar="FOLDER", help="keep there what the browser shows")
     parser.addoption("--rounds", type=int, default=3, help="how often the rehearsal measures each promise")
 
 

@@ -1,6 +1,5 @@
 """A browser, and a server of two processes for it to look at."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -105,9 +104,9 @@ def open_console(browser: Browser, fresh: Server) -> Iterator[Open]:
 
 
 @pytest.fixture
-def picture() -> Callable[[Page, str], None]:
-    """Keeps what a page looks like, in the folder that CHAOS_SCREENSHOTS names."""
-    folder = os.environ.get("CHAOS_SCREENSHOTS")
+def picture(pytestconfig: pytest.Config) -> Callable[[Page, str], None]:
+    """Keeps what a page looks like, where `--pictures` names a folder."""
+    folder = pytestconfig.getoption("--pictures")
 
     def take(page: Page, name: str) -> None:
         if folder:

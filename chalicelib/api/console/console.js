@@ -155,7 +155,8 @@
       maxlength: schema.maxLength,
     });
     const unit = schema.unit ? " (" + schema.unit + ")" : "";
-    return make("div", {}, make("label", { for: id }, words(field) + unit), control,
+    const label = schema.unit ? field.replace(new RegExp("_" + schema.unit + "$", "i"), "") : field;
+    return make("div", {}, make("label", { for: id }, words(label) + unit), control,
       make("p", { class: "hint", id: id + "-hint" }, hint(schema)));
   }
 
@@ -286,7 +287,7 @@
     const chart = new uPlot({
       width: parts.plot.clientWidth, height: 190, cursor: { drag: { x: false, y: false } },
       scales: { y: { range: (_chart, _least, most) => [0, most || 1] } },
-      axes: [axis, { ...axis, size: 65, values: (_chart, ticks) => ticks.map(time) }],
+      axes: [{ ...axis, space: 80, incrs: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800], values: (_chart, ticks) => ticks.map((at) => new Date(at * 1000).toLocaleTimeString()) }, { ...axis, size: 65, values: (_chart, ticks) => ticks.map(time) }],
       series: [{ label: "Time", value: (_chart, at) => at == null ? "–" : new Date(at * 1000).toLocaleTimeString() }, series("untouched", "--untouched"), series("hit", "--hit")],
     }, data, parts.plot);
     state.plots.set(run.run_id, { chart, key });
@@ -313,8 +314,8 @@
     let how = entry.details.message || entry.details.name || "";
     if (run) {
       how = run.status + (run.ended_by ? " by " + run.ended_by : "") + (run.end_reason ? ": " + run.end_reason : "");
-      if (run.results.requests) how += ". " + run.results.requests_hit + " of " + run.results.requests + " requests hit";
-      if (run.hypothesis) how += ". Hypothesis: " + verdictOf(run.hypothesis.verdict);
+      if (run.results.requests && run.status !== "running") how += ". " + run.results.requests_hit + " of " + run.results.requests + " requests hit";
+      if (run.hypothesis && run.status !== "running") how += ". Hypothesis: " + verdictOf(run.hypothesis.verdict);
     }
     const button = run && make("button", { type: "button", class: "quiet", "aria-label": "Report of " + run.name + " of " + moment(entry.at), on: { click: () => showReport(run) } }, "Report");
     return make("tr", {}, make("td", {}, moment(entry.at)), make("td", {}, what), make("td", {}, why), make("td", {}, how), make("td", {}, button || ""));
