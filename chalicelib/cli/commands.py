@@ -1,0 +1,73 @@
+"""All commands, put together. `start` has a command for each experiment that the application publishes."""
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from ..bootstrap import Chaos
+from ..settings import Settings
+from . import history, levers, look, profiles, table, tokens
+from .desk import Desk
+from .remote import Refused, Unreachable
+from .start import add_experiments
+
+HELP = """Chaos experiments: start, watch and stop them.
+
+Where the application is: --url and --token, CHAOS_URL and CHAOS_TOKEN, or a profile; http://localhost:8000/chaos_experiments
+where nothing is said.
+
+Exit codes: 0 fine, 1 refused, 2 wrong usage, 3 unreachable, 4 the hypothesis failed, 5 the run was aborted,
+130 stopped by Ctrl-C.
+"""
+COMPLETING = ("_CHAOS_EXPERIMENTS_COMPLETE", "_TYPER_COMPLETE_ARGS")
+
+
+def build(arguments: Sequence[str], wire: Callable[[Settings], Chaos]) -> typer.Typer:
+    """Asks the application which experiments there are where `start` is among the arguments."""
+    app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+    @app.callback()
+    def options(
+        context: typer.Context,
+        *,
+        profile: Annotated[str, typer.Option(envvar="CHAOS_PROFILE", help="Which profile; see `profile`.")] = "",
+        url: Annotated[str, typer.Option(envvar="CHAOS_URL", help="Where the endpoints are.")] = "",
+        token: Annotated[str, typer.Option(envvar="CHAOS_TOKEN", help="The bearer token.", show_envvar=True)] = "",
+        as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    ) -> None:
+        context.obj = Desk(profile=profile, url=url, token=token, as_json=as_json, wire=wire)
+
+    start = typer.Typer(help="Start an experiment, and watch it until it ends.", no_args_is_help=True)
+    app.command("list")(look.list_experiments)
+    app.add_typer(start, name="start")
+    for command in (look.stop, look.status, look.watch, look.test, levers.halt, levers.resume):
+        app.command()(command)
+    app.command("history")(history.history)
+    app.command("report")(history.report)
+    app.add_typer(tokens.app, name="token")
+    app.add_typer(table.app, name="table")
+    app.add_typer(profiles.app, name="profile")
+    words = [*arguments, *os.environ.get(COMPLETING[1], "").split(), *os.environ.get("COMP_WORDS", "").split()]
+    if "start" in words:
+        _ask_for_experiments(start, words, completing=COMPLETING[0] in os.environ)
+    return app
+
+
+def _ask_for_experiments(start: typer.Typer, words: Sequence[str], *, completing: bool) -> None:
+    """Where it does not answer a completion has none to offer, and a start says why."""
+
+    def given(option: str, variable: str) -> str:
+        following = dict(zip(words, [*words[1:], ""], strict=True))
+        spelled = {name: value for name, found, value in (word.partition("=") for word in words) if found}
+        return str(spelled.get(option) or following.get(option) or os.environ.get(variable, ""))
+
+    desk = Desk(
+        profile=given("--profile", "CHAOS_PROFILE"),
+        url=given("--url", "CHAOS_URL"),
+        token=given("--token", "CHAOS_TOKEN"),
+    )
+    with suppress(*((Refused, Unreachable) if completing else ())):
+        add_experiments(start, desk.remote.ask("GET", "/list")["available_experiments"])
