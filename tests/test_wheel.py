@@ -12,7 +12,9 @@ FRAMEWORKS = {"chalice", "flask", "fastapi"}
 
 
 def test_it_holds_every_module_and_nothing_else_of_the_project(wheel: Path) -> None:
-    sources = [*(PROJECT / "chalicelib").rglob("*.py"), PROJECT / "chalicelib/py.typed"]
+    console = PROJECT / "chalicelib/api/console"
+    pages = [path for kind in ("*.html", "*.css", "*.js", "vendor/*") for path in console.glob(kind)]
+    sources = [*(PROJECT / "chalicelib").rglob("*.py"), PROJECT / "chalicelib/py.typed", *pages]
     with zipfile.ZipFile(wheel) as opened:
         held = {name for name in opened.namelist() if ".dist-info/" not in name}
     assert held == {f"chaos_experiments/{path.relative_to(PROJECT / 'chalicelib')}" for path in sources}

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
 from html import escape
-from pathlib import Path
+from importlib.resources import files
 
 from ..http import Response
 from ..report import STYLE as REPORT_STYLE
 
-FOLDER = Path(__file__).parent
 STYLES = ("vendor/uPlot.min.css", "console.css")
 SCRIPTS = ("vendor/uPlot.iife.min.js", "console.js")
 
@@ -32,7 +31,7 @@ def _tone(stage: str, *, production: bool) -> str:
 
 @cache
 def _template() -> str:
-    return (FOLDER / "console.html").read_text(encoding="utf-8")
+    return _read("console.html")
 
 
 @cache
@@ -46,7 +45,7 @@ def _scripts() -> str:
 
 
 def _read(name: str) -> str:
-    return (FOLDER / name).read_text(encoding="utf-8")
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 @cache
