@@ -94,6 +94,19 @@ soak: $(DYNAMODB_LOCAL) ## Load on each framework while runs start, stop, expire
 bench: $(VENV)/installed ## What one request pays
 	$(BIN)/pytest tests/bench --benchmark-only --benchmark-sort=name --benchmark-columns=min,median,iqr,rounds
 
+.PHONY: pictures
+pictures: $(VENV)/installed ## What the tutorial shows, taken anew (needs Debian's chromium)
+	$(BIN)/pytest tests/browser/test_tutorial.py -k "chalice and tutorial_is_true" --pictures docs/pictures
+
+.tools/mkdocs/installed:
+	$(PYTHON) -m venv .tools/mkdocs
+	.tools/mkdocs/bin/pip install --quiet --disable-pip-version-check "mkdocs==1.6.1"
+	touch $@
+
+.PHONY: docs
+docs: .tools/mkdocs/installed ## The pages of docs/ as a site, in site/
+	.tools/mkdocs/bin/mkdocs build --quiet --strict
+
 .PHONY: package-wheel
 package-wheel: $(VENV)/installed ## The wheel, for Flask, FastAPI and other Chalice applications, in dist/
 	rm -rf dist build
@@ -130,7 +143,7 @@ lock: $(VENV)/installed ## Resolve requirements.txt and requirements-dev.txt ane
 
 .PHONY: clean
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .tools dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks .coverage
+	rm -rf $(VENV) .tools dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks .coverage
 
 .PHONY: help
 help:

@@ -1,0 +1,63 @@
+"""The tutorial, followed letter by letter; `make pictures` keeps what one sees."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Open
+from tests.contract.servers import PROJECT, TOKEN, Server
+
+pytestmark = pytest.mark.timeout(300)
+
+TUTORIAL = (PROJECT / "docs/tutorial.md").read_text()
+FIELDS = dict(re.findall(r"^\| (\w[\w ]*) \| (.*?) \|$", TUTORIAL.partition("Fill in:")[2], flags=re.MULTILINE))
+ADDRESS = "http://localhost:8000"
+
+
+def test_the_tutorial_is_true(open_console: Open, server: Server, picture: Callable[[Page, str], None]) -> None:
+    assert f"{ADDRESS}/chaos_experiments/console" in TUTORIAL
+    page = open_console(viewport={"width": 1000, "height": 640}).page
+    picture(page, "tutorial-sign-in")
+    page.get_by_label("Token").fill(TOKEN)
+    page.get_by_role("button", name="Sign in").click()
+
+    card = page.locator("#experiment-latency_injection")
+    card.locator("summary").first.click()
+    card.locator("summary", has_text="Reason, hypothesis, alarms").click()
+    FIELDS.pop("field", None)
+    assert len(FIELDS) == 6
+    for label, value in FIELDS.items():
+        card.get_by_label(re.compile(f"^{label}")).first.fill(value)
+    card.get_by_role("button", name="Start latency_injection").click()
+    running = page.locator("#running article")
+    expect(running).to_be_visible()
+
+    (command,) = re.findall(r"```sh\n(.*?)\n```", TUTORIAL)
+    words = shlex.split(command.replace(ADDRESS, server.url))
+    assert words[0] == ".venv/bin/python"
+    asking = subprocess.Popen([sys.executable, *words[1:]], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+    expect(running.locator(".plot canvas")).to_be_visible()
+    told, _ = asking.communicate(timeout=120)
+    assert "latency_injection" in told
+    expect(running.locator("dd").first).to_have_text("300", timeout=15_000)
+    expect(running.locator(".verdict")).to_contain_text("so far: held")
+    card.locator("summary").first.click()
+    picture(page, "tutorial-running")
+
+    page.get_by_role("button", name="Stop latency_injection").click()
+    page.get_by_role("button", name=re.compile("^Report of latency_injection")).first.click()
+    report = page.frame_locator("#report iframe")
+    expect(report.locator(".verdict")).to_contain_text("The hypothesis held")
+    expect(report.get_by_text(FIELDS["Reason"]).first).to_be_attached()
+    picture(page, "tutorial-report")
+
+
+@pytest.mark.parametrize("name", re.findall(r"\]\((pictures/[^)]+)\)", TUTORIAL))
+def test_its_pictures_are_there(name: str) -> None:
+    assert Path(PROJECT / "docs" / name).stat().st_size > 5000
