@@ -75,6 +75,7 @@ def banner(settings: Settings, url: str, prefix: str) -> str:
     return f"""
 Chaos experiments, stage {settings.stage}: {base}
 Token (an operator's): {settings.dev_token}
+Console: {base}/console
 
 Start an experiment, feel it, stop it:
   curl -X POST {base}/start {token} {json} -d {body}

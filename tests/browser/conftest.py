@@ -110,6 +110,7 @@ def picture(pytestconfig: pytest.Config) -> Callable[[Page, str], None]:
 
     def take(page: Page, name: str) -> None:
         if folder:
+            page.evaluate("scrollTo(0, 0)")
             page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
     return take
