@@ -17,7 +17,7 @@ MISSING = "The command line needs typer and rich: pip install 'chaos-experiments
 def main(arguments: Sequence[str], wire: Callable[[Settings], Chaos] = bootstrap) -> int:
     """The exit code: 0 fine, 1 refused, 2 usage, 3 unreachable, 4 hypothesis failed, 5 aborted, 130 Ctrl-C."""
     try:
-        from .commands import build  # noqa: PLC0415 - where they are not installed, say so
+        from .commands import PROGRAM, build  # noqa: PLC0415 - where they are not installed, say so
     except ImportError as error:
         if error.name not in ("typer", "rich"):
             raise
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str], wire: Callable[[Settings], Chaos] = bootstrap
     as_json = JSON in arguments
     given = [*([JSON] if as_json else []), *(each for each in arguments if each != JSON)]
     try:
-        build(given, wire)(args=given, prog_name="chaos-experiments")
+        build(given, wire)(args=given, prog_name=PROGRAM)
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else int(bool(done.code))
     except Unreachable as error:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,6 +23,8 @@ where nothing is said.
 Exit codes: 0 fine, 1 refused, 2 wrong usage, 3 unreachable, 4 the hypothesis failed, 5 the run was aborted,
 130 stopped by Ctrl-C.
 """
+PROGRAM = "chaos-experiments"
+VALUED = ("--profile", "--url", "--token")
 COMPLETING = ("_CHAOS_EXPERIMENTS_COMPLETE", "_TYPER_COMPLETE_ARGS")
 
 
@@ -51,9 +54,19 @@ def build(arguments: Sequence[str], wire: Callable[[Settings], Chaos]) -> typer.
     app.add_typer(table.app, name="table")
     app.add_typer(profiles.app, name="profile")
     words = [*arguments, *os.environ.get(COMPLETING[1], "").split(), *os.environ.get("COMP_WORDS", "").split()]
-    if "start" in words:
+    if _command(words) == "start":
         _ask_for_experiments(start, words, completing=COMPLETING[0] in os.environ)
     return app
+
+
+def _command(words: Sequence[str]) -> str:
+    """The first word that is neither the program nor an option nor an option's value."""
+    before = ""
+    for word in words:
+        if not word.startswith("-") and before not in VALUED and Path(word).name != PROGRAM:
+            return word
+        before = word
+    return ""
 
 
 def _ask_for_experiments(start: typer.Typer, words: Sequence[str], *, completing: bool) -> None:

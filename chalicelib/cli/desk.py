@@ -29,8 +29,11 @@ class Desk:
 
     @cached_property
     def remote(self) -> Remote:
-        """The application, where it was said to be; what is said in the command goes before the profile."""
-        known = Profiles.of_the_user().find(self.profile) if not (self.url and self.token) else {}
+        """The application, where it was said to be.
+
+        What is said goes before the profile. The current profile's token never goes to another address than its own.
+        """
+        known = Profiles.of_the_user().find(self.profile) if self.profile or not self.url else {}
         return Remote(self.url or known.get("url", LOCAL), self.token or known.get("token", ""))
 
     @cached_property

@@ -174,6 +174,20 @@ def test_where_it_is_and_the_token_come_from_a_profile_that_only_the_user_can_re
     assert "staging" not in run("profile", "list", **nothing).stdout
 
 
+def test_the_current_profiles_token_goes_to_no_other_address(run: Run, environment: dict[str, str]) -> None:
+    added = ("profile", "add", "staging", "--url", "http://127.0.0.1:1", "--token", environment["CHAOS_TOKEN"])
+    assert run(*added).returncode == 0
+    refused = run("list", CHAOS_TOKEN="")
+    assert refused.returncode == 1
+    assert "Give a token" in refused.stderr
+
+
+def test_a_halt_asks_nobody_first_whatever_its_reason(server: Server, run: Run) -> None:
+    assert run("halt", "--reason", "start").returncode == 0
+    stage = run("halt", "--stage", "dev", "--reason", "start", CHAOS_URL="http://127.0.0.1:1")
+    assert "In the stage dev the table is inside the serving process" in stage.stderr
+
+
 Open = Callable[..., Terminal]
 
 
