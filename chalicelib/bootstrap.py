@@ -116,6 +116,7 @@ def bootstrap(
         environment=environment,
         interval_seconds=settings.refresh_seconds,
         later=None if settings.in_lambda else later,
+        is_silent=lambda: snapshot.is_silent,
         told=told,
     )
     memory = Memory(snapshot.active, partial(spare_mb, settings.lambda_memory_mb), clock, snapshot.fresh_for, sleep)

@@ -35,13 +35,19 @@ def tokens() -> FakeTokenStore:
 def wire(runs: FakeRunStore, tokens: FakeTokenStore, clock: Clock) -> Wire:
     """`bootstrap` on fakes, with the settings that a test names."""
 
-    def wire(*, prefix: str = "/chaos_experiments", alarms: FakeAlarms | None = None, **settings: Any) -> Chaos:
+    def wire(
+        *,
+        prefix: str = "/chaos_experiments",
+        alarms: FakeAlarms | None = None,
+        results: FakeResultStore | None = None,
+        **settings: Any,
+    ) -> Chaos:
         return bootstrap(
             Settings(**{"stage": "qa", **settings}),
             prefix=prefix,
             alarms=alarms,
             runs=runs,
-            results=FakeResultStore(),
+            results=results or FakeResultStore(),
             tokens=tokens,
             clock=clock,
             sleep=clock.sleep,
@@ -172,6 +178,25 @@ def test_the_developers_token_opens_nothing_outside_development_or_inside_lambda
     assert chaos.settings.dev_token is None
     with pytest.raises(Unauthenticated):
         chaos.authenticate({"authorization": "Bearer dev-token"})
+
+
+def test_in_lambda_no_request_waits_for_a_silent_table_twice(wire: Wire, runs: FakeRunStore, clock: Clock) -> None:
+    results = FakeResultStore()
+    chaos = wire(results=results, in_lambda=True)
+    post(chaos, "/start", b'{"experiment_name": "latency_injection", "delay_seconds": 0}')
+
+    def serve() -> None:
+        chaos.injection.finish(chaos.injection("/orders"), 200)
+        clock.now += 1.0
+
+    serve()
+    assert results.writes == 1
+    runs.broken = True
+    serve()
+    assert results.writes == 1
+    runs.broken = False
+    serve()
+    assert results.writes == 2
 
 
 def test_without_a_stage_the_module_is_off(wire: Wire) -> None:

@@ -83,7 +83,7 @@ class Connection:
         self._client: Any = None
 
     def call(self, operation: Callable[[], T], *, writes: bool = False) -> T:
-        """What the operation gives. Raises StoreUnavailable; PynamoDBException where the table refuses a condition.
+        """What the operation gives. Raises StoreUnavailable; the driver's own where the table refuses a condition.
 
         An operation that writes must be idempotent: it may be carried out twice.
         """
@@ -98,7 +98,7 @@ class Connection:
                 again = True
                 client.close()
                 return operation()
-        except (PynamoDBException, BotoCoreError, ResponseParserError) as error:
+        except (PynamoDBException, BotoCoreError, ClientError, ResponseParserError) as error:
             if _code(error) in REFUSED:
                 raise
             raise StoreUnavailable(_told(error, may_be_made=writes and (again or _may_be_made(error)))) from error

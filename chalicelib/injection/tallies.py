@@ -64,14 +64,16 @@ class Tallies:
         environment: str,
         interval_seconds: float,
         later: Later | None,
+        is_silent: Callable[[], bool] = lambda: False,
         told: Sequence[Told] = (),
     ) -> None:
-        """`later` is None in Lambda."""
+        """`later` is None in Lambda. While the table is known to be silent no request waits for it here, too."""
         self._store = store
         self._clock = clock
         self._environment = environment
         self._interval_seconds = interval_seconds
         self._later = later
+        self._is_silent = is_silent
         self._told = told
         self._counting = threading.Lock()
         self._telling = threading.Lock()
@@ -113,7 +115,8 @@ class Tallies:
 
     def tell_if_due(self) -> None:
         """Where it is this request's turn to tell. Never raises."""
-        if self.waiting and not self._told_at <= self._clock() < self._told_at + self._pause():
+        is_due = not self._told_at <= self._clock() < self._told_at + self._pause()
+        if self.waiting and is_due and not self._is_silent():
             self.tell()
 
     def tell(self) -> None:

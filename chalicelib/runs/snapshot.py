@@ -84,6 +84,11 @@ class Snapshot:
                 self._due_at = NEVER
                 self._view = (0.0, 0.0, ())
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether the table did not answer when it was last read."""
+        return self._failures > 0
+
     def fresh_for(self) -> float:
         """For how many seconds more `active` will not look at the table; at least a moment."""
         return max(self._view[1] - self._clock(), A_MOMENT)

@@ -99,6 +99,17 @@ def test_a_silent_table_is_asked_more_and_more_seldom_and_told_everything_in_the
     assert {tally.get("requests") for tally in store.tallies.values()} == {200}
 
 
+def test_a_request_that_has_waited_for_a_silent_table_does_not_wait_again(clock: Clock, store: FakeResultStore) -> None:
+    counted = tallies(clock, store)
+    counted._is_silent = lambda: True
+    counted.count([RUN], [], 200, 0.01)
+    counted.tell_if_due()
+    assert store.writes == 0
+    counted._is_silent = lambda: False
+    counted.tell_if_due()
+    assert store.tallies[RUN.run_id].get("requests") == 1
+
+
 def test_what_nobody_wants_to_know_any_more_is_forgotten(clock: Clock, store: FakeResultStore) -> None:
     counted = tallies(clock, store)
     store.broken = True

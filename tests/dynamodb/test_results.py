@@ -1,0 +1,83 @@
+"""What is DynamoDB's own about results; the port's suite is in tests/contract."""
+
+from dataclasses import replace
+
+import pytest
+from botocore.stub import Stubber
+
+from chalicelib.dynamodb.results import DynamoDBResultStore, addition
+from chalicelib.errors import StoreUnavailable
+from chalicelib.runs.hypothesis import Hypothesis
+from chalicelib.runs.tally import LAST_BUCKET, MEMORY, SIDES, SLICES, Served, Tally, slice_seconds, upper_bound
+from chalicelib.settings import Settings
+from tests.support import a_run
+
+RUN = replace(a_run(), hypothesis=Hypothesis(p95_seconds=0.1))
+MOST_BYTES = 4096
+"""Of an expression, says DynamoDB."""
+
+
+def fullest() -> Tally:
+    """Every counter that there is: what an environment has to tell after a long silence of the table."""
+    tally = Tally()
+    tally.add(MEMORY, 64)
+    for number in range(max(LAST_BUCKET + 1, SLICES * 5)):
+        for side in SIDES:
+            served = Served(
+                at=RUN.started_at + (number % SLICES) * slice_seconds(RUN),
+                seconds=upper_bound(number % (LAST_BUCKET + 1)),
+                status=100 * (1 + number // SLICES),
+                side=side,
+                injected_error=side == "hit",
+                delay_seconds=1.0,
+            )
+            tally.record(RUN, served)
+    return tally
+
+
+def test_the_longest_silence_can_be_told_in_one_write() -> None:
+    counts = fullest().counts
+    assert len(counts) == 5 + 2 * (5 + LAST_BUCKET + 1) + 6 * SLICES
+    asked = addition(RUN, counts, environment="x" * 8, number=10**6)
+    assert len(asked["UpdateExpression"].encode()) <= MOST_BYTES
+
+
+def test_amazons_own_table_takes_it(settings: Settings, pytestconfig: pytest.Config) -> None:
+    if not pytestconfig.getoption("--dynamodb-local"):
+        pytest.skip("moto's parser recurses too deeply: make conformance")
+    store = DynamoDBResultStore(settings)
+    store.add(RUN, fullest().counts, environment="here", number=1)
+    assert store.results([RUN])[RUN.run_id].counts == fullest().counts
+
+
+@pytest.mark.parametrize(
+    "code", ["ProvisionedThroughputExceededException", "InternalServerError", "AccessDeniedException"]
+)
+def test_what_the_table_refuses_is_its_silence_for_the_caller(settings: Settings, code: str) -> None:
+    store = DynamoDBResultStore(settings)
+    with Stubber(store._connection.client) as stubber:
+        stubber.add_client_error("update_item", code)
+        stubber.add_client_error("batch_get_item", code)
+        with pytest.raises(StoreUnavailable):
+            store.add(RUN, {"requests": 1}, environment="here", number=1)
+        with pytest.raises(StoreUnavailable):
+            store.results([RUN])
+
+
+def test_what_is_turned_away_is_asked_for_again_and_not_for_ever(settings: Settings) -> None:
+    store = DynamoDBResultStore(settings)
+    store.add(RUN, {"requests": 1}, environment="here", number=1)
+    keys = [store._key(RUN.run_id, number) for number in range(8)]
+    item = {**store._key(RUN.run_id, 0), "c.requests": {"N": "7"}, "e.here": {"N": "1"}}
+
+    def answer(items: list[object], left: list[object]) -> dict[str, object]:
+        unprocessed = {settings.table: {"Keys": left}} if left else {}
+        return {"Responses": {settings.table: items}, "UnprocessedKeys": unprocessed}
+
+    with Stubber(store._connection.client) as stubber:
+        stubber.add_response("batch_get_item", answer([], keys[:3]))
+        stubber.add_response("batch_get_item", answer([item], []))
+        assert store.results([RUN])[RUN.run_id].get("requests") == 7
+        stubber.add_response("batch_get_item", answer([], keys))
+        with pytest.raises(StoreUnavailable, match="turns reads away"):
+            store.results([RUN])
