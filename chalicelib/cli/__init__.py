@@ -4,12 +4,15 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 
+from ..api.http import failure
 from ..bootstrap import Chaos, bootstrap
 from ..errors import ChaosError
 from ..settings import Settings
 
 JSON = "--json"
 """Understood wherever it stands."""
+
+REFUSED, UNREACHABLE = 1, 3
 
 MISSING = "The command line needs typer and rich: pip install 'chaos-experiments[cli]'"
 
@@ -22,8 +25,8 @@ def main(arguments: Sequence[str], wire: Callable[[Settings], Chaos] = bootstrap
         if error.name not in ("typer", "rich"):
             raise
         print(MISSING, file=sys.stderr)
-        return 1
-    from .remote import Refused, Unreachable  # noqa: PLC0415
+        return REFUSED
+    from .remote import Refused, Unreachable  # noqa: PLC0415 - as those
 
     as_json = JSON in arguments
     given = [*([JSON] if as_json else []), *(each for each in arguments if each != JSON)]
@@ -31,16 +34,13 @@ def main(arguments: Sequence[str], wire: Callable[[Settings], Chaos] = bootstrap
         build(given, wire)(args=given, prog_name=PROGRAM)
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else int(bool(done.code))
-    except Unreachable as error:
-        print(error.message, file=sys.stderr)
-        return 3
-    except Refused as error:
+    except (Unreachable, Refused, ChaosError) as error:
         if as_json:
-            print(json.dumps(error.content, indent=2))
+            content = failure(error).content if isinstance(error, ChaosError) else error.content
+            print(json.dumps(content, indent=2))
         print(error.message, file=sys.stderr)
-    except ChaosError as error:
-        print(error.message, file=sys.stderr)
-    return 1
+        return UNREACHABLE if isinstance(error, Unreachable) else REFUSED
+    return 0
 
 
 def run() -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ..bootstrap import Chaos, bootstrap
 from ..settings import Settings
-from .profiles import Profiles
+from .profile_file import Profiles
 from .remote import Remote
 
 LOCAL = "http://localhost:8000/chaos_experiments"
@@ -48,6 +48,10 @@ class Desk:
     def tell(self, text: str) -> None:
         """What is not the answer itself."""
         print(text, file=sys.stderr, flush=True)
+
+    def say(self, resultset: Mapping[str, Any], text: str) -> None:
+        """As `give`, of what is to be copied: no window's width breaks it."""
+        print(json.dumps(resultset, indent=2) if self.as_json else text, flush=True)
 
     def give(self, resultset: Mapping[str, Any], *shown: Any) -> None:  # noqa: ANN401 - whatever rich draws
         """The answer: as JSON where that is asked for, drawn otherwise."""

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import typer
 import urllib3
@@ -38,7 +39,7 @@ def stop(
 def status(context: typer.Context, experiment: Experiment) -> None:
     """Show the run that is running, or the last one."""
     desk = desk_of(context)
-    run = desk.remote.ask("GET", f"/status?experiment_name={experiment}")
+    run = desk.remote.ask("GET", "/status?" + urlencode({"experiment_name": experiment}))
     desk.give(run, show.run(run))
 
 

@@ -13,9 +13,18 @@ HOW = "Give a token: --token, CHAOS_TOKEN or a profile."
 
 
 class Unreachable(Exception):
+    """Nothing answered; `content` is what the API would say of it, if it could."""
+
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+        self.content = {
+            "error": True,
+            "error_message": message,
+            "code": "unreachable",
+            "details": [],
+            "resultset": {},
+        }
 
 
 class Refused(Exception):

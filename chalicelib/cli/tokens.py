@@ -61,15 +61,19 @@ def create(
     secret, token = new_token(name, ROLES[role.value], now=now, expires_at=expires_at)
     chaos.tokens.add(token)
     _remember(chaos, "token_created", token, now)
-    print(f"Token of {token.name!r} ({token.role.word}), valid {_until(token.expires_at)}. It is not shown again:")
-    print(secret)
+    told = f"Token of {token.name!r} ({token.role.word}), valid {_until(token.expires_at)}. It is not shown again:"
+    desk_of(context).say({**_shown(token), "token": secret}, f"{told}\n{secret}")
 
 
 @app.command("list")
 def list_tokens(context: typer.Context, stage: Stage = "") -> None:
     """Show names, roles, and the hashes to revoke by."""
-    for token in desk_of(context).wire(settings_of(stage)).tokens.all():
-        print(f"{token.hash[:SHOWN_HASH]}  {token.role.word:8}  {_until(token.expires_at):26}  {token.name}")
+    desk = desk_of(context)
+    tokens = desk.wire(settings_of(stage)).tokens.all()
+    lines = [
+        f"{each.hash[:SHOWN_HASH]}  {each.role.word:8}  {_until(each.expires_at):26}  {each.name}" for each in tokens
+    ]
+    desk.say({"tokens": [_shown(each) for each in tokens]}, "\n".join(lines) or "There are no tokens yet.")
 
 
 @app.command()
@@ -85,13 +89,18 @@ def revoke(
     token = _only([token for token in chaos.tokens.all() if token.hash.startswith(beginning)], beginning)
     chaos.tokens.revoke(token.hash)
     _remember(chaos, "token_revoked", token, time.time())
-    print(f"Revoked the token of {token.name!r}.")
+    desk_of(context).say(_shown(token), f"Revoked the token of {token.name!r}.")
 
 
 def _remember(chaos: Chaos, action: Action, token: Token, now: float) -> None:
-    details = {"hash": token.hash[:SHOWN_HASH], "name": token.name, "role": token.role.word}
+    details = {name: value for name, value in _shown(token).items() if name != "expires_at"}
     unique = secrets.token_hex(4)
     chaos.runs.record(Event.of(action, now=now, by=user(), token=unique, source=COMMAND_LINE, details=details))
+
+
+def _shown(token: Token) -> dict[str, str | None]:
+    expires_at = None if token.expires_at is None else datetime.fromtimestamp(token.expires_at, UTC).isoformat()
+    return {"hash": token.hash[:SHOWN_HASH], "name": token.name, "role": token.role.word, "expires_at": expires_at}
 
 
 def _only(found: Sequence[Token], beginning: str) -> Token:

@@ -81,8 +81,9 @@ def test_what_the_api_refuses_is_told_in_its_words(run: Run, server: Server) -> 
 
 def test_an_application_that_does_not_answer_has_a_code_of_its_own(run: Run) -> None:
     for arguments in (["list"], [*LATENCY]):
-        done = run(*arguments, CHAOS_URL="http://127.0.0.1:1/chaos_experiments")
+        done = run(*arguments, "--json", CHAOS_URL="http://127.0.0.1:1/chaos_experiments")
         assert done.returncode == 3
+        assert json.loads(done.stdout)["code"] == "unreachable"
         assert "Nothing answers at" in done.stderr
         assert "Traceback" not in done.stderr
 
@@ -159,6 +160,7 @@ def test_where_it_is_and_the_token_come_from_a_profile_that_only_the_user_can_re
     listed = run("profile", "list", **nothing).stdout
     assert f"* staging      {url}" in listed
     assert token not in listed
+    assert json.loads(run("--json", "profile", "list", **nothing).stdout)["profiles"].keys() == {"staging", "other"}
     unknown = run("--profile", "prod", "list", **nothing)
     assert unknown.returncode == 1
     assert "There are: staging, other." in unknown.stderr

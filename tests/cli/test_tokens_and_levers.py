@@ -1,5 +1,6 @@
 import json
 import time
+from typing import Any
 
 import botocore.session
 import pytest
@@ -40,6 +41,22 @@ def test_a_token_is_printed_once_on_the_last_line(
     secret = printed.splitlines()[-1]
     assert printed.count(secret) == 1
     assert Authenticator(tokens, clock)({"authorization": f"Bearer {secret}"}).role is Role.OPERATOR
+
+
+def test_with_json_a_script_gets_tokens_and_refusals_too(
+    tokens: FakeTokenStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(*arguments: str) -> dict[str, Any]:
+        run([*arguments, "--json"], tokens)
+        content: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return content
+
+    created = told(*CREATE)
+    assert tokens.find(hash_token(created.pop("token")))
+    assert created == {"hash": tokens.all()[0].hash[:12], "name": "ada", "role": "operator", "expires_at": None}
+    assert told("token", "list") == {"tokens": [created]}
+    assert told("token", "revoke", "zzzzzz")["code"] == "unknown_token"
+    assert told("token", "revoke", str(created["hash"])) == created
 
 
 def test_a_token_can_be_for_some_days(tokens: FakeTokenStore, capsys: pytest.CaptureFixture[str]) -> None:
