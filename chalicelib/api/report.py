@@ -67,7 +67,8 @@ def html(report: Mapping[str, Any]) -> Response:
     run = report["run"]
     results = run["results"]
     hypothesis = run["hypothesis"]
-    verdict = f'<p class="verdict {hypothesis["verdict"]}">{escape(_verdict(run))}</p>' if hypothesis else ""
+    told = escape(_verdict(run)).replace(" %", "&nbsp;%")
+    verdict = f'<p class="verdict {hypothesis["verdict"]}">{told}</p>' if hypothesis else ""
     plots = (
         "<h2>Response times</h2>" + distribution(results["distribution"])
         + "<h2>Over time</h2>" + over_time(results["timeline"])

@@ -111,7 +111,11 @@ def picture(pytestconfig: pytest.Config) -> Callable[[Page, str], None]:
 
     def take(page: Page, name: str) -> None:
         if folder:
-            page.evaluate("scrollTo(0, 0)")
-            page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+            # In a window as high as the page: the bar at its top moves where a browser scrolls to take it in parts.
+            window = page.viewport_size or {"width": 1000, "height": 640}
+            height = page.evaluate("scrollTo(0, 0) || document.documentElement.scrollHeight")
+            page.set_viewport_size({"width": window["width"], "height": max(height, window["height"])})
+            page.screenshot(path=Path(folder) / f"{name}.png")
+            page.set_viewport_size(window)
 
     return take

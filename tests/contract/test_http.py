@@ -47,6 +47,32 @@ def test_the_openapi_document_is_there_for_anyone(server: Server) -> None:
     assert f"{API}/start" in answer.json()["paths"]
 
 
+def test_the_console_is_a_page_for_anyone(server: Server) -> None:
+    answer = server.call("GET", f"{API}/console", None, headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'sha256-")
+    assert answer.text.startswith("<!doctype html>")
+    assert answer.text.rstrip().endswith("</html>")
+
+
+@pytest.mark.parametrize(
+    ("asked", "media", "begins"),
+    [
+        ({"headers": {"Accept": "text/html"}}, "text/html; charset=utf-8", "<!doctype html>"),
+        ({"headers": {"Accept": "text/markdown"}}, "text/markdown; charset=utf-8", "# latency_injection"),
+        ({"query": "&format=html"}, "text/html; charset=utf-8", "<!doctype html>"),
+        ({}, "application/json", '{"error": false'),
+    ],
+)
+def test_a_report_is_had_in_each_form(server: Server, asked: dict[str, Any], media: str, begins: str) -> None:
+    run = server.call("POST", f"{API}/start", json=LATENCY).json()["resultset"]
+    path = f"{API}/report?run_id={run['run_id']}{asked.get('query', '')}"
+    answer = server.call("GET", path, headers=asked.get("headers", {}))
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, media), answer.text
+    assert answer.text.startswith(begins)
+    assert run["run_id"] in answer.text
+
+
 def test_a_run_is_started_seen_and_stopped(server: Server) -> None:
     run = start(server, "latency_injection", delay_seconds=0.0, reason="a test")
     assert (run["status"], run["started_by"], run["reason"]) == ("running", server.operator, "a test")

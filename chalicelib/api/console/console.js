@@ -155,8 +155,7 @@
       maxlength: schema.maxLength,
     });
     const unit = schema.unit ? " (" + schema.unit + ")" : "";
-    const label = schema.unit ? field.replace(new RegExp("_" + schema.unit + "$", "i"), "") : field;
-    return make("div", {}, make("label", { for: id }, words(label) + unit), control,
+    return make("div", {}, make("label", { for: id }, labelOf(field, schema) + unit), control,
       make("p", { class: "hint", id: id + "-hint" }, hint(schema)));
   }
 
@@ -236,7 +235,11 @@
       stop: make("button", { type: "button", class: "danger" }, "Stop " + run.name),
     };
     parts.stop.addEventListener("click", () => acting(parts.stop, () => ask("POST", "stop", { experiment_name: run.name })));
-    const given = Object.entries(run.parameters).map(([name, value]) => words(name).toLowerCase() + " " + value).join(", ");
+    const { properties } = state.list.available_experiments.find((each) => each.name === run.name).parameters;
+    const given = Object.entries(run.parameters).map(([name, value]) => {
+      const schema = properties[name] || {}, shown = { true: "yes", false: "no" }[value] || value;
+      return labelOf(name, schema) + ": " + shown + (schema.unit ? "\u00a0" + schema.unit : "");
+    }).join(", ");
     const why = (run.reason ? ": " + run.reason : "") + (run.alarms.length ? ". Ends when an alarm fires: " + run.alarms.join(", ") : "");
     parts.root = make("article", { class: "card", "aria-labelledby": title },
       make("div", { class: "run-head" }, make("h3", { id: title }, words(run.name)), parts.left, parts.stop),
@@ -253,16 +256,16 @@
     if (!results.requests) {
       parts.figures.replaceChildren(pair("Requests", "none yet"));
     } else {
-      const percent = (share) => (share * 100).toFixed(1) + " %";
+      const percent = (share) => (share * 100).toFixed(1) + "\u00a0%";
       const side = (each) => time(each.p50_seconds) + " / " + time(each.p95_seconds);
       parts.figures.replaceChildren(
         pair("Requests", results.requests), pair("Hit", results.requests_hit), pair("Untouched", results.requests_untouched),
-        pair("Injected errors", percent(results.actual_error_rate || 0)), pair("Hit, 50 / 95 %", side(results.hit)),
-        pair("Untouched, 50 / 95 %", side(results.untouched)), pair("Delay injected", time(results.injected_delay_seconds)),
+        pair("Injected errors", percent(results.actual_error_rate || 0)), pair("Hit, 50 / 95\u00a0%", side(results.hit)),
+        pair("Untouched, 50 / 95\u00a0%", side(results.untouched)), pair("Delay injected", time(results.injected_delay_seconds)),
         pair("Memory held", results.held_memory_mb + " MB"), pair("Environments", results.environments));
     }
     const expected = run.hypothesis;
-    parts.verdict.textContent = expected ? "Hypothesis, so far: " + verdictOf(expected.verdict) + ". " + expected.explanation : "";
+    parts.verdict.textContent = expected ? "Hypothesis, so far: " + verdictOf(expected.verdict) + ". " + unbroken(expected.explanation) : "";
     parts.verdict.className = "verdict " + (expected ? expected.verdict : "");
     parts.verdict.hidden = !expected;
     draw(parts, run);
@@ -360,10 +363,13 @@
 
   // Words
 
+  /** A parameter's name in words, without the unit that is in it. */
+  const labelOf = (field, { unit }) => words(unit ? field.replace(new RegExp("_" + unit + "$", "i"), "") : field);
+  const unbroken = (text) => text.replaceAll(" %", "\u00a0%");
   const words = (name) => (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ");
   const verdictOf = (verdict) => ({ held: "held", failed: "failed", too_few_requests: "too few requests to tell" })[verdict];
   const moment = (iso) => new Date(iso).toLocaleString();
-  const time = (seconds) => seconds == null ? "–" : seconds < 1 ? Number((seconds * 1000).toPrecision(3)) + " ms" : Number(seconds.toPrecision(3)) + " s";
+  const time = (seconds) => seconds == null ? "–" : seconds < 1 ? Number((seconds * 1000).toPrecision(3)) + "\u00a0ms" : Number(seconds.toPrecision(3)) + "\u00a0s";
 
   document.querySelector("#sign-in form").addEventListener("submit", signIn);
   $("sign-out").addEventListener("click", () => signOut());
