@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from .. import __version__
 from ..bootstrap import Chaos
 from ..settings import Settings
 from . import history, levers, look, profiles, table, tokens
@@ -40,6 +41,9 @@ def build(arguments: Sequence[str], wire: Callable[[Settings], Chaos]) -> typer.
         url: Annotated[str, typer.Option(envvar="CHAOS_URL", help="Where the endpoints are.")] = "",
         token: Annotated[str, typer.Option(envvar="CHAOS_TOKEN", help="The bearer token.", show_envvar=True)] = "",
         as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+        _version: Annotated[
+            bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Say which version this is.")
+        ] = False,
     ) -> None:
         context.obj = Desk(profile=profile, url=url, token=token, as_json=as_json, wire=wire)
 
@@ -57,6 +61,12 @@ def build(arguments: Sequence[str], wire: Callable[[Settings], Chaos]) -> typer.
     if _command(words) == "start":
         _ask_for_experiments(start, words, completing=COMPLETING[0] in os.environ)
     return app
+
+
+def _tell_version(asked: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if asked:
+        print(__version__)
+        raise typer.Exit
 
 
 def _command(words: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import botocore.session
 import pytest
 
+from chalicelib import __version__
 from chalicelib.access import Authenticator, Role, hash_token
 from chalicelib.bootstrap import bootstrap
 from chalicelib.cli import main
@@ -115,6 +116,11 @@ def test_a_command_that_cannot_be_is_a_usage_error(arguments: list[str]) -> None
 def test_the_stage_dev_without_a_shared_table_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*CREATE, "--stage", "dev"]) == 1
     assert "AWS_ENDPOINT_URL_DYNAMODB" in capsys.readouterr().err
+
+
+def test_it_says_which_version_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{__version__}\n"
 
 
 def test_no_stage_says_what_to_do(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
