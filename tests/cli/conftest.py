@@ -1,9 +1,9 @@
-"""The command, as a process, and a server for it to ask."""
+"""The command, in this process and in terminals, and a server for it to ask."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pexpect
 import pyte
 import pytest
 
+from chalicelib.cli import main
 from tests.contract.servers import PROJECT, SERVERS, TOKEN, Server, serving, stop_all
 
 COMMAND = [sys.executable, "-m", "chalicelib"]
@@ -44,16 +45,30 @@ def environment(server: Server, tmp_path: Path) -> dict[str, str]:
     }
 
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
 
 
 @pytest.fixture
-def run(environment: dict[str, str]) -> Run:
-    """Its output goes into a pipe."""
+def run(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """In this process, which is faster; its output goes to no terminal. A variable that is empty is not set."""
 
-    def run_it(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-        kept = {name: value for name, value in {**environment, **variables}.items() if value}
-        return subprocess.run([*COMMAND, *arguments], env=kept, capture_output=True, text=True, timeout=60, check=False)
+    def run_it(*arguments: str, **variables: str) -> Done:
+        with monkeypatch.context() as patch:
+            for name, value in {**environment, **variables}.items():
+                if value:
+                    patch.setenv(name, value)
+                else:
+                    patch.delenv(name, raising=False)
+            capsys.readouterr()
+            code = main(arguments)
+        return Done(code, *capsys.readouterr())
 
     return run_it
 

@@ -35,6 +35,13 @@ def test_into_a_pipe_go_no_escape_codes_and_with_json_nothing_but_json(run: Run)
         assert isinstance(json.loads(last.stdout), dict)
 
 
+def test_what_reads_a_part_of_it_and_goes_is_no_failure(environment: dict[str, str]) -> None:
+    piped = f"{' '.join(COMMAND)} list | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", piped], env=environment, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert "DEV" in done.stdout
+
+
 def test_what_is_published_as_parameters_are_options(run: Run) -> None:
     told = run(*LATENCY, "--help").stdout
     for option in ("--duration-seconds", "--percentage", "--delay-seconds", "--allow-timeout", "--no-allow-timeout"):
