@@ -1,5 +1,6 @@
 """The composition root: settings in, wired objects out. Called when they are first needed, never at import."""
 
+import atexit
 import logging
 import os
 import random
@@ -113,12 +114,15 @@ def bootstrap(
     tallies = Tallies(
         results,
         clock,
-        environment=environment,
+        environment=f"{environment}.{secrets.token_hex(4)}",  # Lambda restarts a process, and keeps its log stream
         interval_seconds=settings.refresh_seconds,
+        patience_seconds=settings.table_timeout_seconds,
         later=None if settings.in_lambda else later,
         is_silent=lambda: snapshot.is_silent,
         told=told,
     )
+    if not settings.in_lambda:
+        atexit.register(tallies.tell)
     memory = Memory(snapshot.active, partial(spare_mb, settings.lambda_memory_mb), clock, snapshot.fresh_for, sleep)
 
     @cache

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from .runs.run import Run
-from .runs.tally import DELAY, ERRORS, MICROSECONDS, REQUESTS, SIDES
+from .runs.tally import ERRORS, REQUESTS, Tally
 from .settings import Settings
 
 log = logging.getLogger(__name__)
@@ -34,15 +34,20 @@ class Metrics:
 
     def _write(self, run: Run, counts: Mapping[str, int]) -> None:
         own = (self._settings.application, self._settings.stage or "", run.experiment.name)
-        hit, untouched = (sum(_of(counts, side)) for side in SIDES)
-        errors = counts.get(ERRORS, 0)
+        tally = Tally(dict(counts))
         metrics = self._provider(namespace=NAMESPACE, service=self._settings.application)
         for name, value in zip(DIMENSIONS, own, strict=True):
             metrics.add_dimension(name=name, value=value)
-        counted = (counts.get(REQUESTS, 0), hit, untouched, errors, counts.get("untouched.5xx", 0))
+        counted = (
+            tally.get(REQUESTS),
+            tally.requests("hit"),
+            tally.requests("untouched"),
+            tally.get(ERRORS),
+            tally.untouched_errors,
+        )
         for name, count in zip(COUNTS, counted, strict=True):
             metrics.add_metric(name=name, unit="Count", value=count)
-        metrics.add_metric(name=SECONDS[0], unit="Seconds", value=counts.get(DELAY, 0) / MICROSECONDS)
+        metrics.add_metric(name=SECONDS[0], unit="Seconds", value=tally.delay_seconds)
         metrics.flush_metrics()
 
     @cached_property
@@ -54,7 +59,3 @@ class Metrics:
         except ImportError:
             return None
         return AmazonCloudWatchEMFProvider
-
-
-def _of(counts: Mapping[str, int], side: str) -> list[int]:
-    return [count for name, count in counts.items() if name.startswith(f"{side}.") and name.endswith("xx")]

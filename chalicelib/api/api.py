@@ -220,9 +220,7 @@ class Api:
         now = self._clock()
         for run in self._store.latest():
             if run.experiment.name == experiment.name:
-                halt = self._store.halted() if run.is_active(now) else None
-                (shown,) = self._shown([_ended_by(halt, run) if halt else run], now)
-                return shown
+                return self._read(run, now)
         return present.inactive(experiment)
 
     def history(self, request: Request, caller: Caller) -> present.History:
@@ -237,8 +235,10 @@ class Api:
             before=asked.before,
             limit=asked.limit,
         )
-        tallies = self._tallies([each for each in kept if isinstance(each, Run)])
-        entries = [present.entry(each, now, tallies) for each in kept]
+        runs = {each.run_id: self._as_ended(each, now) for each in kept if isinstance(each, Run)}
+        tallies = self._tallies(runs.values())
+        shown = [runs[each.run_id] if isinstance(each, Run) else each for each in kept]
+        entries = [present.entry(each, now, tallies) for each in shown]
         return {"entries": entries, "next": entries[-1]["id"] if len(entries) == asked.limit else None}
 
     def report(self, request: Request, caller: Caller) -> present.Report:
@@ -253,7 +253,7 @@ class Api:
             raise UnknownRun(f"The history has no run {run_id[:LONGEST_SHOWN]!r}; it is kept for 90 days.")
         until = min(run.expires_at if run.ended_at is None else run.ended_at, now) + AFTERMATH_SECONDS
         kept = self._store.history(since=run.started_at, until=until, experiment=None, before=None, limit=MOST_ENTRIES)
-        (shown,) = self._shown([run], now)
+        shown = self._read(run, now)
         others = [each for each in reversed(kept) if isinstance(each, Event) or each.run_id != run.run_id]
         return {"run": shown, "events": [present.entry(each, now, {}) for each in others]}
 
@@ -290,18 +290,26 @@ class Api:
         """What runs, by the experiment's name."""
         return {run.experiment.name: run for run in self._store.active(now)}
 
+    def _as_ended(self, run: Run, now: float) -> Run:
+        """A halt ends what runs also where it could not be written that the runs are ended."""
+        halt = self._store.halted() if run.is_active(now) else None
+        return _ended_by(halt, run) if halt else run
+
+    def _read(self, run: Run, now: float) -> present.ShownRun:
+        """With what environments have told of it. Raises StoreUnavailable where that cannot be read."""
+        return present.run(self._as_ended(run, now), now, self._results.results([run]).get(run.run_id))
+
     def _shown(self, runs: Collection[Run], now: float) -> list[present.ShownRun]:
-        """With what environments have told of them."""
+        """With what environments have told of them, where that can be read: nothing is in an operator's way."""
         tallies = self._tallies(runs)
         return [present.run(run, now, tallies.get(run.run_id)) for run in runs]
 
     def _tallies(self, runs: Collection[Run]) -> Mapping[str, Tally]:
-        """Nothing where the table does not tell: it must not be in the way of what an operator does."""
         try:
             return self._results.results(list(runs)) if runs else {}
         except StoreUnavailable as error:
             log.warning("What environments saw cannot be told: %s", error)
-            return {}
+            return {run.run_id: present.UNREAD for run in runs}
 
     def _limits(self, experiment: Experiment) -> Limits:
         """The stage's and the environment's; the smaller one where both have one."""

@@ -2,23 +2,24 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
+
+from ..runs.tally import SIDES, STEPS_PER_DOUBLING
 
 WIDTH, HEIGHT = 800, 260
 LEFT, RIGHT, TOP, BOTTOM = 60, 10, 30, 40
 PLOT_WIDTH, PLOT_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-SIDES = ("untouched", "hit")
 DECADES = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 STEPS = 4
 ROUND = (1, 2, 5, 10)
-PER_DOUBLING = 2 ** (1 / 4)
 
 
 def distribution(buckets: Sequence[Mapping[str, Any]]) -> str:
     """How many requests took how long, hit and untouched beside each other; times on a logarithmic axis."""
     if not buckets:
         return "<p>No request was counted.</p>"
-    first = math.log(buckets[0]["up_to_seconds"] / PER_DOUBLING)
+    first = math.log(buckets[0]["up_to_seconds"] / 2 ** (1 / STEPS_PER_DOUBLING))
     span = math.log(buckets[-1]["up_to_seconds"]) - first
     most = _round(max(bucket[side] for bucket in buckets for side in SIDES), least=STEPS)
     bar = PLOT_WIDTH / len(buckets)
@@ -55,8 +56,9 @@ def _errors(slices: Sequence[Mapping[str, Any]]) -> str:
     kinds = (("errors", "untouched", "the application's own"), ("injected_errors", "hit", "injected"))
     most = _round(max(max(part[kind] for kind, _, _ in kinds) for part in slices), least=STEPS)
     parts = [_frame(most, "errors", {"untouched": "the application's own", "hit": "injected"})]
-    bar = PLOT_WIDTH / len(slices)
-    for number, part in enumerate(slices):
+    bar = PLOT_WIDTH / _parts(slices)
+    for part in slices:
+        number = _number(part, slices)
         for place, (kind, side, told) in enumerate(kinds):
             height = PLOT_HEIGHT * part[kind] / most
             if height:
@@ -73,11 +75,14 @@ def _errors(slices: Sequence[Mapping[str, Any]]) -> str:
 def _means(slices: Sequence[Mapping[str, Any]]) -> str:
     most = _round(max(part[f"{side}_mean_seconds"] or 0.0 for part in slices for side in SIDES), least=0.004)
     parts = [_frame(most, "mean seconds")]
-    step = PLOT_WIDTH / len(slices)
+    step = PLOT_WIDTH / _parts(slices)
     for side in SIDES:
         points = [
-            (LEFT + step * (number + 0.5), TOP + PLOT_HEIGHT * (1 - part[f"{side}_mean_seconds"] / most))
-            for number, part in enumerate(slices)
+            (
+                LEFT + step * (_number(part, slices) + 0.5),
+                TOP + PLOT_HEIGHT * (1 - part[f"{side}_mean_seconds"] / most),
+            )
+            for part in slices
             if part[f"{side}_mean_seconds"] is not None
         ]
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
@@ -87,9 +92,23 @@ def _means(slices: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _times(slices: Sequence[Mapping[str, Any]]) -> list[str]:
-    step = PLOT_WIDTH / len(slices)
-    every = max(1, len(slices) // 8)
-    return [_tick(LEFT + step * (n + 0.5), part["at"][11:19]) for n, part in enumerate(slices) if n % every == 0]
+    count = _parts(slices)
+    first = datetime.fromisoformat(slices[0]["at"])
+    step = PLOT_WIDTH / count
+    return [
+        _tick(LEFT + step * (n + 0.5), f"{first + n * timedelta(seconds=slices[0]['seconds']):%H:%M:%S}")
+        for n in range(0, count, max(1, count // 8))
+    ]
+
+
+def _parts(slices: Sequence[Mapping[str, Any]]) -> int:
+    """How many there are from the first to the last, with those in which there was no request."""
+    return _number(slices[-1], slices) + 1
+
+
+def _number(part: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) -> int:
+    since = datetime.fromisoformat(part["at"]) - datetime.fromisoformat(slices[0]["at"])
+    return round(since / timedelta(seconds=part["seconds"]))
 
 
 def _frame(most: float, unit: str, names: Mapping[str, str] | None = None) -> str:

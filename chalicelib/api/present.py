@@ -194,6 +194,12 @@ class Tested(TypedDict):
     injected: list[Mapping[str, Any]]
 
 
+UNREAD = Tally()
+"""Instead of a tally that the table does not tell."""
+
+NOT_TOLD = "The table does not tell at the moment what environments saw; ask again."
+
+
 def iso(epoch_seconds: float) -> str:
     """ISO 8601 in UTC, to the millisecond."""
     return datetime.fromtimestamp(epoch_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -248,7 +254,7 @@ def run(shown: Run, now: float, tally: Tally | None = None, *, whole: bool = Tru
         "end_reason": shown.end_reason if ended else None,
         "defect": shown.defect,
         "hypothesis": _hypothesis(shown.hypothesis, tally or Tally()) if shown.hypothesis else None,
-        "results": _results(shown, tally, whole=whole) if tally else {},
+        "results": _results(shown, tally, whole=whole) if tally and tally is not UNREAD else {},
     }
 
 
@@ -260,7 +266,7 @@ def _hypothesis(expected: Hypothesis, tally: Tally) -> ShownHypothesis:
         "min_requests": expected.min_requests,
         "abort": expected.abort,
         "verdict": judgement.verdict,
-        "explanation": judgement.explanation,
+        "explanation": NOT_TOLD if tally is UNREAD else judgement.explanation,
         "figures": [_figure(figure) for figure in judgement.figures],
     }
 

@@ -1,11 +1,13 @@
 """A report of a run, as JSON, as Markdown, or as one HTML page that needs nothing else."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from html import escape
 from typing import Any
 
 from ..errors import InvalidParameters
+from ..runs.tally import SIDES
 from .http import Request, Response, success
 from .plot import distribution, over_time
 
@@ -106,6 +108,9 @@ def _verdict(run: Mapping[str, Any]) -> str:
     return f"{VERDICTS[hypothesis['verdict']]}{so_far}. {hypothesis['explanation']}"
 
 
+SPECIAL = re.compile(r"[\\`*\[\]<|]")
+"""What means something within a cell of Markdown."""
+
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 
 
@@ -117,7 +122,7 @@ def _tables(report: Mapping[str, Any]) -> list[Table]:
     if not results:
         return [*tables, ("Results", ("",), [[NOBODY]]), *_events(report)]
     columns = ("", "requests", "answers", "50 %", "95 %", "99 %")
-    sides = [_side_row(name, results[side]) for name, side in (("hit", "hit"), ("untouched", "untouched"))]
+    sides = [_side_row(side, results[side]) for side in SIDES]
     tables.append(("Requests", columns, sides))
     tables.append(("Injected", ("", ""), _injected(results)))
     return [*tables, *_events(report)]
@@ -181,16 +186,14 @@ def _side_row(name: str, side: Mapping[str, Any]) -> list[str]:
 
 def _events(report: Mapping[str, Any]) -> list[Table]:
     run = report["run"]
-    rows = [[_clock_time(run["start_time"]), "start", run["started_by"] or "", run["reason"] or ""]]
+    rows = [[run["start_time"], "start", run["started_by"] or "", run["reason"] or ""]]
     for event in report["events"]:
         what = f"start of {event['experiment']}" if event["action"] == "run" else event["action"]
-        rows.append(
-            [_clock_time(event["at"]), what, event["by"], event["reason"] or event["details"].get("message", "")]
-        )
+        rows.append([event["at"], what, event["by"], event["reason"] or event["details"].get("message", "")])
     if run["status"] != "running":
-        rows.append([_clock_time(run["end_time"]), run["status"], run["ended_by"] or "", run["end_reason"] or ""])
-    rows.sort(key=lambda row: row[0])
-    return [("What happened", ("UTC", "what", "by", "why"), rows)]
+        rows.append([run["end_time"], run["status"], run["ended_by"] or "", run["end_reason"] or ""])
+    shown = [[_clock_time(at), *told] for at, *told in sorted(rows, key=lambda row: row[0])]
+    return [("What happened", ("UTC", "what", "by", "why"), shown)]
 
 
 def _clock_time(iso: str) -> str:
@@ -219,8 +222,12 @@ def _markdown_table(heading: str, columns: Sequence[str], rows: Sequence[Sequenc
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
-    escaped = (cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ") for cell in cells)
-    return f"| {' | '.join(escaped)} |"
+    """Whatever is in them stays in its cell, and is text."""
+    return f"| {' | '.join(SPECIAL.sub(_escaped, ' '.join(cell.split())) for cell in cells)} |"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\{found[0]}"
 
 
 def _html_table(heading: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

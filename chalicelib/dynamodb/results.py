@@ -24,7 +24,14 @@ SPREAD = 8
 
 ENVIRONMENT = "e."
 COUNTER = "c."
+PROCESS = "."
+"""In an environment's name, before what tells its processes apart."""
+
 PER_READ = 100
+
+Key = Mapping[str, Mapping[str, str]]
+Told = tuple[str, Mapping[str, int], set[str]]
+"""A run's id, its counts, and the environments that they are of."""
 
 
 def addition(run: Run, counts: Mapping[str, int], *, environment: str, number: int) -> dict[str, Any]:
@@ -70,25 +77,36 @@ class DynamoDBResultStore:
     def results(self, runs: Sequence[Run]) -> Mapping[str, Tally]:
         keys = [self._key(run.run_id, number) for run in runs for number in range(SPREAD)]
         found: dict[str, Tally] = {}
+        environments: dict[str, set[str]] = {}
         while keys:
             some, keys = keys[:PER_READ], keys[PER_READ:]
-            answer = self._connection.call(lambda asked=some: self._read(asked))  # type: ignore[misc]
-            left = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
+            told, left = self._connection.call(lambda asked=some: self._read(asked))  # type: ignore[misc]
             if len(left) == len(some):
                 raise StoreUnavailable("The table turns reads away; nothing was changed.")
             keys += left
-            for item in answer["Responses"][self._table]:
-                tally = found.setdefault(item["sk"]["S"], Tally())
-                for name, value in item.items():
-                    if name.startswith(COUNTER):
-                        tally.add(name.removeprefix(COUNTER), int(value["N"]))
-                    elif name.startswith(ENVIRONMENT):
-                        tally.environments += 1
+            for run_id, counts, names in told:
+                found.setdefault(run_id, Tally()).merge(counts)
+                environments.setdefault(run_id, set()).update(names)
+        for run_id, tally in found.items():
+            tally.environments = len(environments[run_id])
         return found
 
-    def _read(self, keys: Sequence[Mapping[str, Any]]) -> Any:  # noqa: ANN401 - DynamoDB's own shape
+    def _read(self, keys: Sequence[Key]) -> tuple[list[Told], Sequence[Key]]:
+        """What the items tell, and the keys of those that the table turned away."""
         asked = {self._table: {"Keys": keys, "ConsistentRead": True}}
-        return self._connection.client.batch_get_item(RequestItems=asked)
+        answer = self._connection.client.batch_get_item(RequestItems=asked)
+        left = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
+        return [_told(item) for item in answer["Responses"][self._table]], left
 
-    def _key(self, run_id: str, number: int) -> dict[str, dict[str, str]]:
+    def _key(self, run_id: str, number: int) -> Key:
         return {"pk": {"S": f"{RESULTS}{self._scope}#{number}"}, "sk": {"S": run_id}}
+
+
+def _told(item: Mapping[str, Any]) -> Told:
+    counts = {name: int(value["N"]) for name, value in item.items() if name.startswith(COUNTER)}
+    names = [name.removeprefix(ENVIRONMENT) for name in item if name.startswith(ENVIRONMENT)]
+    return (
+        item["sk"]["S"],
+        {name.removeprefix(COUNTER): count for name, count in counts.items()},
+        {name.partition(PROCESS)[0] for name in names},
+    )

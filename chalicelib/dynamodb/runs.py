@@ -257,19 +257,19 @@ class DynamoDBRunStore:
         asked = item.sk.between(identifier(since, ""), last)
         only = item.experiment == experiment if experiment else None
 
-        def query() -> list[HistoryItem]:
-            found = []
+        def query() -> list[Run | Event]:
+            found: list[Run | Event] = []
             for each in item.query(
                 HISTORY + self._scope, asked, filter_condition=only, scan_index_forward=False, consistent_read=True
             ):
-                if each.sk < last:
-                    found.append(each)
+                kept = _event(each) if each.action else _run(each)
+                if kept and each.sk < last:
+                    found.append(kept)
                 if len(found) == limit:
                     break
             return found
 
-        kept = [_event(each) if each.action else _run(each) for each in self._connection.call(query)]
-        return [each for each in kept if each]
+        return self._connection.call(query)
 
     def _as_item(self, event: Event) -> EventItem:
         kept = ttl(event.at + KEPT_SECONDS)

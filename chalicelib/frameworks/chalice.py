@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 CONTEXT = "chaos_experiments"
 """Where in the request's context the middleware leaves what it did, for the test endpoint to tell."""
 
+RAISED = 500
+"""The status of a request whose application raises."""
+
 ANY_CONTENT_TYPE = ["*/*"]
 """The module itself refuses what is not JSON, in its envelope."""
 
@@ -110,7 +113,11 @@ class ChaosExperiments:
             failed.headers = {**self._cors_headers(request), **failed.headers}
             self._module.finish(injected, injected.answer.status)
             return failed
-        response = get_response(request)
+        try:
+            response = get_response(request)
+        except Exception:
+            self._module.finish(injected, RAISED)
+            raise
         self._module.finish(injected, response.status_code)
         response.headers = {**response.headers, **injected.headers}
         return response

@@ -1,6 +1,7 @@
 """FastAPI: a pure ASGI middleware around the application, and the endpoints as routes of it."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,6 +20,8 @@ from ..injection.spans import annotate
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -81,6 +84,9 @@ class ChaosExperiments:
             chaos = await self._run(self._module.get)
         except ChaosError:
             self.inject = _untouched
+        except RuntimeError as error:  # no more threads
+            log.warning("Nothing is injected into this request: %s", error)
+            return UNTOUCHED
         else:
             if self.inject == self._wire_and_inject:  # of the first requests at once, the first
                 self.inject = self.off_loop = OffLoop(chaos.injection)
@@ -125,21 +131,20 @@ class _Middleware:
         scope[SCOPE] = injected
         added = [(name.lower().encode(), value.encode()) for name, value in injected.headers.items()]
 
-        begun: list[tuple[int, float]] = []
         off_loop = self._chaos.off_loop
 
         async def send_with_headers(message: "Message") -> None:
             if message["type"] == "http.response.start":
                 if off_loop:
-                    begun.append((message["status"], off_loop.seconds_since(injected)))
+                    off_loop.count(injected, message["status"])
                 message = {**message, "headers": [*message.get("headers", ()), *added]}
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_headers)
         finally:
-            if off_loop and begun:
-                await off_loop.finish(injected, *begun[0])
+            if off_loop:
+                await off_loop.finish(injected)
 
 
 class _Answers:

@@ -75,17 +75,24 @@ class ChaosExperiments:
             annotate(injected)
             return _processed(app, failed, environ)(environ, start_response)
         added = list(injected.headers.items())
-        begun = [RAISED]
+
+        answered: list[int] = []
+
+        def finish(status: int) -> None:
+            if not answered:  # an error may come after the first answer, or in its place
+                answered.append(status)
+                self._module.finish(injected, status)
 
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:  # noqa: ANN401
-            begun.append(int(status[:3]))
+            finish(int(status[:3]))
             annotate(injected)
             return start_response(status, headers + added, *error)
 
         try:
             return application(environ, start)
-        finally:
-            self._module.finish(injected, begun[-1])
+        except Exception:
+            finish(RAISED)
+            raise
 
     def _handle(self) -> flask.Response:
         current = flask.request

@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 class Injected:
     """What `environment` did to one request; `answer`, where there is one, takes the application's place.
 
-    `began` is when, by the timer. Who served the request tells `Injection.finish` how it was answered.
+    `began` is when, by the timer, `context` the Lambda invocation's, where there is one. Who served the request tells
+    `Injection.finish` how it was answered.
     """
 
     environment: str = ""
@@ -31,6 +32,7 @@ class Injected:
     hits: tuple[dict[str, Any], ...] = ()
     answer: Answer | None = None
     began: float = 0.0
+    context: "LambdaContext | None" = None
 
     @property
     def names(self) -> list[str]:
@@ -57,6 +59,9 @@ DEFECT = "Injection failed; the request goes on untouched"
 
 LEFT_FOR_THE_APPLICATION_SECONDS = 0.5
 """How much of a Lambda invocation's time a delay leaves."""
+
+TELLING_SECONDS = 1.0
+"""How much time an invocation must have left to tell the table what was counted."""
 
 
 class LambdaContext(Protocol):
@@ -122,7 +127,7 @@ class Injection:
             active = self.snapshot.refresh() if self.reads_afresh(path) else self.snapshot.active()
             if self.memory.is_holding:
                 self.memory.settle(active)
-            if self.tallies.waiting:
+            if self.may_tell(context):
                 self.tallies.tell_if_due()
             if active:
                 return self._apply(active, context)
@@ -130,26 +135,24 @@ class Injection:
             log.exception(DEFECT)
         return UNTOUCHED
 
-    def finish(self, injected: Injected, status: int, seconds: float | None = None) -> None:
-        """Count a request that is answered, where something was active. May block where the process is in Lambda.
-
-        `seconds` is how long it took to answer, until now where it is not given. Never raises.
-        """
-        try:
-            self.count(injected, status, seconds)
+    def finish(self, injected: Injected, status: int) -> None:
+        """Count a request that is answered, where something was active. May block in Lambda. Never raises."""
+        self.count(injected, status)
+        if self.may_tell(injected.context):
             self.tallies.tell_if_due()
+
+    def count(self, injected: Injected, status: int) -> None:
+        """As `finish`, without blocking."""
+        try:
+            if injected.active:
+                took = self._timer() - injected.began
+                self.tallies.count(injected.active, injected.hits, status, took)
         except Exception:
             log.exception("What was injected could not be counted")
 
-    def count(self, injected: Injected, status: int, seconds: float | None = None) -> None:
-        """As `finish`, without blocking."""
-        if injected.active:
-            took = self.seconds_since(injected) if seconds is None else seconds
-            self.tallies.count(injected.active, injected.hits, status, took)
-
-    def seconds_since(self, injected: Injected) -> float:
-        """How long ago the request began."""
-        return self._timer() - injected.began
+    def may_tell(self, context: LambdaContext | None) -> bool:
+        """Whether there is something for a request to tell the table, and time for it."""
+        return self.tallies.waiting and _left_seconds(context) >= TELLING_SECONDS
 
     def spares(self, path: str) -> bool:
         """Whether requests for the path are never hit."""
@@ -166,15 +169,21 @@ class Injection:
         comes of it is sent back.
         """
         began = self._timer()
-        if not self._faults_left.acquire(blocking=False):
-            return Injected(self._environment, active, began=began)
-        try:
-            return (yield from self._hit(active, context, began))
-        finally:
-            self._faults_left.release()
-
-    def _hit(self, active: tuple[Run, ...], context: LambdaContext | None, began: float) -> Steps:
         done: list[dict[str, Any]] = []
+        answer = None
+        if self._faults_left.acquire(blocking=False):
+            try:
+                answer = yield from self._hit(active, context, done)
+            finally:
+                self._faults_left.release()
+        if not done and self.tallies.begin(active):
+            yield self.tallies.tell
+        return Injected(self._environment, active, tuple(done), answer, began, context)
+
+    def _hit(
+        self, active: tuple[Run, ...], context: LambdaContext | None, done: list[dict[str, Any]]
+    ) -> Generator[Step, Any, Answer | None]:
+        """What is to be answered, where something is. What was done is appended to `done`."""
         waited = 0.0
         for hit in decide(active, self._chance):
             if waited and not (yield from self._goes_on(hit.run)):
@@ -195,8 +204,8 @@ class Injection:
                     done.append({**told, "fault": "wait", "seconds": waited, **cut})
                 case Answer() as answer:
                     done.append({**told, "fault": "answer", "status": answer.status})
-                    return Injected(self._environment, active, tuple(done), answer, began)
-        return Injected(self._environment, active, tuple(done), began=began)
+                    return answer
+        return None
 
     def _wait(self, run: Run, seconds: float) -> Generator[Step, Any, float]:
         """One delay in pieces, between which to look whether the run goes on: a stop ends the delays under way too."""
@@ -234,6 +243,8 @@ class Injection:
 
 def _bearable(context: LambdaContext | None) -> float:
     """How long a request may wait, in seconds, without its invocation running out of time."""
-    if context is None:
-        return math.inf
-    return max(context.get_remaining_time_in_millis() / 1000 - LEFT_FOR_THE_APPLICATION_SECONDS, 0.0)
+    return max(_left_seconds(context) - LEFT_FOR_THE_APPLICATION_SECONDS, 0.0)
+
+
+def _left_seconds(context: LambdaContext | None) -> float:
+    return math.inf if context is None else context.get_remaining_time_in_millis() / 1000

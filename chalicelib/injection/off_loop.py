@@ -40,7 +40,7 @@ class OffLoop:
             if injection.memory.is_holding:
                 known = active
                 await self.run(lambda: injection.memory.settle(known))
-            if injection.tallies.waiting:
+            if injection.may_tell(context):
                 await self.run(injection.tallies.tell_if_due)
             if active:
                 return await self._apply(active, context)
@@ -48,18 +48,17 @@ class OffLoop:
             log.exception(DEFECT)
         return UNTOUCHED
 
-    async def finish(self, injected: Injected, status: int, seconds: float) -> None:
+    def count(self, injected: Injected, status: int) -> None:
         """Count a request that is answered. Never raises."""
-        injection = self._injection
-        try:
-            injection.count(injected, status, seconds)
-            if injection.tallies.waiting:
-                await self.run(injection.tallies.tell_if_due)
-        except Exception:
-            log.exception("What was injected could not be counted")
+        self._injection.count(injected, status)
 
-    def seconds_since(self, injected: Injected) -> float:
-        return self._injection.seconds_since(injected)
+    async def finish(self, injected: Injected) -> None:
+        """Tell what was counted, where that is a request's to do. Never raises."""
+        try:
+            if self._injection.may_tell(injected.context):
+                await self.run(self._injection.tallies.tell_if_due)
+        except Exception:
+            log.exception("What was counted could not be told")
 
     async def run(self, call: Callable[[], T]) -> T:
         """What a call gives that may block."""

@@ -1,10 +1,13 @@
 """What was injected, as attributes of the current OpenTelemetry span, where `opentelemetry-api` is installed."""
 
+import logging
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from .injection import Injected
+
+log = logging.getLogger(__name__)
 
 EXPERIMENTS = "chaos.experiments"
 RUNS = "chaos.run_ids"
@@ -15,20 +18,23 @@ ERROR = "chaos.injected_error"
 
 
 def annotate(injected: Injected) -> None:
-    """Nothing where no fault hit the request."""
+    """Nothing where no fault hit the request. Never raises."""
     if not injected.hits:
         return
-    current_span = _current_span()
-    if current_span:
-        current_span().set_attributes(
-            {
-                EXPERIMENTS: [hit["experiment"] for hit in injected.hits],
-                RUNS: [hit["run_id"] for hit in injected.hits],
-                ENVIRONMENT: injected.environment,
-                DELAY: float(sum(hit.get("seconds", 0.0) for hit in injected.hits)),
-                ERROR: injected.answer is not None,
-            }
-        )
+    try:
+        current_span = _current_span()
+        if current_span:
+            current_span().set_attributes(
+                {
+                    EXPERIMENTS: [hit["experiment"] for hit in injected.hits],
+                    RUNS: [hit["run_id"] for hit in injected.hits],
+                    ENVIRONMENT: injected.environment,
+                    DELAY: float(sum(hit.get("seconds", 0.0) for hit in injected.hits)),
+                    ERROR: injected.answer is not None,
+                }
+            )
+    except Exception:
+        log.exception("The span of a request is not told what was injected")
 
 
 @cache

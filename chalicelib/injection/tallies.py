@@ -10,7 +10,7 @@ from ..errors import ChaosError
 from ..runs.run import Run
 from ..runs.snapshot import NEVER
 from ..runs.store import ResultStore
-from ..runs.tally import MEMORY, Served, Side, Tally
+from ..runs.tally import BEGUN, MEMORY, Served, Side, Tally
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ MOST_FAILURES = 3
 """After how many failures in a row the pause gets no longer."""
 
 Told = Callable[[Run, Mapping[str, int]], None]
-"""Called with what the table has just been told of a run."""
+"""Called with what the table has just been told of a run. May raise ChaosError where the table is silent."""
 
 Later = Callable[[float, Callable[[], None]], None]
 """Calls something in so many seconds."""
@@ -42,18 +42,24 @@ class _Counted:
     unsure: Mapping[str, int] | None = None
     """What was sent as `number`, and nobody knows whether it was added."""
     number: int = 0
+    told_at: float = NEVER
     held_mb: int = 0
+    has_begun: bool = False
 
     @property
     def is_told(self) -> bool:
         return not self.unsure and not self.fresh.counts
+
+    @property
+    def may_be_aborted(self) -> bool:
+        return self.run.hypothesis is not None and self.run.hypothesis.abort
 
 
 class Tallies:
     """At most one write an interval and run, none where there is nothing to tell.
 
     In a process that lives on it is made by a timer, so that no request waits for it. In Lambda, where time stands
-    still between requests, it is made by a request that finishes, or by one that begins when the runs are over.
+    still between requests, it is made by a request that begins or finishes.
     """
 
     def __init__(
@@ -64,15 +70,21 @@ class Tallies:
         environment: str,
         interval_seconds: float,
         later: Later | None,
+        patience_seconds: float = 0.25,
         is_silent: Callable[[], bool] = lambda: False,
         told: Sequence[Told] = (),
     ) -> None:
-        """`later` is None in Lambda. While the table is known to be silent no request waits for it here, too."""
+        """`environment` is a name that no other process ever has. `later` is None in Lambda.
+
+        There a request tells no further run once it has waited for `patience_seconds`, and nothing while the table is
+        known to be silent.
+        """
         self._store = store
         self._clock = clock
         self._environment = environment
         self._interval_seconds = interval_seconds
         self._later = later
+        self._patience_seconds = patience_seconds
         self._is_silent = is_silent
         self._told = told
         self._counting = threading.Lock()
@@ -84,15 +96,26 @@ class Tallies:
         self.waiting = False
         """Whether there is something that a request has to tell."""
 
+    def begin(self, active: Sequence[Run]) -> bool:
+        """A request that no run hits is about to be served. Whether the table has to know that at once: see `BEGUN`."""
+        if not any(run.hypothesis and run.hypothesis.abort for run in active):
+            return False
+        is_first = False
+        with self._counting:
+            for counted in self._of(active):
+                if counted.may_be_aborted and (self._later or not counted.has_begun):
+                    is_first |= not counted.has_begun
+                    counted.has_begun = True
+                    counted.fresh.add(BEGUN)
+            self._plan()
+        return self._later is None and is_first
+
     def count(self, active: Sequence[Run], hits: Sequence[Mapping[str, Any]], status: int, seconds: float) -> None:
-        """One request, for each of the runs that were active when it began."""
+        """One request that is answered, for each of the runs that were active when it began."""
         at = self._clock()
         with self._counting:
-            for run in active:
-                counted = self._counted.get(run.run_id)
-                if counted is None:
-                    counted = self._counted[run.run_id] = _Counted(run)
-                own = [hit for hit in hits if hit["run_id"] == run.run_id]
+            for counted in self._of(active):
+                own = [hit for hit in hits if hit["run_id"] == counted.run.run_id]
                 side: Side | None = "hit" if own else (None if hits else "untouched")
                 served = Served(
                     at=at,
@@ -102,32 +125,32 @@ class Tallies:
                     injected_error=any(hit["fault"] == "answer" for hit in own),
                     delay_seconds=sum(hit.get("seconds", 0.0) for hit in own),
                 )
-                counted.fresh.record(run, served)
+                counted.fresh.record(counted.run, served)
+                if side == "untouched" and counted.may_be_aborted and self._later is None:
+                    counted.fresh.add(BEGUN)  # the next one, ahead
                 held = sum(hit.get("memory_mb", 0) for hit in own)
                 if held > counted.held_mb:
                     counted.fresh.add(MEMORY, held - counted.held_mb)
                     counted.held_mb = held
-            if self._later is None:
-                self.waiting = True
-            elif not self._scheduled:
-                self._scheduled = True
-                self._later(self._interval_seconds, self._tell_in_background)
+            self._plan()
 
     def tell_if_due(self) -> None:
         """Where it is this request's turn to tell. Never raises."""
         is_due = not self._told_at <= self._clock() < self._told_at + self._pause()
-        if self.waiting and is_due and not self._is_silent():
+        if self.waiting and is_due:
             self.tell()
 
     def tell(self) -> None:
         """Tell the table what there is to tell, unless somebody else is at it. Never raises."""
-        if not self._telling.acquire(blocking=False):
+        if (self._later is None and self._is_silent()) or not self._telling.acquire(blocking=False):
             return
         try:
-            self._told_at = self._clock()
-            for counted in list(self._counted.values()):
+            began = self._told_at = self._clock()
+            for counted in sorted(self._counted.values(), key=lambda counted: counted.told_at):
                 if not self._tell(counted):
                     break  # the others would wait for the same silence
+                if self._later is None and self._clock() - began > self._patience_seconds:
+                    break
         except Exception:
             log.exception("Telling what was counted has a defect")
         finally:
@@ -136,15 +159,34 @@ class Tallies:
                 self.waiting = self._later is None and self._is_pending()
             self._telling.release()
 
+    def _of(self, active: Sequence[Run]) -> list[_Counted]:
+        """What is counted of the runs; nothing of one that is long over, whose numbers are forgotten."""
+        now = self._clock()
+        for run in active:
+            if run.run_id not in self._counted and now <= run.expires_at + KEPT_SECONDS:
+                self._counted[run.run_id] = _Counted(run)
+        return [self._counted[run.run_id] for run in active if run.run_id in self._counted]
+
+    def _plan(self, seconds: float | None = None) -> None:
+        """See to it that what there is will be told."""
+        if self._later is None:
+            self.waiting = True
+        elif not self._scheduled:
+            try:
+                self._later(self._interval_seconds if seconds is None else seconds, self._tell_in_background)
+                self._scheduled = True
+            except RuntimeError as error:  # no more threads
+                log.warning("What was counted is told later: %s", error)
+
     def _pause(self) -> float:
         return self._interval_seconds * 2.0 ** min(self._failures, MOST_FAILURES)
 
     def _tell_in_background(self) -> None:
         self.tell()
         with self._counting:
-            self._scheduled = self._is_pending()
-        if self._scheduled and self._later:
-            self._later(self._pause(), self._tell_in_background)
+            self._scheduled = False
+            if self._is_pending():
+                self._plan(self._pause())
 
     def _tell(self, counted: _Counted) -> bool:
         """Whether the table answered, or did not have to."""
@@ -155,17 +197,26 @@ class Tallies:
                 counted.unsure, counted.fresh = counted.fresh.counts, Tally()
                 counted.number += 1
             sent = counted.unsure
+        counted.told_at = self._told_at
+        run = counted.run
         try:
-            self._store.add(counted.run, sent, environment=self._environment, number=counted.number)
+            self._store.add(run, sent, environment=self._environment, number=counted.number)
         except ChaosError as error:
             self._failures += 1
-            log.warning("What was counted of run %s is not told yet: %s", counted.run.run_id, error)
+            log.warning("What was counted of run %s is not told yet: %s", run.run_id, error)
             return False
-        self._failures = 0
         counted.unsure = None
+        answered = True
         for told in self._told:
-            told(counted.run, sent)
-        return True
+            try:
+                told(run, sent)
+            except ChaosError as error:
+                answered = False
+                log.warning("What was counted of run %s is told, and no more is made of it: %s", run.run_id, error)
+            except Exception:
+                log.exception("What is made of the counts of run %s has a defect", run.run_id)
+        self._failures = 0 if answered else self._failures + 1
+        return answered
 
     def _forget(self) -> None:
         """What is long over: until then a run's numbers go on, for requests that were under way at its end."""

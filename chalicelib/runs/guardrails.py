@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from ..errors import ChaosError
+from ..errors import ChaosError, UnknownAlarm
 from ..faults import Chance
 from .hypothesis import fails_beyond_chance, judge
 from .run import Run
@@ -30,11 +30,22 @@ def alarm_condition(alarms: Alarms) -> Condition:
 
     def fired(runs: Sequence[Run]) -> Mapping[str, str]:
         names = sorted({name for run in runs for name in run.alarms})
-        firing = alarms.firing(names) if names else {}
+        firing = _firing(alarms, names) if names else {}
         causes = {run.run_id: next((name for name in run.alarms if name in firing), None) for run in runs}
         return {run_id: told(name, firing[name]) for run_id, name in causes.items() if name}
 
     return fired
+
+
+def _firing(alarms: Alarms, names: Sequence[str]) -> Mapping[str, str]:
+    """Also where one of them is not there any more: it must not keep the others from ending what they guard."""
+    try:
+        return alarms.firing(names)
+    except UnknownAlarm as error:
+        if len(names) == 1:
+            log.warning("A run goes on without an alarm that it names: %s", error)
+            return {}
+        return {name: why for each in names for name, why in _firing(alarms, [each]).items()}
 
 
 def told(name: str, why: str) -> str:
@@ -96,6 +107,8 @@ class Guardrails:
 LOOKERS = 8
 """How many environments an interval look at what all of them saw, where there are more."""
 
+REMEMBERED_RUNS = 16
+
 
 class HypothesisGuard:
     """Ends a run whose hypothesis fails beyond chance. Asked by an environment that has just told what it saw."""
@@ -119,23 +132,22 @@ class HypothesisGuard:
         self._environments: dict[str, int] = {}
 
     def __call__(self, run: Run, _told: Mapping[str, int]) -> None:
-        """Never raises: where nobody can tell, the run goes on."""
+        """Raises StoreUnavailable where nobody can tell; the run goes on."""
         hypothesis, now = run.hypothesis, self._clock()
         if hypothesis is None or not hypothesis.abort or not run.is_active(now):
             return
         if self._chance() * self._environments.get(run.run_id, 1) >= LOOKERS:
             return
-        try:
-            tally = self._results.results([run]).get(run.run_id)
-            if tally is None:
-                return
-            self._environments = {run.run_id: tally.environments}
-            if fails_beyond_chance(hypothesis, tally):
-                why = f"the hypothesis failed: {judge(hypothesis, tally).explanation}"[:LONGEST_REASON]
-                abort(self._runs, run, now=now, reason=why, source=f"environment {self._environment}")
-                self._on_abort()
-        except ChaosError as error:
-            log.warning("Whether the hypothesis of run %s fails cannot be told: %s", run.run_id, error)
+        tally = self._results.results([run]).get(run.run_id)
+        if tally is None:
+            return
+        if len(self._environments) >= REMEMBERED_RUNS:
+            self._environments.clear()
+        self._environments[run.run_id] = tally.environments
+        if fails_beyond_chance(hypothesis, tally):
+            why = f"the hypothesis failed: {judge(hypothesis, tally).explanation}"[:LONGEST_REASON]
+            abort(self._runs, run, now=now, reason=why, source=f"environment {self._environment}")
+            self._on_abort()
 
 
 def abort(store: RunStore, run: Run, *, now: float, reason: str, source: str) -> bool:

@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
-from .tally import Tally
+from .tally import BEGUN, Tally
 
 Verdict = Literal["held", "failed", "too_few_requests"]
 
@@ -65,25 +65,27 @@ def judge(hypothesis: Hypothesis, tally: Tally) -> Judgement:
     requests = tally.requests("untouched")
     figures = []
     if hypothesis.max_error_rate is not None:
-        low, high = interval(tally.untouched_errors, requests)
+        errors = tally.untouched_errors
+        low, high = interval(errors, requests) if requests else (None, None)
         figures.append(
             Figure(
                 measure="error_rate",
                 allowed=hypothesis.max_error_rate,
-                observed=tally.untouched_errors / requests if requests else None,
-                low=low if requests else None,
-                high=high if requests else None,
-                verdict=_verdict(tally.untouched_errors, requests, hypothesis.max_error_rate, hypothesis.min_requests),
+                observed=errors / requests if requests else None,
+                low=low,
+                high=high,
+                verdict=_verdict(errors, requests, hypothesis.max_error_rate, hypothesis.min_requests),
             )
         )
     if hypothesis.p95_seconds is not None:
-        low, high = interval(tally.slow, requests)
+        low, high = _percentile_interval(tally, requests) if requests else (None, None)
         figures.append(
             Figure(
                 measure="p95_seconds",
                 allowed=hypothesis.p95_seconds,
                 observed=tally.percentile("untouched", 1 - SLOW_SHARE),
-                **_percentile_interval(tally, requests),
+                low=low,
+                high=high,
                 verdict=_verdict(tally.slow, requests, SLOW_SHARE, hypothesis.min_requests),
             )
         )
@@ -98,14 +100,16 @@ def judge(hypothesis: Hypothesis, tally: Tally) -> Judgement:
 
 def fails_beyond_chance(hypothesis: Hypothesis, tally: Tally) -> bool:
     """Whether to end the run now. It may be asked at every look, without ever getting more likely to err."""
-    requests = tally.requests("untouched")
-    if requests < hypothesis.min_requests:
+    answered = tally.requests("untouched")
+    if answered < hypothesis.min_requests:
         return False
-    errors, slow = tally.untouched_errors, tally.slow
-    rate = hypothesis.max_error_rate
-    too_many = rate is not None and evidence(errors, requests, rate) >= 1 / BY_CHANCE
-    too_slow = hypothesis.p95_seconds is not None and evidence(slow, requests, SLOW_SHARE) >= 1 / BY_CHANCE
-    return too_many or too_slow
+    begun = max(answered, tally.get(BEGUN))
+    found = []
+    if hypothesis.max_error_rate is not None:
+        found.append(evidence(tally.untouched_errors, begun, hypothesis.max_error_rate))
+    if hypothesis.p95_seconds is not None:
+        found.append(evidence(tally.slow, begun, SLOW_SHARE))
+    return max(found) >= len(found) / BY_CHANCE
 
 
 def evidence(failures: int, requests: int, allowed: float) -> float:
@@ -121,6 +125,8 @@ def evidence(failures: int, requests: int, allowed: float) -> float:
     logs = []
     for growth in ODDS:
         share = growth * allowed / (1 - allowed + growth * allowed)
+        if share >= 1:  # of a bound next to 1, which nothing exceeds
+            return 0.0
         passed = (requests - failures) * math.log((1 - share) / (1 - allowed))
         logs.append(failures * math.log(share / allowed) + passed)
     highest = max(logs)
@@ -144,22 +150,20 @@ def interval(successes: int, requests: int) -> tuple[float, float]:
 def _verdict(failures: int, requests: int, allowed: float, least: int) -> Verdict:
     if requests < least:
         return "too_few_requests"
-    if failures <= allowed * requests:
+    if failures / requests <= allowed:
         return "held"
     return "failed" if interval(failures, requests)[0] > allowed else "too_few_requests"
 
 
-def _percentile_interval(tally: Tally, requests: int) -> dict[str, float | None]:
+def _percentile_interval(tally: Tally, requests: int) -> tuple[float | None, float | None]:
     """Order statistics: the ranks between which the 95th percentile lies, to 95 %."""
-    if not requests:
-        return {"low": None, "high": None}
     share = 1 - SLOW_SHARE
     half = Z * math.sqrt(share * (1 - share) / requests)
     high = share + half
-    return {
-        "low": tally.percentile("untouched", max(share - half, 0.0)),
-        "high": tally.percentile("untouched", high) if high < 1 else None,
-    }
+    return (
+        tally.percentile("untouched", max(share - half, 0.0)),
+        tally.percentile("untouched", high) if high < 1 else None,
+    )
 
 
 def _explained(hypothesis: Hypothesis, tally: Tally, figures: list[Figure]) -> str:
@@ -173,19 +177,16 @@ WORDS = {"held": "held", "failed": "failed", "too_few_requests": "too few reques
 
 
 def _sentence(figure: Figure, tally: Tally, requests: int) -> str:
-    word = WORDS[figure.verdict]
     if figure.measure == "error_rate":
-        low, high = interval(tally.untouched_errors, requests)
-        return (
-            f"Error rate: {word}. {tally.untouched_errors} of {requests} untouched requests failed, "
-            f"{percent(figure.observed or 0.0)} (95 % interval {percent(low)} to {percent(high)}); "
-            f"{percent(figure.allowed)} are allowed."
-        )
-    low, high = interval(tally.slow, requests)
+        name, what, may = "Error rate", "failed", f"{percent(figure.allowed)} are allowed"
+        failures = tally.untouched_errors
+    else:
+        name, what, may = "Response times", f"took longer than {figure.allowed:g} s", f"{percent(SLOW_SHARE)} may"
+        failures = tally.slow
+    low, high = interval(failures, requests)
     return (
-        f"Response times: {word}. {tally.slow} of {requests} untouched requests took longer than {figure.allowed:g} s, "
-        f"{percent(tally.slow / requests)} (95 % interval {percent(low)} to {percent(high)}); "
-        f"{percent(SLOW_SHARE)} may."
+        f"{name}: {WORDS[figure.verdict]}. {failures} of {requests} untouched requests {what}, "
+        f"{percent(failures / requests)} (95 % interval {percent(low)} to {percent(high)}); {may}."
     )
 
 

@@ -16,6 +16,14 @@ Side = Literal["hit", "untouched"]
 
 SIDES: tuple[Side, ...] = ("hit", "untouched")
 REQUESTS, ERRORS, DELAY, MEMORY = "requests", "injected_errors", "delay", "memory_mb"
+BEGUN = "begun"
+"""Untouched requests that have begun, where a hypothesis may abort the run.
+
+An error is often answered sooner than a success: of the requests that are *answered* at some moment, too many may have
+failed. So a failure is set against all that have begun, which is told not later than the failure: by a server when they
+begin, in Lambda, where an environment serves one at a time and tells when it is answered, one ahead.
+"""
+
 MICROSECONDS = 1_000_000
 SMALLEST_SECONDS = 0.0001
 STEPS_PER_DOUBLING = 4

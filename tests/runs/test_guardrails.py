@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from chalicelib.errors import AlarmsUnavailable
+from chalicelib.errors import AlarmsUnavailable, StoreUnavailable
 from chalicelib.runs.guardrails import LOOKERS, Guardrails, HypothesisGuard, alarm_condition
 from chalicelib.runs.hypothesis import Hypothesis
 from chalicelib.runs.run import Run
@@ -130,6 +130,15 @@ def test_no_alarm_is_no_reason_to_ask() -> None:
     assert alarm_condition(alarms)([guarded()]) == {}
 
 
+def test_an_alarm_that_is_gone_keeps_no_other_from_ending_what_it_guards(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = House(clock, guarded("latency_injection", "gone"), guarded("error_injection", "orders-slow"))
+    house.alarms.states["orders-slow"] = "2 s"
+    assert house.active() == ["latency_injection"]
+    assert "goes on without an alarm that it names" in caplog.text
+
+
 class Watched:
     """A run with a hypothesis, and what environments have told of it."""
 
@@ -175,11 +184,12 @@ def test_a_run_that_is_over_is_not_looked_at(clock: Clock) -> None:
     assert watched.told(1000, 1000).ended_at is None
 
 
-def test_a_table_that_does_not_tell_what_was_seen_ends_nothing(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_table_that_does_not_tell_what_was_seen_ends_nothing(clock: Clock) -> None:
     watched = Watched(clock, FEW_ERRORS)
     watched.results.broken = True
-    assert watched.told(1000, 1000).ended_at is None
-    assert "cannot be told" in caplog.text
+    with pytest.raises(StoreUnavailable):
+        watched.told(1000, 1000)
+    assert watched.store.runs["latency_injection"].ended_at is None
 
 
 def test_of_many_environments_some_look(clock: Clock) -> None:
@@ -189,3 +199,16 @@ def test_of_many_environments_some_look(clock: Clock) -> None:
     lucky = Watched(clock, FEW_ERRORS, chance=0.1)
     lucky.told(200, 0, environments=4 * LOOKERS)
     assert lucky.told(200, 200, environments=4 * LOOKERS).ended_at == NOW
+
+
+def test_of_many_environments_some_look_at_each_of_several_runs(clock: Clock) -> None:
+    watched = Watched(clock, FEW_ERRORS, chance=0.5)
+    other = replace(watched.run, run_id="other")
+    for run in (watched.run, other):
+        watched.results.tallies[run.run_id] = Tally({"requests": 100}, 4 * LOOKERS)
+        watched.guard(run, {})
+    looks: list[str] = []
+    watched.results.results = lambda runs: looks.append(runs[0].run_id) or {}  # type: ignore[assignment,func-returns-value,method-assign]
+    for run in (watched.run, other):
+        watched.guard(run, {})
+    assert looks == []
