@@ -3,6 +3,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -197,6 +198,18 @@ def test_in_lambda_no_request_waits_for_a_silent_table_twice(wire: Wire, runs: F
     runs.broken = False
     serve()
     assert results.writes == 2
+
+
+def test_an_invocation_that_has_no_time_left_tells_nothing(wire: Wire) -> None:
+    results = FakeResultStore()
+    chaos = wire(results=results, in_lambda=True)
+    post(chaos, "/start", b'{"experiment_name": "latency_injection", "delay_seconds": 0}')
+    late = SimpleNamespace(get_remaining_time_in_millis=lambda: 999)
+    chaos.injection.finish(chaos.injection("/orders", late), 200)
+    assert results.writes == 0
+    in_time = SimpleNamespace(get_remaining_time_in_millis=lambda: 1000)
+    chaos.injection("/orders", in_time)
+    assert results.writes == 1
 
 
 def test_without_a_stage_the_module_is_off(wire: Wire) -> None:

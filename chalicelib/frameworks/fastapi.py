@@ -119,6 +119,9 @@ class _Middleware:
         self._chaos = chaos
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, partial(self._receive_and_tell, receive), send)
+            return
         if scope["type"] != "http" or (scope["method"] == "OPTIONS" and _is_preflight(scope)):
             await self._app(scope, receive, send)
             return
@@ -145,6 +148,13 @@ class _Middleware:
         finally:
             if off_loop:
                 await off_loop.finish(injected)
+
+    async def _receive_and_tell(self, receive: "Receive") -> "Message":
+        """A server that goes down waits for this: what was counted in the last interval is not lost."""
+        message = await receive()
+        if message["type"] == "lifespan.shutdown" and self._chaos.off_loop:
+            await self._chaos.off_loop.tell()
+        return message
 
 
 class _Answers:

@@ -60,6 +60,10 @@ class OffLoop:
         except Exception:
             log.exception("What was counted could not be told")
 
+    async def tell(self) -> None:
+        """Tell all that was counted, now. Never raises."""
+        await self.run(self._injection.tallies.tell)
+
     async def run(self, call: Callable[[], T]) -> T:
         """What a call gives that may block."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)

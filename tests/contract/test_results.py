@@ -3,10 +3,14 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import requests
 
+from chalicelib.dynamodb.results import DynamoDBResultStore
+from chalicelib.dynamodb.runs import DynamoDBRunStore
+from chalicelib.settings import Settings
 from tests.contract.servers import SERVERS, Server, serving, stop_all
 from tests.loopback import until
 
@@ -68,3 +72,20 @@ def test_what_the_clients_saw_is_what_the_results_tell_and_the_report_shows(serv
     (entry,) = server.call("GET", f"{API}/history", params={"limit": 1}).json()["resultset"]["entries"]
     assert entry["run"]["results"]["requests"] == results["requests"]
     assert entry["run"]["hypothesis"]["verdict"] == "failed"
+
+
+@pytest.mark.parametrize("framework", ["flask, gunicorn", "fastapi, uvicorn"])
+def test_a_server_that_goes_down_tells_what_it_still_has(framework: str, settings: Settings, tmp_path: Path) -> None:
+    variables = {
+        "AWS_ENDPOINT_URL_DYNAMODB": settings.endpoint_url or "",
+        "CHAOS_TABLE": settings.table,
+        "CHAOS_REFRESH_SECONDS": "60",  # so that none tells before
+        "CHAOS_MAX_STALENESS_SECONDS": "60",
+    }
+    with serving(SERVERS[framework], tmp_path, **variables) as server:
+        body = {"experiment_name": "latency_injection", "delay_seconds": 0, "duration_seconds": 600}
+        assert server.call("POST", f"{API}/start", json=body).status_code == 200
+        time.sleep(server.idle_seconds)
+        hit = sum("X-Chaos-Run" in server.call("GET", "/orders/7").headers for _ in range(30))
+    (run,) = DynamoDBRunStore(settings).latest()
+    assert DynamoDBResultStore(settings).results([run])[run.run_id].get("requests") == hit == 30

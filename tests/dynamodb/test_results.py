@@ -64,6 +64,22 @@ def test_what_the_table_refuses_is_its_silence_for_the_caller(settings: Settings
             store.results([RUN])
 
 
+def test_half_an_answer_is_its_silence_too(settings: Settings) -> None:
+    store = DynamoDBResultStore(settings)
+    with Stubber(store._connection.client) as stubber:
+        stubber.add_response("batch_get_item", {})
+        with pytest.raises(StoreUnavailable):
+            store.results([RUN])
+
+
+def test_an_environment_that_started_anew_is_one_and_loses_nothing(settings: Settings) -> None:
+    store = DynamoDBResultStore(settings)
+    for process in ("a.1", "a.2", "b.1"):
+        store.add(RUN, {"requests": 1}, environment=process, number=1)
+    tally = store.results([RUN])[RUN.run_id]
+    assert (tally.get("requests"), tally.environments) == (3, 2)
+
+
 def test_what_is_turned_away_is_asked_for_again_and_not_for_ever(settings: Settings) -> None:
     store = DynamoDBResultStore(settings)
     store.add(RUN, {"requests": 1}, environment="here", number=1)

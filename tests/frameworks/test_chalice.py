@@ -103,6 +103,17 @@ def test_an_injected_error_answers_in_the_routes_place(app: App) -> None:
     assert answer.headers["X-Chaos-Run"] == run_id
 
 
+def test_what_another_middleware_raises_is_counted_as_an_error(app: App) -> None:
+    def loses_its_database(_request: Any, _get_response: Any) -> Any:
+        raise ConnectionError
+
+    app.chaos._app.register_middleware(loses_its_database, "http")
+    run_id = app.run("latency_injection", delay_seconds=0.0)
+    assert app.client.http.get("/orders/7").status_code == 500
+    app.chaos._module.get().injection.tallies.tell()
+    assert app.results.tallies[run_id].statuses("hit") == {"5xx": 1}
+
+
 def test_an_injected_error_has_the_routes_cors_headers(app: App) -> None:
     app.run("error_injection")
     assert app.client.http.get("/shared").headers["Access-Control-Allow-Origin"] == "https://shop.example"

@@ -79,6 +79,28 @@ def test_a_streaming_route_still_streams_and_says_what_touched_it(wire: Any, run
         client.get("/lines")  # gives the memory back
 
 
+def test_a_stream_is_counted_when_it_begins(wire: Any, runs: FakeRunStore, clock: Clock) -> None:
+    app = application()
+    results = FakeResultStore()
+    chaos = ChaosExperiments(app, wire=partial(wire, results=results, later=lambda _seconds, _call: None))
+    seen: list[int] = []
+
+    @app.get("/events")
+    async def events() -> StreamingResponse:
+        async def stream() -> AsyncIterator[str]:
+            chaos._module.get().injection.tallies.tell()
+            seen.append(results.writes)
+            yield "one\n"
+
+        return StreamingResponse(stream())
+
+    run = runs.runs["latency_injection"] = a_run(delay_seconds=0.0, now=clock.now)
+    with TestClient(app) as client:
+        assert client.get("/events").status_code == 200
+    assert seen == [1]
+    assert results.tallies[run.run_id].statuses("hit") == {"2xx": 1}
+
+
 @pytest.mark.parametrize("later", [False, True])
 def test_an_injected_error_goes_through_the_applications_own_middleware_whichever_came_first(
     wire: Any, runs: FakeRunStore, clock: Clock, *, later: bool

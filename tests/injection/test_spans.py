@@ -14,6 +14,9 @@ HITS = (
 )
 
 
+KNOWN = spans._current_span
+
+
 @pytest.fixture(autouse=True)
 def _forgotten() -> Iterator[None]:
     spans._current_span.cache_clear()
@@ -38,6 +41,15 @@ def test_the_span_of_an_untouched_request_is_left_alone() -> None:
         spans.annotate(UNTOUCHED)
         spans.annotate(Injected("here"))
     assert not span.attributes  # type: ignore[attr-defined]
+
+
+def test_a_span_that_cannot_be_told_is_nothing_to_the_request(caplog: pytest.LogCaptureFixture) -> None:
+    spans._current_span = lambda: ZeroDivisionError().missing  # type: ignore[assignment,attr-defined]
+    try:
+        spans.annotate(Injected("here", (), HITS))
+    finally:
+        spans._current_span = KNOWN
+    assert "is not told" in caplog.text
 
 
 def test_without_opentelemetry_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
