@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.dynamodb.table import create_table
+from chalicelib.dynamodb.table import Item, bind, create_table
 from chalicelib.local import EmbeddedDynamoDB
 from chalicelib.settings import Settings
 from tests.dynamodb_local import dynamodb_local
@@ -68,8 +68,11 @@ def dynamodb_url(pytestconfig: pytest.Config) -> Iterator[str]:
 
 
 @pytest.fixture
-def settings(dynamodb_url: str) -> Settings:
-    """Of a stage with an empty table of its own. Patient, for a machine that is busy with other tests."""
+def settings(dynamodb_url: str) -> Iterator[Settings]:
+    """Of a stage with an empty table of its own. Patient, for a machine that is busy with other tests.
+
+    It is gone afterwards: moto copies all tables that there are in each transaction.
+    """
     made = Settings(
         stage="dev",
         table=f"chaos-experiments-{uuid.uuid4().hex[:8]}",
@@ -78,7 +81,8 @@ def settings(dynamodb_url: str) -> Settings:
         dev_token="dev-token",
     )
     create_table(made)
-    return made
+    yield made
+    bind(Item, made).delete_table()
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,11 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from ..errors import BodyTooLarge, InvalidJson, InvalidParameters, MissingParameter, UnsupportedMediaType
@@ -33,6 +34,18 @@ KINDS = {
 }
 """JSON's types in words."""
 
+CONTROL = "[\\u0000-\\u001f\\u007f-\\u009f]"
+
+
+def _without_control(text: str) -> str:
+    if re.search(CONTROL, text):
+        raise PydanticCustomError("control", "has control characters")
+    return text
+
+
+OneLine = Annotated[str, AfterValidator(_without_control), Field(json_schema_extra={"not": {"pattern": CONTROL}})]
+"""What somebody writes is shown in others' terminals."""
+
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Problem = dict[str, Any]
 
@@ -43,7 +56,9 @@ class StopOptions(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     experiment_name: str = Field(description="Which experiment.")
-    reason: str | None = Field(default=None, max_length=LONGEST_REASON, description="Why, for the history.")
+    reason: Annotated[OneLine, Field(max_length=LONGEST_REASON)] | None = Field(
+        default=None, description="Why, for the history."
+    )
 
 
 class HypothesisOptions(BaseModel):
@@ -76,7 +91,7 @@ class StartOptions(StopOptions):
     """What a start may say beside the parameters of the experiment."""
 
     restart: bool = Field(default=False, description="Replace the run that is running.")
-    alarms: list[Annotated[str, Field(min_length=1, max_length=LONGEST_ALARM)]] = Field(
+    alarms: list[Annotated[OneLine, Field(min_length=1, max_length=LONGEST_ALARM)]] = Field(
         default=[], max_length=MOST_ALARMS, description="CloudWatch alarms, any of which in ALARM ends the run."
     )
     hypothesis: HypothesisOptions | None = Field(
@@ -87,13 +102,15 @@ class StartOptions(StopOptions):
 class HaltOptions(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    reason: str = Field(min_length=1, max_length=LONGEST_REASON, description="Why everything has to end.")
+    reason: OneLine = Field(min_length=1, max_length=LONGEST_REASON, description="Why everything has to end.")
 
 
 class ResumeOptions(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    reason: str | None = Field(default=None, max_length=LONGEST_REASON, description="Why, for the history.")
+    reason: Annotated[OneLine, Field(max_length=LONGEST_REASON)] | None = Field(
+        default=None, description="Why, for the history."
+    )
 
 
 def parse(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
@@ -212,6 +229,8 @@ def _problem(detail: Mapping[str, Any], properties: Mapping[str, Any]) -> Proble
         return {"field": name, "problem": detail["msg"], "allowed": f"{' or '.join(BOUNDS)}, or both"}
     if detail["type"] == "extra_forbidden":
         return {"field": name[:LONGEST_SHOWN], "problem": "is unknown", "allowed": f"one of {', '.join(properties)}"}
+    if detail["type"] == "control":
+        return {"field": name, "problem": detail["msg"], "allowed": _allowed(properties[name])}
     if detail["type"] == "missing":
         return {"field": name, "problem": "is missing", "allowed": _allowed(properties[name])}
     message = detail["msg"].removeprefix("Input ").removeprefix("should be")

@@ -12,13 +12,13 @@ from ..settings import Settings
 JSON = "--json"
 """Understood wherever it stands."""
 
-REFUSED, UNREACHABLE = 1, 3
+REFUSED, UNREACHABLE, INTERRUPTED = 1, 3, 130
 
 MISSING = "The command line needs typer and rich: pip install 'chaos-experiments[cli]'"
 
 
 def main(arguments: Sequence[str], wire: Callable[[Settings], Chaos] = bootstrap) -> int:
-    """The exit code: 0 fine, 1 refused, 2 usage, 3 unreachable, 4 hypothesis failed, 5 aborted, 130 Ctrl-C."""
+    """The exit code: 0 fine, 1 refused, 2 usage, 3 no answer, 4 hypothesis failed, 5 ended early, 130 Ctrl-C."""
     try:
         from .commands import PROGRAM, build  # noqa: PLC0415 - where they are not installed, say so
     except ImportError as error:
@@ -40,6 +40,9 @@ def main(arguments: Sequence[str], wire: Callable[[Settings], Chaos] = bootstrap
             print(json.dumps(content, indent=2))
         print(error.message, file=sys.stderr)
         return UNREACHABLE if isinstance(error, Unreachable) else REFUSED
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 

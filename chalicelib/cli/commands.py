@@ -10,22 +10,24 @@ import typer
 
 from .. import __version__
 from ..bootstrap import Chaos
+from ..errors import ChaosError
 from ..settings import Settings
 from . import history, levers, look, profiles, table, tokens
-from .desk import Desk
-from .remote import Refused, Unreachable
+from .desk import Desk, Said
+from .remote import PATIENCE_SECONDS, Refused, Unreachable
 from .start import add_experiments
 
 HELP = """Chaos experiments: start, watch and stop them.
 
-Where the application is: --url and --token, CHAOS_URL and CHAOS_TOKEN, or a profile; http://localhost:8000/chaos_experiments
-where nothing is said.
+Where the application is: --url and --token, or --profile; CHAOS_PROFILE, or CHAOS_URL and CHAOS_TOKEN; the current
+profile; http://localhost:8000/chaos_experiments.
 
-Exit codes: 0 fine, 1 refused, 2 wrong usage, 3 unreachable, 4 the hypothesis failed, 5 the run was aborted,
-130 stopped by Ctrl-C.
+Exit codes: 0 fine, 1 refused, 2 wrong usage, 3 nothing answers, 4 the hypothesis failed, 5 the run ended before its
+time, 130 stopped by Ctrl-C.
 """
 PROGRAM = "chaos-experiments"
 VALUED = ("--profile", "--url", "--token")
+COMPLETING_SECONDS = 2.0
 COMPLETING = ("_CHAOS_EXPERIMENTS_COMPLETE", "_TYPER_COMPLETE_ARGS")
 
 
@@ -37,15 +39,15 @@ def build(arguments: Sequence[str], wire: Callable[[Settings], Chaos]) -> typer.
     def options(
         context: typer.Context,
         *,
-        profile: Annotated[str, typer.Option(envvar="CHAOS_PROFILE", help="Which profile; see `profile`.")] = "",
-        url: Annotated[str, typer.Option(envvar="CHAOS_URL", help="Where the endpoints are.")] = "",
-        token: Annotated[str, typer.Option(envvar="CHAOS_TOKEN", help="The bearer token.", show_envvar=True)] = "",
+        profile: Annotated[str, typer.Option(help="Which profile; see `profile`.")] = "",
+        url: Annotated[str, typer.Option(help="Where the endpoints are.")] = "",
+        token: Annotated[str, typer.Option(help="The bearer token.")] = "",
         as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
         _version: Annotated[
             bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Say which version this is.")
         ] = False,
     ) -> None:
-        context.obj = Desk(profile=profile, url=url, token=token, as_json=as_json, wire=wire)
+        context.obj = Desk(said=Said(profile=profile, url=url, token=token), as_json=as_json, wire=wire)
 
     start = typer.Typer(help="Start an experiment, and watch it until it ends.", no_args_is_help=True)
     app.command("list")(look.list_experiments)
@@ -81,16 +83,9 @@ def _command(words: Sequence[str]) -> str:
 
 def _ask_for_experiments(start: typer.Typer, words: Sequence[str], *, completing: bool) -> None:
     """Where it does not answer a completion has none to offer, and a start says why."""
-
-    def given(option: str, variable: str) -> str:
-        following = dict(zip(words, [*words[1:], ""], strict=True))
-        spelled = {name: value for name, found, value in (word.partition("=") for word in words) if found}
-        return str(spelled.get(option) or following.get(option) or os.environ.get(variable, ""))
-
-    desk = Desk(
-        profile=given("--profile", "CHAOS_PROFILE"),
-        url=given("--url", "CHAOS_URL"),
-        token=given("--token", "CHAOS_TOKEN"),
-    )
-    with suppress(*((Refused, Unreachable) if completing else ())):
+    following = dict(zip(words, [*words[1:], ""], strict=True))
+    spelled = {name: value for name, found, value in (word.partition("=") for word in words) if found}
+    typed = {option.removeprefix("--"): spelled.get(option) or following.get(option, "") for option in VALUED}
+    desk = Desk(said=Said(**typed), patience_seconds=COMPLETING_SECONDS if completing else PATIENCE_SECONDS)
+    with suppress(*((Refused, Unreachable, ChaosError) if completing else ())):
         add_experiments(start, desk.remote.ask("GET", "/list")["available_experiments"])

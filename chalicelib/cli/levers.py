@@ -22,7 +22,7 @@ def halt(
     """End everything that runs, and let nothing start until it is resumed."""
     desk = desk_of(context)
     halted = _pull(desk, "halt", {"reason": reason}, stage)
-    desk.give(halted, json.dumps(halted, indent=2))
+    desk.say(halted, json.dumps(halted, indent=2))
 
 
 def resume(
@@ -33,14 +33,19 @@ def resume(
     """Let experiments be started again."""
     desk = desk_of(context)
     resumed = _pull(desk, "resume", {"reason": reason} if reason else {}, stage)
-    desk.give(resumed, json.dumps(resumed, indent=2))
+    desk.say(resumed, json.dumps(resumed, indent=2))
 
 
 def _pull(desk: Desk, lever: str, body: dict[str, Any], stage: str) -> dict[str, Any]:
     """Who may write to the table may pull it there, also where no gateway answers."""
     if not stage:
         return desk.remote.ask("POST", f"/{lever}", body)
-    api = desk.wire(settings_of(stage)).api()
+    settings = settings_of(stage)
+    desk.tell(
+        f"In the table {settings.table}, of the application {settings.application!r} and its stage {settings.stage!r} "
+        "(CHAOS_TABLE, CHAOS_APPLICATION)."
+    )
+    api = desk.wire(settings).api()
     asked = Request(
         method="POST",
         path=f"/{lever}",

@@ -10,10 +10,12 @@ import typer
 import urllib3
 from rich.console import Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 
 from ..runs.tally import bucket, upper_bound
 from . import show
 from .desk import Desk, desk_of
+from .remote import Refused, Unreachable, is_passing
 
 Experiment = Annotated[str, typer.Argument(help="Its name, such as latency_injection.")]
 UNREACHABLE = 3
@@ -54,9 +56,19 @@ def watch(context: typer.Context) -> None:
         with Live(_running(listed), console=desk.console, auto_refresh=False) as live:
             while True:
                 time.sleep(1)
-                live.update(_running(desk.remote.ask("GET", "/list")), refresh=True)
+                live.update(_running_or_silent(desk), refresh=True)
     except KeyboardInterrupt:
         return
+
+
+def _running_or_silent(desk: Desk) -> RenderableType:
+    """What cannot be told at the moment may be told at the next."""
+    try:
+        return _running(desk.remote.ask("GET", "/list"))
+    except (Refused, Unreachable) as error:
+        if not is_passing(error):
+            raise
+        return f"[red]{escape(error.message)}[/] Trying again."
 
 
 def _running(listed: dict[str, Any]) -> RenderableType:

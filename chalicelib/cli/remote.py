@@ -1,15 +1,22 @@
 """The application's endpoints over HTTP."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import urllib3
 
+from ..errors import Misconfigured
+
 PATIENCE_SECONDS = 10.0
-OK = 200
-UNAUTHENTICATED, FORBIDDEN = 401, 403
+OK, UNAUTHENTICATED, FORBIDDEN, TOO_MANY, SERVER_ERROR = 200, 401, 403, 429, 500
 HOW = "Give a token: --token, CHAOS_TOKEN or a profile."
+TOKEN = re.compile(r"[!-~]*")
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+"""What could tell a terminal to do something; all but a line's end."""
+
+NEVER_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 
 
 class Unreachable(Exception):
@@ -37,19 +44,24 @@ class Refused(Exception):
         self.content = content
 
 
+def is_passing(error: Refused | Unreachable) -> bool:
+    """Whether to ask again may help."""
+    return isinstance(error, Unreachable) or error.status == TOO_MANY or error.status >= SERVER_ERROR
+
+
 class Remote:
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        """Raises Misconfigured where the token is none."""
         self.url = url.rstrip("/")
-        self._token = token
-        self._pool = urllib3.PoolManager(timeout=PATIENCE_SECONDS, retries=False)
+        self._token = token.strip()
+        self._pool = urllib3.PoolManager(timeout=patience_seconds, retries=False)
+        if not TOKEN.fullmatch(self._token):
+            raise Misconfigured("The token has characters in it that no token has, so it was not sent. Copy it again.")
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The resultset. Raises Refused and Unreachable."""
         answer = self._send(method, path, body)
-        try:
-            content = json.loads(answer.data)
-        except ValueError:
-            content = {}
+        content = _content(answer)
         if answer.status == OK and content.get("error") is False:
             resultset: dict[str, Any] = content["resultset"]
             return resultset
@@ -59,11 +71,8 @@ class Remote:
         """An answer that is no JSON. Raises Refused and Unreachable."""
         answer = self._send("GET", path, None)
         if answer.status == OK:
-            return answer.data.decode()
-        try:
-            content = json.loads(answer.data)
-        except ValueError:
-            content = {}
+            return CONTROL.sub("\ufffd", answer.data.decode())
+        content = _content(answer)
         raise Refused(answer.status, self._why(answer.status, content), content)
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> urllib3.BaseHTTPResponse:
@@ -74,9 +83,12 @@ class Remote:
         try:
             return self._pool.request(method, self.url + path, body=encoded, headers=headers)
         except urllib3.exceptions.HTTPError as error:
+            done = ""
+            if method == "POST" and not isinstance(error, NEVER_SENT):
+                done = " What was asked may have been done all the same: look before trying again."
             raise Unreachable(
-                f"Nothing answers at {self.url} ({type(error).__name__}). Is it serving? Say where it is with --url, "
-                "CHAOS_URL or a profile."
+                f"Nothing answers at {self.url} ({type(error).__name__}).{done} Is it serving? Say where it is with "
+                "--url, CHAOS_URL or a profile."
             ) from error
 
     def _why(self, status: int, content: Mapping[str, Any]) -> str:
@@ -88,3 +100,22 @@ class Remote:
         return str(
             told or f"{self.url} answered {status}, and not as the chaos experiments do. Is it the right address?"
         )
+
+
+def _content(answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+    """What it says, if it is a JSON object, with nothing in it that a terminal would obey."""
+    try:
+        content = _harmless(json.loads(answer.data))
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _harmless(value: Any) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(value, str):
+        return CONTROL.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_harmless(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _harmless(each) for name, each in value.items()}
+    return value

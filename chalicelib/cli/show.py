@@ -105,8 +105,13 @@ def _results(results: Shown) -> list[RenderableType]:
     return [", ".join(told), table]
 
 
-NARROW = 80
+NARROW = 110
 """A window with fewer columns has lines instead of a table."""
+
+
+def lines(history: Sequence[Shown]) -> str:
+    """One line an entry, for other programs."""
+    return "\n".join("\t".join(" ".join(cell.split()) for cell in _entry(entry)) for entry in history)
 
 
 def entries(history: Sequence[Shown], width: int) -> RenderableType:
@@ -115,7 +120,7 @@ def entries(history: Sequence[Shown], width: int) -> RenderableType:
         return Group(*("\n".join(map(escape, filter(None, row))) + "\n" for row in rows))
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("when (UTC)", "what", "who and why", "how it went", "id"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in ("what", "id"))
     for row in rows:
         table.add_row(*map(escape, row))
     return table

@@ -1,6 +1,7 @@
 """`start`: a command for each experiment, whose options are the parameters that the application publishes."""
 
 import inspect
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -11,12 +12,15 @@ from rich.live import Live
 
 from . import show
 from .desk import Desk, desk_of
-from .remote import Refused, Unreachable
+from .remote import Refused, Unreachable, is_passing
 
-FAILED, ABORTED, UNREACHABLE, INTERRUPTED = 4, 5, 3, 130
+REFUSED, UNREACHABLE, FAILED, ENDED_EARLY, INTERRUPTED = 1, 3, 4, 5, 130
 LOOK_SECONDS = 0.5
 TELLING_SECONDS = 1.5
 """How long after a run's end environments still tell what they saw."""
+
+GIVEN_UP_SECONDS = 10.0
+"""How long after its planned end a run is asked for in vain."""
 
 KINDS: Mapping[str, type] = {"number": float, "integer": int, "boolean": bool, "string": str}
 HYPOTHESIS = ("max_error_rate", "p95_seconds", "min_requests", "abort")
@@ -33,13 +37,20 @@ def _command(experiment: Mapping[str, Any]) -> Callable[..., None]:
     def start(context: typer.Context, **given: Any) -> None:  # noqa: ANN401 - each of its option's type
         desk = desk_of(context)
         detach = given.pop("detach")
-        said = {name: value for name, value in given.items() if value not in (None, [], False) or name in properties}
-        body = {name: value for name, value in said.items() if value is not None and name not in HYPOTHESIS}
+        said = {
+            name: value for name, value in given.items() if name in properties or (value is not False and value != [])
+        }
+        said = {name: value for name, value in said.items() if value is not None}
+        body = {name: value for name, value in said.items() if name not in HYPOTHESIS}
         if "alarm" in body:
             body["alarms"] = body.pop("alarm")
-        if hypothesis := {name: said[name] for name in HYPOTHESIS if said.get(name) is not None}:
+        if hypothesis := {name: said[name] for name in HYPOTHESIS if name in said}:
             body["hypothesis"] = hypothesis
-        run = desk.remote.ask("POST", "/start", {"experiment_name": experiment["name"], **body})
+        try:
+            run = desk.remote.ask("POST", "/start", {"experiment_name": experiment["name"], **body})
+        except KeyboardInterrupt:
+            desk.tell(f"Interrupted before the answer: it may have been started. {_how_to_stop(experiment['name'])}")
+            raise typer.Exit(UNREACHABLE) from None
         if detach:
             desk.give(run, show.run(run), f"Stop it with: chaos-experiments stop {run['name']}")
         else:
@@ -86,23 +97,36 @@ def _attend(desk: Desk, run: Mapping[str, Any]) -> None:
     try:
         run = _watched(desk, run)
     except KeyboardInterrupt:
-        try:
-            run = desk.remote.ask("POST", "/stop", {"experiment_name": run["name"], "reason": "Ctrl-C"})
-        except Refused:
-            desk.tell(f"{run['name']} had ended already.")
-        else:
-            desk.give(run, show.run(run))
-            desk.tell(f"Stopped {run['name']}; obeyed everywhere by {_clock(run['effective_everywhere_by'])}.")
-        raise typer.Exit(INTERRUPTED) from None
-    except Unreachable as error:
-        desk.tell(f"{error.message}\n{run['name']} goes on, and ends by itself at {_clock(run['end_time'])}.")
-        desk.tell(f"To stop it before: chaos-experiments stop {run['name']}")
-        raise typer.Exit(UNREACHABLE) from None
+        raise typer.Exit(_stop(desk, run)) from None
+    except Unreachable:
+        desk.tell(f"Nobody knows how {run['name']} ended; by itself at {_clock(run['end_time'])} at the latest.")
+        raise
     desk.give(run, *([] if desk.is_live else [show.run(run)]))
-    if run["status"] == "aborted":
-        raise typer.Exit(ABORTED)
+    if run["status"] != "completed":
+        raise typer.Exit(ENDED_EARLY)
     if run["hypothesis"] and run["hypothesis"]["verdict"] == "failed":
         raise typer.Exit(FAILED)
+
+
+def _stop(desk: Desk, run: Mapping[str, Any]) -> int:
+    """The exit code of a run that Ctrl-C is to stop."""
+    name = run["name"]
+    try:
+        stopped = desk.remote.ask("POST", "/stop", {"experiment_name": name, "reason": "Ctrl-C"})
+    except (Refused, Unreachable, KeyboardInterrupt) as error:
+        if isinstance(error, Refused) and error.content.get("code") == "not_running":
+            desk.tell(f"{name} had ended already.")
+            return INTERRUPTED
+        why = "Interrupted before the answer." if isinstance(error, KeyboardInterrupt) else error.message
+        desk.tell(f"NOT stopped. {why}\n{name} ends by itself at {_clock(run['end_time'])}. {_how_to_stop(name)}")
+        return REFUSED if isinstance(error, Refused) else UNREACHABLE
+    desk.give(stopped, show.run(stopped))
+    desk.tell(f"Stopped {name}; obeyed everywhere by {_clock(stopped['effective_everywhere_by'])}.")
+    return INTERRUPTED
+
+
+def _how_to_stop(name: str) -> str:
+    return f"Look: chaos-experiments status {name}. Stop it: chaos-experiments stop {name}"
 
 
 def _watched(desk: Desk, run: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -115,14 +139,27 @@ def _watched(desk: Desk, run: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _followed(desk: Desk, run: Mapping[str, Any], draw: Callable[[Mapping[str, Any]], None]) -> Mapping[str, Any]:
+    """Raises Unreachable where nothing answers until long after its end; before that, it is asked again."""
+    silent = False
+    given_up_at = time.monotonic() + run["remaining_seconds"] + GIVEN_UP_SECONDS
     over_since: float | None = None
     while over_since is None or time.monotonic() < over_since + TELLING_SECONDS:
         time.sleep(LOOK_SECONDS)
-        shown = desk.remote.ask("GET", f"/status?experiment_name={run['name']}")
-        if shown["run_id"] != run["run_id"]:
-            desk.tell(f"{run['name']} was started anew by {shown['started_by']}.")
-            return run
-        run = shown
+        try:
+            shown = desk.remote.ask("GET", f"/status?experiment_name={run['name']}")
+            if shown["run_id"] != run["run_id"]:
+                desk.tell(f"{run['name']} was started anew by {shown['started_by']}.")
+                shown = json.loads(desk.remote.text(f"/report?run_id={run['run_id']}&format=json"))["resultset"]["run"]
+        except (Refused, Unreachable) as error:
+            if not is_passing(error):
+                raise
+            if time.monotonic() > given_up_at:
+                raise Unreachable(error.message) from error
+            if not silent:
+                desk.tell(f"{error.message} Trying again.")
+            silent = True
+            continue
+        silent, run = False, shown
         draw(run)
         if run["status"] != "running" and over_since is None:
             over_since = time.monotonic()

@@ -33,8 +33,8 @@ Stage = Annotated[str, typer.Option(help="Of which stage (default: CHAOS_STAGE).
 
 
 def _name(text: str) -> str:
-    if not 1 <= len(text) <= LONGEST_NAME:
-        raise typer.BadParameter(f"a name has 1 to {LONGEST_NAME} characters")
+    if not 1 <= len(text) <= LONGEST_NAME or not text.isprintable():
+        raise typer.BadParameter(f"a name has 1 to {LONGEST_NAME} characters that can be seen")
     return text
 
 

@@ -1,0 +1,292 @@
+"""What the command line says and does when the application answers badly, late, or not at all."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chalicelib.api import present
+from chalicelib.cli import start as starting
+from chalicelib.cli.desk import LOCAL, Said, destination
+from chalicelib.cli.profile_file import Profiles
+from chalicelib.cli.remote import Remote
+from chalicelib.experiments import EXPERIMENTS
+from tests.cli.conftest import Run
+from tests.support import NOW, a_run
+
+Answer = tuple[int, Any]
+LATENCY = ("start", "latency_injection")
+RUNNING = present.run(a_run(duration_seconds=60.0), NOW)
+ENDED = {**RUNNING, "status": "completed", "remaining_seconds": 0.0}
+SILENT = (503, {"error": True, "error_message": "The table does not answer.", "code": "store_unavailable"})
+LISTED = {
+    "application": "app",
+    "stage": "qa",
+    "available_experiments": [present.experiment(EXPERIMENTS["latency_injection"], {})],
+    "active_experiments": [],
+}
+
+
+def fine(resultset: Any) -> Answer:
+    return 200, {"error": False, "error_message": None, "resultset": resultset}
+
+
+class Scripted(ThreadingHTTPServer):
+    """Answers each path with what its script has next, the last one for ever; None is a connection that is cut."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), ScriptedHandler)
+        self.script: dict[str, list[Answer | None]] = {"/list": [fine(LISTED)], "/start": [fine(RUNNING)]}
+        self.asked: list[tuple[str, Any]] = []
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class ScriptedHandler(BaseHTTPRequestHandler):
+    server: Scripted
+
+    def do_GET(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        path = self.path.partition("?")[0]
+        self.server.asked.append((self.path, json.loads(self.rfile.read(length)) if length else None))
+        answers = self.server.script.get(path, [(404, {})])
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if answer is None:
+            return
+        self.send_response(answer[0])
+        self.end_headers()
+        self.wfile.write(json.dumps(answer[1]).encode())
+
+    do_POST = do_GET  # noqa: N815 - the base class calls it so
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class calls it so
+        pass
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
+    monkeypatch.setattr(starting, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(starting, "TELLING_SECONDS", 0.0)
+    made = Scripted()
+    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
+    thread.start()
+    yield made
+    made.shutdown()
+    made.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def environment(scripted: Scripted, tmp_path: Path) -> dict[str, str]:
+    return {"HOME": str(tmp_path), "CHAOS_URL": scripted.url, "CHAOS_TOKEN": "t", "COLUMNS": "80"}
+
+
+def interrupted(*_arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
+# Ctrl-C
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "told"),
+    [
+        (SILENT, 1, "NOT stopped. The table does not answer."),
+        ((403, {"Message": "no"}), 1, "NOT stopped. This token may not"),
+        (None, 3, "NOT stopped. Nothing answers"),
+        ((404, {"error": True, "error_message": "x", "code": "not_running"}), 130, "had ended already"),
+        (
+            fine({**RUNNING, "status": "stopped", "effective_everywhere_by": RUNNING["end_time"]}),
+            130,
+            "Stopped latency",
+        ),
+    ],
+)
+def test_ctrl_c_says_whether_the_run_is_stopped(
+    run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch, *, answer: Answer | None, code: int, told: str
+) -> None:
+    scripted.script["/stop"] = [answer]
+    monkeypatch.setattr(starting.time, "sleep", interrupted)
+    done = run(*LATENCY)
+    assert done.returncode == code
+    assert told in done.stderr
+    assert ("Stop it: chaos-experiments stop latency_injection" in done.stderr) == (code != 130)
+
+
+def test_ctrl_c_before_the_start_is_answered_says_that_it_may_run(
+    run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = Remote._send
+    monkeypatch.setattr(Remote, "_send", lambda *asked: interrupted() if asked[1] == "POST" else send(*asked))
+    done = run(*LATENCY)
+    assert done.returncode == 3
+    assert "it may have been started" in done.stderr
+
+
+def test_ctrl_c_while_the_experiments_are_asked_for_is_no_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Remote, "ask", interrupted)
+    done = run(*LATENCY)
+    assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
+
+
+# While a run is watched
+
+
+def test_what_passes_does_not_end_the_watch(run: Run, scripted: Scripted) -> None:
+    scripted.script["/status"] = [fine(RUNNING), SILENT, None, (429, {}), (504, {}), fine(ENDED)]
+    done = run(*LATENCY)
+    assert done.returncode == 0
+    assert done.stderr.count("Trying again") == 1
+
+
+def test_what_does_not_pass_is_given_up_long_after_the_end(
+    run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starting, "GIVEN_UP_SECONDS", -59.9)
+    scripted.script["/status"] = [SILENT]
+    done = run(*LATENCY, "--json")
+    assert done.returncode == 3
+    assert "Nobody knows how latency_injection ended" in done.stderr
+    assert json.loads(done.stdout)["code"] == "unreachable"
+
+
+def test_a_token_that_is_revoked_meanwhile_ends_the_watch(run: Run, scripted: Scripted) -> None:
+    scripted.script["/status"] = [fine(RUNNING), (403, {"Message": "no"})]
+    assert run(*LATENCY).returncode == 1
+
+
+@pytest.mark.parametrize("status", ["stopped", "aborted"])
+def test_a_run_that_others_end_is_no_success(run: Run, scripted: Scripted, status: str) -> None:
+    scripted.script["/status"] = [fine({**ENDED, "status": status, "ended_by": "vic"})]
+    assert run(*LATENCY).returncode == 5
+
+
+def test_a_run_that_is_replaced_is_told_as_it_ended(run: Run, scripted: Scripted) -> None:
+    scripted.script["/status"] = [fine({**RUNNING, "run_id": "another", "started_by": "eve"})]
+    scripted.script["/report"] = [fine({"run": {**ENDED, "status": "stopped"}, "events": []})]
+    done = run(*LATENCY, "--json")
+    assert done.returncode == 5
+    assert "started anew by eve" in done.stderr
+    assert json.loads(done.stdout)["status"] == "stopped"
+
+
+# What is sent, and where
+
+
+def test_that_none_may_fail_is_a_hypothesis(run: Run, scripted: Scripted) -> None:
+    assert run(*LATENCY, "--max-error-rate", "0", "--delay-seconds", "0", "--detach").returncode == 0
+    assert scripted.asked[-1][1] == {
+        "experiment_name": "latency_injection",
+        "delay_seconds": 0.0,
+        "hypothesis": {"max_error_rate": 0.0},
+    }
+
+
+@pytest.mark.parametrize("token", ["abc…", "a b", "abc\x1b"])
+def test_what_is_no_token_is_not_sent_and_not_shown(run: Run, scripted: Scripted, token: str) -> None:
+    done = run("list", CHAOS_TOKEN=token)
+    assert done.returncode == 1
+    assert "it was not sent" in done.stderr
+    assert token not in done.stderr
+    assert scripted.asked == []
+
+
+def test_a_line_end_after_the_token_is_none_of_it(run: Run) -> None:
+    assert run("list", CHAOS_TOKEN="t\r\n").returncode == 0
+
+
+HERE, THERE = "http://localhost:8000/here", "https://qa.example/there"
+
+
+@pytest.mark.parametrize(
+    ("typed", "environment", "expected"),
+    [
+        (Said(), Said(), (THERE, "current")),
+        (Said(token="x"), Said(), (THERE, "x")),
+        (Said(), Said(token="x"), (LOCAL, "x")),
+        (Said(), Said(url=HERE, token="x"), (HERE, "x")),
+        (Said(), Said(url=HERE), (HERE, "")),
+        (Said(url=HERE), Said(), (HERE, "")),
+        (Said(url=HERE), Said(token="x"), (HERE, "x")),
+        (Said(url=HERE), Said(profile="qa"), (HERE, "")),
+        (Said(profile="qa"), Said(url=HERE, token="x"), (THERE, "current")),
+        (Said(profile="qa", url=HERE), Said(), (HERE, "")),
+        (Said(profile="qa", url=HERE, token="y"), Said(), (HERE, "y")),
+        (Said(), Said(profile="qa", url=HERE, token="x"), (THERE, "current")),
+    ],
+)
+def test_what_is_typed_goes_first_and_no_profiles_token_goes_elsewhere(
+    typed: Said, environment: Said, expected: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    profiles = {"qa": {"url": THERE, "token": "current"}}
+    Profiles.of_the_user().write({"current": "qa", "profiles": profiles})
+    assert destination(typed, environment) == expected
+
+
+# What comes back
+
+
+@pytest.mark.parametrize("answer", [[], "no", None, 5, {"error": False}])
+def test_an_answer_of_something_else_is_told_so(run: Run, scripted: Scripted, answer: object) -> None:
+    scripted.script["/list"] = [(418, answer)]
+    done = run("list")
+    assert done.returncode == 1
+    assert "Is it the right address?" in done.stderr
+
+
+@pytest.mark.parametrize("reason", ["5xx on [/checkout]", "[prod] orders are lost", "x" * 100])
+def test_a_reason_is_repeated_as_it_was_given(run: Run, scripted: Scripted, reason: str) -> None:
+    scripted.script["/halt"] = [fine({"reason": reason, "ended_runs": []})]
+    done = run("halt", "--reason", reason)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["reason"] == reason
+
+
+def test_what_others_wrote_tells_the_terminal_nothing(run: Run, scripted: Scripted) -> None:
+    hostile = "\x1b[2J\x1b]0;pwned\x07\x9b31m"
+    halt = {"halted_by": "vic", "reason": hostile, "halted_at": RUNNING["start_time"]}
+    scripted.script["/list"] = [fine({**LISTED, "halt": halt})]
+    scripted.script["/report"] = [(200, hostile)]
+    scripted.script["/start"] = [(423, {"error": True, "error_message": hostile, "code": "halted"})]
+    for arguments in (["watch"], ["list"], ["report", "r"], [*LATENCY]):
+        done = run(*arguments)
+        assert not {"\x1b", "\x07", "\x9b"} & set(done.stdout + done.stderr), arguments
+
+
+def entry(number: int, run: object = None) -> dict[str, Any]:
+    shown = {"id": f"id-{number}", "at": RUNNING["start_time"], "action": "refusal", "by": "ada", "source": ""}
+    return {**shown, "reason": None, "experiment": None, "run": run, "details": {"message": "no"}}
+
+
+def test_the_last_run_is_found_behind_any_number_of_refusals(run: Run, scripted: Scripted) -> None:
+    scripted.script["/history"] = [
+        fine({"entries": [entry(n) for n in range(100)], "next": "id-99"}),
+        fine({"entries": [entry(100, RUNNING)], "next": None}),
+    ]
+    scripted.script["/report"] = [fine({"run": RUNNING, "events": []})]
+    assert run("report").returncode == 0
+    assert "before=id-99" in scripted.asked[-2][0]
+    assert "run_id=id-100" in scripted.asked[-1][0]
+
+
+def test_into_a_pipe_the_history_is_a_line_an_entry_and_says_how_to_go_on(run: Run, scripted: Scripted) -> None:
+    scripted.script["/history"] = [fine({"entries": [entry(1), entry(2, RUNNING)], "next": "id-2"})]
+    done = run("history", "--before", "id-0")
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2
+    assert lines[1].split("\t")[1:] == ["latency_injection", "ada", "running", "id-2"]
+    assert "Older: --before id-2" in done.stderr
+    assert "before=id-0" in scripted.asked[-1][0]
+
+
+def test_a_report_that_cannot_be_written_is_told(run: Run, scripted: Scripted, tmp_path: Path) -> None:
+    scripted.script["/report"] = [fine({"run": RUNNING, "events": []})]
+    done = run("report", "r", "--output", str(tmp_path / "no/such/folder"))
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr
