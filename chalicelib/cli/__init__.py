@@ -14,7 +14,7 @@ JSON = "--json"
 
 REFUSED, UNREACHABLE, INTERRUPTED = 1, 3, 130
 
-MISSING = "The command line needs typer and rich: pip install 'chaos-experiments[cli]'"
+MISSING = "The command line needs typer and rich, the extra `cli`: pip install typer rich"
 
 
 def main(arguments: Sequence[str], wire: Callable[[Settings], Chaos] = bootstrap) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Open
 from tests.contract.servers import TOKEN, Server
@@ -205,6 +205,139 @@ def test_it_is_worked_by_the_keyboard_alone(open_console: Open) -> None:
     expect(page.get_by_label("Reason").last).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Halt everything")).to_be_focused()
+
+
+GATEWAY = {"status": 403, "json": {"Message": "User is not authorized to access this resource"}}
+"""What API Gateway says of a token that it does not know."""
+
+
+def test_a_token_that_a_gateway_does_not_know_any_more_ends_the_session(open_console: Open) -> None:
+    page = open_console().page
+    sign_in(page)
+    start(page, "latency_injection", Delay="0")
+    expect(page.locator("#running article")).to_have_count(1)
+    page.context.route("**/list", lambda route: route.fulfill(**GATEWAY))
+    expect(page.locator("#notice")).to_contain_text("Sign in with another one")
+    expect(page.get_by_label("Token")).to_be_focused()
+    expect(page.locator("#running article")).to_have_count(0)
+
+
+def test_what_is_no_token_is_told_so_and_not_sent(open_console: Open) -> None:
+    watched = open_console()
+    sign_in(watched.page, "abc…")
+    expect(watched.page.locator("#notice")).to_contain_text("That is no token")
+    assert not [url for url in watched.requests if url.endswith("/list")]
+
+
+def test_who_has_signed_out_is_shown_nothing_of_what_was_under_way(open_console: Open) -> None:
+    page = open_console().page
+    sign_in(page)
+    start(page, "latency_injection", Delay="0")
+    expect(page.locator("#running article")).to_have_count(1)
+    held: list[Route] = []
+    page.context.route("**/list", held.append)
+    page.wait_for_event("request", lambda request: request.url.endswith("/list"))
+    page.get_by_role("button", name="Sign out").click()
+    answer = held[0].fetch(headers={**held[0].request.headers, "authorization": f"Bearer {TOKEN}"})
+    with page.expect_response("**/list"):
+        held[0].fulfill(response=answer)
+    page.wait_for_timeout(300)  # for what must not come
+    expect(page.get_by_label("Token")).to_be_visible()
+    expect(page.locator("#desk")).to_be_hidden()
+
+
+def test_a_halt_that_fails_is_told_where_one_looks_and_its_reason_is_kept(open_console: Open) -> None:
+    page = open_console(**WINDOWS["phone, light"]).page
+    sign_in(page)
+    page.get_by_role("button", name="Halt everything").click()
+    page.get_by_label("Reason").last.fill("orders are lost")
+    refusal = {"error": True, "error_message": "The table does not answer.", "code": "store_unavailable"}
+    page.context.route("**/halt", lambda route: route.fulfill(status=503, json=refusal))
+    page.get_by_role("button", name="Halt", exact=True).click()
+    expect(page.locator("#halt-problem")).to_contain_text("NOT halted, as far as is known. The table does not answer.")
+    expect(page.get_by_label("Reason").last).to_have_value("orders are lost")
+    page.context.unroute("**/halt")
+    page.get_by_role("button", name="Halt", exact=True).click()
+    expect(page.locator("#halted")).to_contain_text("orders are lost")
+
+
+def test_what_went_wrong_is_in_sight_wherever_one_has_scrolled_to(open_console: Open) -> None:
+    page = open_console(**WINDOWS["phone, light"]).page
+    sign_in(page)
+    start(page, "latency_injection", Delay="0")
+    stop = page.get_by_role("button", name="Stop latency injection")
+    expect(stop).to_be_visible()
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(stop).to_be_in_viewport()
+    page.context.route("**/stop", lambda route: route.abort())
+    stop.click()
+    expect(page.locator("#notice")).to_contain_text("It may have been done all the same")
+    expect(page.locator("#notice")).to_be_in_viewport()
+    page.context.unroute("**/stop")
+    stop.click()
+    expect(page.locator("#running article")).to_have_count(0)
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_time_goes_on_where_nothing_answers(open_console: Open) -> None:
+    page = open_console().page
+    sign_in(page)
+    start(page, "latency_injection", Delay="0", Duration="3")
+    left = page.locator("#running article .left")
+    expect(left).to_contain_text("s left")
+    page.context.route("**/list", lambda route: route.abort())
+    expect(left).to_have_text("its time is up")
+    expect(page.locator("#notice")).to_contain_text("What is shown is of")
+
+
+def test_the_keyboards_place_is_kept(open_console: Open) -> None:
+    page = open_console().page
+    sign_in(page)
+    start(page, "latency_injection", Delay="0")
+    expect(page.get_by_role("button", name="Start latency_injection")).to_be_focused()
+    page.get_by_role("button", name="Stop latency_injection").click()
+    expect(page.locator("#running-title")).to_be_focused()
+    page.get_by_role("button", name="Halt everything").click()
+    page.get_by_label("Reason").last.fill("enough")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Resume")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Halt everything")).to_be_focused()
+
+
+def test_the_history_grows_at_both_ends_and_loses_nothing(open_console: Open, server: Server) -> None:
+    body = {"experiment_name": "latency_injection", "delay_seconds": 0, "restart": True}
+    for _ in range(45):
+        assert server.call("POST", "/chaos_experiments/start", json=body).status_code == 200
+    page = open_console().page
+    sign_in(page)
+    rows = page.locator("#history tr")
+    expect(rows).to_have_count(20)
+    page.get_by_role("button", name="Older").dblclick()
+    expect(rows).to_have_count(40)
+    server.call("POST", "/chaos_experiments/start", json=body)
+    expect(rows).to_have_count(41)
+    expect(rows.first).to_contain_text("running")
+    times = page.evaluate("[...document.querySelectorAll('#history [aria-label]')].map(each => each.ariaLabel)")
+    assert len(times) == 41
+
+
+def test_a_number_may_have_a_decimal_comma(open_console: Open) -> None:
+    page = open_console().page
+    sign_in(page)
+    start(page, "latency_injection", Delay="0,25")
+    expect(page.locator("#running article")).to_contain_text("Delay: 0.25\u00a0seconds")
+
+
+def test_what_cannot_be_broken_does_not_widen_the_page(open_console: Open) -> None:
+    page = open_console(**WINDOWS["phone, dark"]).page
+    sign_in(page)
+    page.locator("#experiment-latency_injection > summary").click()
+    page.locator("#experiment-latency_injection summary").nth(1).click()
+    start(page, "latency_injection", Delay="0", Reason="w" * 100)
+    expect(page.locator("#running article")).to_contain_text("w" * 100)
+    expect(page.locator("#history tr").first).to_contain_text("w" * 100)
+    assert page.evaluate(WIDER) == []
 
 
 @pytest.mark.parametrize("window", WINDOWS)

@@ -255,4 +255,4 @@ def test_where_typer_is_missing_one_is_told_what_to_install(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "typer", None)
     assert cli.main(["list"]) == 1
-    assert "pip install 'chaos-experiments[cli]'" in capsys.readouterr().err
+    assert "pip install typer rich" in capsys.readouterr().err

@@ -2,9 +2,11 @@
 (() => {
   const BASE = location.pathname.replace(/console\/?$/, "");
   const KEY = "chaos-token " + BASE;
-  const BUSY_MS = 1000, IDLE_MS = 5000, PAGE = 20;
+  const BUSY_MS = 1000, IDLE_MS = 5000, PATIENCE_MS = 10000, HISTORY_MS = 30000, NOTICE_MS = 15000, PAGE = 20;
+  /** How long after a run's end environments still tell what they saw. */
+  const AFTERMATH_MS = 2500;
   const $ = (id) => document.getElementById(id);
-  const state = { list: null, plots: new Map(), cards: new Map(), shown: null, timer: 0, newest: null };
+  const state = { list: null, plots: new Map(), cards: new Map(), timer: 0, newest: null, loaded: 0, entries: new Map(), loading: false };
 
   /** An element with attributes and children; text is always text. */
   function make(tag, attributes = {}, ...children) {
@@ -22,39 +24,57 @@
     constructor(message, status, details) { super(message); this.status = status; this.details = details || []; }
   }
 
+  /** Who signs out while an answer is under way, or in as somebody else, gets none of it. */
+  class SignedOut extends Error {}
+
   async function ask(method, path, body, raw) {
-    let answer;
+    const token = sessionStorage.getItem(KEY);
+    let answer, content;
     try {
       answer = await fetch(BASE + path, {
         method,
-        headers: { Authorization: "Bearer " + sessionStorage.getItem(KEY), ...(body ? { "Content-Type": "application/json" } : {}) },
+        headers: { Authorization: "Bearer " + token, ...(body ? { "Content-Type": "application/json" } : {}) },
         body: body ? JSON.stringify(body) : undefined,
-        cache: "no-store",
+        cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS),
       });
+      content = raw && answer.ok ? await answer.text() : await answer.json().catch(() => ({}));
     } catch {
-      throw new Refusal("The application does not answer. What runs ends by itself; trying again.", 0);
+      const done = method === "POST" ? "It may have been done all the same. " : "";
+      throw new Refusal("The application does not answer. " + done + "What runs ends by itself; trying again.", 0);
     }
-    if (raw && answer.ok) return answer.text();
-    const content = await answer.json().catch(() => ({}));
+    if (token !== sessionStorage.getItem(KEY)) throw new SignedOut();
+    if (raw && answer.ok) return content;
     if (answer.ok && content.error === false) return content.resultset;
-    if (answer.status === 401) throw new Refusal("The token is unknown, revoked or expired. Sign in with another one.", 401);
-    if (answer.status === 403 && !content.error_message)
+    const bare = answer.status === 403 && !content.error_message;  // a gateway's own word, also for a token that it does not know
+    if (answer.status === 401 || (bare && path === "list"))
+      throw new Refusal("The token is unknown, revoked or expired. Sign in with another one.", 401);
+    if (bare)
       throw new Refusal("This token may not do that. Looking and halting takes a viewer's, starting, stopping and resuming an operator's.", 403);
     throw new Refusal(content.error_message || content.message || content.Message || "The application answered " + answer.status + ".", answer.status, content.details);
   }
 
-  function tell(text) {
+  /** What went wrong is told in the bar that is always there; what passes is forgotten after a while. */
+  function tell(text, passes) {
     const notice = $("notice");
+    clearTimeout(state.telling);
     if (notice.textContent !== text) notice.textContent = text;
     notice.hidden = !text;
+    if (text && passes) state.telling = setTimeout(() => tell(""), NOTICE_MS);
+  }
+
+  function complain(error) {
+    if (!(error instanceof SignedOut)) tell(error.message, true);
   }
 
   // Signing in and out
 
   async function signIn(event) {
     event.preventDefault();
-    sessionStorage.setItem(KEY, $("token").value.trim());
+    const token = $("token").value.trim();
+    if (!/^[!-~]+$/.test(token)) return tell("That is no token: it has characters in it that no token has. Copy it again.");
+    sessionStorage.setItem(KEY, token);
     $("token").value = "";
+    tell("");
     await refresh();
     if (state.list) $("main").focus();
   }
@@ -62,10 +82,12 @@
   function signOut(message = "") {
     sessionStorage.removeItem(KEY);
     clearTimeout(state.timer);
-    Object.assign(state, { list: null, newest: null });
+    Object.assign(state, { list: null, newest: null, loaded: 0, silent: false });
+    state.entries.clear();
+    document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close());
     for (const plot of state.plots.values()) plot.chart.destroy();
     state.plots.clear(); state.cards.clear();
-    for (const id of ["running", "experiments", "history"]) $(id).replaceChildren();
+    for (const id of ["running", "experiments", "history", "stops"]) $(id).replaceChildren();
     $("desk").hidden = true; $("sign-in").hidden = false;
     document.querySelector(".levers").hidden = true;
     tell(message);
@@ -81,11 +103,14 @@
       state.list = await ask("GET", "list");
       if (state.silent) tell("");
       state.silent = false;
+      state.heard = new Date();
       show();
     } catch (error) {
-      if (error.status === 401 || (error.status === 403 && !state.list)) return signOut(error.message);
+      if (error instanceof SignedOut) return;
+      if (error.status === 401) return signOut(error.message);
+      const since = state.heard ? " What is shown is of " + state.heard.toLocaleTimeString() + "." : "";
       state.silent = true;
-      tell(error.message);
+      tell(error.message + since);
     }
     const busy = state.list && state.list.active_experiments.length;
     if (!document.hidden) state.timer = setTimeout(refresh, busy ? BUSY_MS : IDLE_MS);
@@ -105,12 +130,13 @@
       $("halted").querySelector("p").textContent =
         "By " + halted_by + " at " + moment(halted_at) + ": " + reason + ". Nothing starts until an operator resumes.";
     }
-    if (list.locked && !$("notice").textContent)
-      tell("This stage is named like production, so nothing can be started here.");
+    $("locked").hidden = !list.locked;
     showExperiments(list.available_experiments);
     showRunning(list.active_experiments);
     const newest = list.active_experiments.map((run) => run.run_id).join() + (list.halt ? list.halt.halted_at : "");
-    if (newest !== state.newest) { state.newest = newest; showHistory(); }
+    if (newest !== state.newest && state.newest !== null) setTimeout(showHistory, AFTERMATH_MS);
+    if (newest !== state.newest || Date.now() - state.loaded > HISTORY_MS) showHistory();
+    state.newest = newest;
   }
 
   // Experiments and their forms
@@ -185,7 +211,7 @@
       if (type === "boolean") value = control.checked;
       else if (text === "") continue;
       else if (field === "alarms") value = text.split(",").map((each) => each.trim()).filter(Boolean);
-      else value = type === "string" || Number.isNaN(Number(text)) ? text : Number(text);
+      else value = type === "string" ? text : number(text);
       (HYPOTHESIS.includes(field) ? hypothesis : body)[field] = value;
     }
     const bound = "max_error_rate" in hypothesis || "p95_seconds" in hypothesis;
@@ -200,8 +226,8 @@
     await acting(form.querySelector("[type=submit]"), async () => {
       try {
         await ask("POST", "start", content(name, form));
-        tell("");
       } catch (error) {
+        if (error instanceof SignedOut) throw error;
         problem.textContent = error.message;
         for (const { field } of error.details) {
           const wrong = form.querySelector('[name="' + CSS.escape(String(field).replace("hypothesis.", "")) + '"]');
@@ -217,14 +243,35 @@
     const ids = new Set(runs.map((run) => run.run_id));
     for (const [id, element] of state.cards) {
       if (ids.has(id)) continue;
-      element.root.remove(); state.cards.delete(id);
+      leave(element.root, $("running-title")); state.cards.delete(id);
       if (state.plots.has(id)) { state.plots.get(id).chart.destroy(); state.plots.delete(id); }
     }
+    showStops(runs);
     for (const run of runs) {
       if (!state.cards.has(run.run_id)) state.cards.set(run.run_id, runCard(run));
       fill(state.cards.get(run.run_id), run);
     }
     $("nothing").hidden = runs.length > 0;
+  }
+
+  /** In the bar that is always there, wherever one has scrolled to. */
+  function showStops(runs) {
+    const shown = new Set(runs.map((run) => "stop-" + run.name));
+    for (const button of [...$("stops").children]) if (!shown.has(button.id)) leave(button, $("halt"));
+    for (const { name } of runs) {
+      if ($("stop-" + name)) continue;
+      const button = make("button", { type: "button", id: "stop-" + name, on: { click: () => stop(button, name) } }, "Stop " + words(name).toLowerCase());
+      $("stops").append(button);
+    }
+  }
+
+  const stop = (button, name) => acting(button, () => ask("POST", "stop", { experiment_name: name }));
+
+  /** What goes away takes no keyboard's place with it. */
+  function leave(element, next) {
+    const focused = element.contains(document.activeElement);
+    element.remove();
+    if (focused) next.focus();
   }
 
   function runCard(run) {
@@ -234,7 +281,7 @@
       figures: make("dl"), verdict: make("p", { class: "verdict" }), plot: make("div", { class: "plot", role: "img" }),
       stop: make("button", { type: "button", class: "danger" }, "Stop " + run.name),
     };
-    parts.stop.addEventListener("click", () => acting(parts.stop, () => ask("POST", "stop", { experiment_name: run.name })));
+    parts.stop.addEventListener("click", () => stop(parts.stop, run.name));
     const { properties } = state.list.available_experiments.find((each) => each.name === run.name).parameters;
     const given = Object.entries(run.parameters).map(([name, value]) => {
       const schema = properties[name] || {}, shown = { true: "yes", false: "no" }[value] || value;
@@ -250,8 +297,8 @@
   }
 
   function fill(parts, run) {
-    parts.left.textContent = Math.ceil(run.remaining_seconds) + " s left";
-    parts.bar.value = run.remaining_seconds;
+    parts.endsAt = performance.now() + run.remaining_seconds * 1000;
+    countDown(parts);
     const results = run.results;
     if (!results.requests) {
       parts.figures.replaceChildren(pair("Requests", "none yet"));
@@ -270,6 +317,14 @@
     parts.verdict.hidden = !expected;
     draw(parts, run);
     if (run.defect) parts.verdict.hidden = false, parts.verdict.textContent += " A defect was found: " + run.defect;
+  }
+
+  /** By this machine's own pace, from what the application said was left: it goes on where nothing answers. */
+  function countDown(parts) {
+    const left = Math.max(0, (parts.endsAt - performance.now()) / 1000);
+    const text = left > 0 ? Math.ceil(left) + " s left" : "its time is up";
+    if (parts.left.textContent !== text) parts.left.textContent = text;
+    parts.bar.value = left;
   }
 
   function draw(parts, run) {
@@ -300,14 +355,50 @@
 
   // History and reports
 
-  async function showHistory(before) {
+  /** The newest page, in what is shown already; what was asked for by "Older" stays. */
+  async function showHistory() {
+    if (state.loading || !state.list) return;
+    state.loading = true;
+    state.loaded = Date.now();
     try {
-      const page = await ask("GET", "history?limit=" + PAGE + (before ? "&before=" + encodeURIComponent(before) : ""));
-      const rows = page.entries.map(row);
-      if (before) $("history").append(...rows); else $("history").replaceChildren(...rows);
-      $("older").hidden = !page.next;
-      $("older").onclick = () => showHistory(page.next);
-    } catch (error) { tell(error.message); }
+      const page = await ask("GET", "history?limit=" + PAGE);
+      if (state.entries.size && !page.entries.some((entry) => state.entries.has(entry.id))) state.entries.clear();
+      if (!state.entries.size) state.older = page.next;
+      const known = [...state.entries.values()].map(({ entry }) => entry);
+      const fresh = new Set(page.entries.map((entry) => entry.id));
+      showEntries([...page.entries, ...known.filter((entry) => !fresh.has(entry.id))]);
+    } catch (error) {
+      state.loaded = 0;
+      complain(error);
+    }
+    state.loading = false;
+  }
+
+  async function showOlder() {
+    if (state.loading) return;
+    state.loading = true;
+    try {
+      const page = await ask("GET", "history?limit=" + PAGE + "&before=" + encodeURIComponent(state.older));
+      state.older = page.next;
+      showEntries([...[...state.entries.values()].map(({ entry }) => entry), ...page.entries]);
+    } catch (error) { complain(error); }
+    state.loading = false;
+  }
+
+  /** A row is made anew only where it tells something new: it may have the focus. */
+  function showEntries(entries) {
+    const kept = new Map();
+    for (const entry of entries) {
+      const told = JSON.stringify(entry), known = state.entries.get(entry.id);
+      kept.set(entry.id, known && known.told === told ? known : { entry, told, row: row(entry) });
+    }
+    const rows = [...kept.values()].map((each) => each.row);
+    const focused = document.activeElement;
+    rows.forEach((each, place) => { if ($("history").children[place] !== each) $("history").insertBefore(each, $("history").children[place] || null); });
+    while ($("history").children.length > rows.length) $("history").lastChild.remove();
+    if (focused && focused.isConnected) focused.focus({ preventScroll: true });
+    state.entries = kept;
+    $("older").hidden = !state.older;
   }
 
   function row(entry) {
@@ -331,9 +422,11 @@
       const dialog = $("report");
       dialog.querySelector("iframe").srcdoc = html;
       $("save-html").onclick = () => save(html, "text/html", run.run_id + ".html");
-      $("save-markdown").onclick = async () => save(await ask("GET", path("markdown"), null, true), "text/markdown", run.run_id + ".md");
+      $("save-markdown").onclick = () => ask("GET", path("markdown"), null, true)
+        .then((text) => save(text, "text/markdown", run.run_id + ".md"))
+        .catch((error) => { dialog.close(); complain(error); });
       dialog.showModal();
-    } catch (error) { tell(error.message); }
+    } catch (error) { complain(error); }
   }
 
   function save(text, type, name) {
@@ -348,16 +441,33 @@
     event.preventDefault();
     const reason = $("halt-reason").value.trim();
     if (!reason) return;
-    $("halting").close();
-    await acting($("halt"), () => ask("POST", "halt", { reason }));
-    $("halt-reason").value = "";
+    const problem = $("halt-problem");
+    problem.textContent = "";
+    await acting($("halt-now"), async () => {
+      try {
+        await ask("POST", "halt", { reason });
+      } catch (error) {
+        if (error instanceof SignedOut) throw error;
+        problem.textContent = "NOT halted, as far as is known. " + error.message;
+        return;
+      }
+      $("halt-reason").value = "";
+      $("halting").close();
+    });
+    if (state.list && state.list.halt) $("resume").focus();
   }
 
-  /** One action at a time; what goes wrong is told, and what there is now is shown. */
+  async function resume() {
+    await acting($("resume"), () => ask("POST", "resume", {}));
+    if (state.list && !state.list.halt) $("halt").focus();
+  }
+
+  /** One action of a button at a time; what goes wrong is told, and what there is now is shown. The focus stays. */
   async function acting(button, action) {
-    button.disabled = true;
-    try { await action(); state.newest = null; if (state.silent !== true) tell(""); } catch (error) { tell(error.message); }
-    button.disabled = false;
+    if (button.getAttribute("aria-disabled") === "true") return;
+    button.setAttribute("aria-disabled", "true");
+    try { tell(""); await action(); } catch (error) { complain(error); }
+    button.removeAttribute("aria-disabled");
     await refresh();
   }
 
@@ -365,6 +475,8 @@
 
   /** A parameter's name in words, without the unit that is in it. */
   const labelOf = (field, { unit }) => words(unit ? field.replace(new RegExp("_" + unit + "$", "i"), "") : field);
+  /** Also with a decimal comma, which is all that some phones offer. What is no number is the application's to refuse. */
+  const number = (text) => { const read = Number(text.replace(",", ".")); return Number.isNaN(read) ? text : read; };
   const unbroken = (text) => text.replaceAll(" %", "\u00a0%");
   const words = (name) => (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ");
   const verdictOf = (verdict) => ({ held: "held", failed: "failed", too_few_requests: "too few requests to tell" })[verdict];
@@ -373,11 +485,13 @@
 
   document.querySelector("#sign-in form").addEventListener("submit", signIn);
   $("sign-out").addEventListener("click", () => signOut());
-  $("halt").addEventListener("click", () => $("halting").showModal());
+  $("halt").addEventListener("click", () => { $("halt-problem").textContent = ""; $("halting").showModal(); });
   $("halting").querySelector("form").addEventListener("submit", halt);
-  $("resume").addEventListener("click", () => acting($("resume"), () => ask("POST", "resume", {})));
+  $("resume").addEventListener("click", resume);
+  $("older").addEventListener("click", showOlder);
   document.querySelectorAll("[data-close]").forEach((button) => button.addEventListener("click", () => button.closest("dialog").close()));
-  document.addEventListener("visibilitychange", () => document.hidden ? clearTimeout(state.timer) : refresh());
+  document.addEventListener("visibilitychange", () => { state.loaded = 0; if (document.hidden) clearTimeout(state.timer); else refresh(); });
+  setInterval(() => state.cards.forEach(countDown), 500);
   addEventListener("resize", () => state.list && showRunning(state.list.active_experiments));
   refresh();
 })();
