@@ -13,6 +13,7 @@ import typer
 
 from ..errors import Misconfigured, UnknownRun
 from . import show
+from .complete import known
 from .desk import Desk, desk_of
 
 
@@ -24,7 +25,7 @@ class Form(StrEnum):
 
 def history(
     context: typer.Context,
-    experiment: Annotated[str, typer.Option(help="Of which experiment alone.")] = "",
+    experiment: Annotated[str, typer.Option(help="Of which experiment alone.", autocompletion=known)] = "",
     since: Annotated[str, typer.Option(help="From when on, in ISO 8601.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 20,
     before: Annotated[str, typer.Option(help="The page before which one, as the page itself says.")] = "",

@@ -14,10 +14,11 @@ from rich.markup import escape
 
 from ..runs.tally import bucket, upper_bound
 from . import show
+from .complete import known
 from .desk import Desk, desk_of
 from .remote import Refused, Unreachable, is_passing
 
-Experiment = Annotated[str, typer.Argument(help="Its name, such as latency_injection.")]
+Experiment = Annotated[str, typer.Argument(help="Its name, such as latency_injection.", autocompletion=known)]
 UNREACHABLE = 3
 
 

@@ -246,6 +246,8 @@ def test_experiments_and_options_are_completed(run: Run) -> None:
     assert "error_injection" in completed("chaos-experiments start err")
     assert "--delay-seconds" in completed("chaos-experiments start latency_injection --del")
     assert "history" in completed("chaos-experiments his")
+    assert completed("chaos-experiments stop err").split() == ["error_injection"]
+    assert "resource_exhaustion" in completed("chaos-experiments history --experiment res")
 
 
 def test_where_typer_is_missing_one_is_told_what_to_install(
