@@ -76,6 +76,9 @@ INVALID_PARAMETERS: dict[str, str] = {
     "restart as number": start(restart=1),
     "a reason that is no text": start(reason=7),
     "a reason that is too long": start(reason="x" * 101),
+    "a reason that clears a terminal": start(reason="\x1b[2J"),
+    "a reason of two lines": start(reason="one\ntwo"),
+    "an alarm's name that clears a terminal": start(alarms=["\x9b2J"]),
     "a name that is a number": '{"experiment_name": 7}',
     "a name that is a list": '{"experiment_name": ["latency_injection"]}',
 }

@@ -87,7 +87,9 @@ def test_a_viewer_may_halt_but_not_resume(desk: Desk) -> None:
     assert refusal(desk.post("/halt", HALT, caller=None)) == (401, "unauthenticated")
 
 
-@pytest.mark.parametrize("body", ["{}", '{"reason": ""}', '{"reason": 1}', '{"reason": "%s"}' % ("r" * 101)])
+@pytest.mark.parametrize(
+    "body", ["{}", '{"reason": ""}', '{"reason": 1}', '{"reason": "%s"}' % ("r" * 101), '{"reason": "\\u001b[2J"}']
+)
 def test_a_halt_needs_a_reason(desk: Desk, body: str) -> None:
     refused = desk.post("/halt", body)
     assert refusal(refused) == (400, "invalid_parameters")
