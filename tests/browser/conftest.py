@@ -113,7 +113,7 @@ def picture(pytestconfig: pytest.Config) -> Callable[[Page, str], None]:
         if folder:
             # In a window as high as the page: the bar at its top moves where a browser scrolls to take it in parts.
             window = page.viewport_size or {"width": 1000, "height": 640}
-            height = page.evaluate("scrollTo(0, 0) || document.documentElement.scrollHeight")
+            height = page.evaluate("() => { scrollTo(0, 0); return document.documentElement.scrollHeight; }")
             page.set_viewport_size({"width": window["width"], "height": max(height, window["height"])})
             page.screenshot(path=Path(folder) / f"{name}.png")
             page.set_viewport_size(window)

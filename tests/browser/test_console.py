@@ -235,7 +235,7 @@ def test_who_has_signed_out_is_shown_nothing_of_what_was_under_way(open_console:
     start(page, "latency_injection", Delay="0")
     expect(page.locator("#running article")).to_have_count(1)
     held: list[Route] = []
-    page.context.route("**/list", held.append)
+    page.context.route("**/list", lambda route: held.append(route))  # noqa: PLW0108 - Playwright takes no builtin
     page.wait_for_event("request", lambda request: request.url.endswith("/list"))
     page.get_by_role("button", name="Sign out").click()
     answer = held[0].fetch(headers={**held[0].request.headers, "authorization": f"Bearer {TOKEN}"})

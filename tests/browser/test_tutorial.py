@@ -67,6 +67,7 @@ def test_the_tutorial_is_true(open_console: Open, server: Server, picture: Calla
     report = page.frame_locator("#report iframe")
     expect(report.locator(".verdict")).to_contain_text("The hypothesis held")
     expect(report.get_by_text(FIELDS["Reason"]).first).to_be_attached()
+    page.set_viewport_size({"width": 1000, "height": 1150})
     picture(page, "tutorial-report")
 
 

@@ -1,6 +1,7 @@
 """The command, in this process and in terminals, and a server for it to ask."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -73,6 +74,11 @@ def run(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: py
     return run_it
 
 
+def obeys_ctrl_c() -> None:
+    """As in a terminal; what runs in a script's background, and all that it starts, does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """A command in a pseudo-terminal, and what its screen shows."""
 
@@ -86,6 +92,7 @@ class Terminal:
             encoding="utf-8",
             timeout=30,
             dimensions=(40, columns),
+            preexec_fn=obeys_ctrl_c,
         )
         self.process.logfile_read = self
 
