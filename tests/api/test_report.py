@@ -150,6 +150,33 @@ def test_a_run_that_nobody_told_of_has_a_report_that_says_so(desk: Desk) -> None
         assert "is running" in text
 
 
+def test_alarms_a_defect_and_what_another_run_hit_are_in_it(told: Desk) -> None:
+    guarded = replace(RUN, alarms=("orders-5xx",), hypothesis=None, defect="it broke")
+    told.store.past[RUN.run_id] = guarded
+    told.results.tallies[RUN.run_id].record(guarded, Served(at=NOW, seconds=0.1, status=200, side=None))
+    text = report(told, format="markdown").body
+    assert "| Alarms | orders-5xx |" in text
+    assert "| Defect | it broke |" in text
+    assert "| Requests that only another run hit | 1 |" in text
+    assert "hypothesis" not in text.lower()
+
+
+def test_where_all_requests_are_another_runs_there_is_nothing_to_plot(told: Desk) -> None:
+    only = Tally(environments=1)
+    only.record(RUN, Served(at=NOW, seconds=0.1, status=200, side=None))
+    told.results.tallies[RUN.run_id] = only
+    assert report(told, format="html").body.count("No request was counted.") == 2
+
+
+def test_a_time_without_requests_is_a_gap_in_the_plot(told: Desk) -> None:
+    gap = Tally(environments=1)
+    for at in (NOW, NOW + 18):
+        gap.record(RUN, Served(at=at, seconds=0.1, status=200, side="untouched"))
+    told.results.tallies[RUN.run_id] = gap
+    centres = re.findall(r'<circle class="untouched" cx="([0-9.]+)"', report(told, format="html").body)
+    assert [float(x) for x in centres] == pytest.approx([60 + 730 * 0.05, 60 + 730 * 0.95], abs=0.1)
+
+
 def test_what_is_wrong_is_told(told: Desk) -> None:
     assert report(told, format="pdf").content["code"] == "invalid_parameters"
     assert report(told, run_id="20260101T000000.000Z-0").content["code"] == "unknown_run"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from chalicelib.api import present
+from chalicelib.cli import look as looking
 from chalicelib.cli import start as starting
 from chalicelib.cli.desk import LOCAL, Said, destination
 from chalicelib.cli.profile_file import Profiles
@@ -290,3 +291,68 @@ def test_a_report_that_cannot_be_written_is_told(run: Run, scripted: Scripted, t
     done = run("report", "r", "--output", str(tmp_path / "no/such/folder"))
     assert done.returncode == 1
     assert "cannot be written" in done.stderr
+
+
+# In a terminal, without one
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chalicelib.cli.desk.Desk.is_live", True)
+
+
+@pytest.mark.usefixtures("looked_at")
+def test_what_runs_is_watched_through_what_passes(
+    run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = fine({**LISTED, "active_experiments": [RUNNING]})
+    scripted.script["/list"] = [fine(LISTED), SILENT, running]
+    looks = iter([None, None, interrupted])
+    monkeypatch.setattr(looking.time, "sleep", lambda _seconds: (next(looks) or str)())
+    done = run("watch")
+    assert done.returncode == 0
+    assert "s left of 60 s" in done.stdout
+    assert len(scripted.asked) == 3
+
+
+@pytest.mark.usefixtures("looked_at")
+def test_a_watch_that_is_not_let_in_ends(run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted.script["/list"] = [fine(LISTED), (403, {"Message": "no"})]
+    monkeypatch.setattr(looking.time, "sleep", lambda _seconds: None)
+    assert run("watch").returncode == 1
+
+
+@pytest.mark.usefixtures("looked_at")
+def test_a_run_that_is_watched_is_drawn_to_its_end(run: Run, scripted: Scripted) -> None:
+    scripted.script["/status"] = [fine(RUNNING), fine(ENDED)]
+    done = run(*LATENCY)
+    assert done.returncode == 0
+    assert "latency_injection completed" in done.stdout
+
+
+def test_a_report_is_shown_in_the_browser_or_it_is_told_where_it_is(
+    run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    scripted.script["/report"] = [(200, "<p>a page</p>")]
+    monkeypatch.setattr("webbrowser.open", lambda url: bool(opened.append(url)))
+    done = run("report", "r", "--open")
+    assert done.returncode == 0
+    assert opened[0].startswith("file:///")
+    assert "There is no browser here" in done.stderr
+
+
+def test_a_file_of_profiles_that_is_broken_says_what_to_do(run: Run, tmp_path: Path) -> None:
+    kept = tmp_path / ".config/chaos-experiments/profiles.json"
+    kept.parent.mkdir(parents=True)
+    kept.touch(0o600)
+    kept.write_text("{")
+    done = run("profile", "list")
+    assert done.returncode == 1
+    assert "is no JSON. Mend it" in done.stderr
+
+
+def test_a_profile_that_is_named_and_not_there_is_told_with_those_that_are(run: Run) -> None:
+    done = run("--profile", "qa", "list", CHAOS_URL="", CHAOS_TOKEN="")
+    assert done.returncode == 1
+    assert "There are: none; make one with `profile add`" in done.stderr

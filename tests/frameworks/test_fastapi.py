@@ -214,3 +214,21 @@ def test_a_delay_leaves_the_invocation_its_time(wire: Any, runs: FakeRunStore, c
         answer = client.get("/lines")
     assert (answer.status_code, answer.headers["X-Chaos-Cut"]) == (200, "latency_injection")
     assert sum(slept) == pytest.approx(1.5)
+
+
+def test_where_no_thread_can_be_started_the_request_goes_on_untouched_and_the_next_one_tries_again(
+    wire: Any, runs: FakeRunStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = application()
+    chaos = ChaosExperiments(app, wire=wire)
+    runs.runs["latency_injection"] = a_run(delay_seconds=0.0, now=clock.now)
+
+    def exhausted(*_call: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with TestClient(app) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(chaos._threads, "submit", exhausted)
+            answer = client.get("/lines")
+            assert (answer.status_code, answer.headers.get("X-Chaos-Experiment")) == (200, None)
+        assert client.get("/lines").headers["X-Chaos-Experiment"] == "latency_injection"

@@ -430,3 +430,14 @@ def test_a_defect_is_marked_once_and_the_request_goes_on(house: House, caplog: p
     for _ in range(3):
         assert house.inject("/orders").hits == ()
     assert house.marked == [(run.run_id, "ZeroDivisionError: a defect")]
+
+
+def test_a_defect_in_counting_is_logged_and_nothing_to_the_request(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = House(clock)
+    house.start(delay_seconds=0.0)
+    injected = house.inject("/orders")
+    house.inject.tallies._of = lambda _active: 1 / 0  # type: ignore[assignment,method-assign,return-value]
+    house.inject.finish(injected, 200)
+    assert "could not be counted" in caplog.text

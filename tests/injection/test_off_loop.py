@@ -171,3 +171,14 @@ def test_a_defect_is_logged_and_the_request_goes_on_untouched(house: House, capl
     with caplog.at_level(logging.ERROR):
         assert house.ask() is UNTOUCHED
     assert "a defect" in caplog.text
+
+
+def test_a_defect_in_telling_is_logged_and_nothing_to_the_request(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.start("latency_injection", delay_seconds=0.0)
+    injected = house.ask()
+    house.inject.count(injected, 200)
+    house.inject._injection.tallies.tell_if_due = lambda: 1 / 0  # type: ignore[assignment,method-assign,return-value]
+    asyncio.run(house.inject.finish(injected))
+    assert "could not be told" in caplog.text

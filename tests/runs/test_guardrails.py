@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from chalicelib.errors import AlarmsUnavailable, StoreUnavailable
-from chalicelib.runs.guardrails import LOOKERS, Guardrails, HypothesisGuard, alarm_condition
+from chalicelib.runs.guardrails import LOOKERS, REMEMBERED_RUNS, Guardrails, HypothesisGuard, alarm_condition
 from chalicelib.runs.hypothesis import Hypothesis
 from chalicelib.runs.run import Run
 from chalicelib.runs.tally import Tally
@@ -199,6 +199,21 @@ def test_of_many_environments_some_look(clock: Clock) -> None:
     lucky = Watched(clock, FEW_ERRORS, chance=0.1)
     lucky.told(200, 0, environments=4 * LOOKERS)
     assert lucky.told(200, 200, environments=4 * LOOKERS).ended_at == NOW
+
+
+def test_of_a_run_that_nobody_has_told_of_nothing_is_judged(clock: Clock) -> None:
+    watched = Watched(clock, FEW_ERRORS)
+    watched.guard(watched.run, {})
+    assert watched.store.runs["latency_injection"].ended_at is None
+
+
+def test_how_many_look_at_is_remembered_of_some_runs(clock: Clock) -> None:
+    watched = Watched(clock, FEW_ERRORS)
+    for number in range(REMEMBERED_RUNS + 1):
+        run = replace(watched.run, run_id=str(number))
+        watched.results.tallies[run.run_id] = Tally({"requests": 1}, 1)
+        watched.guard(run, {})
+    assert len(watched.guard._environments) == 1
 
 
 def test_of_many_environments_some_look_at_each_of_several_runs(clock: Clock) -> None:
