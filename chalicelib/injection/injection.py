@@ -56,6 +56,7 @@ class Injected:
 UNTOUCHED = Injected()
 
 DEFECT = "Injection failed; the request goes on untouched"
+UNTOLD = "What was counted could not be told"
 
 LEFT_FOR_THE_APPLICATION_SECONDS = 0.5
 """How much of a Lambda invocation's time a delay leaves."""
@@ -138,8 +139,11 @@ class Injection:
     def finish(self, injected: Injected, status: int) -> None:
         """Count a request that is answered, where something was active. May block in Lambda. Never raises."""
         self.count(injected, status)
-        if self.may_tell(injected.context):
-            self.tallies.tell_if_due()
+        try:
+            if self.may_tell(injected.context):
+                self.tallies.tell_if_due()
+        except Exception:
+            log.exception(UNTOLD)
 
     def count(self, injected: Injected, status: int) -> None:
         """As `finish`, without blocking."""

@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import TypeVar
 
 from ..runs.run import Run
-from .injection import DEFECT, UNTOUCHED, Injected, Injection, LambdaContext, Look
+from .injection import DEFECT, UNTOLD, UNTOUCHED, Injected, Injection, LambdaContext, Look
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class OffLoop:
             if self._injection.may_tell(injected.context):
                 await self.run(self._injection.tallies.tell_if_due)
         except Exception:
-            log.exception("What was counted could not be told")
+            log.exception(UNTOLD)
 
     async def tell(self) -> None:
         """Tell all that was counted, now. Never raises."""

@@ -441,3 +441,13 @@ def test_a_defect_in_counting_is_logged_and_nothing_to_the_request(
     house.inject.tallies._of = lambda _active: 1 / 0  # type: ignore[assignment,method-assign,return-value]
     house.inject.finish(injected, 200)
     assert "could not be counted" in caplog.text
+
+
+def test_an_invocation_that_does_not_tell_its_time_is_answered_all_the_same(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = House(clock)
+    house.start("error_injection", error_rate=0.0)
+    injected = replace(house.inject("/orders"), context={})  # type: ignore[arg-type]
+    house.inject.finish(injected, 200)
+    assert "could not be told" in caplog.text
