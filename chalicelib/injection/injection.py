@@ -128,7 +128,7 @@ class Injection:
             active = self.snapshot.refresh() if self.reads_afresh(path) else self.snapshot.active()
             if self.memory.is_holding:
                 self.memory.settle(active)
-            if self.may_tell(context):
+            if self.tallies.waiting and self.may_tell(context):
                 self.tallies.tell_if_due()
             if active:
                 return self._apply(active, context)
@@ -140,7 +140,7 @@ class Injection:
         """Count a request that is answered, where something was active. May block in Lambda. Never raises."""
         self.count(injected, status)
         try:
-            if self.may_tell(injected.context):
+            if self.tallies.waiting and self.may_tell(injected.context):
                 self.tallies.tell_if_due()
         except Exception:
             log.exception(UNTOLD)
@@ -155,8 +155,8 @@ class Injection:
             log.exception("What was injected could not be counted")
 
     def may_tell(self, context: LambdaContext | None) -> bool:
-        """Whether there is something for a request to tell the table, and time for it."""
-        return self.tallies.waiting and _left_seconds(context) >= TELLING_SECONDS
+        """Whether a request has the time to tell the table what is waiting to be told."""
+        return _left_seconds(context) >= TELLING_SECONDS
 
     def spares(self, path: str) -> bool:
         """Whether requests for the path are never hit."""

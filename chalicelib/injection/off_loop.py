@@ -40,7 +40,7 @@ class OffLoop:
             if injection.memory.is_holding:
                 known = active
                 await self.run(lambda: injection.memory.settle(known))
-            if injection.may_tell(context):
+            if injection.tallies.waiting and injection.may_tell(context):
                 await self.run(injection.tallies.tell_if_due)
             if active:
                 return await self._apply(active, context)
@@ -55,7 +55,7 @@ class OffLoop:
     async def finish(self, injected: Injected) -> None:
         """Tell what was counted, where that is a request's to do. Never raises."""
         try:
-            if self._injection.may_tell(injected.context):
+            if self._injection.tallies.waiting and self._injection.may_tell(injected.context):
                 await self.run(self._injection.tallies.tell_if_due)
         except Exception:
             log.exception(UNTOLD)
