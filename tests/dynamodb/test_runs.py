@@ -204,3 +204,15 @@ def test_of_four_processes_one_wins(store: DynamoDBRunStore, settings: Settings)
         process.join(60)
     (run,) = store.latest()
     assert isinstance(run, Run)
+
+
+def test_what_cannot_be_read_takes_nobodys_place_in_a_page_of_the_history(settings: Settings) -> None:
+    store = DynamoDBRunStore(settings)
+    runs = [a_run(now=NOW + number, token=str(number)) for number in range(5)]
+    for run in runs:
+        store.start(run, now=run.started_at)
+        store.stop(run.ended(now=run.started_at + 0.5, by="ada", reason=None))
+    item = store._history_item(f"history#{settings.scope}", runs[3].run_id)
+    item.update(actions=[store._history_item.experiment.set("of_another_version")])
+    page = store.history(since=0, until=NOW + 100, experiment=None, before=None, limit=3)
+    assert [run.run_id for run in page if isinstance(run, Run)] == [runs[4].run_id, runs[2].run_id, runs[1].run_id]
