@@ -228,17 +228,16 @@ class Api:
         del caller
         now = self._clock()
         asked = asked_for(request.query, now)
-        kept = self._store.history(
+        found = self._store.history(
             since=asked.since,
             until=asked.until,
             experiment=asked.experiment,
             before=asked.before,
             limit=asked.limit,
         )
-        runs = {each.run_id: self._as_ended(each, now) for each in kept if isinstance(each, Run)}
-        tallies = self._tallies(runs.values())
-        shown = [runs[each.run_id] if isinstance(each, Run) else each for each in kept]
-        entries = [present.entry(each, now, tallies) for each in shown]
+        kept = [self._as_ended(each, now) if isinstance(each, Run) else each for each in found]
+        tallies = self._tallies([each for each in kept if isinstance(each, Run)])
+        entries = [present.entry(each, now, tallies) for each in kept]
         return {"entries": entries, "next": entries[-1]["id"] if len(entries) == asked.limit else None}
 
     def report(self, request: Request, caller: Caller) -> present.Report:

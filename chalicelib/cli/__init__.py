@@ -8,17 +8,16 @@ from ..api.http import failure
 from ..bootstrap import Chaos, bootstrap
 from ..errors import ChaosError
 from ..settings import Settings
+from .exits import INTERRUPTED, REFUSED, UNREACHABLE
 
 JSON = "--json"
 """Understood wherever it stands."""
-
-REFUSED, UNREACHABLE, INTERRUPTED = 1, 3, 130
 
 MISSING = "The command line needs typer and rich, the extra `cli`: pip install typer rich"
 
 
 def main(arguments: Sequence[str], wire: Callable[[Settings], Chaos] = bootstrap) -> int:
-    """The exit code: 0 fine, 1 refused, 2 usage, 3 no answer, 4 hypothesis failed, 5 ended early, 130 Ctrl-C."""
+    """The exit code; 0 is fine."""
     try:
         from .commands import PROGRAM, build  # noqa: PLC0415 - where they are not installed, say so
     except ImportError as error:

@@ -16,10 +16,10 @@ from ..runs.tally import bucket, upper_bound
 from . import show
 from .complete import known
 from .desk import Desk, desk_of
+from .exits import UNREACHABLE
 from .remote import Refused, Unreachable, is_passing
 
 Experiment = Annotated[str, typer.Argument(help="Its name, such as latency_injection.", autocompletion=known)]
-UNREACHABLE = 3
 
 
 def list_experiments(context: typer.Context) -> None:

@@ -12,9 +12,9 @@ from rich.live import Live
 
 from . import show
 from .desk import Desk, desk_of
+from .exits import ENDED_EARLY, FAILED, INTERRUPTED, REFUSED, UNREACHABLE
 from .remote import Refused, Unreachable, is_passing
 
-REFUSED, UNREACHABLE, FAILED, ENDED_EARLY, INTERRUPTED = 1, 3, 4, 5, 130
 LOOK_SECONDS = 0.5
 TELLING_SECONDS = 1.5
 """How long after a run's end environments still tell what they saw."""

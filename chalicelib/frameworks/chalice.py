@@ -19,14 +19,12 @@ from ..errors import ChaosError, InvalidJson, Unauthenticated
 from ..injection.injection import UNTOUCHED, Injected
 from ..injection.spans import annotate
 from ..runs.guardrails import abort_for
+from ..runs.tally import SERVER_ERROR
 
 log = logging.getLogger(__name__)
 
 CONTEXT = "chaos_experiments"
 """Where in the request's context the middleware leaves what it did, for the test endpoint to tell."""
-
-RAISED = 500
-"""The status of a request whose application raises."""
 
 ANY_CONTENT_TYPE = ["*/*"]
 """The module itself refuses what is not JSON, in its envelope."""
@@ -116,7 +114,7 @@ class ChaosExperiments:
         try:
             response = get_response(request)
         except Exception:
-            self._module.finish(injected, RAISED)
+            self._module.finish(injected, SERVER_ERROR)
             raise
         self._module.finish(injected, response.status_code)
         response.headers = {**response.headers, **injected.headers}

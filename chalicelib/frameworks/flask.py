@@ -13,6 +13,7 @@ from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
 from ..bootstrap import Chaos, Lazy, Options, bootstrap
 from ..injection.injection import UNTOUCHED, Injected
 from ..injection.spans import annotate
+from ..runs.tally import SERVER_ERROR
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -24,9 +25,6 @@ ENVIRON = "chaos_experiments.injected"
 
 LAMBDA_CONTEXT = "serverless.context"
 """Where serverless-wsgi puts the Lambda invocation's context."""
-
-RAISED = 500
-"""The status of a request whose application raises."""
 
 PREFLIGHT = "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
 """A browser's question before its request: where it fails, no script of the page gets to see what it failed of."""
@@ -91,7 +89,7 @@ class ChaosExperiments:
         try:
             return application(environ, start)
         except Exception:
-            finish(RAISED)
+            finish(SERVER_ERROR)
             raise
 
     def _handle(self) -> flask.Response:

@@ -50,10 +50,6 @@ class _Counted:
     def is_told(self) -> bool:
         return not self.unsure and not self.fresh.counts
 
-    @property
-    def may_be_aborted(self) -> bool:
-        return self.run.hypothesis is not None and self.run.hypothesis.abort
-
 
 class Tallies:
     """At most one write an interval and run, none where there is nothing to tell.
@@ -98,12 +94,12 @@ class Tallies:
 
     def begin(self, active: Sequence[Run]) -> bool:
         """A request that no run hits is about to be served. Whether the table has to know that at once: see `BEGUN`."""
-        if not any(run.hypothesis and run.hypothesis.abort for run in active):
+        if not any(run.aborts_itself for run in active):
             return False
         is_first = False
         with self._counting:
             for counted in self._of(active):
-                if counted.may_be_aborted and (self._later or not counted.has_begun):
+                if counted.run.aborts_itself and (self._later or not counted.has_begun):
                     is_first |= not counted.has_begun
                     counted.has_begun = True
                     counted.fresh.add(BEGUN)
@@ -126,7 +122,7 @@ class Tallies:
                     delay_seconds=sum(hit.get("seconds", 0.0) for hit in own),
                 )
                 counted.fresh.record(counted.run, served)
-                if side == "untouched" and counted.may_be_aborted and self._later is None:
+                if side == "untouched" and counted.run.aborts_itself and self._later is None:
                     counted.fresh.add(BEGUN)  # the next one, ahead
                 held = sum(hit.get("memory_mb", 0) for hit in own)
                 if held > counted.held_mb:

@@ -76,6 +76,11 @@ class Run:
         """What tells one end of a run from another."""
         return self.run_id, self.ended_at, self.ended_by
 
+    @property
+    def aborts_itself(self) -> bool:
+        """Whether it ends as soon as its hypothesis has failed beyond chance."""
+        return self.hypothesis is not None and self.hypothesis.abort
+
     def is_active(self, now: float) -> bool:
         return self.ended_at is None and now < self.expires_at
 

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -72,42 +73,29 @@ def test_a_streaming_route_still_streams_and_says_what_touched_it(wire: Any, run
 PREFLIGHT = {"Origin": "https://shop.example", "Access-Control-Request-Method": "GET"}
 
 
-def counted(wire: Any, app: flask.Flask, runs: FakeRunStore, clock: Clock, path: str) -> dict[str, int]:
-    """How three requests are counted, by the class of their status."""
+def late(inner: Any, environ: Any, start_response: Any) -> Iterator[bytes]:
+    yield from inner(environ, start_response)
+
+
+def broken(_inner: Any, _environ: Any, _start_response: Any) -> Iterator[bytes]:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(("around", "statuses"), [(late, {"2xx": 3}), (broken, {"5xx": 3})])
+def test_an_answer_is_counted_by_its_status_also_one_that_starts_late_or_raises(
+    wire: Any, runs: FakeRunStore, clock: Clock, around: Any, statuses: dict[str, int]
+) -> None:
     timers: list[Callable[[], None]] = []
     results = FakeResultStore()
+    app = application()
+    app.wsgi_app = partial(around, app.wsgi_app)  # type: ignore[method-assign]
     ChaosExperiments(app, wire=partial(wire, results=results, later=lambda _seconds, call: timers.append(call)))
     run = runs.runs["latency_injection"] = a_run(delay_seconds=0.0, percentage=0.0001, now=clock.now)
     for _ in range(3):
-        try:
-            app.test_client().get(path)
-        except ZeroDivisionError:
-            continue
+        with suppress(ZeroDivisionError):
+            app.test_client().get("/lines")
     timers[0]()
-    return results.tallies[run.run_id].statuses("hit")
-
-
-def test_an_answer_that_is_started_late_is_counted_by_its_status(wire: Any, runs: FakeRunStore, clock: Clock) -> None:
-    app = application()
-    inner = app.wsgi_app
-
-    def late(environ: Any, start_response: Any) -> Iterator[bytes]:
-        yield from inner(environ, start_response)
-
-    app.wsgi_app = late  # type: ignore[method-assign]
-    assert counted(wire, app, runs, clock, "/lines") == {"2xx": 3}
-
-
-def test_what_raises_is_counted_as_the_500_that_its_server_makes_of_it(
-    wire: Any, runs: FakeRunStore, clock: Clock
-) -> None:
-    app = application()
-
-    def broken(environ: Any, start_response: Any) -> Iterator[bytes]:
-        raise ZeroDivisionError
-
-    app.wsgi_app = broken  # type: ignore[method-assign]
-    assert counted(wire, app, runs, clock, "/lines") == {"5xx": 3}
+    assert results.tallies[run.run_id].statuses("hit") == statuses
 
 
 def test_an_injected_error_has_what_the_application_adds_to_each_answer(
