@@ -11,7 +11,7 @@ from chalicelib.api import present
 from chalicelib.api.endpoints import ENDPOINTS, PREFIX
 from chalicelib.errors import ChaosError
 from chalicelib.experiments import EXPERIMENTS
-from chalicelib.local import banner
+from chalicelib.development.banner import banner
 from chalicelib.settings import Settings
 from tests.support import NOW, a_run
 
