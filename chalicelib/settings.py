@@ -241,7 +241,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     problems = variables.problems
     if problems:
         each = "; ".join(f"{p['field']} {p['problem']}; allowed: {p['allowed']}" for p in problems)
-        raise Misconfigured(f"Environment variables are wrong: {each}.", details=problems)
+        raise Misconfigured(f"Misconfigured environment variables: {each}.", details=problems)
     return settings
 
 

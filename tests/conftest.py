@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.dynamodb.table import Item, bind, create_table
 from chalicelib.development.server import EmbeddedDynamoDB
+from chalicelib.dynamodb.table import Item, bind, create_table
 from chalicelib.settings import Settings
 from tests.dynamodb_local import dynamodb_local
 from tests.support import Clock

@@ -9,9 +9,9 @@ import pytest
 from chalicelib import settings as settings_module
 from chalicelib.api import present
 from chalicelib.api.endpoints import ENDPOINTS, PREFIX
+from chalicelib.development.banner import banner
 from chalicelib.errors import ChaosError
 from chalicelib.experiments import EXPERIMENTS
-from chalicelib.development.banner import banner
 from chalicelib.settings import Settings
 from tests.support import NOW, a_run
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import Misconfigured
-from chalicelib.settings import LIMITED, Settings, read_settings
+from chalicelib.settings import ELSEWHERE, KNOWN, LIMITED, Settings, _edits, read_settings
 
 SECONDS = {
     "CHAOS_REFRESH_SECONDS": ("refresh_seconds", 1.0),
@@ -57,11 +57,9 @@ def test_a_stage_is_all_that_is_needed() -> None:
         ("AWS_LAMBDA_FUNCTION_NAME", "shop", "in_lambda", True),
         ("AWS_ENDPOINT_URL", "http://localhost:1", "endpoint_url", "http://localhost:1"),
         ("AWS_ENDPOINT_URL_DYNAMODB", "http://localhost:2", "endpoint_url", "http://localhost:2"),
-        ("AWS_REGION", "eu-west-1", "region", "eu-west-1"),
         ("AWS_DEFAULT_REGION", "eu-west-2", "region", "eu-west-2"),
-        ("AWS_ACCESS_KEY_ID", "AKIA", "has_credentials", True),
-        ("AWS_PROFILE", "ours", "has_credentials", True),
-        ("AWS_PROFILE", "", "has_credentials", False),
+        ("AWS_REGION", "eu-west-1", "region", None),
+        ("AWS_REGION", "eu-west-1", "fallback_region", "eu-west-1"),
         *((variable, " 2.5 ", name, 2.5) for variable, (name, _) in SECONDS.items()),
         *((variable, " ", name, default) for variable, (name, default) in SECONDS.items()),
     ],
@@ -75,11 +73,15 @@ def test_the_narrower_variable_wins() -> None:
         {
             "AWS_ENDPOINT_URL": "http://localhost:1",
             "AWS_ENDPOINT_URL_DYNAMODB": "http://localhost:2",
-            "AWS_REGION": "eu-west-1",
-            "AWS_DEFAULT_REGION": "eu-west-2",
         }
     )
-    assert (settings.endpoint_url, settings.region) == ("http://localhost:2", "eu-west-1")
+    assert settings.endpoint_url == "http://localhost:2"
+
+
+@pytest.mark.parametrize(("value", "url"), [("true", None), ("True", None), ("false", "http://localhost:1")])
+def test_endpoints_that_boto3_ignores_are_ignored(value: str, url: str | None) -> None:
+    variables = {"AWS_ENDPOINT_URL": "http://localhost:1", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": value}
+    assert read_settings(variables).endpoint_url == url
 
 
 @pytest.mark.parametrize("variable", SECONDS)
@@ -95,7 +97,7 @@ def test_every_bad_value_is_named_in_one_answer() -> None:
     with pytest.raises(Misconfigured) as refused:
         read_settings({"CHAOS_STAGE": "qa"} | dict.fromkeys(SECONDS, "soon"))
     assert [problem["field"] for problem in refused.value.details] == list(SECONDS)
-    assert all(f"{variable} is 'soon', allowed is a number" in refused.value.message for variable in SECONDS)
+    assert all(f"{variable} is 'soon'; allowed: a number" in refused.value.message for variable in SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_runs_that_would_come_and_go_between_two_reads_are_refused() -> None:
 @pytest.mark.parametrize("variable", sorted(LIMITED))
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "much"])
 def test_a_limit_that_is_no_number_is_refused(variable: str, value: str) -> None:
-    with pytest.raises(Misconfigured, match=f"{variable} is '{value}', allowed is a number above 0"):
+    with pytest.raises(Misconfigured, match=f"{variable} is '{value}'; allowed: a number above 0"):
         read_settings({"CHAOS_STAGE": "qa", variable: value})
 
 
@@ -146,7 +148,7 @@ def test_and_the_contrary_does_not(value: str) -> None:
 
 
 def test_a_word_that_is_neither_is_refused() -> None:
-    with pytest.raises(Misconfigured, match="CHAOS_ENABLED is 'fasle', allowed is one of 0, 1, false"):
+    with pytest.raises(Misconfigured, match="CHAOS_ENABLED is 'fasle'; allowed: one of 0, 1, false"):
         read_settings({"CHAOS_STAGE": "qa", "CHAOS_ENABLED": "fasle"})
 
 
@@ -162,3 +164,65 @@ def test_a_stage_that_is_named_like_production_is_locked_unless_it_is_named(stag
 @pytest.mark.parametrize("stage", ["dev", "staging", "qa", "delivery", "olive", None])
 def test_other_stages_are_not(stage: str | None) -> None:
     assert not Settings(stage=stage).production_locked
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("CHAOS_STAGE", "my stage", "1 to 64 letters, digits, dots, underscores and hyphens"),
+        ("CHAOS_STAGE", "a" * 65, "1 to 64 letters, digits, dots, underscores and hyphens"),
+        ("CHAOS_STAGE", "qa\nprod", "1 to 64 letters, digits, dots, underscores and hyphens"),
+        ("CHAOS_APPLICATION", "shop#1", "1 to 128 characters without # and line breaks"),
+        ("CHAOS_TABLE", "ab", "3 to 255 letters, digits, dots, underscores and hyphens; or an ARN"),
+        ("CHAOS_EXCLUDED_PATHS", "/ok,health", "paths that begin with a slash, such as '/health'"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused_with_what_is_allowed(variable: str, value: str, allowed: str) -> None:
+    with pytest.raises(Misconfigured) as refused:
+        read_settings({"CHAOS_STAGE": "qa", variable: value})
+    (problem,) = refused.value.details
+    assert (problem["field"], problem["allowed"]) == (variable, allowed)
+
+
+def test_a_table_may_be_named_by_its_arn() -> None:
+    arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/chaos"
+    assert read_settings({"CHAOS_STAGE": "qa", "CHAOS_TABLE": arn}).table == arn
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("CHAOS_REFESH_SECONDS", "CHAOS_REFRESH_SECONDS"),
+        ("CHAOS_ENABLE", "CHAOS_ENABLED"),
+        ("CHAOS_STAGES", "CHAOS_STAGE"),
+        ("CHAOS_MAX_DELAYS_SECONDS", "CHAOS_MAX_DELAY_SECONDS"),
+        ("CHAOS_EXCLUDE_PATH", "CHAOS_EXCLUDED_PATHS"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_with_the_one_that_was_meant(misspelt: str, meant: str) -> None:
+    with pytest.raises(Misconfigured, match=f"{misspelt} is not a setting; allowed: {meant}; or remove it"):
+        read_settings({"CHAOS_STAGE": "qa", misspelt: "1"})
+
+
+@pytest.mark.parametrize(
+    "name", ["CHAOS_MONKEY", "CHAOS_URL", "CHAOS_TOKEN", "CHAOS_PROFILE", "CHAOS_ALARM_TOPIC", "CHAOSE"]
+)
+def test_variables_of_others_and_of_the_command_line_are_left_alone(name: str) -> None:
+    assert read_settings({"CHAOS_STAGE": "qa", name: "x"}).stage == "qa"
+
+
+def test_every_variable_that_is_read_is_known_and_the_other_way_round() -> None:
+    """So that none is taken for a misspelt one."""
+    asked: set[str] = set()
+
+    class Recorded(dict[str, str]):
+        def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
+            asked.add(name)
+            return super().get(name, default)
+
+    read_settings(Recorded({"CHAOS_STAGE": "qa", "CHAOS_JWT_VIEWERS": "*", "CHAOS_JWT_SECRET": "s"}))
+    assert {name for name in asked if name.startswith("CHAOS_")} | set(LIMITED) == KNOWN
+
+
+def test_no_known_variable_is_nearly_another_one() -> None:
+    assert not [(one, other) for one in KNOWN for other in KNOWN | ELSEWHERE if one < other and _edits(one, other) <= 1]

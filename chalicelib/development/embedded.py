@@ -3,6 +3,7 @@
 What such processes share is in a private folder of the user: a lock, the server's address and log, and the token.
 """
 
+import atexit
 import getpass
 import hashlib
 import json
@@ -33,6 +34,9 @@ START_SECONDS = 60.0
 GREETING_SECONDS = 10.0
 TABLE_TIMEOUT_SECONDS = 2.0
 """The shortest time-out for the embedded table: all processes share one server, on a machine with other work."""
+
+TEMPORARY = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())  # noqa: S108 - see _private_folder
+"""The same one whatever TMPDIR says: processes that differ in it shall find each other."""
 
 NEEDED = ("moto", "flask", "filelock")
 PRIVATE = 0o700
@@ -158,6 +162,8 @@ def _find(shared: Shared) -> Embedded | None:
     known = _joined.get(shared.key)
     if known and known.is_running():
         return known
+    if known:
+        known.connection.close()
     try:
         address = json.loads(shared.file("json").read_text())
         connection = socket.create_connection((HOST, address["port"]), timeout=GREETING_SECONDS)
@@ -167,6 +173,7 @@ def _find(shared: Shared) -> Embedded | None:
     with suppress(OSError):
         if connection.recv(len(greeting)) == greeting:  # and no other program on that port
             connection.settimeout(0)
+            atexit.register(connection.close)
             _joined[shared.key] = Embedded(address["url"], connection)
             return _joined[shared.key]
     connection.close()
@@ -203,17 +210,14 @@ def _python() -> str:
 
 
 def _private_folder() -> Path:
-    """The same one whatever TMPDIR says, and of this user alone."""
-    temporary = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())  # noqa: S108 - see below
+    """Of this user alone, so that nobody else can put an address or a token there."""
     user = str(os.getuid()) if hasattr(os, "getuid") else getpass.getuser()
-    folder = temporary / f"chaos-experiments-{user}"
+    folder = TEMPORARY / f"chaos-experiments-{user}"
     try:
         folder.mkdir(mode=PRIVATE, exist_ok=True)
         found = folder.lstat()
     except OSError as error:
-        raise Misconfigured(
-            f"The embedded DynamoDB needs the folder {folder}: {error.strerror}. Or {NAME_ONE}."
-        ) from error
+        raise Misconfigured(f"The stage dev needs the folder {folder}: {error.strerror}. Or {NAME_ONE}.") from error
     foreign = hasattr(os, "getuid") and (found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != PRIVATE)
     if foreign or not stat.S_ISDIR(found.st_mode):
         raise Misconfigured(f"{folder} must be a folder that only you can use. Remove it, or {NAME_ONE}.")

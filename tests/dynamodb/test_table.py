@@ -14,10 +14,10 @@ import requests
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
+from chalicelib.development.server import EmbeddedDynamoDB
 from chalicelib.dynamodb.runs import DynamoDBRunStore
 from chalicelib.dynamodb.table import Item, bind, create_table
 from chalicelib.errors import StoreUnavailable
-from chalicelib.development.server import EmbeddedDynamoDB
 from chalicelib.runs.snapshot import Snapshot
 from chalicelib.settings import Settings
 from tests.support import NOW, Clock, a_run
@@ -147,6 +147,15 @@ def test_a_table_that_is_there_stays_as_it_is(settings: Settings) -> None:
     assert DynamoDBRunStore(settings).latest() == [a_run()]
 
 
+@contextmanager
+def credentials() -> Iterator[None]:
+    """Those that a stage other than dev takes from its environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "test")
+        yield
+
+
 def test_many_that_make_the_table_together_all_find_it_made(settings: Settings) -> None:
     missing = replace(settings, table=f"{settings.table}-missing")
     together = threading.Barrier(8)
@@ -161,9 +170,22 @@ def test_many_that_make_the_table_together_all_find_it_made(settings: Settings) 
 
 
 def test_a_missing_table_is_told_as_such(settings: Settings) -> None:
-    store = DynamoDBRunStore(replace(settings, table="not-there"))
-    with pytest.raises(StoreUnavailable, match="ResourceNotFoundException"):
+    store = DynamoDBRunStore(replace(settings, stage="qa", table="not-there", region="us-east-1"))
+    with (
+        credentials(),
+        pytest.raises(StoreUnavailable, match=r"Table not-there does not exist .*; nothing was changed"),
+    ):
         store.latest()
+
+
+def test_in_development_a_missing_table_is_made_when_it_is_needed(settings: Settings) -> None:
+    missing = replace(settings, table=f"{settings.table}-again")
+    store = DynamoDBRunStore(missing)
+    assert store.latest() == []
+    bind(Item, missing).delete_table()
+    assert store.start(a_run(), now=NOW) is None
+    assert store.latest() == [a_run()]
+    bind(Item, missing).delete_table()
 
 
 def test_a_missing_permission_is_told_as_such(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +193,7 @@ def test_a_missing_permission_is_told_as_such(settings: Settings, monkeypatch: p
         raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, operation)
 
     monkeypatch.setattr(BaseClient, "_make_api_call", refuse)
-    with pytest.raises(StoreUnavailable, match=r"refuses \(AccessDeniedException\); nothing was changed"):
+    with pytest.raises(StoreUnavailable, match="AWS denied dynamodb:TransactWriteItems on table"):
         DynamoDBRunStore(settings).start(a_run(), now=NOW)
 
 

@@ -1,0 +1,176 @@
+import os
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from chalice.cli.filewatch.stat import StatFileWatcher
+
+from chalicelib.frameworks.chalice_local import restart_for_source_files_only, served_by_chalice_local, source_files
+
+WORKER = {"CHALICE_WORKER": "true"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "url"),
+    [
+        (["/x/bin/chalice", "local"], "http://localhost:8000"),
+        (["chalice", "local", "--port", "9000"], "http://localhost:9000"),
+        (["chalice", "local", "--port=9000", "--host", "0.0.0.0"], "http://localhost:9000"),
+        (["chalice", "local", "--host=192.0.2.1"], "http://192.0.2.1:8000"),
+        (["chalice", "package", "out"], None),
+        (["chalice", "deploy", "--stage", "dev"], None),
+        (["pytest", "local"], None),
+        ([], None),
+    ],
+)
+def test_it_knows_where_chalice_local_serves_and_other_programs_apart(arguments: list[str], url: str | None) -> None:
+    assert served_by_chalice_local(arguments) == url
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project as developers have it: with a virtual environment, bytecode and caches in it."""
+    for name in (
+        "app.py",
+        "chalicelib/settings.json",
+        "chalicelib/page.html",
+        ".chalice/config.json",
+        ".env",
+        "__pycache__/app.cpython-311.pyc",
+        "environment/pyvenv.cfg",
+        "environment/lib/module.py",
+        ".git/config.json",
+        "node_modules/a/index.js",
+        ".chalice/deployed/dev.json",
+        "data.db",
+        "app.py~",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.setattr(StatFileWatcher, "_single_pass_poll", StatFileWatcher._single_pass_poll)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def watcher(project: Path) -> StatFileWatcher:
+    """That of a process which `chalice local` has just started."""
+    restart_for_source_files_only(WORKER)
+    made = StatFileWatcher()
+    made._seed_mtime_cache(str(project))
+    return made
+
+
+def restarts(watcher: StatFileWatcher, project: Path) -> bool:
+    called: list[bool] = []
+    watcher._single_pass_poll(str(project), lambda: called.append(True))
+    return bool(called)
+
+
+def touch(path: Path) -> None:
+    path.touch()
+    os.utime(path, (path.stat().st_atime, path.stat().st_mtime + 1))
+
+
+def test_source_files_are_code_configuration_and_templates_outside_of_environments_and_caches(project: Path) -> None:
+    found = {str(Path(path).relative_to(project)) for path in source_files(str(project))}
+    assert found == {"app.py", "chalicelib/settings.json", "chalicelib/page.html", ".chalice/config.json", ".env"}
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("name", ["app.py", "chalicelib/settings.json", ".chalice/config.json", "chalicelib/new.py"])
+def test_a_changed_or_new_source_file_restarts(
+    watcher: StatFileWatcher, project: Path, name: str, *, first: bool
+) -> None:
+    assert first or not restarts(watcher, project)
+    touch(project / name)
+    assert restarts(watcher, project)
+    assert not restarts(watcher, project)
+
+
+def test_a_removed_one_does_too(watcher: StatFileWatcher, project: Path) -> None:
+    assert not restarts(watcher, project)
+    (project / "chalicelib/page.html").unlink()
+    assert restarts(watcher, project)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "__pycache__/new.cpython-311.pyc",
+        "environment/lib/module.py",
+        "environment/new.py",
+        "data.db",
+        ".chalice/deployed/dev.json",
+    ],
+)
+def test_nothing_else_does(watcher: StatFileWatcher, project: Path, name: str) -> None:
+    touch(project / name)
+    assert not restarts(watcher, project)
+    touch(project / name)
+    assert not restarts(watcher, project)
+
+
+def test_a_file_that_vanishes_while_it_is_looked_at_is_not_there(
+    watcher: StatFileWatcher, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "gone.py").symlink_to(project / "nowhere.py")
+    assert not restarts(watcher, project)
+
+
+@pytest.fixture
+def restarter(project: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Chalice's handler of watchdog's events, where watchdog is installed."""
+
+    class WatchdogRestarter:
+        restarted = False
+
+        def __call__(self) -> None:
+            self.restarted = True
+
+    module = ModuleType("eventbased")
+    module.WatchdogRestarter = WatchdogRestarter  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "chalice.cli.filewatch.eventbased", module)
+    restart_for_source_files_only(WORKER)
+    return WatchdogRestarter()
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "destination", "restarted"),
+    [
+        ("modified", "app.py", "", True),
+        ("modified", b"app.py", b"", True),
+        ("moved", "app.py.tmp", "app.py", True),
+        ("opened", "app.py", "", False),
+        ("closed_no_write", "app.py", "", False),
+        ("created", "__pycache__/app.cpython-311.pyc", "", False),
+        ("modified", "environment/lib/module.py", "", False),
+    ],
+)
+def test_with_watchdog_it_is_the_same(
+    restarter: Any, project: Path, kind: str, source: Any, destination: Any, *, restarted: bool
+) -> None:
+    def below(name: Any) -> Any:
+        return name and (os.fsencode(project / os.fsdecode(name)) if isinstance(name, bytes) else str(project / name))
+
+    event = SimpleNamespace(is_directory=False, event_type=kind, src_path=below(source), dest_path=below(destination))
+    restarter.on_any_event(event)
+    assert restarter.restarted is restarted
+
+
+def test_folders_do_not_count_for_watchdog(restarter: Any, project: Path) -> None:
+    restarter.on_any_event(SimpleNamespace(is_directory=True, event_type="modified", src_path="a.py", dest_path=""))
+    assert not restarter.restarted
+
+
+def test_other_processes_and_other_versions_of_chalice_are_left_alone(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = StatFileWatcher._single_pass_poll
+    restart_for_source_files_only({})
+    monkeypatch.setitem(sys.modules, "chalice.cli.filewatch.stat", None)
+    restart_for_source_files_only(WORKER)
+    assert StatFileWatcher._single_pass_poll is before

@@ -1,0 +1,112 @@
+"""Which of a machine's AWS settings count."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from botocore.session import Session
+
+from chalicelib import aws
+from chalicelib.settings import Settings, read_settings
+
+EMBEDDED = Settings(stage="dev", endpoint_url="http://127.0.0.1:9", embedded=True)
+Machine = Callable[..., None]
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine]:
+    """A machine with the variables and the profiles that a test names."""
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    aws._has_credentials.cache_clear()
+
+    def machine(config: str = "", **variables: str) -> None:
+        (tmp_path / "config").write_text(config)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    yield machine
+    aws._has_credentials.cache_clear()
+
+
+def region(session: Session) -> str | None:
+    found: str | None = session.get_config_variable("region")
+    return found
+
+
+def settings_of(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return read_settings({"CHAOS_STAGE": "qa", **variables})
+
+
+PROFILE = "[profile ours]\nregion = eu-west-3\naws_access_key_id = profile\naws_secret_access_key = s\n"
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"AWS_DEFAULT_REGION": "eu-west-2", "AWS_REGION": "eu-west-1", "AWS_PROFILE": "ours"}, "eu-west-2"),
+        ({"AWS_REGION": "eu-west-1", "AWS_PROFILE": "ours"}, "eu-west-3"),
+        ({"AWS_REGION": "eu-west-1"}, "eu-west-1"),
+        ({}, None),
+    ],
+)
+def test_the_region_is_the_one_that_boto3_takes_and_aws_region_where_it_has_none(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: str | None
+) -> None:
+    machine(PROFILE)
+    settings = settings_of(monkeypatch, **variables)
+    assert region(aws.session(settings)) == expected
+    assert region(aws.table_session(settings)) == expected
+    boto3s = Session().get_config_variable("region")
+    assert boto3s in (expected, None)
+
+
+def test_a_region_of_the_settings_wins(machine: Machine) -> None:
+    machine(PROFILE, AWS_DEFAULT_REGION="eu-west-2")
+    assert region(aws.session(Settings(stage="qa", region="us-west-2"))) == "us-west-2"
+
+
+def test_in_development_stand_ins_do_where_a_named_table_has_no_region_and_no_credentials(machine: Machine) -> None:
+    machine()
+    session = aws.table_session(Settings(stage="dev", endpoint_url="http://127.0.0.1:9"))
+    assert (region(session), session.get_credentials().access_key) == ("us-east-1", "local")
+
+
+def test_in_development_the_machines_own_count_where_the_table_is_named(machine: Machine) -> None:
+    machine(PROFILE, AWS_PROFILE="ours")
+    session = aws.table_session(Settings(stage="dev", endpoint_url="http://127.0.0.1:9"))
+    assert (region(session), session.get_credentials().access_key) == ("eu-west-3", "profile")
+
+
+def test_in_other_stages_there_are_no_stand_ins(machine: Machine) -> None:
+    machine()
+    session = aws.table_session(Settings(stage="qa"))
+    assert (region(session), session.get_credentials()) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"AWS_PROFILE": "not-there"},
+        {"AWS_DEFAULT_REGION": "mars-1"},
+        {"AWS_ACCESS_KEY_ID": "half"},
+        {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1"},
+        {"AWS_CA_BUNDLE": "/not/there"},
+        {"AWS_USE_FIPS_ENDPOINT": "true"},
+        {"AWS_USE_DUALSTACK_ENDPOINT": "true"},
+        {"AWS_DATA_PATH": "/not/there"},
+        {"AWS_MAX_ATTEMPTS": "many"},
+        {"AWS_DEFAULTS_MODE": "auto"},
+        {"AWS_CONFIG_FILE": "/not/there"},
+    ],
+)
+def test_with_the_embedded_table_none_of_them_counts(machine: Machine, variables: dict[str, str]) -> None:
+    machine("[default]\nregion = [", **variables)
+    session = aws.table_session(EMBEDDED)
+    client = session.create_client("dynamodb", endpoint_url=EMBEDDED.endpoint_url)
+    assert (region(session), session.get_credentials().access_key) == ("us-east-1", "local")
+    assert client.meta.region_name == "us-east-1"
+    assert client._endpoint.http_session._proxy_config.proxy_url_for("http://127.0.0.1:9") is None
