@@ -5,6 +5,7 @@ import os
 import socket
 from dataclasses import replace
 
+from ..development.embedded import rejoin
 from ..errors import Misconfigured
 from ..settings import Settings, read_settings
 
@@ -18,10 +19,10 @@ def settings_of(stage: str) -> Settings:
     settings = read_settings({**os.environ, **({"CHAOS_STAGE": stage} if stage else {})})
     if settings.stage is None:
         raise Misconfigured("Which stage? Give --stage, or set CHAOS_STAGE.")
-    if settings.development and not settings.endpoint_url:
+    if settings.development and not settings.endpoint_url and not rejoin(settings):
         raise Misconfigured(
-            "In the stage dev the table is inside the serving process, which prints a token of its own. "
-            "To share a table, set AWS_ENDPOINT_URL_DYNAMODB for both."
+            "The stage dev has a table only while a development server runs, and none runs in this folder. "
+            "Start one here (make run), or set AWS_ENDPOINT_URL_DYNAMODB as that server has it."
         )
     return replace(settings, table_timeout_seconds=PATIENCE_SECONDS, enabled=True)
 

@@ -97,5 +97,6 @@ def test_silence_is_named_with_what_became_of_the_change(endpoint: str | None, p
     settings = Settings(stage="qa", table="ours", endpoint_url=endpoint)
     silence = QueryError("failed", cause=ReadTimeoutError(endpoint_url="x"))
     assert explain(silence, settings, may_be_made=True) == (
-        f"Table ours{place} is unreachable (ReadTimeoutError); the change may have been made: check before you try again."
+        f"Table ours{place} is unreachable (ReadTimeoutError); the change may have been made: "
+        "check before you try again."
     )

@@ -31,5 +31,5 @@ def test_an_application_of_another_framework_is_refused_with_where_its_own_class
 
 
 def test_what_is_no_application_is_refused_with_what_there_is() -> None:
-    with pytest.raises(TypeError, match="got builtins.str. Supported: chalice, flask, fastapi"):
+    with pytest.raises(TypeError, match=r"got builtins\.str\. Supported: chalice, flask, fastapi"):
         for_flask.ChaosExperiments("app")  # type: ignore[arg-type]
