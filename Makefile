@@ -14,9 +14,11 @@ $(VENV)/installed: requirements.txt requirements-dev.txt
 
 .PHONY: run
 run: $(VENV)/installed ## Serve on http://localhost:8000 with an embedded DynamoDB (PORT, CHAOS_DEV_TOKEN)
+	@[[ "$(PORT)" =~ ^[1-9][0-9]{0,4}$$ && "$(PORT)" -le 65535 ]] \
+	    || { echo "PORT must be a number from 1 to 65535; got '$(PORT)'. Try: PORT=8001 make run" >&2; exit 1; }
 	@$(PYTHON) -c 'import socket, sys; sys.exit(socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0 and "Port $(PORT) is taken. Try: PORT=8001 make run")'
-	@CHAOS_DEV_TOKEN=$${CHAOS_DEV_TOKEN:-$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(16))')} \
-	    $(BIN)/chalice local --port $(PORT)
+	@# no bytecode: Chalice's reloader would take the first of it for a change, before it is taught better
+	@PYTHONDONTWRITEBYTECODE=1 $(BIN)/chalice local --port $(PORT)
 
 # The examples have the wheel, as their users would.
 EXAMPLE := CHAOS_STAGE=dev CHAOS_DEV_TOKEN=$${CHAOS_DEV_TOKEN:-let-me-in} PYTHONPATH=$(CURDIR)/examples:$$(ls $(CURDIR)/dist/*.whl)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from . import local
 from .access import Authenticator, OwnAuthentication, TokenStore
 from .api.endpoints import PREFIX
 from .api.http import Request, Response, failure
@@ -21,7 +20,7 @@ from .dynamodb.results import DynamoDBResultStore
 from .dynamodb.runs import DynamoDBRunStore
 from .dynamodb.table import create_table
 from .dynamodb.tokens import DynamoDBTokenStore
-from .errors import ChaosError, Misconfigured, ModuleOff
+from .errors import ChaosError, Misconfigured, ModuleOff, StoreUnavailable
 from .injection.injection import UNTOUCHED, Injected, Injection, LambdaContext
 from .injection.memory import Memory
 from .injection.spare_memory import spare_mb
@@ -39,6 +38,9 @@ if TYPE_CHECKING:
     from .api.api import Api
 
 log = logging.getLogger(__name__)
+
+DEVELOPMENT_TABLE_SECONDS = 5.0
+"""How long the start of a development server waits for each answer of a table that is to be made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +74,8 @@ def bootstrap(
     """Wire the module. Raises ModuleOff where no stage is set, and Misconfigured.
 
     `prefix` is where the endpoints are, `excluded_paths` are never hit, besides those of the settings.
-    In the stage `dev`, outside of Lambda, an embedded DynamoDB is started unless the settings name one, and the table
-    is made when it is missing.
+    In the stage `dev`, outside of Lambda, an embedded DynamoDB is found or started unless the settings name one, and
+    the table is made when it is missing.
     """
     settings = settings or read_settings(os.environ)
     if settings.stage is None:
@@ -85,8 +87,10 @@ def bootstrap(
     if not settings.development:
         settings = replace(settings, dev_token=None)
     elif runs is None:
-        settings = local.prepared(settings)
-        create_table(settings)
+        from .development.embedded import prepared  # noqa: PLC0415 - for development only
+
+        settings = prepared(settings)
+        _ensure_table(settings)
     runs = runs or DynamoDBRunStore(settings)
     results = results or DynamoDBResultStore(settings)
     tokens = tokens or DynamoDBTokenStore(settings)
@@ -168,6 +172,14 @@ def bootstrap(
     )
 
 
+def _ensure_table(settings: Settings) -> None:
+    """Where it cannot be made now, the application serves all the same; it is made when it is needed."""
+    try:
+        create_table(settings, timeout_seconds=DEVELOPMENT_TABLE_SECONDS)
+    except StoreUnavailable as error:
+        log.warning("The table is not ready: %s Nothing is injected until it is.", error)
+
+
 def _mark(runs: RunStore, run: Run, defect: str) -> None:
     try:
         runs.mark(run, defect)
@@ -194,12 +206,10 @@ class Lazy:
         wire: Callable[..., Chaos] = bootstrap,
         *,
         prefix: str = PREFIX,
-        announce: Callable[[Settings, str], None] = lambda _settings, _prefix: None,
         **options: Unpack[Options],
     ) -> None:
-        """`announce` is told of the settings and the prefix when the module is wired."""
         self.prefix = prefix
-        self._announce = announce
+        self.settings = options.get("settings")
         self._wire = partial(wire, prefix=prefix, **options)
         self._wiring = threading.Lock()
         self._chaos: Chaos | None = None
@@ -222,7 +232,6 @@ class Lazy:
                     self._chaos = self._wire()
                     self.inject = self._chaos.injection
                     self.finish = self._chaos.injection.finish
-                    self._announce(self._chaos.settings, self.prefix)
                 except ChaosError as error:
                     self._refuse(error)
                 except Exception as error:  # noqa: BLE001 - the application goes on without us

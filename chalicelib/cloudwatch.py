@@ -39,13 +39,14 @@ class CloudWatchAlarms:
             raise UnknownAlarm(f"CloudWatch knows no alarm {', '.join(missing)} in this account and region.")
         return {name: alarm.get("StateReason", "") for name, alarm in known.items() if alarm["StateValue"] == "ALARM"}
 
-    def _open(self) -> Any:  # noqa: ANN401 - boto3's clients have no type
+    def _open(self) -> Any:  # noqa: ANN401 - botocore's clients have no type
         with self._opening:
             if self._client is None:
-                import boto3  # noqa: PLC0415 - only where a run has alarms
-                from botocore.config import Config  # noqa: PLC0415
+                from botocore.config import Config  # noqa: PLC0415 - only where a run has alarms
+
+                from . import aws  # noqa: PLC0415
 
                 patience = self._settings.table_timeout_seconds * PLENTY
                 config = Config(connect_timeout=patience, read_timeout=patience, retries={"total_max_attempts": 1})
-                self._client = boto3.client("cloudwatch", region_name=self._settings.region, config=config)
+                self._client = aws.session(self._settings).create_client("cloudwatch", config=config)
         return self._client

@@ -22,6 +22,40 @@ LIMITED = {
 }
 """Which parameter each variable limits."""
 
+KNOWN = {
+    *LIMITED,
+    "CHAOS_STAGE",
+    "CHAOS_ENABLED",
+    "CHAOS_ALLOW_PRODUCTION",
+    "CHAOS_APPLICATION",
+    "CHAOS_TABLE",
+    "CHAOS_EXCLUDED_PATHS",
+    "CHAOS_REFRESH_SECONDS",
+    "CHAOS_IDLE_REFRESH_SECONDS",
+    "CHAOS_MAX_STALENESS_SECONDS",
+    "CHAOS_MAX_ACTIVE_FAULTS",
+    "CHAOS_GUARDRAIL_SECONDS",
+    "CHAOS_TABLE_TIMEOUT_SECONDS",
+    "CHAOS_DEV_TOKEN",
+    "CHAOS_JWT_OPERATORS",
+    "CHAOS_JWT_VIEWERS",
+    "CHAOS_JWT_SECRET",
+    "CHAOS_JWT_JWKS_URL",
+    "CHAOS_JWT_ALGORITHM",
+    "CHAOS_JWT_CLAIM",
+    "CHAOS_JWT_ISSUER",
+    "CHAOS_JWT_AUDIENCE",
+}
+"""The variables of a serving process."""
+
+ELSEWHERE = {"CHAOS_URL", "CHAOS_TOKEN", "CHAOS_PROFILE", "CHAOS_ALARM_TOPIC"}
+"""Those of the command line and of `app.py`, which are no misspelt ones of the others."""
+
+MISSPELT_EDITS = 2
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+TABLE = re.compile(r"[A-Za-z0-9._-]{3,255}|arn:[^\s]{1,1020}")
+APPLICATION = re.compile(r"[^#\x00-\x1f\x7f]{1,128}")
+
 HMAC = "HS256"
 ASYMMETRIC = ("RS256", "ES256")
 
@@ -65,8 +99,11 @@ class Settings:
     log_stream: str | None = None
     in_lambda: bool = False
     endpoint_url: str | None = None
+    embedded: bool = False
+    """Whether the table is the embedded DynamoDB's: no AWS setting of the machine counts then."""
     region: str | None = None
-    has_credentials: bool = False
+    fallback_region: str | None = None
+    """The region where neither `region` nor the AWS profile names one: AWS_REGION, which boto3 does not read."""
 
     @property
     def scope(self) -> str:
@@ -101,6 +138,33 @@ class _Variables:
 
     def text(self, name: str) -> str | None:
         return self.environment.get(name, "").strip() or None
+
+    def matching(self, name: str, pattern: re.Pattern[str], allowed: str) -> str | None:
+        given = self.text(name)
+        if given is not None and not pattern.fullmatch(given):
+            self.refuse(name, f"is {given!r}", allowed)
+        return given
+
+    def paths(self, name: str) -> tuple[str, ...]:
+        given = self.listed(name)
+        for path in given:
+            if not path.startswith("/"):
+                self.refuse(name, f"has {path!r}", f"paths that begin with a slash, such as '/{path}'")
+        return given
+
+    def refuse_misspelt(self) -> None:
+        """A name that is nearly one of ours would be ignored without a word."""
+        for name in sorted(self.environment):
+            if name.startswith("CHAOS_") and name not in KNOWN | ELSEWHERE:
+                near = [known for known in sorted(KNOWN) if _edits(name, known) <= MISSPELT_EDITS]
+                if near:
+                    self.refuse(name, "is not a setting", f"{near[0]}; or remove it")
+
+    def endpoint_url(self) -> str | None:
+        """Where the variables name DynamoDB for every AWS tool; boto3 has one to ignore them."""
+        if (self.text("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") or "").lower() == "true":
+            return None
+        return self.text("AWS_ENDPOINT_URL_DYNAMODB") or self.text("AWS_ENDPOINT_URL")
 
     def listed(self, name: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in self.environment.get(name, "").split(",") if part.strip())
@@ -137,14 +201,18 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     """Raises Misconfigured, which names every variable that is wrong and what it may be."""
     variables = _Variables(environment)
     text, seconds = variables.text, variables.seconds
-    stage = text("CHAOS_STAGE")
+    stage = variables.matching("CHAOS_STAGE", NAME, "1 to 64 letters, digits, dots, underscores and hyphens")
+    application = variables.matching("CHAOS_APPLICATION", APPLICATION, "1 to 128 characters without # and line breaks")
+    table = variables.matching(
+        "CHAOS_TABLE", TABLE, "3 to 255 letters, digits, dots, underscores and hyphens; or an ARN"
+    )
     enabled = variables.is_on("CHAOS_ENABLED")
     memory = environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
     settings = Settings(
         stage=stage,
         enabled=enabled,
-        application=text("CHAOS_APPLICATION") or Settings.application,
-        table=text("CHAOS_TABLE") or f"chaos-experiments-{stage}",
+        application=application or Settings.application,
+        table=table or f"chaos-experiments-{stage}",
         refresh_seconds=seconds("CHAOS_REFRESH_SECONDS", Settings.refresh_seconds),
         idle_refresh_seconds=seconds("CHAOS_IDLE_REFRESH_SECONDS", Settings.idle_refresh_seconds),
         max_staleness_seconds=seconds("CHAOS_MAX_STALENESS_SECONDS", Settings.max_staleness_seconds),
@@ -153,15 +221,15 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         max_active_faults=math.ceil(variables.number("CHAOS_MAX_ACTIVE_FAULTS", Settings.max_active_faults)),
         allow_production=text("CHAOS_ALLOW_PRODUCTION"),
         table_timeout_seconds=seconds("CHAOS_TABLE_TIMEOUT_SECONDS", Settings.table_timeout_seconds),
-        excluded_paths=variables.listed("CHAOS_EXCLUDED_PATHS"),
+        excluded_paths=variables.paths("CHAOS_EXCLUDED_PATHS"),
         dev_token=text("CHAOS_DEV_TOKEN"),
         web_tokens=_web_tokens(variables),
         lambda_memory_mb=int(memory) if memory.isdecimal() else None,
         log_stream=text("AWS_LAMBDA_LOG_STREAM_NAME"),
         in_lambda="AWS_LAMBDA_FUNCTION_NAME" in environment,
-        endpoint_url=text("AWS_ENDPOINT_URL_DYNAMODB") or text("AWS_ENDPOINT_URL"),
-        region=text("AWS_REGION") or text("AWS_DEFAULT_REGION"),
-        has_credentials=bool(text("AWS_ACCESS_KEY_ID") or text("AWS_PROFILE")),
+        endpoint_url=variables.endpoint_url(),
+        region=text("AWS_DEFAULT_REGION"),
+        fallback_region=text("AWS_REGION"),
     )
     if settings.max_staleness_seconds < settings.refresh_seconds:
         variables.refuse(
@@ -169,11 +237,22 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             f"is {settings.max_staleness_seconds}",
             f"no less than CHAOS_REFRESH_SECONDS, {settings.refresh_seconds}: faults would come and go",
         )
+    variables.refuse_misspelt()
     problems = variables.problems
     if problems:
-        told = "; ".join(f"{p['field']} {p['problem']}, allowed is {p['allowed']}" for p in problems)
-        raise Misconfigured(f"The environment is not usable: {told}.", details=problems)
+        each = "; ".join(f"{p['field']} {p['problem']}; allowed: {p['allowed']}" for p in problems)
+        raise Misconfigured(f"Environment variables are wrong: {each}.", details=problems)
     return settings
+
+
+def _edits(one: str, other: str) -> int:
+    """How many letters to insert, remove or replace, to get from one to the other."""
+    row = list(range(len(other) + 1))
+    for count, letter in enumerate(one, 1):
+        previous, row = row, [count]
+        for position, against in enumerate(other, 1):
+            row.append(min(previous[position] + 1, row[-1] + 1, previous[position - 1] + (letter != against)))
+    return row[-1]
 
 
 def _web_tokens(variables: _Variables) -> WebTokens | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chalicelib.dynamodb.table import Item, bind, create_table
-from chalicelib.local import EmbeddedDynamoDB
+from chalicelib.development.server import EmbeddedDynamoDB
 from chalicelib.settings import Settings
 from tests.dynamodb_local import dynamodb_local
 from tests.support import Clock
@@ -62,7 +62,7 @@ def dynamodb_url(pytestconfig: pytest.Config) -> Iterator[str]:
         with dynamodb_local(Path(folder)) as url:
             yield url
         return
-    server = EmbeddedDynamoDB()
+    server = EmbeddedDynamoDB().start()
     yield server.url
     server.stop()
 

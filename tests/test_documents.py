@@ -23,7 +23,7 @@ from chalicelib.bootstrap import Chaos, bootstrap
 from chalicelib.cli.stages import settings_of
 from chalicelib.errors import ChaosError
 from chalicelib.experiments import EXPERIMENTS
-from chalicelib.local import banner
+from chalicelib.development.banner import banner
 from chalicelib.settings import Settings
 from tests.support import NOW, a_run
 

@@ -58,7 +58,7 @@ class DynamoDBResultStore:
         item = bind(Item, settings)
         self._table = settings.table
         self._scope = settings.scope
-        self._connection = Connection(item)
+        self._connection = Connection(item, settings)
 
     def add(self, run: Run, counts: Mapping[str, int], *, environment: str, number: int) -> None:
         key = self._key(run.run_id, zlib.crc32(environment.encode()) % SPREAD)

@@ -108,7 +108,7 @@ class DynamoDBRunStore:
         self._halt_item = bind(HaltItem, settings)
         self._event_item = bind(EventItem, settings)
         self._history_item = bind(HistoryItem, settings)
-        self._connection = Connection(self._item)
+        self._connection = Connection(self._item, settings)
         self._scope = settings.scope
         self._sleep = sleep
 

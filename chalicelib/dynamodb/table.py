@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, TypeVar, cast
 
 from botocore.exceptions import (
@@ -14,28 +15,29 @@ from botocore.exceptions import (
     ConnectTimeoutError,
     EndpointConnectionError,
     HTTPClientError,
-    NoCredentialsError,
-    NoRegionError,
 )
 from botocore.parsers import ResponseParserError
+from botocore.session import Session
 from pynamodb.attributes import TTLAttribute, UnicodeAttribute
 from pynamodb.constants import PAY_PER_REQUEST_BILLING_MODE
 from pynamodb.exceptions import PynamoDBException
 from pynamodb.models import Model
 
+from .. import aws
 from ..errors import StoreUnavailable
 from ..settings import Settings
+from .failures import IN_USE, MISSING, NO_CREDENTIALS, NO_REGION, cause_of, error_code, explain
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 ItemT = TypeVar("ItemT", bound="Item")
 
-NEVER_SENT = (ConnectTimeoutError, EndpointConnectionError, NoCredentialsError, NoRegionError)
+NEVER_SENT: tuple[type[Exception], ...] = (ConnectTimeoutError, EndpointConnectionError, *NO_CREDENTIALS, *NO_REGION)
 """Failures after which the table certainly knows nothing of the call."""
 
-PATIENCE_SECONDS = 30.0
-"""How long making the table may wait for each answer."""
+CREATION_SECONDS = 30.0
+"""How long the creation of the table waits for each answer."""
 
 GARBLED = (LookupError, ValueError, TypeError, AttributeError)
 """What botocore and pynamodb fail with on half an answer, or on one that is not DynamoDB's."""
@@ -57,28 +59,47 @@ class Item(Model):
     ttl = TTLAttribute(null=True)
 
 
+class _ThreadSessions(threading.local):
+    """What pynamodb keeps its sessions in, one for each thread; here they are made by `aws`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def session(self) -> Session:
+        return aws.table_session(self._settings)
+
+
 def bind(item: type[ItemT], settings: Settings) -> type[ItemT]:
     """The item's model, bound to the table that the settings name: short timeouts, no hidden retries."""
-    local = settings.development and not settings.has_credentials
 
     class Meta:
         table_name = settings.table
         host = settings.endpoint_url
-        region = settings.region or ("us-east-1" if settings.development else None)
         connect_timeout_seconds = settings.table_timeout_seconds
         read_timeout_seconds = settings.table_timeout_seconds
         max_retry_attempts = 0
-        aws_access_key_id = "local" if local else None
-        aws_secret_access_key = "local" if local else None
 
-    return cast("type[ItemT]", type(item.__name__, (item,), {"Meta": Meta}))
+    bound = cast("type[ItemT]", type(item.__name__, (item,), {"Meta": Meta}))
+    connection = _connection(bound)
+    connection.region = None  # the session's, whatever a settings file of pynamodb's says
+    connection._local = _ThreadSessions(settings)  # noqa: SLF001 - pynamodb has no public way
+    return bound
+
+
+def _connection(item: type[Item]) -> Any:  # noqa: ANN401 - pynamodb's own, of which we use what is not public
+    return item._get_connection().connection  # noqa: SLF001 - pynamodb has no public way
 
 
 class Connection:
-    """Calls of one model: a call on a dead pooled connection is made once more on a fresh one."""
+    """Calls of one model: a call on a dead pooled connection is made once more on a fresh one.
 
-    def __init__(self, item: type[Item]) -> None:
+    In development a table that is missing is made, and the call made once more.
+    """
+
+    def __init__(self, item: type[Item], settings: Settings) -> None:
         self._item = item
+        self._settings = settings
         self._opening = threading.Lock()
         self._client: Any = None
 
@@ -92,19 +113,25 @@ class Connection:
             try:
                 client = self._open()
                 return operation()
-            except (PynamoDBException, BotoCoreError) as error:
-                if not _pooled_connection_died(_cause(error)):
+            except (PynamoDBException, BotoCoreError, ClientError) as error:
+                if _pooled_connection_died(cause_of(error)):
+                    again = True
+                    client.close()
+                elif error_code(error) == MISSING and self._settings.development:
+                    create_table(self._settings)
+                else:
                     raise
-                again = True
-                client.close()
                 return operation()
         except (PynamoDBException, BotoCoreError, ClientError, ResponseParserError) as error:
-            if _code(error) in REFUSED:
+            if error_code(error) in REFUSED:
                 raise
-            raise StoreUnavailable(_told(error, may_be_made=writes and (again or _may_be_made(error)))) from error
+            raise self._unavailable(error, may_be_made=writes and (again or _may_be_made(error))) from error
         except GARBLED as error:
-            log.exception("The table's answer cannot be understood")
-            raise StoreUnavailable(_told(error, may_be_made=writes)) from error
+            log.exception("The table's answer cannot be parsed")
+            raise self._unavailable(error, may_be_made=writes) from error
+
+    def _unavailable(self, error: Exception, *, may_be_made: bool) -> StoreUnavailable:
+        return StoreUnavailable(explain(error, self._settings, may_be_made=may_be_made))
 
     @property
     def client(self) -> Any:  # noqa: ANN401 - botocore's clients have no type
@@ -114,7 +141,7 @@ class Connection:
     def _open(self) -> Any:  # noqa: ANN401 - botocore's clients have no type
         if self._client is None:
             with self._opening:  # botocore's clients are safe to share, but not to make
-                self._client = self._item._get_connection().connection.client  # noqa: SLF001 - pynamodb has no public way
+                self._client = _connection(self._item).client
         return self._client
 
 
@@ -123,53 +150,29 @@ def _pooled_connection_died(cause: Exception) -> bool:
     return isinstance(cause, HTTPClientError) and not isinstance(cause, NEVER_SENT)
 
 
-def _cause(error: Exception) -> Exception:
-    """What botocore said, where pynamodb wrapped it."""
-    return (isinstance(error, PynamoDBException) and error.cause) or error
-
-
-def _code(error: Exception) -> str | None:
-    """The table's own word for what is wrong, where it had one. (pynamodb's property fails on a time-out.)"""
-    cause = _cause(error)
-    return cause.response.get("Error", {}).get("Code") if isinstance(cause, ClientError) else None
-
-
 def _may_be_made(error: Exception) -> bool:
     """Whether the table may have carried out what it was asked for, although it did not say so."""
-    code = _code(error)
+    code = error_code(error)
     if code:
         refused = code.endswith("Exception") and code != "TransactionInProgressException"
         return not refused and code != "RequestLimitExceeded"
-    return not isinstance(_cause(error), NEVER_SENT)
+    return not isinstance(cause_of(error), NEVER_SENT)
 
 
-def _told(error: Exception, *, may_be_made: bool = False) -> str:
-    """The failure in a sentence, with what became of the change that was asked for."""
-    if _code(error) == "ResourceNotFoundException":
-        make = f"python -m {__package__.partition('.')[0]} table create --stage …"
-        return f"There is no such table (ResourceNotFoundException); nothing was changed. Make it: {make}"
-    if _code(error) == "AccessDeniedException":
-        return (
-            "The table refuses (AccessDeniedException); nothing was changed. Whose credentials are these, and may they?"
-        )
-    outcome = "the change may have been made: look before trying again" if may_be_made else "nothing was changed"
-    return f"The table does not answer ({_code(error) or type(_cause(error)).__name__}); {outcome}."
-
-
-def create_table(settings: Settings) -> bool:
+def create_table(settings: Settings, *, timeout_seconds: float = CREATION_SECONDS) -> bool:
     """Make the table that the settings name when it is missing, with its TTL. Whether this call made it.
 
     Outside of development it is the table of the stack's template: recoverable to any moment of the last 35 days, and
     encrypted with a key whose use the account can audit. Raises StoreUnavailable.
     """
-    item = bind(Item, replace(settings, table_timeout_seconds=PATIENCE_SECONDS))
+    item = bind(Item, replace(settings, table_timeout_seconds=timeout_seconds))
     name = settings.table
     keys = {item.pk.attr_name: "HASH", item.sk.attr_name: "RANGE"}
     encryption = {} if settings.development else {"SSESpecification": {"Enabled": True, "SSEType": "KMS"}}
     try:
         if item.exists():
             return False
-        client: Any = item._get_connection().connection.client  # noqa: SLF001 - pynamodb has no public way
+        client = _connection(item).client
         client.create_table(
             TableName=name,
             BillingMode=PAY_PER_REQUEST_BILLING_MODE,
@@ -186,8 +189,8 @@ def create_table(settings: Settings) -> bool:
                 TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
             )
     except (PynamoDBException, BotoCoreError, ClientError) as error:
-        if _code(error) != "ResourceInUseException":  # another process was first
-            raise StoreUnavailable(_told(error)) from error
+        if error_code(error) != IN_USE:  # another process was first
+            raise StoreUnavailable(explain(error, settings, may_be_made=False)) from error
         _wait_for_table(client, name)
         return False
     return True

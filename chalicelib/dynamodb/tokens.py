@@ -22,7 +22,7 @@ class DynamoDBTokenStore:
 
     def __init__(self, settings: Settings) -> None:
         self._item = bind(TokenItem, settings)
-        self._connection = Connection(self._item)
+        self._connection = Connection(self._item, settings)
         self._partition = f"tokens#{settings.scope}"
 
     def find(self, token_hash: str) -> Token | None:

@@ -4,22 +4,25 @@ import json
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Unpack, cast
 
 from chalice.app import AuthRequest, AuthResponse, AuthRoute, Chalice, SNSEvent
 from chalice.app import Request as ChaliceRequest
 from chalice.app import Response as ChaliceResponse
 
-from .. import local
 from ..access import ROLES, Caller
 from ..api.endpoints import ENDPOINTS, PREFIX
 from ..api.http import Request, Response, failure, injected_failure
 from ..bootstrap import Chaos, Lazy, Options, bootstrap
+from ..development.banner import banner
 from ..errors import ChaosError, InvalidJson, Unauthenticated
 from ..injection.injection import UNTOUCHED, Injected
 from ..injection.spans import annotate
 from ..runs.guardrails import abort_for
 from ..runs.tally import SERVER_ERROR
+from . import check_application
+from .chalice_local import restart_for_source_files_only, served_by_chalice_local
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +46,7 @@ class ChaosExperiments:
         **options: Unpack[Options],
     ) -> None:
         """Where `routes` is false, the application has the endpoints' routes itself, and an authorizer that asks us."""
+        check_application(app, Chalice)
         self._app = app
         self._module = Lazy(wire, prefix=prefix, **options)
         app.register_middleware(self._middleware, "http")
@@ -50,9 +54,14 @@ class ChaosExperiments:
             for path in dict.fromkeys(endpoint.path for endpoint in ENDPOINTS):
                 methods = [endpoint.method for endpoint in ENDPOINTS if endpoint.path == path]
                 app.route(prefix + path, methods=methods, content_types=ANY_CONTENT_TYPE)(self.handle)
-        url = local.served_by_chalice_local(sys.argv)
-        if url:
-            print(local.banner(self._module.get().settings, url, prefix), flush=True)  # noqa: T201
+        if url := served_by_chalice_local(sys.argv):
+            self._welcome(url)
+
+    def _welcome(self, url: str) -> None:
+        """The first thing that a developer reads; also what is wrong, while the application serves all the same."""
+        restart_for_source_files_only()
+        with suppress(ChaosError):  # which is in the log
+            print(banner(self._module.get().settings, url, self._module.prefix), flush=True)  # noqa: T201
 
     def handle(self) -> ChaliceResponse:
         """Answer the current request, which is one of the module's own."""

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import fastapi
 
-from .. import local
 from ..api.endpoints import ENDPOINTS, PREFIX
 from ..api.http import MAX_BODY_BYTES, Request, injected_failure
 from ..bootstrap import Chaos, Lazy, Options, bootstrap
+from ..development.banner import announce
 from ..errors import ChaosError
 from ..injection.injection import UNTOUCHED, Injected, LambdaContext
 from ..injection.off_loop import THREADS, OffLoop
 from ..injection.spans import annotate
+from . import check_application
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -44,7 +45,7 @@ class ChaosExperiments:
         wire: Callable[..., Chaos] = bootstrap,
         **options: Unpack[Options],
     ) -> None:
-        self._module = Lazy(wire, prefix=prefix, announce=local.announce, **options)
+        self._module = Lazy(wire, prefix=prefix, **options)
         self.inject: Callable[..., Awaitable[Injected]] = self._wire_and_inject
         self.off_loop: OffLoop | None = None
         # Not the loop's own: a silent table must not take the application's threads. None is started before it is used.
@@ -53,6 +54,7 @@ class ChaosExperiments:
             self.init_app(app)
 
     def init_app(self, app: fastapi.FastAPI) -> None:
+        check_application(app, fastapi.FastAPI)
         app.add_middleware(_Answers)
         app.user_middleware.append(app.user_middleware.pop(0))  # the innermost, for the others to do what they do
         app.build_middleware_stack = partial(self._surrounded, app.build_middleware_stack)  # type: ignore[method-assign]
@@ -65,6 +67,7 @@ class ChaosExperiments:
                 include_in_schema=False,
             )
         app.openapi = partial(self._openapi, app.openapi)  # type: ignore[method-assign]
+        announce(self._module.prefix, self._module.settings)
 
     def _surrounded(self, build: Callable[[], "ASGIApp"]) -> "ASGIApp":
         return _Middleware(build(), self)

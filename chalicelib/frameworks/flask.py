@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import flask
 
-from .. import local
 from ..api.endpoints import ENDPOINTS, PREFIX
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
 from ..bootstrap import Chaos, Lazy, Options, bootstrap
+from ..development.banner import announce
 from ..injection.injection import UNTOUCHED, Injected
 from ..injection.spans import annotate
 from ..runs.tally import SERVER_ERROR
+from . import check_application
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -41,11 +42,12 @@ class ChaosExperiments:
         wire: Callable[..., Chaos] = bootstrap,
         **options: Unpack[Options],
     ) -> None:
-        self._module = Lazy(wire, prefix=prefix, announce=local.announce, **options)
+        self._module = Lazy(wire, prefix=prefix, **options)
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: flask.Flask) -> None:
+        check_application(app, flask.Flask)
         app.wsgi_app = partial(self._wrapper, app, app.wsgi_app)  # type: ignore[method-assign]
         for endpoint in ENDPOINTS:
             name = f"chaos_experiments_{endpoint.method}_{endpoint.handler}"
@@ -53,6 +55,7 @@ class ChaosExperiments:
                 self._module.prefix + endpoint.path, name, self._handle, methods=[endpoint.method], strict_slashes=False
             )
         app.extensions["chaos_experiments"] = self
+        announce(self._module.prefix, self._module.settings)
 
     def _wrapper(
         self,

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from chalicelib.dynamodb.runs import DynamoDBRunStore
 from chalicelib.dynamodb.table import Item, bind, create_table
 from chalicelib.errors import StoreUnavailable
-from chalicelib.local import EmbeddedDynamoDB
+from chalicelib.development.server import EmbeddedDynamoDB
 from chalicelib.runs.snapshot import Snapshot
 from chalicelib.settings import Settings
 from tests.support import NOW, Clock, a_run
@@ -254,7 +254,7 @@ def test_a_table_that_cannot_be_made_is_told(settings: Settings) -> None:
 
 
 def test_a_table_that_dies_in_mid_experiment_ends_it_within_three_seconds(settings: Settings, clock: Clock) -> None:
-    server = EmbeddedDynamoDB()
+    server = EmbeddedDynamoDB().start()
     mortal = replace(settings, endpoint_url=server.url)
     create_table(mortal)
     store = DynamoDBRunStore(mortal)

@@ -59,7 +59,7 @@ def table(pytestconfig: pytest.Config) -> Iterator[str]:
         with dynamodb_local(Path(folder)) as url:
             yield url
         return
-    serve = "from chalicelib.local import EmbeddedDynamoDB; print(EmbeddedDynamoDB().url, flush=True); input()"
+    serve = "from chalicelib.development.server import EmbeddedDynamoDB; print(EmbeddedDynamoDB().start().url, flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", serve], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

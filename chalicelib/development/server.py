@@ -1,0 +1,162 @@
+"""The process of the embedded DynamoDB: moto's server, one operation at a time, until its last user is gone.
+
+`python -m chalicelib.development.server FOLDER KEY`, started by `embedded.py`. It writes where it answers into
+`FOLDER/KEY.json`, and detaches itself. Every process that uses it holds a connection open to the second of its two
+ports; the operating system closes that connection however the process ends.
+"""
+
+import json
+import os
+import selectors
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+HOST = "127.0.0.1"
+LINGER_SECONDS = 10.0
+"""How long it waits for the next process after the last one is gone: a reload takes less."""
+
+PRIVATE = 0o600
+
+
+class EmbeddedDynamoDB:
+    """Moto's DynamoDB over HTTP on a free loopback port, `url`. Raises ImportError where moto is not installed."""
+
+    def __init__(self) -> None:
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
+        from werkzeug.serving import WSGIRequestHandler, make_server  # noqa: PLC0415
+
+        class Quiet(WSGIRequestHandler):
+            def log_request(self, *_: object) -> None:
+                """No access log: it would fill the log file of a process that nobody watches."""
+
+        self._application = DomainDispatcherApplication(create_backend_app)
+        self._answering = threading.Lock()
+        self._server = make_server(HOST, 0, self._one_at_a_time, threaded=True, request_handler=Quiet)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="embedded-dynamodb", daemon=True)
+        self.url = f"http://{HOST}:{self._server.server_port}"
+
+    def start(self) -> "EmbeddedDynamoDB":
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _one_at_a_time(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        """Moto's transactions are not atomic: it rolls back to a copy of all tables, and undoes concurrent writes."""
+        with self._answering:
+            answer: Iterable[bytes] = self._application(environ, start_response)
+            return answer
+
+
+class Users:
+    """The processes that use the server: one open connection each, which is greeted with `greeting`."""
+
+    def __init__(self, greeting: bytes, clock: Callable[[], float] = time.monotonic) -> None:
+        self._greeting = greeting
+        self._clock = clock
+        self._listener = socket.create_server((HOST, 0))
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._alone_since: float | None = clock()
+        self.port: int = self._listener.getsockname()[1]
+
+    def wait(self, seconds: float) -> None:
+        """Until somebody comes or goes, no longer than `seconds`."""
+        for key, _ in self._selector.select(seconds):
+            if key.fileobj is self._listener:
+                connection, _ = self._listener.accept()
+                connection.sendall(self._greeting)
+                self._selector.register(connection, selectors.EVENT_READ)
+            else:
+                self._drop_if_closed(key.fileobj)  # type: ignore[arg-type]
+        if len(self._selector.get_map()) > 1:
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = self._clock()
+
+    def alone_seconds(self) -> float:
+        """For how long nobody has been connected."""
+        return 0.0 if self._alone_since is None else self._clock() - self._alone_since
+
+    def close(self) -> None:
+        for key in list(self._selector.get_map().values()):
+            key.fileobj.close()  # type: ignore[union-attr]
+        self._selector.close()
+
+    def _drop_if_closed(self, connection: socket.socket) -> None:
+        try:
+            closed = not connection.recv(1)
+        except OSError:
+            closed = True
+        if closed:
+            self._selector.unregister(connection)
+            connection.close()
+
+
+def serve_until_unused(users: Users, lock: FileLock, on_end: Callable[[], None]) -> None:
+    """Returns, with the lock held, once nobody has used the server for `LINGER_SECONDS`.
+
+    Who connects holds the lock meanwhile, so nobody connects to a server that is about to end.
+    """
+    while True:
+        users.wait(LINGER_SECONDS - users.alone_seconds())
+        if users.alone_seconds() < LINGER_SECONDS:
+            continue
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            users.wait(0.1)  # somebody is about to connect
+            continue
+        users.wait(0)
+        if users.alone_seconds() >= LINGER_SECONDS:
+            on_end()
+            return
+        lock.release()
+
+
+def main(folder: Path, key: str) -> None:
+    database = EmbeddedDynamoDB()
+    users = Users(f"{key}\n".encode())
+    address = folder / f"{key}.json"
+    _write(address, json.dumps({"url": database.url, "port": users.port}))
+    if hasattr(os, "fork"):
+        _detach(folder / f"{key}.log")
+    database.start()
+    serve_until_unused(users, FileLock(folder / f"{key}.lock"), on_end=lambda: address.unlink(missing_ok=True))
+
+
+def _detach(log: Path) -> None:
+    """Leave the terminal and its signals, and the starting process, which is not to be told of the end of a child."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    os.chdir("/")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
+    for number, target in enumerate((nothing, written, written)):
+        os.dup2(target, number)
+
+
+def _write(path: Path, text: str) -> None:
+    """All of it at once, readable by this user alone."""
+    part = path.with_suffix(".part")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE), "w") as file:
+        file.write(text)
+    part.replace(path)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])
