@@ -17,13 +17,14 @@ from chalicelib import __version__, cli
 from chalicelib import settings as settings_module
 from chalicelib.access import Caller, Role
 from chalicelib.api import present
+from chalicelib.api.body import start_parameters
 from chalicelib.api.endpoints import ENDPOINTS, PREFIX
-from chalicelib.api.http import Request
+from chalicelib.api.http import Request, failure
 from chalicelib.bootstrap import Chaos, bootstrap
 from chalicelib.cli.stages import settings_of
+from chalicelib.development.banner import banner
 from chalicelib.errors import ChaosError
 from chalicelib.experiments import EXPERIMENTS
-from chalicelib.development.banner import banner
 from chalicelib.settings import Settings
 from tests.support import NOW, a_run
 
@@ -114,6 +115,23 @@ def test_the_example_of_a_run_has_the_fields_of_a_run() -> None:
     assert set(example_of("POST /start")) == set(present.run(a_run(), NOW))
 
 
+def test_the_example_of_an_experiment_is_what_is_listed() -> None:
+    (example,) = example_of("GET /list")["available_experiments"]
+    listed = present.experiment(EXPERIMENTS[example["name"]], Settings().limits)
+    assert example["description"] == listed["description"]
+    for name, shown in example["parameters"]["properties"].items():
+        assert shown.items() <= listed["parameters"]["properties"][name].items()
+
+
+def test_the_example_of_a_refusal_is_what_is_answered() -> None:
+    (example,) = re.findall(r"## Errors\n.*?```json\n(.*?)```", API, flags=re.DOTALL)
+    with pytest.raises(ChaosError) as refused:
+        start_parameters(
+            {"experiment_name": "latency_injection", "delay_seconds": 99}, EXPERIMENTS["latency_injection"], {}
+        )
+    assert json.loads(example) == failure(refused.value).content
+
+
 @pytest.mark.parametrize(
     ("endpoint", "shape"),
     [
@@ -125,7 +143,7 @@ def test_the_example_of_a_run_has_the_fields_of_a_run() -> None:
     ],
 )
 def test_the_other_examples_have_the_fields_of_the_answers(endpoint: str, shape: Any) -> None:
-    assert set(example_of(endpoint)) >= set(shape.__annotations__)
+    assert set(example_of(endpoint)) == set(shape.__annotations__)
 
 
 def example_of(endpoint: str) -> dict[str, Any]:
