@@ -49,13 +49,47 @@ $(GENERICSUITE)/installed: requirements.txt
 	    chalice flask gunicorn fastapi uvicorn "pyjwt[crypto]"
 	touch $@
 
-.PHONY: test
-test: $(VENV)/installed $(MINISTACK)/installed $(GENERICSUITE)/installed ## Every check and every test that needs nothing but pip
+# The parts of the test suite, by folder; a test keeps each folder in exactly one of them.
+TESTS := tests/test_*.py tests/api tests/bench tests/cli tests/contract tests/dynamodb tests/experiments tests/frameworks \
+    tests/injection tests/runs
+TESTS_SERVERS := tests/contract_servers tests/processes tests/examples tests/survival tests/soak tests/browser
+TESTS_AWS := tests/deployment tests/staging
+TESTS_GENERICSUITE := tests/genericsuite
+
+# As many at once, where the tests of a part do not measure time.
+WORKERS ?= 2
+
+.PHONY: check
+check: $(VENV)/installed ## Lint, format, types and imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/coverage run -m pytest --rounds $(ROUNDS)
+
+.PHONY: test
+test: check ## The checks, and every test that needs nothing but the virtual environment: about 2 minutes
+	$(BIN)/pytest $(TESTS) --numprocesses $(WORKERS) --dist worksteal
+
+.PHONY: test-servers
+test-servers: $(VENV)/installed ## The tests on real servers of each framework, and in a browser (Debian's chromium)
+	$(BIN)/pytest $(TESTS_SERVERS)
+
+.PHONY: test-aws
+test-aws: $(VENV)/installed $(MINISTACK)/installed ## The tests of the deployment, on an emulated AWS account
+	$(BIN)/pytest $(TESTS_AWS) --rounds $(ROUNDS)
+
+.PHONY: test-genericsuite
+test-genericsuite: $(VENV)/installed $(GENERICSUITE)/installed ## The tests in backends that are made by GenericSuite
+	$(BIN)/pytest $(TESTS_GENERICSUITE)
+
+.PHONY: test-all
+test-all: export PYTEST_ADDOPTS := --cov --cov-append --cov-report= --cov-fail-under=0
+test-all: $(VENV)/installed ## All of them, and the coverage of all together
+	rm -f .coverage
+	$(MAKE) test
+	$(MAKE) test-servers
+	$(MAKE) test-aws
+	$(MAKE) test-genericsuite
 	$(BIN)/coverage report
 
 .PHONY: rehearsal
