@@ -1,7 +1,7 @@
 """One behaviour in every framework, without a server.
 
-The same suite runs on servers with several processes and one table in `tests/contract_servers`, and on a deployed stage in
-`tests/staging`: each has a `server` of its own.
+The same suite runs on servers with several processes and one table in `tests/contract_servers`, and on a deployed stage
+in `tests/staging`: each has a `server` of its own.
 """
 
 import time
