@@ -52,11 +52,12 @@ $(GENERICSUITE)/installed: requirements.txt
 # The parts of the test suite, by folder; a test keeps each folder in exactly one of them.
 TESTS := tests/test_*.py tests/api tests/bench tests/cli tests/contract tests/dynamodb tests/experiments tests/frameworks \
     tests/injection tests/runs
-TESTS_SERVERS := tests/contract_servers tests/processes tests/examples tests/survival tests/soak tests/browser
+TESTS_SERVERS := tests/browser tests/contract_servers tests/examples tests/processes
+TESTS_LOAD := tests/soak tests/survival
 TESTS_AWS := tests/deployment tests/staging
 TESTS_GENERICSUITE := tests/genericsuite
 
-# As many at once, where the tests of a part do not measure time.
+# So many at once, but where time is measured under load.
 WORKERS ?= 2
 
 .PHONY: check
@@ -72,7 +73,8 @@ test: check ## The checks, and every test that needs nothing but the virtual env
 
 .PHONY: test-servers
 test-servers: $(VENV)/installed ## The tests on real servers of each framework, and in a browser (Debian's chromium)
-	$(BIN)/pytest $(TESTS_SERVERS)
+	$(BIN)/pytest $(TESTS_SERVERS) --numprocesses $(WORKERS) --dist loadfile
+	$(BIN)/pytest $(TESTS_LOAD)
 
 .PHONY: test-aws
 test-aws: $(VENV)/installed $(MINISTACK)/installed ## The tests of the deployment, on an emulated AWS account
