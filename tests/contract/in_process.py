@@ -16,7 +16,10 @@ from tests.contract.servers import HOSTS, TOKEN, Server, variables
 
 @dataclass
 class InProcess(Server):
-    """Answers as a server does."""
+    """Answers as a server does; the one process that there is knows at once what it has changed."""
+
+    idle_seconds: float = 0.0
+    refresh_seconds: float = 0.0
 
     client: Any = None
 

@@ -70,6 +70,8 @@ class Server:
     refresh_seconds: float = REFRESH_SECONDS
     operator: str = "developer"
     gateway: bool = False
+    changed: float = 0.0
+    """When something may have been started or stopped last, on the monotonic clock."""
 
     def handled(self) -> int:
         """How often its processes have run the handler of /orders."""
@@ -78,12 +80,21 @@ class Server:
     def call(self, method: str, path: str, token: str | None = TOKEN, **options: Any) -> requests.Response:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         headers |= options.pop("headers", {})
-        return requests.request(method, self.url + path, headers=headers, timeout=PATIENCE_SECONDS, **options)
+        answer = requests.request(method, self.url + path, headers=headers, timeout=PATIENCE_SECONDS, **options)
+        if method == "POST":
+            self.changed = time.monotonic()
+        return answer
 
 
 def stop_all(server: Server) -> None:
     for run in server.call("GET", "/chaos_experiments/list").json()["resultset"]["active_experiments"]:
         server.call("POST", "/chaos_experiments/stop", json={"experiment_name": run["name"]})
+
+
+def settle(server: Server) -> None:
+    """Stop what runs, and wait until every process obeys."""
+    stop_all(server)
+    time.sleep(max(0.0, server.changed + server.refresh_seconds - time.monotonic()))
 
 
 def variables(**more: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
-"""One behaviour in every framework: the same file for each, on real servers with several processes and one table.
+"""One behaviour in every framework, without a server.
 
-`server` is each of those in `conftest.py`; the rehearsal hands in a deployed stage.
+The same suite runs on servers with several processes and one table in `tests/contract_servers`, and on a deployed stage
+in `tests/staging`: each has a `server` of its own.
 """
 
 import time

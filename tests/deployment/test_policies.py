@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,10 +34,10 @@ WRITES = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "Con
 
 
 class Recorder:
-    """Notes what is called, and by which function."""
+    """Notes what is called, and by which function: what no other runs in a thread, the API's does, in its own time."""
 
     def __init__(self) -> None:
-        self.function = "api_handler"
+        self._thread = threading.local()
         self.calls: dict[str, set[Grant]] = {function: set() for function in FUNCTIONS}
 
     def note(self, operation: str, parameters: dict[str, Any]) -> None:
@@ -66,9 +67,13 @@ class Recorder:
 
     @contextmanager
     def running(self, function: str) -> Iterator[None]:
-        before, self.function = self.function, function
+        self._thread.function = function
         yield
-        self.function = before
+        del self._thread.function
+
+    @property
+    def function(self) -> str:
+        return getattr(self._thread, "function", "api_handler")
 
 
 @pytest.fixture

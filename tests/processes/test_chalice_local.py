@@ -15,6 +15,7 @@ import requests
 
 from chalicelib.settings import Settings
 from tests.processes.servers import PROJECT, Server, chalice_local
+from tests.tools import needed
 
 START, STOP, STATUS, TEST = (f"/chaos_experiments/{word}" for word in ("start", "stop", "status", "test"))
 LATENCY = "latency_injection"
@@ -47,11 +48,13 @@ def is_hit(server: Server) -> bool:
 
 
 def test_the_three_lines_of_the_banner_work_as_printed_twice_in_a_row(server: Server) -> None:
+    bash = needed("bash")
+    needed("curl")
     lines = [line for line in server.log.read_text().splitlines() if line.strip().startswith("curl")]
     assert len(lines) == 3
     for _ in range(2):
         start, feel, stop = (
-            subprocess.run(["bash", "-c", f"{line} --silent"], capture_output=True, text=True, check=True).stdout
+            subprocess.run([bash, "-c", f"{line} --silent"], capture_output=True, text=True, check=True).stdout
             for line in lines
         )
         assert json.loads(start)["resultset"]["status"] == "running"

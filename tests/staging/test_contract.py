@@ -1,6 +1,5 @@
 """The contract suite, on the deployed stage."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 import requests
 
 from chalicelib.settings import Settings
-from tests.contract.servers import Server, stop_all
+from tests.contract.servers import Server, settle
 from tests.contract.test_http import *  # noqa: F403
 from tests.staging.fleet import Stage
 
@@ -40,5 +39,4 @@ def server(stage: Stage, project: Path) -> Iterator[Server]:
         headers={"Host": f"{stage.api}.execute-api.localhost:{stage.port}", "Authorization": f"Bearer {stage.token}"},
     )
     yield gateway
-    stop_all(gateway)
-    time.sleep(gateway.refresh_seconds)
+    settle(gateway)

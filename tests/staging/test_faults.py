@@ -124,6 +124,7 @@ def test_of_fifty_starts_at_once_one_wins(stage: Stage, account: Account, tell: 
         body = {"experiment_name": "latency_injection", "delay_seconds": 0, "duration_seconds": 60}
         return stage.call("POST", "/chaos_experiments/start", **body)[0]
 
+    make_environments(stage, 50)
     stage.call("GET", "/chaos_experiments/list")  # the gateway knows the token
     codes = stage.at_once(50, start)
     stage.stop("latency_injection")
@@ -131,3 +132,12 @@ def test_of_fifty_starts_at_once_one_wins(stage: Stage, account: Account, tell: 
     assert sorted(codes) == [200, *[409] * 49]
     for process in account.environments(NAME)[SIZE:]:
         process.kill()  # more than the other tests keep busy
+
+
+def make_environments(stage: Stage, count: int) -> None:
+    """A few at a time: fifty that start at once take longer than an invocation may, on a machine that is busy."""
+    stage.start("latency_injection", delay_seconds=2.0, duration_seconds=600)
+    for size in range(SIZE, count + 1, SIZE):
+        answers = stage.at_once(size, stage.where)  # those that there are, are occupied for the delay
+        assert {answer.status for answer in answers} == {200}
+    stage.stop("latency_injection")

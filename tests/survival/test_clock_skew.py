@@ -40,7 +40,7 @@ class Machines:
         return time.monotonic() - began
 
 
-@pytest.fixture(params=[-2.0, 2.0], ids=["behind", "ahead"])
+@pytest.fixture(scope="module", params=[-2.0, 2.0], ids=["behind", "ahead"])
 def machines(
     request: pytest.FixtureRequest, dynamodb_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Machines]:
