@@ -14,10 +14,11 @@ from rich.markup import escape
 
 from ..runs.tally import bucket, upper_bound
 from . import show
+from .address import address
 from .complete import known
 from .desk import Desk, desk_of
 from .exits import UNREACHABLE
-from .remote import REASONS, Refused, Unreachable, address, is_passing
+from .remote import REASONS, Refused, Unreachable, is_passing
 from .usage import number, parser
 
 Experiment = Annotated[

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from .usage import either, near, shown
+from .usage import LONGEST_SHOWN, either, near, shown
 
 OPTIONS = {"alarms": "--alarm", "experiment_name": "The name of the experiment", "run_id": "The id of the run"}
 """Fields of the API whose option has another name, or that are arguments."""
@@ -16,11 +16,16 @@ HOW = "--token, CHAOS_TOKEN or a profile"
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """An answer that is no success, and what led to it. `is_ours`: the endpoints are at this address."""
+    """An answer that is no success, and what led to it.
+
+    `content` is the API's envelope, `words` are what anything else said in its place. `is_ours`: the endpoints are at
+    this address.
+    """
 
     url: str
     status: int
     content: Mapping[str, Any]
+    words: str = ""
     location: str = ""
     is_ours: bool = True
     sent: Mapping[str, Any] = field(default_factory=dict)
@@ -159,6 +164,8 @@ MESSAGES: Mapping[str, Callable[[Answer], str]] = {
 def _unexpected(answer: Answer) -> str:
     phrase = HTTPStatus(answer.status).phrase if answer.status in set(HTTPStatus) else ""
     said = f"{answer.url} answered {answer.status} {phrase}".rstrip()
+    if answer.words:
+        said += f" ({answer.words[:LONGEST_SHOWN]})"
     if answer.location:
         return f"{said}: the address is now {answer.location}. Give the new address with --url, CHAOS_URL or a profile."
     if answer.status == TOO_MANY:

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
+from .address import address
 from .desk import desk_of
 from .profile_file import Profiles
-from .remote import address
 from .usage import Commands, parser
 
 app = typer.Typer(help="Keep addresses and tokens of applications, under names.", cls=Commands, no_args_is_help=True)

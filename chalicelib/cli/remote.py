@@ -2,20 +2,19 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 import urllib3
 
-from ..api.endpoints import PREFIX
 from ..errors import Misconfigured
+from .address import DOCUMENT, address, names_no_prefix, nearby, published
 from .messages import SERVER_ERROR, TOO_MANY, Answer, explained
 
 PATIENCE_SECONDS = 10.0
 OK, REDIRECTS = 200, range(300, 400)
 TOKEN = re.compile(r"[!-~]*")
-ADDRESS = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 """What could control a terminal; all but the end of a line."""
 
@@ -30,14 +29,8 @@ REASONS = {
 }
 """Why nothing answers, by the class of urllib3's error."""
 
-OPERATIONS = "chaos_experiments_"
-"""How the ids of all operations begin, in the OpenAPI document."""
-
-PREFIXES = (PREFIX, f"/v1{PREFIX}")
-LIST = "/list"
 INJECTED = "injected_error"
-OFF = ("module_off", "misconfigured")
-"""Codes of a module that is there, but publishes no document."""
+"""The code of an injected fault, which has the envelope of the API, too."""
 
 
 class Destination(NamedTuple):
@@ -71,14 +64,6 @@ class Refused(Exception):
 def is_passing(error: Refused | Unreachable) -> bool:
     """Whether trying again may help."""
     return isinstance(error, Unreachable) or error.status == TOO_MANY or error.status >= SERVER_ERROR
-
-
-def address(text: str) -> str:
-    """A URL of endpoints. Raises ValueError, which says what is allowed."""
-    if not ADDRESS.fullmatch(text):
-        likely = f"http://{text}" if ADDRESS.fullmatch(f"http://{text}") else f"http://localhost:8000{PREFIX}"
-        raise ValueError(f"must be an address such as {likely}; got {text!r}.")
-    return text.rstrip("/")
 
 
 class Remote:
@@ -117,21 +102,21 @@ class Remote:
         if answer.status == OK and _is_ours(content) and not content["error"]:
             resultset: dict[str, Any] = content["resultset"]
             return resultset
-        raise self._refused(method, answer, content, body or dict(parse_qsl(urlsplit(path).query)))
+        raise self._refused(method, path, answer, body)
 
     def text(self, path: str) -> str:
         """An answer that need not be JSON. Raises Refused and Unreachable."""
-        answer, content = self._asked("GET", path, None, any_text=True)
+        answer, _ = self._asked("GET", path, None, any_text=True)
         if answer.status == OK:
             return CONTROL.sub("\ufffd", answer.data.decode())
-        raise self._refused("GET", answer, content, dict(parse_qsl(urlsplit(path).query)))
+        raise self._refused("GET", path, answer)
 
     def locate(self) -> bool:
         """Look where the endpoints are. Whether that is another address than the one that was given."""
         if self._is_ours is not None:
             return False
         given = self.url
-        found = next(filter(None, map(self._endpoints_near, _nearby(given))), "")
+        found = next(filter(None, map(self._published_at, nearby(given))), "")
         self._is_ours = bool(found)
         self.url = found or given
         if self.url == given:
@@ -142,8 +127,10 @@ class Remote:
     def _asked(
         self, method: str, path: str, body: Mapping[str, Any] | None, *, any_text: bool = False
     ) -> tuple[urllib3.BaseHTTPResponse, dict[str, Any]]:
-        if not urlsplit(self.url).path:  # a whole application: nothing is sent to it that is not meant for it
+        if names_no_prefix(self.url):  # the application itself: it gets no token, and nothing is done there
             self.locate()
+            if not self._is_ours:
+                raise self._refused("GET", DOCUMENT, self._send("GET", DOCUMENT, None, self.url))
         answer = self._send(method, path, body)
         content = _content(answer)
         expected = _is_ours(content) or (any_text and answer.status == OK)
@@ -152,17 +139,8 @@ class Remote:
             content = _content(answer)
         return answer, content
 
-    def _endpoints_near(self, url: str) -> str:
-        """The address of the endpoints that are published there; empty where there are none."""
-        content = _content(self._send("GET", "/openapi.json", None, url))
-        if content.get("code") in OFF:
-            return url
-        paths = content.get("paths")
-        for path, operations in paths.items() if isinstance(paths, dict) else ():
-            if path.endswith(LIST) and OPERATIONS in json.dumps(operations):
-                prefix = path.removesuffix(LIST)
-                return url if url.endswith(prefix) else url + prefix
-        return ""
+    def _published_at(self, url: str) -> str:
+        return published(_content(self._send("GET", DOCUMENT, None, url)), url)
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None, url: str = "") -> urllib3.BaseHTTPResponse:
         """The token goes to the endpoints only, not to a `url` where they are looked for."""
@@ -185,42 +163,34 @@ class Remote:
         return "" if self._destination.url_from else " (No address was given; this one is the default.)"
 
     def _refused(
-        self, method: str, answer: urllib3.BaseHTTPResponse, content: Mapping[str, Any], sent: Mapping[str, Any]
+        self, method: str, path: str, answer: urllib3.BaseHTTPResponse, body: Mapping[str, Any] | None = None
     ) -> Refused:
+        content = _content(answer)
+        asked = urlsplit(path)
+        location = answer.headers.get("Location", "") if answer.status in REDIRECTS else ""
         told = Answer(
             url=self.url,
             status=answer.status,
-            content=content,
-            location=CONTROL.sub("", answer.headers.get("Location", "")) if answer.status in REDIRECTS else "",
+            content=content if _is_ours(content) else {},
+            words=str(content.get("error_message") or content.get("message") or ""),
+            location=CONTROL.sub("", location).removesuffix(asked.path),
             is_ours=self._is_ours is not False,
-            sent=sent,
+            sent=body or dict(parse_qsl(asked.query)),
             writes=method == "POST",
             token_from=self._destination.token_from if self._token else "",
             program=self._program,
             command=self._command,
         )
         message = explained(told)
-        return Refused(
-            answer.status, message, content if _is_ours(content) else {**content, **_envelope(told.code, message)}
-        )
+        if not _is_ours(content):
+            content = {**content, **_envelope(told.code, message)}
+        return Refused(answer.status, message, content)
 
 
 def reason(error: Exception) -> str:
     """Why nothing answers, in words."""
     kind = type(error).__name__
     return REASONS.get(kind, kind)
-
-
-def _nearby(url: str) -> Iterator[str]:
-    """Where the endpoints may be, from an address that is about right."""
-    yield url
-    yield from (url + prefix for prefix in PREFIXES)
-    host = "{0.scheme}://{0.netloc}".format(urlsplit(url))
-    above = url.rpartition("/")[0]
-    if len(above) > len(host):
-        yield above
-    if url != host:
-        yield from (host + prefix for prefix in PREFIXES)
 
 
 def _envelope(code: str, message: str) -> dict[str, Any]:

@@ -1,30 +1,19 @@
 """`start`: a command for each experiment, whose options are the parameters that the application publishes."""
 
 import inspect
-import json
-import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from rich.live import Live
 
 from ..api.body import BOUNDS, LONGEST_REASON, HypothesisOptions
 from . import show
-from .desk import Desk, desk_of
+from .desk import desk_of
 from .examples import epilog
-from .exits import ENDED_EARLY, FAILED, INTERRUPTED, REFUSED, UNREACHABLE
+from .exits import UNREACHABLE
+from .follow import attend, how_to_stop
 from .messages import option
-from .remote import Refused, Unreachable, is_passing
 from .usage import Schema, Wrong, allowed, plain, strangers, value
-
-LOOK_SECONDS = 0.5
-TELLING_SECONDS = 1.5
-"""How long after the end of a run environments still flush their counts."""
-
-GIVEN_UP_SECONDS = 10.0
-"""How long after its planned end the state of a run is still asked for, where nothing answers."""
 
 HYPOTHESIS = ("max_error_rate", "p95_seconds", "min_requests", "abort")
 EXPECTED = HypothesisOptions.model_json_schema()["properties"]
@@ -72,14 +61,14 @@ def _command(experiment: Mapping[str, Any]) -> Callable[..., None]:
             run = desk.remote.ask("POST", "/start", {"experiment_name": experiment["name"], **body})
         except KeyboardInterrupt:
             desk.tell(
-                f"Interrupted before the answer: the run may have started.{_how_to_stop(desk, experiment['name'])}"
+                f"Interrupted before the answer: the run may have started.{how_to_stop(desk, experiment['name'])}"
             )
             raise typer.Exit(UNREACHABLE) from None
         if detach:
             desk.give(run, show.run(run))
             desk.tell(f"Stop it: {desk.command('stop ' + run['name'])}")
         else:
-            _attend(desk, run)
+            attend(desk, run)
 
     start.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     start.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -149,83 +138,3 @@ COMMON = [
     _parameter("abort", bool, "Hypothesis: end the run as soon as it has clearly failed."),
     _parameter("detach", bool, "Return at once; the run goes on until it ends."),
 ]  # fmt: skip
-
-
-def _attend(desk: Desk, run: Mapping[str, Any]) -> None:
-    """Wait until it ends; Ctrl-C stops it. Exits with what came of it."""
-    try:
-        run = _watched(desk, run)
-    except KeyboardInterrupt:
-        raise typer.Exit(_stop(desk, run)) from None
-    except Unreachable:
-        desk.tell(
-            f"It is unknown how {run['name']} ended. It ends by itself at {_clock(run['end_time'])} at the latest."
-        )
-        raise
-    desk.give(run, *([] if desk.is_live else [show.run(run)]))
-    if run["status"] != "completed":
-        raise typer.Exit(ENDED_EARLY)
-    if run["hypothesis"] and run["hypothesis"]["verdict"] == "failed":
-        raise typer.Exit(FAILED)
-
-
-def _stop(desk: Desk, run: Mapping[str, Any]) -> int:
-    """Stop it because of Ctrl-C. The exit code."""
-    name = run["name"]
-    try:
-        stopped = desk.remote.ask("POST", "/stop", {"experiment_name": name, "reason": "Ctrl-C"})
-    except (Refused, Unreachable, KeyboardInterrupt) as error:
-        if isinstance(error, Refused) and error.content.get("code") == "not_running":
-            desk.tell(f"{name} had already ended.")
-            return INTERRUPTED
-        why = "Interrupted before the answer." if isinstance(error, KeyboardInterrupt) else error.message
-        desk.tell(f"NOT stopped. {why}\n{name} ends by itself at {_clock(run['end_time'])}.{_how_to_stop(desk, name)}")
-        return REFUSED if isinstance(error, Refused) else UNREACHABLE
-    desk.give(stopped, show.run(stopped))
-    desk.tell(f"Stopped {name}. No process injects it after {_clock(stopped['effective_everywhere_by'])}.")
-    return INTERRUPTED
-
-
-def _how_to_stop(desk: Desk, name: str) -> str:
-    return f"\nCheck: {desk.command(f'status {name}')}\nStop it: {desk.command(f'stop {name}')}"
-
-
-def _watched(desk: Desk, run: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The run as it ended, a moment later, when every environment has flushed its counts."""
-    if not desk.is_live:
-        desk.tell(f"Started {run['name']} for {run['remaining_seconds']:g} s. Press Ctrl-C to stop it.")
-        return _followed(desk, run, lambda _run: None)
-    with Live(show.run(run), console=desk.console, auto_refresh=False) as live:
-        return _followed(desk, run, lambda shown: live.update(show.run(shown), refresh=True))
-
-
-def _followed(desk: Desk, run: Mapping[str, Any], draw: Callable[[Mapping[str, Any]], None]) -> Mapping[str, Any]:
-    """Raises Unreachable where nothing answers until long after its end; before that, it is asked again."""
-    silent = False
-    given_up_at = time.monotonic() + run["remaining_seconds"] + GIVEN_UP_SECONDS
-    over_since: float | None = None
-    while over_since is None or time.monotonic() < over_since + TELLING_SECONDS:
-        time.sleep(LOOK_SECONDS)
-        try:
-            shown = desk.remote.ask("GET", f"/status?experiment_name={run['name']}")
-            if shown["run_id"] != run["run_id"]:
-                desk.tell(f"{shown['started_by']} replaced this run of {run['name']} by a new one.")
-                shown = json.loads(desk.remote.text(f"/report?run_id={run['run_id']}&format=json"))["resultset"]["run"]
-        except (Refused, Unreachable) as error:
-            if not is_passing(error):
-                raise
-            if time.monotonic() > given_up_at:
-                raise Unreachable(error.message) from error
-            if not silent:
-                desk.tell(f"{error.message}\nTrying again.")
-            silent = True
-            continue
-        silent, run = False, shown
-        draw(run)
-        if run["status"] != "running" and over_since is None:
-            over_since = time.monotonic()
-    return run
-
-
-def _clock(iso: str) -> str:
-    return datetime.fromisoformat(iso).astimezone().strftime("%H:%M:%S")
