@@ -75,7 +75,7 @@ def open_stage(root: Path, stage: str, session: boto3.Session) -> Stage:
         raise DeploymentError(
             f"There is no stage {stage!r} to deploy. Available in .chalice/config.json: {deployable}.\n"
             "To add a stage, copy the entry of staging there and put the new name in it, also in CHAOS_STAGE and in "
-            "the names of the policy files. A name begins with a letter and has at most 16 characters of a-z, 0-9 and -."
+            "the names of the policy files. A name has at most 16 characters of a-z, 0-9 and -, the first one a letter."
         )
     return Stage(
         root=root,

@@ -22,7 +22,9 @@ OFF = ("module_off", "misconfigured")
 def address(text: str) -> str:
     """A URL of endpoints. Raises ValueError, which says what is allowed."""
     if not ADDRESS.fullmatch(text):
-        likely = f"http://{text}" if ADDRESS.fullmatch(f"http://{text}") else f"http://localhost:8000{PREFIX}"
+        with_scheme = f"http://{text}"
+        is_likely = "://" not in text and ADDRESS.fullmatch(with_scheme)
+        likely = with_scheme if is_likely else f"http://localhost:8000{PREFIX}"
         raise ValueError(f"must be an address such as {likely}; got {text!r}.")
     return text.rstrip("/")
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from ..bootstrap import Chaos, bootstrap
 from ..settings import Settings
 from . import PROGRAM
+from .notes import note
 from .profile_file import Profiles
 from .remote import PATIENCE_SECONDS, Destination, Remote
 
@@ -96,7 +97,7 @@ class Desk:
 
     def tell(self, text: str) -> None:
         """Print what is not the answer itself."""
-        print(text, file=sys.stderr, flush=True)
+        note(text, self.program)
 
     def say(self, resultset: Mapping[str, Any], text: str) -> None:
         """As `give`, for text that is to be copied: it is not wrapped."""

@@ -1,7 +1,6 @@
 """One command, from what was typed to an exit code."""
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 
 import typer
@@ -12,6 +11,7 @@ from ..errors import ChaosError
 from ..settings import Settings
 from .commands import COMPLETING, build
 from .exits import INTERRUPTED, REFUSED, UNREACHABLE, WRONG_USAGE
+from .notes import note
 from .remote import Refused, Unreachable
 from .usage import UsageError, explained
 
@@ -28,18 +28,18 @@ def execute(arguments: Sequence[str], wire: Callable[[Settings], Chaos] | None, 
     except SystemExit as done:  # a completion, or a reader that is gone
         return done.code if isinstance(done.code, int) else int(bool(done.code))
     except UsageError as error:
-        print(explained(error), file=sys.stderr)
+        note(explained(error), program)
         return WRONG_USAGE
     except (Unreachable, Refused, ChaosError) as error:
         if as_json:
             content = failure(error).content if isinstance(error, ChaosError) else error.content
             print(json.dumps(content, indent=2))
-        print(error.message, file=sys.stderr)
+        note(error.message, program)
         return UNREACHABLE if isinstance(error, Unreachable) else REFUSED
     except typer.Abort:
-        print("Canceled.", file=sys.stderr)
+        note("Canceled.", program)
         return REFUSED
     except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
+        note("Interrupted.", program)
         return INTERRUPTED
     return code if isinstance(code, int) else 0

@@ -170,8 +170,8 @@ def _unexpected(answer: Answer) -> str:
         return f"{said}: the address is now {answer.location}. Give the new address with --url, CHAOS_URL or a profile."
     if answer.status == TOO_MANY:
         return f"{said}. Try again later."
-    if answer.status >= SERVER_ERROR and answer.is_ours:
-        return f"{said}. The application, or a proxy in front of it, has a problem: read its log, then try again."
+    if answer.is_ours:
+        return f"{said}. This is the answer of something else: a proxy, a gateway or the application. Read its log."
     return (
         f"{said}, which is not an answer of the chaos experiments. Is the address right?\n"
         "It ends in the prefix of the endpoints, such as http://localhost:8000/chaos_experiments. Give it with --url, "

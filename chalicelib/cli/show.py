@@ -109,7 +109,7 @@ def entries(history: Sequence[Shown], width: int) -> RenderableType:
     if width < NARROW:
         return Group(*("\n".join(map(escape, filter(None, row))) + "\n" for row in rows))
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("time (UTC)", "what", "started by, reason", "outcome", "run"):
+    for column in ("time (UTC)", "what", "by, reason", "outcome", "run"):
         table.add_column(column, overflow="fold", no_wrap=column in ("what", "run"))
     for row in rows:
         table.add_row(*map(escape, row))

@@ -106,7 +106,7 @@ def limits(schema: Schema) -> str:
     if above is not None:
         return f"above {plain(above)}" + ("" if high is None else f", up to {plain(high)}")
     if low is not None:
-        return f"{plain(low)} or more" if high is None else f"from {plain(low)} to {plain(high)}"
+        return f"at least {plain(low)}" if high is None else f"from {plain(low)} to {plain(high)}"
     return "" if high is None else f"up to {plain(high)}"
 
 
@@ -137,7 +137,8 @@ def value(schema: Schema, text: str) -> float | str:
         number = math.nan
     low, above, high = schema.get("minimum", -math.inf), schema.get("exclusiveMinimum"), schema.get("maximum", math.inf)
     if not low <= number <= high or math.isinf(number) or (above is not None and number <= above):
-        raise ValueError(f"must be {KINDS[kind]} {allowed(schema)}".rstrip() + f"; got {shown(text)}.")
+        words = allowed(schema).replace("at least", "of at least")
+        raise ValueError(f"must be {KINDS[kind]} {words}".rstrip() + f"; got {shown(text)}.")
     return number
 
 
