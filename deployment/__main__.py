@@ -27,12 +27,12 @@ def main(arguments: Sequence[str], root: Path) -> int:
         match options.command:
             case "policies":
                 for path in stage.write_policies():
-                    print(f"Written for chalice deploy: {path.relative_to(root)}")
+                    print(f"Wrote {path.relative_to(root)}, for chalice deploy")
             case "deploy":
                 _deploy(stage, Stack(stage, session), options.alarm_email)
             case "undeploy":
                 Stack(stage, session).undeploy()
-                print(f"Removed {stage.name}. The table {stage.settings.table} is kept, with its history and tokens.")
+                print(f"Removed {stage.name}. Kept the table {stage.settings.table}, with its history and tokens.")
     except (DeploymentError, ChaosError, BotoCoreError, ClientError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -40,25 +40,27 @@ def main(arguments: Sequence[str], root: Path) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m deployment", description="Bring a stage to an AWS account.")
+    parser = argparse.ArgumentParser(
+        prog="python -m deployment", description="Deploy a stage to an AWS account, or remove it."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="policies|deploy|undeploy")
     policies = commands.add_parser("policies", help="write the policies that `chalice deploy` needs")
-    deploy = commands.add_parser("deploy", help="create or update the stage's stack")
-    deploy.add_argument("--alarm-email", help="who is told of alarms (default: as it was)")
-    undeploy = commands.add_parser("undeploy", help="remove all but the table")
+    deploy = commands.add_parser("deploy", help="create or update the stack of a stage")
+    deploy.add_argument("--alarm-email", help="the email address that gets the alarms; default: unchanged")
+    undeploy = commands.add_parser("undeploy", help="remove the stack of a stage; the table is kept")
     for command in (policies, deploy, undeploy):
-        command.add_argument("--stage", required=True, help="a stage of .chalice/config.json")
+        command.add_argument("--stage", required=True, help="a stage of .chalice/config.json, such as staging")
     return parser
 
 
 def _deploy(stage: Stage, stack: Stack, alarm_email: str | None) -> None:
-    print(f"Deploying {stage.name} to account {stage.account.number}, {stage.account.region}")
+    print(f"Deploying {stage.name} to the account {stage.account.number} in {stage.account.region}")
     outputs = stack.deploy(build(stage), {} if alarm_email is None else {"AlarmEmail": alarm_email})
     url = _url(outputs, os.environ.get("AWS_ENDPOINT_URL"))
     print(f"""
 {url}
 
-Make a token, and look what there is:
+Create a token, then list the experiments:
   make token STAGE={stage.stage} NAME=$USER ROLE=operator
   curl -H 'Authorization: Bearer <token>' {url}/chaos_experiments/list""")
 

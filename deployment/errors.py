@@ -1,2 +1,2 @@
 class DeploymentError(Exception):
-    """What stands in the way, in sentences for whoever deploys."""
+    """Why nothing was deployed or removed, and what to do."""

@@ -69,12 +69,13 @@ def open_stage(root: Path, stage: str, session: boto3.Session) -> Stage:
     config = json.loads((root / ".chalice/config.json").read_text())
     stages = config["stages"]
     if stage == DEVELOPMENT:
-        raise DeploymentError("The stage dev is for this machine: make run.")
+        raise DeploymentError("The stage dev runs on this machine only. Start it with: make run")
     if stage not in stages or not STAGE.fullmatch(stage):
         deployable = ", ".join(name for name in stages if name != DEVELOPMENT)
         raise DeploymentError(
-            f"There is no stage {stage!r} to deploy. .chalice/config.json has: {deployable}. To add one, copy staging "
-            "there, with the new name in CHAOS_STAGE and in the policies' file names too: at most 16 of a-z, 0-9, -."
+            f"There is no stage {stage!r} to deploy. Available in .chalice/config.json: {deployable}.\n"
+            "To add a stage, copy the entry of staging there and put the new name in it, also in CHAOS_STAGE and in "
+            "the names of the policy files. A name has at most 16 characters of a-z, 0-9 and -, the first one a letter."
         )
     return Stage(
         root=root,
@@ -90,7 +91,7 @@ def _account(session: boto3.Session) -> Account:
         caller = session.client("sts").get_caller_identity()
     except (BotoCoreError, ClientError) as error:
         raise DeploymentError(
-            f"AWS does not say who you are: {error} Give credentials and a region as for any AWS tool, such as "
-            "AWS_PROFILE and AWS_REGION."
+            f"AWS did not say which account this is: {error}\n"
+            "Set credentials and a region as for any AWS tool, for example AWS_PROFILE and AWS_REGION."
         ) from error
     return Account(number=caller["Account"], partition=caller["Arn"].split(":")[1], region=session.region_name)

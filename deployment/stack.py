@@ -45,7 +45,9 @@ class Stack:
             self._delete()
             status = GONE
         elif status.endswith("_IN_PROGRESS") and status not in NEVER_MADE:
-            raise DeploymentError(f"The stack {self._stage.name} is being changed ({status}). Wait until it is done.")
+            raise DeploymentError(
+                f"The stack {self._stage.name} is being changed ({status}). Wait until that is done, then try again."
+            )
         self._upload(package)
         change = self._change(package, parameters, create=status in NEVER_MADE)
         if change:
@@ -132,7 +134,7 @@ class Stack:
                 reason = described.get("StatusReason", "")
                 if any(words in reason for words in NOTHING_TO_DO):
                     return None
-                raise DeploymentError(f"CloudFormation refuses the template: {reason}")
+                raise DeploymentError(f"CloudFormation rejected the template: {reason}")
             self._sleep(POLL_SECONDS)
 
     def _template(self, package: Package) -> str:
@@ -154,7 +156,7 @@ class Stack:
                 if status == "UPDATE_ROLLBACK_COMPLETE"
                 else "Nothing is deployed; the next deployment begins anew."
                 if status == "ROLLBACK_COMPLETE"
-                else "The rollback failed too: see the stack's events in the console."
+                else "The rollback failed, too: see the events of the stack in the AWS console."
             )
             raise DeploymentError("\n".join([f"The deployment failed ({status}). {after} What failed:", *failures]))
 
@@ -167,7 +169,7 @@ class Stack:
             raise DeploymentError("\n".join([f"The stack was not removed ({status}). What failed:", *failures]))
 
     def _follow(self, stack: str, seen: set[str]) -> tuple[str, list[str]]:
-        """Tell each event until the stack comes to rest: its status, and what failed."""
+        """Print each event until the stack comes to rest. Returns its status, and what failed."""
         failures = []
         while True:
             status: str = self._describe(stack)["StackStatus"]

@@ -1,50 +1,56 @@
-"""The command line. What it tells goes to the standard output, what went wrong to the standard error."""
+"""The command line. Answers go to the standard output; notes and errors go to the standard error.
 
-import json
+Importing this file needs nothing but Python, also an older one: what is missing is a message and not a traceback.
+"""
+
+import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..api.http import failure
-from ..bootstrap import Chaos, bootstrap
-from ..errors import ChaosError
-from ..settings import Settings
-from .exits import INTERRUPTED, REFUSED, UNREACHABLE
+from .exits import REFUSED
+from .missing import missing_packages, wrong_python
 
-JSON = "--json"
-"""Understood wherever it stands."""
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-MISSING = "The command line needs typer and rich, the extra `cli`: pip install typer rich"
+    from ..bootstrap import Chaos
+    from ..settings import Settings
+
+PROGRAM = "chaos-experiments"
+PACKAGE = __name__.partition(".")[0]
+MODULE = "__main__.py"
 
 
-def main(arguments: Sequence[str], wire: Callable[[Settings], Chaos] = bootstrap) -> int:
-    """The exit code; 0 is fine."""
-    try:
-        from .commands import PROGRAM, build  # noqa: PLC0415 - where they are not installed, say so
-    except ImportError as error:
-        if error.name not in ("typer", "rich"):
-            raise
-        print(MISSING, file=sys.stderr)
+def main(arguments: Sequence[str], wire: "Callable[[Settings], Chaos] | None" = None, *, program: str = PROGRAM) -> int:
+    """The exit code; 0 is success. `program` is what a user types to start this command."""
+    problem = wrong_python()
+    if problem:
+        print(problem, file=sys.stderr)
         return REFUSED
-    from .remote import Refused, Unreachable  # noqa: PLC0415 - as those
-
-    as_json = JSON in arguments
-    given = [*([JSON] if as_json else []), *(each for each in arguments if each != JSON)]
     try:
-        build(given, wire)(args=given, prog_name=PROGRAM)
-    except SystemExit as done:
-        return done.code if isinstance(done.code, int) else int(bool(done.code))
-    except (Unreachable, Refused, ChaosError) as error:
-        if as_json:
-            content = failure(error).content if isinstance(error, ChaosError) else error.content
-            print(json.dumps(content, indent=2))
-        print(error.message, file=sys.stderr)
-        return UNREACHABLE if isinstance(error, Unreachable) else REFUSED
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+        from .execute import execute  # noqa: PLC0415 - it needs the packages
+    except ModuleNotFoundError as error:
+        if (error.name or PACKAGE).startswith(PACKAGE):
+            raise
+        print(missing_packages(error, PACKAGE, arguments), file=sys.stderr)
+        return REFUSED
+    return execute(arguments, wire, program)
 
 
 def run() -> None:
-    """The command `chaos-experiments`."""
-    sys.exit(main(sys.argv[1:]))
+    """The command `chaos-experiments`, and `python -m` of this package."""
+    sys.exit(main(sys.argv[1:], program=invocation(sys.argv[0], sys.executable)))
+
+
+def invocation(script: str, python: str) -> str:
+    """What was typed to start this program, short enough to be pasted."""
+    return f"{_short(python)} -m {PACKAGE}" if Path(script).name == MODULE else _short(script)
+
+
+def _short(program: str) -> str:
+    path = Path(program)
+    if shutil.which(path.name) == program:
+        return path.name
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else program

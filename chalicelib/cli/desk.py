@@ -13,15 +13,17 @@ from rich.console import Console
 
 from ..bootstrap import Chaos, bootstrap
 from ..settings import Settings
+from . import PROGRAM
+from .notes import note
 from .profile_file import Profiles
-from .remote import PATIENCE_SECONDS, Remote
+from .remote import PATIENCE_SECONDS, Destination, Remote
 
 LOCAL = "http://localhost:8000/chaos_experiments"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """Where the application is, as somebody said; empty where nobody did."""
+    """Where the application is, as it was given in one place; empty where it was not."""
 
     profile: str = ""
     url: str = ""
@@ -31,21 +33,34 @@ class Said:
     def by_the_environment(cls) -> "Said":
         return cls(**{name: os.environ.get(f"CHAOS_{name.upper()}", "") for name in ("profile", "url", "token")})
 
+    def options(self) -> str:
+        """The same, to be typed before a command. No token is repeated."""
+        told = {"profile": self.profile, "url": self.url, "token": self.token and "…"}
+        return "".join(f"--{name} {value} " for name, value in told.items() if value)
 
-def destination(typed: Said, environment: Said) -> tuple[str, str]:
-    """The URL, and the token that goes there. Raises Misconfigured.
 
-    What is typed goes before the environment, a profile that is named before the current one, and no profile's token
-    goes to another address than its own.
+def destination(typed: Said, environment: Said) -> Destination:
+    """Where to send requests, and the token. Raises Misconfigured.
+
+    Options go before variables, a named profile goes before the current one, and the token of a profile goes to the
+    address of that profile only.
     """
-    if typed.profile or (environment.profile and not typed.url):
-        profile = Profiles.of_the_user().find(typed.profile or environment.profile)
-    elif typed.url or environment.url or environment.token:
-        return typed.url or environment.url or LOCAL, typed.token or environment.token
-    else:
-        profile = Profiles.of_the_user().find("") or {"url": LOCAL, "token": ""}
-    url = typed.url or profile["url"]
-    return url, typed.token or (profile["token"] if url == profile["url"] else "")
+    url_from = "--url" if typed.url else "CHAOS_URL" if environment.url else ""
+    token_from = "--token" if typed.token else "CHAOS_TOKEN"
+    named = typed.profile or ("" if typed.url else environment.profile)
+    if not named and (typed.url or environment.url or environment.token):
+        return Destination(
+            typed.url or environment.url or LOCAL, typed.token or environment.token, url_from, token_from
+        )
+    profile = Profiles.of_the_user().find(named)
+    if not profile:
+        return Destination(LOCAL, typed.token, "", token_from)
+    of_the_profile = f"the profile {named}" if named else "the current profile"
+    if typed.url and typed.url != profile["url"]:
+        return Destination(typed.url, typed.token, "--url", "--token")
+    if typed.token:
+        return Destination(profile["url"], typed.token, of_the_profile, "--token")
+    return Destination(profile["url"], profile["token"], of_the_profile, of_the_profile)
 
 
 @dataclass(kw_only=True)
@@ -54,11 +69,18 @@ class Desk:
     as_json: bool = False
     patience_seconds: float = PATIENCE_SECONDS
     wire: Callable[[Settings], Chaos] = bootstrap
+    program: str = PROGRAM
 
     @cached_property
     def remote(self) -> Remote:
-        """The application, where it was said to be."""
-        return Remote(*destination(self.said, Said.by_the_environment()), patience_seconds=self.patience_seconds)
+        """The application."""
+        return Remote(
+            destination(self.said, Said.by_the_environment()),
+            program=self.program,
+            command=self.command,
+            note=self.tell,
+            patience_seconds=self.patience_seconds,
+        )
 
     @cached_property
     def console(self) -> Console:
@@ -66,19 +88,23 @@ class Desk:
 
     @property
     def is_live(self) -> bool:
-        """Whether somebody looks: drawing over what was drawn is for terminals."""
+        """Whether the output is redrawn: in terminals only."""
         return sys.stdout.isatty() and not self.as_json
 
+    def command(self, words: str) -> str:
+        """A command for the same application, to be pasted."""
+        return f"{self.program} {self.said.options()}{words}"
+
     def tell(self, text: str) -> None:
-        """What is not the answer itself."""
-        print(text, file=sys.stderr, flush=True)
+        """Print what is not the answer itself."""
+        note(text, self.program)
 
     def say(self, resultset: Mapping[str, Any], text: str) -> None:
-        """As `give`, of what is to be copied: no window's width breaks it."""
+        """As `give`, for text that is to be copied: it is not wrapped."""
         print(json.dumps(resultset, indent=2) if self.as_json else text, flush=True)
 
     def give(self, resultset: Mapping[str, Any], *shown: Any) -> None:  # noqa: ANN401 - whatever rich draws
-        """The answer: as JSON where that is asked for, drawn otherwise."""
+        """Print the answer: as JSON where that is asked for, drawn otherwise."""
         if self.as_json:
             print(json.dumps(resultset, indent=2), flush=True)
         else:

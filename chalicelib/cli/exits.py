@@ -1,6 +1,7 @@
-"""What a script learns from the command's exit code. Wrong usage is 2, as typer has it."""
+"""Exit codes, for scripts. Wrong usage is 2."""
 
 REFUSED = 1
+WRONG_USAGE = 2
 UNREACHABLE = 3
 FAILED = 4
 """The hypothesis failed."""
@@ -9,4 +10,4 @@ ENDED_EARLY = 5
 """The run was aborted, halted, or stopped or replaced by somebody else."""
 
 INTERRUPTED = 130
-"""By Ctrl-C."""
+"""With Ctrl-C."""

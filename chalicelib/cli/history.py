@@ -1,4 +1,4 @@
-"""What happened, and reports of it."""
+"""`history` and `report`."""
 
 import json
 import sys
@@ -15,6 +15,7 @@ from ..errors import Misconfigured, UnknownRun
 from . import show
 from .complete import known
 from .desk import Desk, desk_of
+from .usage import choice, number
 
 
 class Form(StrEnum):
@@ -25,12 +26,25 @@ class Form(StrEnum):
 
 def history(
     context: typer.Context,
-    experiment: Annotated[str, typer.Option(help="Of which experiment alone.", autocompletion=known)] = "",
-    since: Annotated[str, typer.Option(help="From when on, in ISO 8601.")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 20,
-    before: Annotated[str, typer.Option(help="The page before which one, as the page itself says.")] = "",
+    experiment: Annotated[
+        str, typer.Option(metavar="<experiment>", autocompletion=known, help="Show entries of this experiment only.")
+    ] = "",
+    since: Annotated[
+        str, typer.Option(metavar="<time>", help="Show entries from this time on, such as 2026-11-24T09:00:00Z.")
+    ] = "",
+    limit: Annotated[
+        int,
+        typer.Option(
+            parser=number("--limit", type="integer", minimum=1, maximum=100),
+            metavar="<number>",
+            help="Show at most this many entries. Allowed: from 1 to 100.",
+        ),
+    ] = 20,
+    before: Annotated[
+        str, typer.Option(metavar="<cursor>", help="Show entries older than this cursor, which the last page printed.")
+    ] = "",
 ) -> None:
-    """Show who did or tried what, when and why; the newest first."""
+    """Show who did what, when and why, also what was refused. The newest entry is first."""
     desk = desk_of(context)
     asked = {"limit": limit, "experiment_name": experiment, "since": since, "before": before}
     page = desk.remote.ask("GET", "/history?" + urlencode({name: value for name, value in asked.items() if value}))
@@ -39,17 +53,30 @@ def history(
     else:
         desk.say(page, show.lines(page["entries"]))
     if page["next"]:
-        desk.tell(f"Older: --before {page['next']}")
+        desk.tell(f"There may be older entries: add --before {page['next']}")
 
 
 def report(
     context: typer.Context,
-    run_id: Annotated[str, typer.Argument(help="Of which run, as `history` tells it (default: the last one).")] = "",
-    form: Annotated[Form, typer.Option("--format", help="In which form.")] = Form.markdown,
-    output: Annotated[Path | None, typer.Option(help="Into which file.")] = None,
-    open_it: Annotated[bool, typer.Option("--open", help="Show it as a page in the browser.")] = False,
+    run_id: Annotated[
+        str, typer.Argument(metavar="run", help="The id of a run; see `history`. Default: the last run.")
+    ] = "",
+    form: Annotated[
+        Form,
+        typer.Option(
+            "--format",
+            parser=choice("--format", Form),
+            metavar="<json|markdown|html>",
+            autocompletion=lambda: list(Form),
+            help="The format of the report.",
+        ),
+    ] = Form.markdown,
+    output: Annotated[
+        Path | None, typer.Option(metavar="<file>", help="Write the report to this file instead of the terminal.")
+    ] = None,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the report in the browser, as HTML.")] = False,
 ) -> None:
-    """Tell what a run was, what it did, and what came of it."""
+    """Print the report of a run, with the verdict on its hypothesis."""
     desk = desk_of(context)
     run_id = run_id or _last_run(desk)
     form = Form.json if desk.as_json else Form.html if open_it else form
@@ -64,10 +91,10 @@ def report(
     try:
         output.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise Misconfigured(f"The report cannot be written to {output}: {error.strerror}.") from None
+        raise Misconfigured(f"Cannot write the report to {output}: {error.strerror}. Give another --output.") from None
     desk.tell(f"The report is in {output}")
     if open_it and not webbrowser.open(output.resolve().as_uri()):
-        desk.tell("There is no browser here to show it.")
+        desk.tell("No browser could be started. Open the file yourself.")
 
 
 def _last_run(desk: Desk) -> str:
@@ -77,5 +104,5 @@ def _last_run(desk: Desk) -> str:
             if entry["run"]:
                 return str(entry["id"])
         if not page["next"]:
-            raise UnknownRun("There was no run yet.")
+            raise UnknownRun("There is no run in the history yet: start an experiment first.")
         page = desk.remote.ask("GET", "/history?" + urlencode({"limit": 100, "before": page["next"]}))

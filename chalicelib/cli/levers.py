@@ -1,60 +1,84 @@
-"""Halt and resume: over HTTP, or past everything, directly in the table of a stage."""
+"""`halt` and `resume`: over HTTP, or directly in the table of a stage."""
 
 import json
+import shlex
 from typing import Annotated, Any
 
 import typer
 
 from ..access import Caller, Role
 from ..api.http import Request
+from ..errors import StoreUnavailable
 from .desk import Desk, desk_of
-from .remote import Refused
-from .stages import COMMAND_LINE, settings_of, user
+from .messages import Answer, explained
+from .remote import Refused, Unreachable
+from .stages import COMMAND_LINE, user, wired
 
-Stage = Annotated[str, typer.Option(help="Directly in the table of this stage, with AWS credentials.")]
+Stage = Annotated[
+    str,
+    typer.Option(
+        metavar="<stage>", help="Write to the table of this stage with AWS credentials, without asking the application."
+    ),
+]
 
 
 def halt(
     context: typer.Context,
-    reason: Annotated[str, typer.Option(help="Why, for the history and for who tries to start.")],
+    reason: Annotated[
+        str, typer.Option(metavar="<text>", help="Why: for the history, and for operators who try to start.")
+    ],
     stage: Stage = "",
 ) -> None:
-    """End everything that runs, and let nothing start until it is resumed."""
+    """End all runs at once, and refuse new ones until `resume`."""
     desk = desk_of(context)
-    halted = _pull(desk, "halt", {"reason": reason}, stage)
+    try:
+        halted = _pull(desk, "halt", {"reason": reason}, stage)
+    except Unreachable as error:
+        direct = f"halt --stage <stage> --reason {shlex.quote(reason)}"
+        raise Unreachable(f"{error.message}\nTo halt without the application: {desk.program} {direct}") from error
     desk.say(halted, json.dumps(halted, indent=2))
+    desk.tell(
+        f"Halted by {halted['halted_by']} at {halted['halted_at']}: {halted['reason']}. Nothing can be started.\n"
+        f"To end the halt: {desk.command('resume')}{f' --stage {stage}' if stage else ''}"
+    )
 
 
 def resume(
     context: typer.Context,
-    reason: Annotated[str, typer.Option(help="Why, for the history.")] = "",
+    reason: Annotated[str, typer.Option(metavar="<text>", help="Why, for the history.")] = "",
     stage: Stage = "",
 ) -> None:
-    """Let experiments be started again."""
+    """End the halt: experiments can be started again. What it ended is not started again."""
     desk = desk_of(context)
     resumed = _pull(desk, "resume", {"reason": reason} if reason else {}, stage)
     desk.say(resumed, json.dumps(resumed, indent=2))
+    desk.tell("The halt has ended: experiments can be started again.")
 
 
 def _pull(desk: Desk, lever: str, body: dict[str, Any], stage: str) -> dict[str, Any]:
-    """Who may write to the table may pull it there, also where no gateway answers."""
+    """Over HTTP; or in the table, also where no application answers, for whoever may write to it."""
     if not stage:
         return desk.remote.ask("POST", f"/{lever}", body)
-    settings = settings_of(stage)
-    desk.tell(
-        f"In the table {settings.table}, of the application {settings.application!r} and its stage {settings.stage!r} "
-        "(CHAOS_TABLE, CHAOS_APPLICATION)."
-    )
-    api = desk.wire(settings).api()
-    asked = Request(
-        method="POST",
-        path=f"/{lever}",
-        body=json.dumps(body).encode(),
-        caller=Caller(user(), Role.OPERATOR),
-        source=COMMAND_LINE,
-    )
-    answer = api.handle(asked)
+    with wired(desk, stage) as chaos:
+        settings = chaos.settings
+        desk.tell(
+            f"Using the table {settings.table} (CHAOS_TABLE): application {settings.application} (CHAOS_APPLICATION), "
+            f"stage {settings.stage}."
+        )
+        asked = Request(
+            method="POST",
+            path=f"/{lever}",
+            body=json.dumps(body).encode(),
+            caller=Caller(user(), Role.OPERATOR),
+            source=COMMAND_LINE,
+        )
+        answer = chaos.api().handle(asked)
+        if answer.content.get("code") == StoreUnavailable.code:
+            chaos.runs.halted()  # raises what the table said, where it still says so
     if answer.content["error"]:
-        raise Refused(answer.status, answer.content["error_message"], answer.content)
+        told = Answer(
+            url="", status=answer.status, content=answer.content, sent=body, program=desk.program, command=desk.command
+        )
+        raise Refused(answer.status, explained(told), answer.content)
     resultset: dict[str, Any] = answer.content["resultset"]
     return resultset

@@ -1,4 +1,4 @@
-"""What there is and what runs; a stop, and a test of what is felt."""
+"""What can be started and what is running; `stop`; and `test`, which shows what requests meet."""
 
 import time
 from collections import Counter
@@ -14,25 +14,32 @@ from rich.markup import escape
 
 from ..runs.tally import bucket, upper_bound
 from . import show
+from .address import address
 from .complete import known
 from .desk import Desk, desk_of
 from .exits import UNREACHABLE
-from .remote import Refused, Unreachable, is_passing
+from .remote import REASONS, Refused, Unreachable, is_passing
+from .usage import number, parser
 
-Experiment = Annotated[str, typer.Argument(help="Its name, such as latency_injection.", autocompletion=known)]
+Experiment = Annotated[
+    str,
+    typer.Argument(metavar="experiment", help="Its name, such as latency_injection.", autocompletion=known),
+]
 
 
 def list_experiments(context: typer.Context) -> None:
-    """Show what can be started, with which options, and what runs."""
+    """List the experiments with their options, and what is running."""
     desk = desk_of(context)
     listed = desk.remote.ask("GET", "/list")
     desk.give(listed, show.stage(listed), "", show.experiments(listed), *map(show.run, listed["active_experiments"]))
 
 
 def stop(
-    context: typer.Context, experiment: Experiment, reason: Annotated[str, typer.Option(help="For the history.")] = ""
+    context: typer.Context,
+    experiment: Experiment,
+    reason: Annotated[str, typer.Option(metavar="<text>", help="Why it is stopped, for the history.")] = "",
 ) -> None:
-    """Stop an experiment; every environment obeys within a second."""
+    """Stop an experiment. It takes a second to reach every process of the application."""
     desk = desk_of(context)
     body = {"experiment_name": experiment, **({"reason": reason} if reason else {})}
     run = desk.remote.ask("POST", "/stop", body)
@@ -40,14 +47,14 @@ def stop(
 
 
 def status(context: typer.Context, experiment: Experiment) -> None:
-    """Show the run that is running, or the last one."""
+    """Show the current run of an experiment, or the last one."""
     desk = desk_of(context)
     run = desk.remote.ask("GET", "/status?" + urlencode({"experiment_name": experiment}))
     desk.give(run, show.run(run))
 
 
 def watch(context: typer.Context) -> None:
-    """Show what runs, until Ctrl-C. Where there is no terminal, once."""
+    """Show what is running, once a second until Ctrl-C. Where the output is no terminal, only once."""
     desk = desk_of(context)
     listed = desk.remote.ask("GET", "/list")
     if not desk.is_live:
@@ -57,13 +64,13 @@ def watch(context: typer.Context) -> None:
         with Live(_running(listed), console=desk.console, auto_refresh=False) as live:
             while True:
                 time.sleep(1)
-                live.update(_running_or_silent(desk), refresh=True)
+                live.update(_running_or_why_not(desk), refresh=True)
     except KeyboardInterrupt:
         return
 
 
-def _running_or_silent(desk: Desk) -> RenderableType:
-    """What cannot be told at the moment may be told at the next."""
+def _running_or_why_not(desk: Desk) -> RenderableType:
+    """What is running, or what is wrong at the moment."""
     try:
         return _running(desk.remote.ask("GET", "/list"))
     except (Refused, Unreachable) as error:
@@ -74,17 +81,43 @@ def _running_or_silent(desk: Desk) -> RenderableType:
 
 def _running(listed: dict[str, Any]) -> RenderableType:
     runs = [show.run(run) for run in listed["active_experiments"]]
-    return Group(show.stage(listed), *(runs or ["[dim]Nothing runs.[/]"]))
+    return Group(show.stage(listed), *(runs or ["[dim]Nothing is running.[/]"]))
 
 
 def test(
     context: typer.Context,
-    requests: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 20,
-    concurrency: Annotated[int, typer.Option(min=1, max=64, help="How many at a time.")] = 4,
-    target: Annotated[str, typer.Option(help="A URL of the application (default: the test endpoint).")] = "",
+    requests: Annotated[
+        int,
+        typer.Option(
+            parser=number("--requests", type="integer", minimum=1, maximum=10_000),
+            metavar="<number>",
+            help="How many requests to send. Allowed: from 1 to 10000.",
+        ),
+    ] = 20,
+    concurrency: Annotated[
+        int,
+        typer.Option(
+            parser=number("--concurrency", type="integer", minimum=1, maximum=64),
+            metavar="<number>",
+            help="How many of them at a time. Allowed: from 1 to 64.",
+        ),
+    ] = 4,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            parser=parser("--target", address),
+            metavar="<address>",
+            help="An address of the application. Default: the test endpoint, which does nothing by itself.",
+        ),
+    ] = None,
 ) -> None:
-    """Send requests, and draw what came back."""
+    """Send requests, and show status codes and response times.
+
+    Also shows which experiments hit the requests. Needs no token.
+    """
     desk = desk_of(context)
+    if not target:
+        desk.remote.locate()
     url = target or f"{desk.remote.url}/test"
     pool = urllib3.PoolManager(maxsize=concurrency, timeout=65.0, retries=False)
 
@@ -106,13 +139,14 @@ def test(
 def _draw(desk: Desk, url: str, answers: list[tuple[str, float, str]]) -> None:
     statuses = Counter(status for status, _, _ in answers)
     touched = Counter(names or "untouched" for _, _, names in answers)
+    named = {REASONS.get(status, status): count for status, count in statuses.items()}
     buckets = Counter(bucket(seconds) // 4 * 4 for _, seconds, _ in answers)
     times = {f"up to {show.seconds(upper_bound(number + 4))}": buckets[number] for number in sorted(buckets)}
     told = {"url": url, "requests": len(answers), "statuses": statuses, "touched": touched, "times": times}
     desk.give(
         told,
         f"{len(answers)} requests to {url}",
-        "[bold]Answers[/]", show.bars(statuses),
-        "[bold]Touched by[/]", show.bars(touched),
-        "[bold]Times[/]", show.bars(times),
+        "[bold]Status codes[/]", show.bars(named),
+        "[bold]Hit by[/]", show.bars(touched),
+        "[bold]Response times[/]", show.bars(times),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Where the stages are, and with which token: a file that only the user can read."""
+"""Profiles in a file that only the user can read."""
 
 import json
 import os
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Misconfigured
+from .usage import unknown
 
 OTHERS = 0o077
 
@@ -25,11 +26,13 @@ class Profiles:
         if not self.path.exists():
             return {"current": "", "profiles": {}}
         if self.path.stat().st_mode & OTHERS:
-            raise Misconfigured(f"Others can read {self.path}, which has tokens in it. Run: chmod 600 {self.path}")
+            raise Misconfigured(f"Other users can read {self.path}, which contains tokens. Run: chmod 600 {self.path}")
         try:
             content: dict[str, Any] = json.loads(self.path.read_text())
         except ValueError:
-            raise Misconfigured(f"{self.path} is no JSON. Mend it, or remove it and add the profiles anew.") from None
+            raise Misconfigured(
+                f"{self.path} is not valid JSON. Repair it, or remove it and add the profiles again."
+            ) from None
         return content
 
     def write(self, content: dict[str, Any]) -> None:
@@ -47,7 +50,8 @@ class Profiles:
         if not wanted:
             return {}
         if wanted not in content["profiles"]:
-            known = ", ".join(content["profiles"]) or "none; make one with `profile add`"
-            raise Misconfigured(f"There is no profile {wanted!r}. There are: {known}.")
+            names = content["profiles"]
+            hint = unknown("profile", wanted, names) if names else f"There is no profile {wanted!r}."
+            raise Misconfigured(f"{hint} Add one with `profile add`.")
         found: dict[str, str] = content["profiles"][wanted]
         return found

@@ -2,40 +2,57 @@
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
 
 import urllib3
 
 from ..errors import Misconfigured
+from .address import DOCUMENT, address, names_no_prefix, nearby, published
+from .messages import SERVER_ERROR, TOO_MANY, Answer, explained
 
 PATIENCE_SECONDS = 10.0
-OK, UNAUTHENTICATED, FORBIDDEN, TOO_MANY, SERVER_ERROR = 200, 401, 403, 429, 500
-HOW = "Give a token: --token, CHAOS_TOKEN or a profile."
+OK, REDIRECTS = 200, range(300, 400)
 TOKEN = re.compile(r"[!-~]*")
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
-"""What could tell a terminal to do something; all but a line's end."""
+"""What could control a terminal; all but the end of a line."""
 
 NEVER_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+REASONS = {
+    "NameResolutionError": "its host name is unknown",
+    "NewConnectionError": "the connection was refused",
+    "ConnectTimeoutError": "connecting took too long",
+    "ReadTimeoutError": "the answer took too long",
+    "SSLError": "it has no valid TLS certificate, or no TLS",
+    "ProtocolError": "the connection was closed",
+}
+"""Why nothing answers, by the class of urllib3's error."""
+
+INJECTED = "injected_error"
+"""The code of an injected fault, which has the envelope of the API, too."""
+
+
+class Destination(NamedTuple):
+    """Where the application is, and the token for it. `url_from` and `token_from` are where the user gave them."""
+
+    url: str
+    token: str
+    url_from: str = "--url"
+    token_from: str = "--token"  # noqa: S105 - an option
 
 
 class Unreachable(Exception):
-    """Nothing answered; `content` is what the API would say of it, if it could."""
+    """Nothing answered; `content` is an envelope like the API's."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
-        self.content = {
-            "error": True,
-            "error_message": message,
-            "code": "unreachable",
-            "details": [],
-            "resultset": {},
-        }
+        self.content = _envelope("unreachable", message)
 
 
 class Refused(Exception):
-    """What the API refused with; `content` is its envelope."""
+    """The API refused; `content` is its envelope."""
 
     def __init__(self, status: int, message: str, content: Mapping[str, Any]) -> None:
         super().__init__(message)
@@ -45,65 +62,155 @@ class Refused(Exception):
 
 
 def is_passing(error: Refused | Unreachable) -> bool:
-    """Whether to ask again may help."""
+    """Whether trying again may help."""
     return isinstance(error, Unreachable) or error.status == TOO_MANY or error.status >= SERVER_ERROR
 
 
 class Remote:
-    def __init__(self, url: str, token: str, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        """Raises Misconfigured where the token is none."""
-        self.url = url.rstrip("/")
-        self._token = token.strip()
+    """The endpoints at an address. Where they are not there, they are looked for nearby, on the same host."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        *,
+        program: str,
+        command: Callable[[str], str],
+        note: Callable[[str], None],
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        """Raises Misconfigured where the address or the token cannot be one."""
+        try:
+            self.url = address(destination.url)
+        except ValueError as error:
+            raise Misconfigured(f"{destination.url_from} {error}") from None
+        self._token = destination.token.strip()
+        self._destination = destination
+        self._program = program
+        self._command = command
+        self._note = note
         self._pool = urllib3.PoolManager(timeout=patience_seconds, retries=False)
+        self._is_ours: bool | None = None
         if not TOKEN.fullmatch(self._token):
-            raise Misconfigured("The token has characters in it that no token has, so it was not sent. Copy it again.")
+            raise Misconfigured(
+                f"The token from {destination.token_from} was not sent: it has characters that no token has. "
+                "Copy it again."
+            )
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The resultset. Raises Refused and Unreachable."""
-        answer = self._send(method, path, body)
-        content = _content(answer)
-        if answer.status == OK and content.get("error") is False:
+        answer, content = self._asked(method, path, body)
+        if answer.status == OK and _is_ours(content) and not content["error"]:
             resultset: dict[str, Any] = content["resultset"]
             return resultset
-        raise Refused(answer.status, self._why(answer.status, content), content)
+        raise self._refused(method, path, answer, body)
 
     def text(self, path: str) -> str:
-        """An answer that is no JSON. Raises Refused and Unreachable."""
-        answer = self._send("GET", path, None)
+        """An answer that need not be JSON. Raises Refused and Unreachable."""
+        answer, _ = self._asked("GET", path, None, any_text=True)
         if answer.status == OK:
             return CONTROL.sub("\ufffd", answer.data.decode())
-        content = _content(answer)
-        raise Refused(answer.status, self._why(answer.status, content), content)
+        raise self._refused("GET", path, answer)
 
-    def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> urllib3.BaseHTTPResponse:
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+    def locate(self) -> bool:
+        """Look where the endpoints are. Whether that is another address than the one that was given."""
+        if self._is_ours is not None:
+            return False
+        given = self.url
+        found = next(filter(None, map(self._published_at, nearby(given))), "")
+        self._is_ours = bool(found)
+        self.url = found or given
+        if self.url == given:
+            return False
+        self._note(f"Note: using {found}, because the endpoints are not at {given}.")
+        return True
+
+    def _asked(
+        self, method: str, path: str, body: Mapping[str, Any] | None, *, any_text: bool = False
+    ) -> tuple[urllib3.BaseHTTPResponse, dict[str, Any]]:
+        if names_no_prefix(self.url):  # the application itself: it gets no token, and nothing is done there
+            self.locate()
+            if not self._is_ours:
+                raise self._refused("GET", DOCUMENT, self._send("GET", DOCUMENT, None, self.url))
+        answer = self._send(method, path, body)
+        content = _content(answer)
+        expected = _is_ours(content) or (any_text and answer.status == OK)
+        if not expected and _is_elsewhere(answer.status) and self.locate():
+            answer = self._send(method, path, body)
+            content = _content(answer)
+        return answer, content
+
+    def _published_at(self, url: str) -> str:
+        return published(_content(self._send("GET", DOCUMENT, None, url)), url)
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None, url: str = "") -> urllib3.BaseHTTPResponse:
+        """The token goes to the endpoints only, not to a `url` where they are looked for."""
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token and not url else {}
         if body is not None:
             headers["Content-Type"] = "application/json"
         encoded = None if body is None else json.dumps(body).encode()
         try:
-            return self._pool.request(method, self.url + path, body=encoded, headers=headers)
+            return self._pool.request(method, (url or self.url) + path, body=encoded, headers=headers)
         except urllib3.exceptions.HTTPError as error:
             done = ""
             if method == "POST" and not isinstance(error, NEVER_SENT):
-                done = " What was asked may have been done all the same: look before trying again."
+                done = "The command may have been carried out all the same: check before you try again.\n"
             raise Unreachable(
-                f"Nothing answers at {self.url} ({type(error).__name__}).{done} Is it serving? Say where it is with "
-                "--url, CHAOS_URL or a profile."
+                f"Nothing answers at {self.url}: {reason(error)}.\n{done}Is the application running? If it is "
+                f"elsewhere, give its address with --url, CHAOS_URL or a profile.{self._default()}"
             ) from error
 
-    def _why(self, status: int, content: Mapping[str, Any]) -> str:
-        told = content.get("error_message") or content.get("message") or content.get("Message")
-        if status == UNAUTHENTICATED:
-            return f"{told or 'The token is not accepted.'} {HOW}"
-        if status == FORBIDDEN and "error_message" not in content:
-            return f"This token may not do that, or is none of this stage's. {HOW}"
-        return str(
-            told or f"{self.url} answered {status}, and not as the chaos experiments do. Is it the right address?"
+    def _default(self) -> str:
+        return "" if self._destination.url_from else " (No address was given; this one is the default.)"
+
+    def _refused(
+        self, method: str, path: str, answer: urllib3.BaseHTTPResponse, body: Mapping[str, Any] | None = None
+    ) -> Refused:
+        content = _content(answer)
+        asked = urlsplit(path)
+        location = answer.headers.get("Location", "") if answer.status in REDIRECTS else ""
+        told = Answer(
+            url=self.url,
+            status=answer.status,
+            content=content if _is_ours(content) else {},
+            words=str(content.get("error_message") or content.get("message") or ""),
+            location=CONTROL.sub("", location).removesuffix(asked.path),
+            is_ours=self._is_ours is not False,
+            sent=body or dict(parse_qsl(asked.query)),
+            writes=method == "POST",
+            token_from=self._destination.token_from if self._token else "",
+            program=self._program,
+            command=self._command,
         )
+        message = explained(told)
+        if not _is_ours(content):
+            content = {**content, **_envelope(told.code, message)}
+        return Refused(answer.status, message, content)
+
+
+def reason(error: Exception) -> str:
+    """Why nothing answers, in words."""
+    kind = type(error).__name__
+    return REASONS.get(kind, kind)
+
+
+def _envelope(code: str, message: str) -> dict[str, Any]:
+    return {"error": True, "error_message": message, "code": code, "details": [], "resultset": {}}
+
+
+def _is_ours(content: Mapping[str, Any]) -> bool:
+    """Whether the API answered, and neither a gateway nor the application."""
+    if content.get("error") is True:
+        return "code" in content and content["code"] != INJECTED
+    return content.get("error") is False and "resultset" in content
+
+
+def _is_elsewhere(status: int) -> bool:
+    """Whether such an answer may come of a wrong address."""
+    return status not in REDIRECTS and status != TOO_MANY and status < SERVER_ERROR
 
 
 def _content(answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
-    """What it says, if it is a JSON object, with nothing in it that a terminal would obey."""
+    """What it says, if it is a JSON object, with nothing in it that controls a terminal."""
     try:
         content = _harmless(json.loads(answer.data))
     except ValueError:

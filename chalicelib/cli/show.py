@@ -1,4 +1,4 @@
-"""How things look in a terminal."""
+"""Renders answers for a terminal."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,8 +8,10 @@ from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from .usage import allowed, plain
+
 Shown = Mapping[str, Any]
-VERDICTS = {"held": "[green]held[/]", "failed": "[red]failed[/]", "too_few_requests": "[yellow]too few to tell[/]"}
+VERDICTS = {"held": "[green]held[/]", "failed": "[red]failed[/]", "too_few_requests": "[yellow]too few requests[/]"}
 STATUSES = {"running": "[cyan]running[/]", "aborted": "[red]aborted[/]", "inactive": "[dim]never ran[/]"}
 BAR = 36
 
@@ -21,44 +23,32 @@ def seconds(value: float | None) -> str:
 
 
 def experiments(listed: Shown) -> RenderableType:
-    """What can be started, and with what."""
+    """What can be started, with its options."""
     parts: list[RenderableType] = []
     for each in listed["available_experiments"]:
-        table = Table(title=f"[bold]{each['name']}[/]  {each['description']}", title_justify="left", box=None)
+        table = Table(box=None, padding=(0, 2, 0, 0))
         for column in ("option", "default", "allowed"):
             table.add_column(column, style="dim" if column != "option" else "")
         for name, schema in each["parameters"]["properties"].items():
-            table.add_row(f"--{name.replace('_', '-')}", str(schema["default"]), allowed(schema))
-        parts += [table, ""]
+            table.add_row(f"--{name.replace('_', '-')}", plain(schema["default"]), allowed(schema) or "yes or no")
+        parts += [f"[bold]{each['name']}[/]  {escape(each['description'])}", table, ""]
     return Group(*parts)
 
 
-def allowed(schema: Shown) -> str:
-    """A parameter's limits, in words."""
-    words = []
-    if "exclusiveMinimum" in schema:
-        words.append(f"above {schema['exclusiveMinimum']:g}")
-    if "minimum" in schema:
-        words.append(f"from {schema['minimum']:g}")
-    if "maximum" in schema:
-        words.append(f"up to {schema['maximum']:g}")
-    return " ".join([*words, schema.get("unit", "")]).strip() or "yes or no"
-
-
 def stage(listed: Shown) -> str:
-    """Which stage this is, and whether anything can be started there."""
+    """The application and its stage, and why nothing can be started there."""
     colour = "white on red" if listed.get("production") else "white on blue"
     text = f"[{colour}] {escape(listed.get('application', ''))} {escape(listed.get('stage', '')).upper()} [/]"
     if listed.get("halt"):
         halt = listed["halt"]
         text += f" [red]halted by {escape(halt['halted_by'])}: {escape(halt['reason'])}[/]"
     elif listed.get("locked"):
-        text += " [red]locked: named like production[/]"
+        text += " [red]locked: the stage is named like production, so nothing can be started[/]"
     return text
 
 
 def run(shown: Shown) -> RenderableType:
-    """A run: how long it has to go, what it did, what comes of its hypothesis."""
+    """A run: the time that is left, its results, the verdict on its hypothesis."""
     status = STATUSES.get(shown["status"], shown["status"])
     head = f"[bold]{shown['name']}[/] {status}"
     if shown["status"] == "inactive":
@@ -74,7 +64,7 @@ def run(shown: Shown) -> RenderableType:
         )
     elif shown["ended_by"]:
         why = f": {escape(shown['end_reason'])}" if shown["end_reason"] else ""
-        parts.append(f"by {escape(shown['ended_by'])}{why}")
+        parts.append(f"ended by {escape(shown['ended_by'])}{why}")
     parts += _results(shown["results"])
     if shown.get("hypothesis"):
         hypothesis = shown["hypothesis"]
@@ -87,15 +77,15 @@ def run(shown: Shown) -> RenderableType:
 
 def _results(results: Shown) -> list[RenderableType]:
     if not results:
-        return ["[dim]No environment has told anything yet.[/]"]
+        return ["[dim]No results yet: there were no requests, or their counts are not flushed yet.[/]"]
     where = "1 environment" if results["environments"] == 1 else f"{results['environments']} environments"
     told = [f"{results['requests']} requests, {results['requests_hit']} hit, in {where}"]
     if results["injected_errors"]:
-        told.append(f"errors {results['actual_error_rate']:.1%}")
+        told.append(f"injected errors {results['actual_error_rate']:.1%}")
     if results["injected_delay_seconds"]:
-        told.append(f"delay {seconds(results['injected_delay_seconds'])} together")
+        told.append(f"total delay {seconds(results['injected_delay_seconds'])}")
     if results["held_memory_mb"]:
-        told.append(f"memory {results['held_memory_mb']} MB together")
+        told.append(f"total memory {results['held_memory_mb']} MB")
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("", "requests", "50 %", "95 %", "99 %"):
         table.add_column(column, justify="right" if column else "left")
@@ -119,8 +109,8 @@ def entries(history: Sequence[Shown], width: int) -> RenderableType:
     if width < NARROW:
         return Group(*("\n".join(map(escape, filter(None, row))) + "\n" for row in rows))
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("when (UTC)", "what", "who and why", "how it went", "id"):
-        table.add_column(column, overflow="fold", no_wrap=column in ("what", "id"))
+    for column in ("time (UTC)", "what", "by, reason", "outcome", "run"):
+        table.add_column(column, overflow="fold", no_wrap=column in ("what", "run"))
     for row in rows:
         table.add_row(*map(escape, row))
     return table

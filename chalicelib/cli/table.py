@@ -1,4 +1,4 @@
-"""`table`: where runs and tokens are kept."""
+"""`table`: where runs, history and tokens are kept."""
 
 from typing import Annotated
 
@@ -7,8 +7,9 @@ import typer
 from ..dynamodb.table import create_table
 from .desk import desk_of
 from .stages import settings_of
+from .usage import Commands
 
-app = typer.Typer(help="Where runs and tokens are kept.", no_args_is_help=True)
+app = typer.Typer(help="Create the table of a stage, for runs, history and tokens.", cls=Commands, no_args_is_help=True)
 
 
 @app.callback()
@@ -18,10 +19,11 @@ def table() -> None:
 
 @app.command()
 def create(
-    context: typer.Context, stage: Annotated[str, typer.Option(help="Of which stage (default: CHAOS_STAGE).")] = ""
+    context: typer.Context,
+    stage: Annotated[str, typer.Option(metavar="<stage>", help="The stage. Default: CHAOS_STAGE.")] = "",
 ) -> None:
-    """Make the table when it is missing."""
+    """Create the table of a stage, unless it exists. Needs AWS credentials."""
     settings = settings_of(stage)
     made = create_table(settings)
-    told = f"The table {settings.table} {'is made' if made else 'was there already'}."
+    told = f"Created the table {settings.table}." if made else f"The table {settings.table} exists already."
     desk_of(context).say({"table": settings.table, "made": made}, told)

@@ -1,4 +1,4 @@
-"""`token`: who may use the API. Directly in the table of a stage."""
+"""`token`: who may use the API of a stage. Reads and writes the table of the stage."""
 
 import secrets
 import time
@@ -14,14 +14,17 @@ from ..bootstrap import Chaos
 from ..errors import UnknownToken
 from ..runs.event import Action, Event
 from .desk import desk_of
-from .stages import COMMAND_LINE, LONGEST_NAME, settings_of, user
+from .stages import COMMAND_LINE, LONGEST_NAME, user, wired
+from .usage import Commands, choice, number, parser, shown
 
 DAY = 24 * 3600
 LONGEST_DAYS = 3650
 SHOWN_HASH = 12
 SHORTEST_HASH = 6
 
-app = typer.Typer(help="Who may use the API.", no_args_is_help=True)
+app = typer.Typer(
+    help="Create, list and revoke the tokens of a stage. Needs AWS credentials.", cls=Commands, no_args_is_help=True
+)
 
 
 class Role(StrEnum):
@@ -29,67 +32,78 @@ class Role(StrEnum):
     operator = "operator"
 
 
-Stage = Annotated[str, typer.Option(help="Of which stage (default: CHAOS_STAGE).")]
+Stage = Annotated[str, typer.Option(metavar="<stage>", help="The stage. Default: CHAOS_STAGE.")]
 
 
 def _name(text: str) -> str:
     if not 1 <= len(text) <= LONGEST_NAME or not text.isprintable():
-        raise typer.BadParameter(f"a name has 1 to {LONGEST_NAME} characters that can be seen")
+        raise ValueError(f"must be one line of 1 to {LONGEST_NAME} characters; got {shown(text)}.")
     return text
-
-
-def _days(days: float | None) -> float | None:
-    if days is not None and not 0 < days <= LONGEST_DAYS:
-        raise typer.BadParameter(f"{days:g} is not above 0, up to {LONGEST_DAYS}")
-    return days
 
 
 @app.command()
 def create(
     context: typer.Context,
-    name: Annotated[str, typer.Option(callback=_name, help="Whose it is, as it will stand in the history.")],
-    role: Annotated[Role, typer.Option(help="A viewer looks and may halt, an operator acts.")],
+    name: Annotated[
+        str,
+        typer.Option(parser=parser("--name", _name), metavar="<name>", help="The owner, as the history will show it."),
+    ],
+    role: Annotated[
+        Role,
+        typer.Option(
+            parser=choice("--role", Role),
+            metavar="<viewer|operator>",
+            autocompletion=lambda: list(Role),
+            help="A viewer can read and halt. An operator can do everything.",
+        ),
+    ],
     days: Annotated[
-        float | None, typer.Option(callback=_days, help="How long it is valid (default: until revoked).")
+        float | None,
+        typer.Option(
+            parser=number("--days", type="number", exclusiveMinimum=0, maximum=LONGEST_DAYS),
+            metavar="<number>",
+            help=f"Days until it expires. Allowed: above 0, up to {LONGEST_DAYS}. Default: it never expires.",
+        ),
     ] = None,
     stage: Stage = "",
 ) -> None:
-    """Make a token; it is printed once, on the last line."""
-    chaos = desk_of(context).wire(settings_of(stage))
-    now = time.time()
-    expires_at = now + days * DAY if days else None
-    secret, token = new_token(name, ROLES[role.value], now=now, expires_at=expires_at)
-    chaos.tokens.add(token)
-    _remember(chaos, "token_created", token, now)
-    told = f"Token of {token.name!r} ({token.role.word}), valid {_until(token.expires_at)}. It is not shown again:"
+    """Create a token and print it on the last line. It is shown only once."""
+    with wired(desk_of(context), stage) as chaos:
+        now = time.time()
+        expires_at = now + days * DAY if days else None
+        secret, token = new_token(name, ROLES[role.value], now=now, expires_at=expires_at)
+        chaos.tokens.add(token)
+        _remember(chaos, "token_created", token, now)
+    told = f"Token of {token.name} ({token.role.word}), valid {_until(token.expires_at)}. It is not shown again:"
     desk_of(context).say({**_shown(token), "token": secret}, f"{told}\n{secret}")
 
 
 @app.command("list")
 def list_tokens(context: typer.Context, stage: Stage = "") -> None:
-    """Show names, roles, and the hashes to revoke by."""
+    """List the tokens: hash, role, expiry and name."""
     desk = desk_of(context)
-    tokens = desk.wire(settings_of(stage)).tokens.all()
+    with wired(desk, stage) as chaos:
+        tokens = chaos.tokens.all()
     lines = [
         f"{each.hash[:SHOWN_HASH]}  {each.role.word:8}  {_until(each.expires_at):26}  {each.name}" for each in tokens
     ]
-    desk.say({"tokens": [_shown(each) for each in tokens]}, "\n".join(lines) or "There are no tokens yet.")
+    desk.say({"tokens": [_shown(each) for each in tokens]}, "\n".join(lines) or "There are no tokens.")
 
 
 @app.command()
 def revoke(
     context: typer.Context,
     beginning: Annotated[
-        str, typer.Argument(metavar="HASH", help="The beginning of its hash, as `token list` shows it.")
+        str, typer.Argument(metavar="hash", help="At least the first 6 characters of its hash; see `token list`.")
     ],
     stage: Stage = "",
 ) -> None:
-    """Refuse a token from now on."""
-    chaos = desk_of(context).wire(settings_of(stage))
-    token = _only([token for token in chaos.tokens.all() if token.hash.startswith(beginning)], beginning)
-    chaos.tokens.revoke(token.hash)
-    _remember(chaos, "token_revoked", token, time.time())
-    desk_of(context).say(_shown(token), f"Revoked the token of {token.name!r}.")
+    """Revoke a token: it is refused from now on."""
+    with wired(desk_of(context), stage) as chaos:
+        token = _only([token for token in chaos.tokens.all() if token.hash.startswith(beginning)], beginning)
+        chaos.tokens.revoke(token.hash)
+        _remember(chaos, "token_revoked", token, time.time())
+    desk_of(context).say(_shown(token), f"Revoked the token of {token.name}.")
 
 
 def _remember(chaos: Chaos, action: Action, token: Token, now: float) -> None:
@@ -106,8 +120,8 @@ def _shown(token: Token) -> dict[str, str | None]:
 def _only(found: Sequence[Token], beginning: str) -> Token:
     if len(found) != 1 or len(beginning) < SHORTEST_HASH:
         raise UnknownToken(
-            f"{len(found)} tokens begin with {beginning!r}. Give at least {SHORTEST_HASH} characters of one that "
-            "`token list` shows."
+            f"{len(found)} tokens begin with {shown(beginning)}; nothing was revoked. Give at least {SHORTEST_HASH} "
+            "characters of one hash, as `token list` shows it."
         )
     return found[0]
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
 from chalicelib.api import present
+from chalicelib.cli import follow as following
 from chalicelib.cli import look as looking
-from chalicelib.cli import start as starting
 from chalicelib.cli.desk import LOCAL, Said, destination
 from chalicelib.cli.profile_file import Profiles
-from chalicelib.cli.remote import Remote
+from chalicelib.cli.remote import REASONS, Remote, reason
 from chalicelib.experiments import EXPERIMENTS
 from tests.cli.conftest import Run
 from tests.support import NOW, a_run
@@ -23,6 +24,7 @@ Answer = tuple[int, Any]
 LATENCY = ("start", "latency_injection")
 RUNNING = present.run(a_run(duration_seconds=60.0), NOW)
 ENDED = {**RUNNING, "status": "completed", "remaining_seconds": 0.0}
+PREFIX = "/chaos_experiments"
 SILENT = (503, {"error": True, "error_message": "The table does not answer.", "code": "store_unavailable"})
 LISTED = {
     "application": "app",
@@ -36,16 +38,32 @@ def fine(resultset: Any) -> Answer:
     return 200, {"error": False, "error_message": None, "resultset": resultset}
 
 
+def published(prefix: str) -> Answer:
+    """Part of the OpenAPI document of endpoints below the prefix."""
+    return 200, {"paths": {f"{prefix}/list": {"get": {"operationId": "chaos_experiments_get_list_experiments"}}}}
+
+
 class Scripted(ThreadingHTTPServer):
-    """Answers each path with what its script has next, the last one for ever; None is a connection that is cut."""
+    """Answers each path below its prefix with what its script has next, the last one for ever.
+
+    None is a connection that is cut. `elsewhere` are the requests for paths that are not below the prefix.
+    """
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), ScriptedHandler)
-        self.script: dict[str, list[Answer | None]] = {"/list": [fine(LISTED)], "/start": [fine(RUNNING)]}
+        self.script: dict[str, list[Answer | None]] = {
+            "/list": [fine(LISTED)],
+            "/start": [fine(RUNNING)],
+            "/openapi.json": [published(PREFIX)],
+        }
+        self.prefix = PREFIX
+        self.location = ""
         self.asked: list[tuple[str, Any]] = []
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.elsewhere: list[tuple[str, str, str]] = []
+        self.host = f"http://127.0.0.1:{self.server_address[1]}"
+        self.url = self.host + PREFIX
 
 
 class ScriptedHandler(BaseHTTPRequestHandler):
@@ -53,13 +71,20 @@ class ScriptedHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
-        path = self.path.partition("?")[0]
-        self.server.asked.append((self.path, json.loads(self.rfile.read(length)) if length else None))
+        body = json.loads(self.rfile.read(length)) if length else None
+        whole = self.path.partition("?")[0]
+        path = whole.removeprefix(self.server.prefix)
+        if path == whole:
+            self.server.elsewhere.append((self.command, path, self.headers.get("Authorization", "")))
+        elif path != "/openapi.json":
+            self.server.asked.append((self.path.removeprefix(self.server.prefix), body))
         answers = self.server.script.get(path, [(404, {})])
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if answer is None:
             return
         self.send_response(answer[0])
+        if self.server.location:
+            self.send_header("Location", self.server.location)
         self.end_headers()
         self.wfile.write(json.dumps(answer[1]).encode())
 
@@ -71,8 +96,8 @@ class ScriptedHandler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
-    monkeypatch.setattr(starting, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(starting, "TELLING_SECONDS", 0.0)
+    monkeypatch.setattr(following, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(following, "TELLING_SECONDS", 0.0)
     made = Scripted()
     thread = threading.Thread(target=made.serve_forever, args=(0.01,))
     thread.start()
@@ -98,9 +123,9 @@ def interrupted(*_arguments: object) -> None:
     ("answer", "code", "told"),
     [
         (SILENT, 1, "NOT stopped. The table does not answer."),
-        ((403, {"Message": "no"}), 1, "NOT stopped. This token may not"),
+        ((403, {"Message": "no"}), 1, "NOT stopped. http://127.0.0.1"),
         (None, 3, "NOT stopped. Nothing answers"),
-        ((404, {"error": True, "error_message": "x", "code": "not_running"}), 130, "had ended already"),
+        ((404, {"error": True, "error_message": "x", "code": "not_running"}), 130, "had already ended"),
         (
             fine({**RUNNING, "status": "stopped", "effective_everywhere_by": RUNNING["end_time"]}),
             130,
@@ -112,7 +137,7 @@ def test_ctrl_c_says_whether_the_run_is_stopped(
     run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch, *, answer: Answer | None, code: int, told: str
 ) -> None:
     scripted.script["/stop"] = [answer]
-    monkeypatch.setattr(starting.time, "sleep", interrupted)
+    monkeypatch.setattr(following.time, "sleep", interrupted)
     done = run(*LATENCY)
     assert done.returncode == code
     assert told in done.stderr
@@ -126,7 +151,7 @@ def test_ctrl_c_before_the_start_is_answered_says_that_it_may_run(
     monkeypatch.setattr(Remote, "_send", lambda *asked: interrupted() if asked[1] == "POST" else send(*asked))
     done = run(*LATENCY)
     assert done.returncode == 3
-    assert "it may have been started" in done.stderr
+    assert "the run may have started" in done.stderr
 
 
 def test_ctrl_c_while_the_experiments_are_asked_for_is_no_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,11 +173,11 @@ def test_what_passes_does_not_end_the_watch(run: Run, scripted: Scripted) -> Non
 def test_what_does_not_pass_is_given_up_long_after_the_end(
     run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(starting, "GIVEN_UP_SECONDS", -59.9)
+    monkeypatch.setattr(following, "GIVEN_UP_SECONDS", -59.9)
     scripted.script["/status"] = [SILENT]
     done = run(*LATENCY, "--json")
     assert done.returncode == 3
-    assert "Nobody knows how latency_injection ended" in done.stderr
+    assert "It is unknown how latency_injection ended" in done.stderr
     assert json.loads(done.stdout)["code"] == "unreachable"
 
 
@@ -172,7 +197,7 @@ def test_a_run_that_is_replaced_is_told_as_it_ended(run: Run, scripted: Scripted
     scripted.script["/report"] = [fine({"run": {**ENDED, "status": "stopped"}, "events": []})]
     done = run(*LATENCY, "--json")
     assert done.returncode == 5
-    assert "started anew by eve" in done.stderr
+    assert "eve replaced this run of latency_injection" in done.stderr
     assert json.loads(done.stdout)["status"] == "stopped"
 
 
@@ -192,7 +217,7 @@ def test_that_none_may_fail_is_a_hypothesis(run: Run, scripted: Scripted) -> Non
 def test_what_is_no_token_is_not_sent_and_not_shown(run: Run, scripted: Scripted, token: str) -> None:
     done = run("list", CHAOS_TOKEN=token)
     assert done.returncode == 1
-    assert "it was not sent" in done.stderr
+    assert "The token from CHAOS_TOKEN was not sent" in done.stderr
     assert token not in done.stderr
     assert scripted.asked == []
 
@@ -227,23 +252,31 @@ def test_what_is_typed_goes_first_and_no_profiles_token_goes_elsewhere(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     profiles = {"qa": {"url": THERE, "token": "current"}}
     Profiles.of_the_user().write({"current": "qa", "profiles": profiles})
-    assert destination(typed, environment) == expected
+    assert destination(typed, environment)[:2] == expected
 
 
 # What comes back
 
 
 @pytest.mark.parametrize("answer", [[], "no", None, 5, {"error": False}])
-def test_an_answer_of_something_else_is_told_so(run: Run, scripted: Scripted, answer: object) -> None:
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [((404, {}), "Is the address right?"), (published(PREFIX), "This is the answer of something else")],
+)
+def test_an_answer_of_something_else_is_told_so(
+    run: Run, scripted: Scripted, *, answer: object, document: Answer, told: str
+) -> None:
+    scripted.script["/openapi.json"] = [document]
     scripted.script["/list"] = [(418, answer)]
     done = run("list")
     assert done.returncode == 1
-    assert "Is it the right address?" in done.stderr
+    assert f"{scripted.url} answered 418 I'm a Teapot" in done.stderr
+    assert told in done.stderr
 
 
 @pytest.mark.parametrize("reason", ["5xx on [/checkout]", "[prod] orders are lost", "x" * 100])
 def test_a_reason_is_repeated_as_it_was_given(run: Run, scripted: Scripted, reason: str) -> None:
-    scripted.script["/halt"] = [fine({"reason": reason, "ended_runs": []})]
+    scripted.script["/halt"] = [fine({"halted_by": "ada", "halted_at": "now", "reason": reason, "ended_runs": []})]
     done = run("halt", "--reason", reason)
     assert done.returncode == 0
     assert json.loads(done.stdout)["reason"] == reason
@@ -258,6 +291,113 @@ def test_what_others_wrote_tells_the_terminal_nothing(run: Run, scripted: Script
     for arguments in (["watch"], ["list"], ["report", "r"], [*LATENCY]):
         done = run(*arguments)
         assert not {"\x1b", "\x07", "\x9b"} & set(done.stdout + done.stderr), arguments
+
+
+# Where the endpoints are
+
+
+def test_the_address_of_the_application_leads_to_its_endpoints(run: Run, scripted: Scripted) -> None:
+    done = run(*LATENCY, "--detach", CHAOS_URL=scripted.host)
+    assert done.returncode == 0
+    assert done.stderr.count(f"Note: using {scripted.url}, because the endpoints are not at {scripted.host}.") == 1
+    assert [path for path, _ in scripted.asked] == ["/list", "/start"]
+    assert scripted.elsewhere == [("GET", "/openapi.json", "")]
+
+
+@pytest.mark.parametrize("wrong", ["/nope", "/chaos_experiments/console", "/chaos_experiment"])
+def test_a_path_that_is_about_right_leads_there_too(run: Run, scripted: Scripted, wrong: str) -> None:
+    done = run("list", "--json", CHAOS_URL=scripted.host + wrong)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["application"] == "app"
+    assert f"Note: using {scripted.url}" in done.stderr
+
+
+def test_the_endpoints_of_another_prefix_are_found_in_the_applications_own_document(
+    run: Run, scripted: Scripted
+) -> None:
+    scripted.prefix = "/v2/faults"
+    scripted.script["/openapi.json"] = [published(scripted.prefix)]
+    assert f"Note: using {scripted.host}/v2/faults" in run("list", CHAOS_URL=scripted.host).stderr
+
+
+def test_an_application_without_endpoints_is_not_halted_and_sees_no_token(run: Run, scripted: Scripted) -> None:
+    scripted.script = {"/halt": [fine({})]}
+    done = run("halt", "--reason", "now", CHAOS_URL=scripted.host)
+    assert done.returncode == 1
+    assert "Is the address right?" in done.stderr
+    assert {(method, token) for method, _, token in scripted.elsewhere} == {("GET", "")}
+    assert scripted.asked == []
+
+
+def test_an_application_that_has_moved_is_told_with_its_new_address(run: Run, scripted: Scripted) -> None:
+    scripted.script["/list"] = [(301, {})]
+    scripted.location = "https://shop.example/chaos_experiments/list"
+    done = run("list", "--json")
+    assert "the address is now https://shop.example/chaos_experiments. Give the new address" in done.stderr
+    assert json.loads(done.stdout)["code"] == "unexpected_answer"
+
+
+def test_a_gateways_refusal_of_the_token_is_json_with_a_code(run: Run, scripted: Scripted) -> None:
+    scripted.script["/list"] = [(403, {"Message": "no"})]
+    content = json.loads(run("list", "--json").stdout)
+    assert (content["error"], content["code"], content["Message"]) == (True, "forbidden", "no")
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://127.0.0.1:1/x", "Nothing answers at http://127.0.0.1:1/x: the connection was refused."),
+        ("http://127.0.0.1:1", "Nothing answers at http://127.0.0.1:1: the connection was refused."),
+    ],
+)
+def test_where_nothing_answers_it_is_told_why(run: Run, url: str, told: str) -> None:
+    done = run("list", CHAOS_URL=url)
+    assert done.returncode == 3
+    assert told in done.stderr
+    assert "this one is the default" not in done.stderr
+
+
+@pytest.mark.parametrize("kind", REASONS)
+def test_each_reason_is_one_of_the_http_client_s(kind: str) -> None:
+    assert issubclass(getattr(urllib3.exceptions, kind), urllib3.exceptions.HTTPError)
+
+
+def test_a_reason_that_has_no_words_is_told_by_its_name() -> None:
+    assert reason(urllib3.exceptions.SSLError()) == "it has no valid TLS certificate, or no TLS"
+    assert reason(urllib3.exceptions.HTTPError()) == "HTTPError"
+
+
+def test_a_default_that_does_not_answer_is_told_to_be_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chalicelib.cli.desk.LOCAL", "http://127.0.0.1:1/chaos_experiments")
+    done = run("list", CHAOS_URL="", CHAOS_TOKEN="")
+    assert "No address was given; this one is the default." in done.stderr
+
+
+def test_an_address_without_its_scheme_is_told_with_it(run: Run) -> None:
+    done = run("list", CHAOS_URL="localhost:8000/chaos_experiments")
+    assert done.returncode == 1
+    assert done.stderr.startswith("CHAOS_URL must be an address such as http://localhost:8000/chaos_experiments;")
+
+
+def test_a_halt_that_nobody_answers_tells_the_way_past_the_application(run: Run) -> None:
+    done = run("halt", "--reason", "orders are lost", CHAOS_URL="http://127.0.0.1:1/x")
+    assert done.returncode == 3
+    assert "chaos-experiments halt --stage <stage> --reason 'orders are lost'" in done.stderr
+
+
+def test_a_command_that_is_told_is_for_the_same_application_and_repeats_no_token(run: Run, scripted: Scripted) -> None:
+    done = run("--url", scripted.url, "--token", "secret", *LATENCY, "--detach", CHAOS_URL="", CHAOS_TOKEN="")
+    assert f"Stop it: chaos-experiments --url {scripted.url} --token … stop latency_injection" in done.stderr
+    assert "secret" not in done.stderr
+
+
+def test_a_test_of_what_does_not_answer_says_why_in_words(run: Run) -> None:
+    done = run("test", "--requests", "2", "--target", "http://127.0.0.1:1/")
+    assert "the connection was refused  2" in done.stdout
+    assert run("test", "--requests", "2", CHAOS_URL="http://127.0.0.1:1/x").returncode == 3
+
+
+# History and reports
 
 
 def entry(number: int, run: object = None) -> dict[str, Any]:
@@ -282,7 +422,7 @@ def test_into_a_pipe_the_history_is_a_line_an_entry_and_says_how_to_go_on(run: R
     lines = done.stdout.splitlines()
     assert len(lines) == 2
     assert lines[1].split("\t")[1:] == ["latency_injection", "ada", "running", "id-2"]
-    assert "Older: --before id-2" in done.stderr
+    assert "There may be older entries: add --before id-2" in done.stderr
     assert "before=id-0" in scripted.asked[-1][0]
 
 
@@ -290,7 +430,7 @@ def test_a_report_that_cannot_be_written_is_told(run: Run, scripted: Scripted, t
     scripted.script["/report"] = [fine({"run": RUNNING, "events": []})]
     done = run("report", "r", "--output", str(tmp_path / "no/such/folder"))
     assert done.returncode == 1
-    assert "cannot be written" in done.stderr
+    assert "Cannot write the report to" in done.stderr
 
 
 # In a terminal, without one
@@ -339,7 +479,7 @@ def test_a_report_is_shown_in_the_browser_or_it_is_told_where_it_is(
     done = run("report", "r", "--open")
     assert done.returncode == 0
     assert opened[0].startswith("file:///")
-    assert "There is no browser here" in done.stderr
+    assert "No browser could be started." in done.stderr
 
 
 def test_a_file_of_profiles_that_is_broken_says_what_to_do(run: Run, tmp_path: Path) -> None:
@@ -349,10 +489,10 @@ def test_a_file_of_profiles_that_is_broken_says_what_to_do(run: Run, tmp_path: P
     kept.write_text("{")
     done = run("profile", "list")
     assert done.returncode == 1
-    assert "is no JSON. Mend it" in done.stderr
+    assert "is not valid JSON. Repair it" in done.stderr
 
 
 def test_a_profile_that_is_named_and_not_there_is_told_with_those_that_are(run: Run) -> None:
     done = run("--profile", "qa", "list", CHAOS_URL="", CHAOS_TOKEN="")
     assert done.returncode == 1
-    assert "There are: none; make one with `profile add`" in done.stderr
+    assert done.stderr == "There is no profile 'qa'. Add one with `profile add`.\n"

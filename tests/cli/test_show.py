@@ -1,4 +1,4 @@
-"""How things look, without a terminal to look at them in."""
+"""What is rendered, without a terminal."""
 
 import io
 from dataclasses import replace
@@ -47,7 +47,7 @@ def test_a_run_shows_its_time_its_figures_and_its_hypothesis() -> None:
     text = drawn(show.run(present.run(RUN, NOW + 20, served(RUN))))
     assert "latency_injection running" in text
     assert "40 s left of 60 s, started by ada" in text
-    assert "200 requests, 100 hit, in 2 environments, delay 50 s together, memory 128 MB together" in text
+    assert "200 requests, 100 hit, in 2 environments, total delay 50 s, total memory 128 MB" in text
     assert "Hypothesis, so far: held. Error rate: held." in text
 
 
@@ -55,21 +55,21 @@ def test_a_run_that_ended_shows_who_ended_it_and_what_came_of_it() -> None:
     ended = replace(RUN.ended(now=NOW + 20, by="vic", reason="enough [/red]"), defect="it broke")
     text = drawn(show.run(present.run(ended, NOW + 30, served(ended, errors=40))))
     assert "latency_injection stopped" in text
-    assert "by vic: enough [/red]" in text
-    assert "errors 10.0%" in text
+    assert "ended by vic: enough [/red]" in text
+    assert "injected errors 10.0%" in text
     assert "Hypothesis: failed." in text
     assert "Defect: it broke" in text
 
 
 def test_what_nobody_told_of_and_what_never_ran_are_said_so() -> None:
-    assert "No environment has told anything yet" in drawn(show.run(present.run(RUN, NOW)))
+    assert "No results yet" in drawn(show.run(present.run(RUN, NOW)))
     assert "never ran" in drawn(show.run(present.inactive(RUN.experiment)))
 
 
 @pytest.mark.parametrize(
     ("listed", "told"),
     [
-        ({"stage": "prod", "production": True, "locked": True}, "locked: named like production"),
+        ({"stage": "prod", "production": True, "locked": True}, "locked: the stage is named like production"),
         ({"stage": "qa", "halt": {"halted_by": "vic", "reason": "[b]lost"}}, "halted by vic: [b]lost"),
     ],
 )
@@ -87,7 +87,7 @@ HISTORY = [
 
 def test_a_wide_window_has_the_history_as_a_table_and_folds_no_id() -> None:
     text = drawn(show.entries(HISTORY, 160), 160)
-    assert "who and why" in text
+    assert "by, reason" in text
     assert RUN.run_id in text
     assert "stopped: enough" in text
     assert "Halted by vic" in text
@@ -95,7 +95,7 @@ def test_a_wide_window_has_the_history_as_a_table_and_folds_no_id() -> None:
 
 def test_a_narrow_window_has_it_in_lines() -> None:
     text = drawn(show.entries(HISTORY, 40), 40)
-    assert "who and why" not in text
+    assert "by, reason" not in text
     assert "latency_injection\nada\nstopped: enough" in text
 
 

@@ -4,12 +4,14 @@ from typing import Any
 
 import botocore.session
 import pytest
+from botocore.exceptions import ClientError
 
 from chalicelib import __version__
 from chalicelib.access import Authenticator, Role, hash_token
 from chalicelib.bootstrap import bootstrap
 from chalicelib.cli import main
 from chalicelib.dynamodb.tokens import DynamoDBTokenStore
+from chalicelib.errors import StoreUnavailable
 from chalicelib.runs.event import Event
 from chalicelib.settings import Settings
 from tests.support import Clock, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
@@ -139,9 +141,44 @@ def account(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("account")
-def test_a_table_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*CREATE, "--stage", "nowhere"]) == 1
-    assert "ResourceNotFoundException" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "command",
+    [CREATE, ["token", "list"], ["token", "revoke", "3f9a2c"], ["halt", "--reason", "now"], ["resume"]],
+)
+def test_a_wrong_stage_is_told_with_its_table_and_the_region_and_how_to_create_it(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--stage", "nowhere"], program="python -m chalicelib") == 1
+    told = capsys.readouterr().err
+    assert "There is no table chaos-experiments-nowhere in the region us-east-1 (ResourceNotFoundException)" in told
+    assert "Is nowhere the right stage?" in told
+    assert "To create the table: python -m chalicelib table create --stage nowhere" in told
+
+
+def test_a_table_that_fails_otherwise_is_told_as_the_store_tells_it(
+    tokens: FakeTokenStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise StoreUnavailable("The table is busy.")
+
+    monkeypatch.setattr(tokens, "all", fail)
+    assert run(["token", "list"], tokens) == 1
+    assert capsys.readouterr().err == "The table is busy.\n"
+
+
+def test_a_table_without_a_region_in_the_environment_is_in_the_profiles(
+    tokens: FakeTokenStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "Query")
+
+    def fail(*_arguments: object) -> None:
+        raise StoreUnavailable("No table.") from missing
+
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(tokens, "all", fail)
+    assert run(["token", "list"], tokens) == 1
+    assert "There is no table chaos-experiments-qa in the region of your AWS profile" in capsys.readouterr().err
 
 
 def test_a_missing_region_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,7 +207,7 @@ def test_a_table_is_made_once(
     for _ in range(2):
         assert main(["table", "create", "--stage", "staging"]) == 0
         told.append(capsys.readouterr().out)
-    assert ["is made" in told[0], "was there already" in told[1]] == [True, True]
+    assert [told[0].startswith("Created the table"), "exists already" in told[1]] == [True, True]
     assert main([*CREATE, "--stage", "staging"]) == 0
     client = botocore.session.get_session().create_client("dynamodb", region_name="us-east-1")
     backups = client.describe_continuous_backups(TableName=f"{settings.table}-staging")["ContinuousBackupsDescription"]
@@ -197,7 +234,10 @@ def test_what_is_done_to_tokens_is_in_the_history_without_the_token(
 def test_the_lever_without_the_api(tokens: FakeTokenStore, capsys: pytest.CaptureFixture[str]) -> None:
     runs = FakeRunStore({"latency_injection": a_run(now=time.time(), duration_seconds=600)})
     assert run(["halt", "--reason", "orders are lost", "--stage", "qa"], tokens, runs) == 0
-    assert json.loads(capsys.readouterr().out)["ended_runs"] == [runs.runs["latency_injection"].run_id]
+    halted = capsys.readouterr()
+    assert json.loads(halted.out)["ended_runs"] == [runs.runs["latency_injection"].run_id]
+    assert "Using the table chaos-experiments-qa (CHAOS_TABLE): application app" in halted.err
+    assert "To end the halt: chaos-experiments resume --stage qa" in halted.err
     assert runs.halt_event
     assert runs.halt_event.reason == "orders are lost"
     assert runs.active(time.time()) == []

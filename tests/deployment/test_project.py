@@ -30,7 +30,12 @@ def test_a_table_and_an_application_of_ones_own_are_in_the_policies_too(session:
 
 
 @pytest.mark.parametrize(
-    ("stage", "told"), [("dev", "make run"), ("production", "has: staging. To add one"), ("", "There is no stage")]
+    ("stage", "told"),
+    [
+        ("dev", "Start it with: make run"),
+        ("production", "config.json: staging.\nTo add a stage"),
+        ("", "There is no stage ''"),
+    ],
 )
 def test_what_cannot_be_deployed_is_told(session: boto3.Session, tmp_path: Path, stage: str, told: str) -> None:
     with pytest.raises(DeploymentError, match=told):
@@ -43,7 +48,7 @@ def test_a_name_that_aws_would_refuse_is_refused_first(session: boto3.Session, t
     content = json.loads(config.read_text())
     content["stages"]["Pre_Production"] = content["stages"]["staging"]
     config.write_text(json.dumps(content))
-    with pytest.raises(DeploymentError, match="at most 16 of a-z, 0-9, -"):
+    with pytest.raises(DeploymentError, match="at most 16 characters of a-z, 0-9 and -"):
         open_stage(root, "Pre_Production", session)
 
 
@@ -53,7 +58,7 @@ def test_without_credentials_the_command_says_what_to_do(
     for name, value in {"AWS_REGION": "eu-west-1", "AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
     assert main(["deploy", "--stage", "staging"], copy_project(tmp_path)) == 1
-    assert "Give credentials and a region as for any AWS tool" in capsys.readouterr().err
+    assert "Set credentials and a region as for any AWS tool" in capsys.readouterr().err
 
 
 def test_without_a_region_too(tmp_path: Path, shell: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,179 @@
+"""What the application answered, in the words of the command line: it has options where the API has fields."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from .usage import LONGEST_SHOWN, either, near, shown
+
+OPTIONS = {"alarms": "--alarm", "experiment_name": "The name of the experiment", "run_id": "The id of the run"}
+"""Fields of the API whose option has another name, or that are arguments."""
+
+UNAUTHENTICATED, FORBIDDEN, TOO_MANY, SERVER_ERROR = 401, 403, 429, 500
+HOW = "--token, CHAOS_TOKEN or a profile"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """An answer that is no success, and what led to it.
+
+    `content` is the API's envelope, `words` are what anything else said in its place. `is_ours`: the endpoints are at
+    this address.
+    """
+
+    url: str
+    status: int
+    content: Mapping[str, Any]
+    words: str = ""
+    location: str = ""
+    is_ours: bool = True
+    sent: Mapping[str, Any] = field(default_factory=dict)
+    writes: bool = False
+    token_from: str = ""
+    program: str
+    command: Callable[[str], str]
+    """Completes a command for the same application, so that it can be pasted."""
+
+    @property
+    def code(self) -> str:
+        """The API's word for it; a gateway before the API has none."""
+        code = self.content.get("code")
+        if isinstance(code, str):
+            return code
+        if self.is_ours and self.status in CODES:
+            return CODES[self.status]
+        return "unexpected_answer"
+
+    @property
+    def message(self) -> str:
+        return str(self.content.get("error_message") or "")
+
+
+CODES = {UNAUTHENTICATED: "unauthenticated", FORBIDDEN: "forbidden"}
+
+
+def explained(answer: Answer) -> str:
+    """What is wrong, what is allowed, and the command or the option to go on with."""
+    return MESSAGES.get(answer.code, _as_it_is)(answer) or _unexpected(answer)
+
+
+def _as_it_is(answer: Answer) -> str:
+    return answer.message
+
+
+def _unauthenticated(answer: Answer) -> str:
+    make = f"{answer.program} token create --stage <stage> --name <you> --role operator"
+    if not answer.token_from:
+        return (
+            f"No token was given, and {answer.url} needs one. Give it with {HOW}.\n"
+            f"In stage dev, the server prints a token when it starts. For another stage, create one:\n  {make}"
+        )
+    return (
+        f"{answer.url} does not accept the token from {answer.token_from}: it is unknown there, revoked or expired.\n"
+        "A token is valid for one stage. In stage dev, copy the token that the server printed. For another stage, "
+        f"create one:\n  {make}"
+    )
+
+
+def _forbidden(answer: Answer) -> str:
+    if answer.message:
+        return f"{answer.message} Give the token of an operator with {HOW}."
+    viewers = (
+        "\nOr it is the token of a viewer, and this command needs the token of an operator." if answer.writes else ""
+    )
+    return _unauthenticated(answer) + viewers
+
+
+def _already_running(answer: Answer) -> str:
+    run = answer.content.get("resultset") or {}
+    if "name" not in run:
+        return answer.message
+    name = run["name"]
+    return (
+        f"{name} is already running: {run['started_by']} started it, and it ends in {run['remaining_seconds']:.0f} s.\n"
+        f"Add --restart to replace that run, or stop it: {answer.command(f'stop {name}')}"
+    )
+
+
+def _halted(answer: Answer) -> str:
+    halt = answer.content.get("resultset") or {}
+    if "halted_by" not in halt:
+        return answer.message
+    return (
+        f"Halted by {halt['halted_by']} at {halt['halted_at']}: {halt['reason']}. Nothing can be started.\n"
+        f"An operator ends the halt: {answer.command('resume')}"
+    )
+
+
+def _alarm_active(answer: Answer) -> str:
+    return f"{answer.message}\nTo start without it, leave out --alarm."
+
+
+def _unknown_alarm(answer: Answer) -> str:
+    return f"{answer.message}\nCheck the names after --alarm, and the region of the application."
+
+
+def _unknown_experiment(answer: Answer) -> str:
+    name = str(answer.sent.get("experiment_name", ""))
+    names = (answer.content.get("resultset") or {}).get("available_experiments", [])
+    likely = near(name, names)
+    hint = f" Did you mean {either(likely)}?" if likely else ""
+    return f"There is no experiment {shown(name)}.{hint} Available: {', '.join(names)}."
+
+
+def _unknown_run(answer: Answer) -> str:
+    run_id = str(answer.sent.get("run_id", ""))
+    listed = answer.command("history")
+    return f"The history has no run {shown(run_id)}. Runs are kept for 90 days.\nList the runs: {listed}"
+
+
+def _invalid_parameters(answer: Answer) -> str:
+    return "\n".join(_problem(each, answer.sent) for each in answer.content.get("details") or ()) or answer.message
+
+
+def _problem(detail: Mapping[str, Any], sent: Mapping[str, Any]) -> str:
+    name, problem, allowed = (str(detail.get(each, "")) for each in ("field", "problem", "allowed"))
+    outer, _, inner = name.rpartition(".")
+    given = (sent.get(outer) or {} if outer else sent).get(inner)
+    if given is not None and not problem.startswith(("has ", "is unknown")):
+        return f"{option(name)} must be {allowed}; got {shown(given)}."
+    return f"{option(name)} {problem}. Allowed: {allowed}."
+
+
+def option(field_name: str) -> str:
+    """The option of a field of the API."""
+    name = field_name.rpartition(".")[2]
+    return OPTIONS.get(name, f"--{name.replace('_', '-')}")
+
+
+MESSAGES: Mapping[str, Callable[[Answer], str]] = {
+    "unauthenticated": _unauthenticated,
+    "forbidden": _forbidden,
+    "already_running": _already_running,
+    "halted": _halted,
+    "alarm_active": _alarm_active,
+    "unknown_alarm": _unknown_alarm,
+    "unknown_experiment": _unknown_experiment,
+    "unknown_run": _unknown_run,
+    "invalid_parameters": _invalid_parameters,
+}
+"""By the API's code. What is not here is said as the API says it."""
+
+
+def _unexpected(answer: Answer) -> str:
+    phrase = HTTPStatus(answer.status).phrase if answer.status in set(HTTPStatus) else ""
+    said = f"{answer.url} answered {answer.status} {phrase}".rstrip()
+    if answer.words:
+        said += f" ({answer.words[:LONGEST_SHOWN]})"
+    if answer.location:
+        return f"{said}: the address is now {answer.location}. Give the new address with --url, CHAOS_URL or a profile."
+    if answer.status == TOO_MANY:
+        return f"{said}. Try again later."
+    if answer.is_ours:
+        return f"{said}. This is the answer of something else: a proxy, a gateway or the application. Read its log."
+    return (
+        f"{said}, which is not an answer of the chaos experiments. Is the address right?\n"
+        "It ends in the prefix of the endpoints, such as http://localhost:8000/chaos_experiments. Give it with --url, "
+        "CHAOS_URL or a profile."
+    )
