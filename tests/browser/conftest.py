@@ -1,6 +1,7 @@
-"""A browser, and a server of two processes for it to look at."""
+"""A browser, and an application of two processes whose console it opens."""
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from chalicelib.access import Role, new_token
+from chalicelib.dynamodb.tokens import DynamoDBTokenStore
+from chalicelib.settings import Settings
 from tests.contract.servers import SERVERS, Server, serving, stop_all
 from tests.loopback import free_port
 
@@ -21,7 +25,7 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
 )
-"""Without them the browser itself looks for hosts that nobody asked it to."""
+"""Without them the browser connects to hosts of its maker."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,14 +43,27 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def table() -> str:
+    return f"browser-{free_port()}"
+
+
 @pytest.fixture(scope="module", params=SERVERS)
 def server(
-    request: pytest.FixtureRequest, dynamodb_url: str, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, dynamodb_url: str, table: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    table = f"browser-{free_port()}"
     folder = tmp_path_factory.mktemp("browser")
     with serving(SERVERS[request.param], folder, AWS_ENDPOINT_URL_DYNAMODB=dynamodb_url, CHAOS_TABLE=table) as server:
         yield server
+
+
+@pytest.fixture
+def viewer_token(server: Server, dynamodb_url: str, table: str) -> str:
+    """Of somebody who can read and halt, and nothing else."""
+    del server  # it has created the table
+    secret, token = new_token("vera", Role.VIEWER, now=time.time())
+    DynamoDBTokenStore(Settings(stage="dev", table=table, endpoint_url=dynamodb_url)).add(token)
+    return secret
 
 
 @pytest.fixture
@@ -106,7 +123,7 @@ def open_console(browser: Browser, fresh: Server) -> Iterator[Open]:
 
 @pytest.fixture
 def picture(pytestconfig: pytest.Config) -> Callable[[Page, str], None]:
-    """Keeps what a page looks like, where `--pictures` names a folder."""
+    """Saves a screenshot of the whole page, if `--pictures` names a folder."""
     folder = pytestconfig.getoption("--pictures")
 
     def take(page: Page, name: str) -> None:

@@ -45,7 +45,7 @@ def test_the_tutorial_is_true(open_console: Open, server: Server, picture: Calla
     assert len(FIELDS) == 6
     for label, value in FIELDS.items():
         card.get_by_label(re.compile(f"^{label}")).first.fill(value)
-    card.get_by_role("button", name="Start latency_injection").click()
+    card.get_by_role("button", name="Start Latency injection").click()
     running = page.locator("#running article")
     expect(running).to_be_visible()
 
@@ -62,8 +62,8 @@ def test_the_tutorial_is_true(open_console: Open, server: Server, picture: Calla
     card.locator("summary").first.click()
     picture(page, "tutorial-running")
 
-    page.get_by_role("button", name="Stop latency_injection").click()
-    page.get_by_role("button", name=re.compile("^Report of latency_injection")).first.click()
+    running.get_by_role("button", name="Stop Latency injection").click()
+    page.get_by_role("button", name=re.compile("^Report of Latency injection")).first.click()
     report = page.frame_locator("#report iframe")
     expect(report.locator(".verdict")).to_contain_text("The hypothesis held")
     expect(report.get_by_text(FIELDS["Reason"]).first).to_be_attached()
