@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
@@ -121,18 +121,28 @@ def open_console(browser: Browser, fresh: Server) -> Iterator[Open]:
         context.close()
 
 
+class Picture(Protocol):
+    def __call__(self, page: Page, name: str, *, down_to: str | None = None) -> None: ...
+
+
 @pytest.fixture
-def picture(pytestconfig: pytest.Config) -> Callable[[Page, str], None]:
-    """Saves a screenshot of the whole page, if `--pictures` names a folder."""
+def picture(pytestconfig: pytest.Config) -> Picture:
+    """Saves a screenshot of the page, or of what it has `down_to` an element, if `--pictures` names a folder."""
     folder = pytestconfig.getoption("--pictures")
 
-    def take(page: Page, name: str) -> None:
+    def take(page: Page, name: str, *, down_to: str | None = None) -> None:
         if folder:
             # In a window as high as the page: the bar at its top moves where a browser scrolls to take it in parts.
             window = page.viewport_size or {"width": 1000, "height": 640}
             height = page.evaluate("() => { scrollTo(0, 0); return document.documentElement.scrollHeight; }")
             page.set_viewport_size({"width": window["width"], "height": max(height, window["height"])})
-            page.screenshot(path=Path(folder) / f"{name}.png")
+            box = page.locator(down_to).bounding_box() if down_to else None
+            clip = (
+                {"x": 0.0, "y": 0.0, "width": float(window["width"]), "height": box["y"] + box["height"] + 16}
+                if box
+                else None
+            )
+            page.screenshot(path=Path(folder) / f"{name}.png", clip=clip)
             page.set_viewport_size(window)
 
     return take

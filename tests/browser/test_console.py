@@ -1,6 +1,6 @@
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -10,12 +10,11 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, Route, expect
 
 from chalicelib.errors import ChaosError
-from tests.browser.conftest import Open
+from tests.browser.conftest import Open, Picture
 from tests.contract.servers import TOKEN, Server
 
 pytestmark = pytest.mark.timeout(300)
 
-Picture = Callable[[Page, str], None]
 FORMS = {
     "latency_injection": ("Delay", "0.2"),
     "error_injection": ("Error rate", "0.5"),

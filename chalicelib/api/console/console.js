@@ -222,7 +222,7 @@
         make("button", { type: "button", class: "replace danger", hidden: true, on: { click: () => begin(true) } }, "Replace " + words(name)),
         make("span", { class: "why", id: id + "-why", role: "status" }))));
     return make("details", { class: "card", id }, make("summary", {}, words(name)),
-      make("p", { class: "faint" }, description, " Name in the API and the command line: ", make("code", {}, name)), form);
+      make("p", { class: "faint" }, description), make("p", { class: "hint" }, "Name in the API and the command line: ", make("code", {}, name)), form);
   }
 
   function input(card, field, schema) {
@@ -235,7 +235,7 @@
       value: boolean || schema.default === undefined ? null : schema.default,
       maxlength: schema.maxLength,
     });
-    const unit = schema.unit ? " (" + unitOf(schema) + ")" : "";
+    const unit = unitOf(schema) && " (" + unitOf(schema) + ")";
     state.schemas.set(id, schema);
     return make("div", {}, make("label", { for: id }, labelOf(field, schema) + unit), control,
       make("p", { class: "hint", id: id + "-hint" }, hint(schema)), make("p", { class: "problem", id: id + "-problem" }));
@@ -374,7 +374,7 @@
     const properties = state.list.available_experiments.find((each) => each.name === run.name)?.parameters.properties || {};
     const given = Object.entries(run.parameters).map(([name, value]) => {
       const schema = properties[name] || {}, shown = { true: "yes", false: "no" }[value] || value;
-      return labelOf(name, schema) + ": " + shown + (schema.unit ? "\u00a0" + unitOf(schema) : "");
+      return labelOf(name, schema) + ": " + shown + (unitOf(schema) && "\u00a0" + unitOf(schema));
     }).join(", ");
     const why = (run.reason ? ": " + run.reason : "") + (run.alarms.length ? ". Ends when one of these alarms fires: " + run.alarms.join(", ") : "");
     parts.root = make("article", { class: "card", "aria-labelledby": title, tabindex: -1 },
@@ -570,7 +570,7 @@
 
   /** A parameter's name in words, without the unit that is in it. */
   const labelOf = (field, { unit, label }) => label || words(unit ? field.replace(new RegExp("_" + unit + "$", "i"), "") : field);
-  const unitOf = ({ unit }) => ({ percent: "%", share: "0 to 1" })[unit] || unit;
+  const unitOf = ({ unit = "" }) => ({ percent: "%", share: "" })[unit] ?? unit;
   const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
   /** Also with a decimal comma, which is all that some phones offer. What is no number is the application's to refuse. */
   const number = (text) => { const read = Number(text.replace(",", ".")); return Number.isNaN(read) ? text : read; };
