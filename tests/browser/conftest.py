@@ -1,13 +1,17 @@
-"""A browser, and a server of two processes for it to look at."""
+"""A browser, and an application of two processes whose console it opens."""
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from chalicelib.access import Role, new_token
+from chalicelib.dynamodb.tokens import DynamoDBTokenStore
+from chalicelib.settings import Settings
 from tests.contract.servers import SERVERS, Server, serving, stop_all
 from tests.loopback import free_port
 
@@ -21,7 +25,7 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
 )
-"""Without them the browser itself looks for hosts that nobody asked it to."""
+"""Without them the browser connects to hosts of its maker."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,14 +43,27 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def table() -> str:
+    return f"browser-{free_port()}"
+
+
 @pytest.fixture(scope="module", params=SERVERS)
 def server(
-    request: pytest.FixtureRequest, dynamodb_url: str, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, dynamodb_url: str, table: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    table = f"browser-{free_port()}"
     folder = tmp_path_factory.mktemp("browser")
     with serving(SERVERS[request.param], folder, AWS_ENDPOINT_URL_DYNAMODB=dynamodb_url, CHAOS_TABLE=table) as server:
         yield server
+
+
+@pytest.fixture
+def viewer_token(server: Server, dynamodb_url: str, table: str) -> str:
+    """Of somebody who can read and halt, and nothing else."""
+    del server  # it has created the table
+    secret, token = new_token("vera", Role.VIEWER, now=time.time())
+    DynamoDBTokenStore(Settings(stage="dev", table=table, endpoint_url=dynamodb_url)).add(token)
+    return secret
 
 
 @pytest.fixture
@@ -104,18 +121,28 @@ def open_console(browser: Browser, fresh: Server) -> Iterator[Open]:
         context.close()
 
 
+class Picture(Protocol):
+    def __call__(self, page: Page, name: str, *, down_to: str | None = None) -> None: ...
+
+
 @pytest.fixture
-def picture(pytestconfig: pytest.Config) -> Callable[[Page, str], None]:
-    """Keeps what a page looks like, where `--pictures` names a folder."""
+def picture(pytestconfig: pytest.Config) -> Picture:
+    """Saves a screenshot of the page, or of what it has `down_to` an element, if `--pictures` names a folder."""
     folder = pytestconfig.getoption("--pictures")
 
-    def take(page: Page, name: str) -> None:
+    def take(page: Page, name: str, *, down_to: str | None = None) -> None:
         if folder:
             # In a window as high as the page: the bar at its top moves where a browser scrolls to take it in parts.
             window = page.viewport_size or {"width": 1000, "height": 640}
             height = page.evaluate("() => { scrollTo(0, 0); return document.documentElement.scrollHeight; }")
             page.set_viewport_size({"width": window["width"], "height": max(height, window["height"])})
-            page.screenshot(path=Path(folder) / f"{name}.png")
+            box = page.locator(down_to).bounding_box() if down_to else None
+            clip = (
+                {"x": 0.0, "y": 0.0, "width": float(window["width"]), "height": box["y"] + box["height"] + 16}
+                if box
+                else None
+            )
+            page.screenshot(path=Path(folder) / f"{name}.png", clip=clip)
             page.set_viewport_size(window)
 
     return take

@@ -1,19 +1,20 @@
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.browser.conftest import Open
+from chalicelib.errors import ChaosError
+from tests.browser.conftest import Open, Picture
 from tests.contract.servers import TOKEN, Server
 
 pytestmark = pytest.mark.timeout(300)
 
-Picture = Callable[[Page, str], None]
 FORMS = {
     "latency_injection": ("Delay", "0.2"),
     "error_injection": ("Error rate", "0.5"),
@@ -37,13 +38,28 @@ def sign_in(page: Page, token: str = TOKEN) -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
-def start(page: Page, name: str, **fields: str) -> None:
+def title(name: str) -> str:
+    return name.capitalize().replace("_", " ")
+
+
+def fill(page: Page, name: str, **fields: str) -> Locator:
     card = page.locator(f"#experiment-{name}")
     if card.get_attribute("open") is None:
         card.locator("summary").first.click()
     for label, value in fields.items():
         card.get_by_label(re.compile(label, re.IGNORECASE)).first.fill(value)
-    card.get_by_role("button", name=f"Start {name}").click()
+    return card
+
+
+def start(page: Page, name: str, **fields: str) -> None:
+    fill(page, name, **fields).get_by_role("button", name=f"Start {title(name)}").click()
+
+
+def halt(page: Page, reason: str) -> None:
+    page.get_by_role("button", name="Halt everything").click()
+    page.get_by_label("Reason").last.fill(reason)
+    page.get_by_role("button", name="Halt", exact=True).click()
+    expect(page.locator("#halted")).to_be_visible()
 
 
 @contextmanager
@@ -71,7 +87,7 @@ def test_who_has_no_valid_token_is_told_so_and_sees_nothing(open_console: Open) 
     page = open_console().page
     expect(page.get_by_role("banner")).to_contain_text("dev")
     sign_in(page, "wrong")
-    expect(page.get_by_role("alert").first).to_contain_text("Sign in with another one")
+    expect(page.get_by_role("alert").first).to_contain_text("Sign in with another token")
     expect(page.get_by_role("heading", name="Experiments", exact=True)).to_be_hidden()
 
 
@@ -97,7 +113,7 @@ def test_an_experiment_is_started_by_its_form_seen_and_stopped(
     with load(server):
         start(page, name, **{label: value, "Duration": "60", "Percentage": "50"})
         card = page.locator("#running article")
-        expect(card).to_contain_text(name.capitalize().replace("_", " "))
+        expect(card).to_contain_text(title(name))
         first = int(card.locator(".left").inner_text().split()[0])
         expect(card.locator(".left")).not_to_have_text(f"{first} s left")
         assert int(card.locator(".left").inner_text().split()[0]) < first
@@ -108,45 +124,315 @@ def test_an_experiment_is_started_by_its_form_seen_and_stopped(
         drawn = card.locator(".plot").get_attribute("aria-label") or ""
         expect(card.locator(".plot")).not_to_have_attribute("aria-label", drawn)
         picture(page, f"running-{name}")
-    card.get_by_role("button", name=f"Stop {name}").click()
+    card.get_by_role("button", name=f"Stop {title(name)}").click()
     expect(card).to_have_count(0)
-    expect(page.locator("#history tr").first).to_contain_text("stopped by developer")
+    expect(page.locator("#history tr").first).to_contain_text("Stopped by developer")
 
 
-def test_what_may_not_be_is_refused_in_words_at_its_field(open_console: Open) -> None:
+def test_a_wrong_value_is_explained_beside_its_field(open_console: Open, picture: Picture) -> None:
     page = open_console().page
     sign_in(page)
-    start(page, "latency_injection", Delay="61")
+    start(page, "latency_injection", Delay="61", Duration="soon")
     card = page.locator("#experiment-latency_injection")
-    expect(card.get_by_role("alert")).to_contain_text("delay_seconds must be less than or equal to 60")
-    expect(card.get_by_label(re.compile("Delay"))).to_have_attribute("aria-invalid", "true")
-    start(page, "latency_injection", Delay="two")
-    expect(card.get_by_role("alert")).to_contain_text("must be a valid number")
-    start(page, "latency_injection", Delay="0")
+    expect(card.get_by_role("alert")).to_have_text("Not started. Correct the 2 marked fields.")
+    delay = card.get_by_label(re.compile("Delay"))
+    expect(delay).to_have_attribute("aria-invalid", "true")
+    expect(delay).to_have_accessible_description(re.compile("Delay must be a number from 0 to 60; you entered “61”.$"))
+    duration = card.get_by_label(re.compile("Duration"))
+    expect(duration).to_be_focused()
+    expect(duration).to_have_accessible_description(
+        re.compile("Duration must be a number above 0 and at most 3600; you entered “soon”.$")
+    )
+    picture(page, "error-at-field")
+    assert_no_words_of_the_api(page)
+    start(page, "latency_injection", Delay="0", Duration="30")
     expect(page.locator("#running article")).to_have_count(1)
+    expect(card.locator("[aria-invalid]")).to_have_count(0)
+    expect(card.locator(".problem", has_text=re.compile("."))).to_have_count(0)
+
+
+def test_a_wrong_option_is_explained_beside_its_field_too(open_console: Open) -> None:
+    page = open_console().page
+    sign_in(page)
+    card = fill(page, "latency_injection")
+    card.get_by_text("Reason, hypothesis, alarms").click()
+    fill(page, "latency_injection", **{"Min requests": "10", "Alarms": "a" * 101})
+    card.get_by_text("Reason, hypothesis, alarms").click()
     start(page, "latency_injection", Delay="0")
-    expect(card.get_by_role("alert")).to_contain_text("is running already")
+    problems = card.locator(".problem", has_text=re.compile("."))
+    expect(problems).to_have_text(
+        [
+            re.compile("^Alarms must be at most 5 names, of at most 100 characters each, separated by commas; you"),
+            "Fill in the max error rate, the P95 response time, or both.",
+            "Not started. Correct the 2 marked fields.",
+        ]
+    )
+    assert_no_words_of_the_api(page)
 
 
-def test_a_halt_ends_everything_and_starts_are_refused_in_words_until_it_is_resumed(
+def test_what_runs_already_is_replaced_by_a_button(open_console: Open, server: Server) -> None:
+    watched = open_console()
+    page = watched.page
+    sign_in(page)
+    start(page, "latency_injection", Delay="0", Duration="60")
+    expect(page.locator("#running article")).to_contain_text("Duration: 60")
+    card = page.locator("#experiment-latency_injection")
+    expect(card.get_by_role("button", name="Start")).to_be_disabled()
+    expect(card.get_by_role("status")).to_have_text(
+        "Latency injection is already running, started by developer. Press Replace to end that run and start a new one."
+    )
+    fill(page, "latency_injection", Duration="50").get_by_role("button", name="Replace Latency injection").click()
+    expect(page.locator("#running article")).to_contain_text("Duration: 50")
+    expect(page.locator("#running article")).to_be_focused()
+    expect(page.locator("#history tr", has_text="replaced by a new run")).to_have_count(1)
+    runs = server.call("GET", "/chaos_experiments/list").json()["resultset"]["active_experiments"]
+    assert [run["parameters"]["duration_seconds"] for run in runs] == [50]
+
+
+def test_what_somebody_else_has_just_started_is_not_started_twice(open_console: Open, server: Server) -> None:
+    page = open_console().page
+    sign_in(page)
+    before = server.call("GET", "/chaos_experiments/list").json()
+    page.context.route("**/list", lambda route: route.fulfill(json=before))
+    card = fill(page, "latency_injection", Delay="0")
+    body = {"experiment_name": "latency_injection", "delay_seconds": 0}
+    assert server.call("POST", "/chaos_experiments/start", json=body).status_code == 200
+    card.get_by_role("button", name="Start Latency injection").click()
+    expect(page.locator("#notice")).to_have_text(
+        "Latency injection is already running, started by developer. Press Replace to end that run and start a new one."
+    )
+    page.context.unroute("**/list")
+    expect(card.get_by_role("button", name="Replace Latency injection")).to_be_visible(timeout=15_000)
+
+
+IN_SIGHT = """article => {
+    const {bottom: ceiling} = document.querySelector("header").getBoundingClientRect();
+    return [article, ...article.querySelectorAll("h3, button, progress")].every(part => {
+        const {top, bottom} = part.getBoundingClientRect();
+        return top >= ceiling && (part === article || bottom <= innerHeight);
+    });
+}"""
+"""Whether the card of a run begins below the bar, and its title, its countdown and its Stop are in the window."""
+
+
+@pytest.mark.parametrize("keys", ["keyboard", "mouse"])
+@pytest.mark.parametrize("width", [360, 390, 1000])
+def test_what_was_started_is_in_sight_and_has_the_focus(open_console: Open, width: int, keys: str) -> None:
+    page = open_console(viewport={"width": width, "height": 640}).page
+    sign_in(page)
+    start(page, "error_injection", **{"Error rate": "0"})
+    expect(page.locator("#running article")).to_have_count(1)
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    button = fill(page, "resource_exhaustion", Memory="1").get_by_role("button", name="Start Resource exhaustion")
+    button.press("Enter") if keys == "keyboard" else button.click()
+    card = page.get_by_role("article", name="Resource exhaustion")
+    expect(card).to_be_focused()
+    assert card.evaluate(IN_SIGHT)
+    page.keyboard.press("Tab")
+    expect(card.get_by_role("button", name="Stop Resource exhaustion")).to_be_focused()
+
+
+INVITING = """() => [...document.querySelectorAll("#experiments :is(input, button):not(:disabled)")]
+    .filter(each => each.checkVisibility()).map(each => each.textContent || each.name)"""
+
+
+@pytest.mark.parametrize("role", ["operator", "viewer"])
+def test_while_everything_is_halted_nothing_invites_to_start(
+    open_console: Open, viewer_token: str, role: str, picture: Picture
+) -> None:
+    page = open_console().page
+    sign_in(page, TOKEN if role == "operator" else viewer_token)
+    by = {"operator": "developer", "viewer": "vera"}[role]
+    for name in FORMS:
+        fill(page, name)
+    assert page.evaluate(INVITING) != []
+    if role == "viewer":
+        page.get_by_role("button", name="Start Error injection").click()
+        expect(page.locator("#notice")).to_have_text(VIEWERS)
+    halt(page, "orders are lost")
+    expect(page.get_by_role("banner").get_by_role("status")).to_have_text(
+        re.compile(f"^HALTED by {by} at .+. Reason: orders are lost$")
+    )
+    expect(page.locator("#halted")).to_contain_text(re.compile(f"Halted by {by} at .+. Reason: orders are lost"))
+    assert page.evaluate(INVITING) == []
+    expect(page.get_by_text("Start an experiment")).to_have_count(0)
+    for name in FORMS:
+        card = page.locator(f"#experiment-{name}")
+        expect(card.get_by_role("button", name="Start")).to_be_disabled()
+        expect(card.get_by_role("button", name="Start")).to_have_accessible_description(
+            "Everything is halted. Nothing can be started until an operator presses Resume."
+        )
+        expect(card.locator(".why")).to_be_visible()
+    picture(page, f"halted-{role}")
+    resume = page.get_by_role("button", name="Resume")
+    if role == "viewer":
+        expect(resume).to_be_hidden()
+        expect(page.locator("#halted")).to_contain_text("Your token has the role viewer, which cannot resume")
+        return
+    expect(page.locator("#halted")).to_contain_text("an operator must press Resume")
+    resume.click()
+    expect(page.locator("#halted")).to_be_hidden()
+    start(page, "error_injection")
+    expect(page.locator("#running article")).to_have_count(1)
+
+
+VIEWERS = "Only operators can start, stop and resume. This token has the role viewer."
+
+
+def test_a_viewer_who_presses_resume_learns_that_an_operator_must(open_console: Open, viewer_token: str) -> None:
+    page = open_console().page
+    sign_in(page, viewer_token)
+    halt(page, "orders are lost")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator("#notice")).to_have_text(VIEWERS)
+    expect(page.get_by_role("button", name="Resume")).to_be_hidden()
+    expect(page.locator("#halted")).to_contain_text("an operator must resume")
+    expect(page.locator("#history tr").first).to_contain_text("Refused: resume")
+    assert_no_words_of_the_api(page)
+
+
+def test_a_form_that_is_halted_while_somebody_fills_it_in_hands_the_focus_on(
     open_console: Open, server: Server
 ) -> None:
     page = open_console().page
     sign_in(page)
-    start(page, "error_injection")
-    expect(page.locator("#running article")).to_have_count(1)
-    page.get_by_role("button", name="Halt everything").click()
-    page.get_by_label("Reason").last.fill("orders are lost")
-    page.get_by_role("button", name="Halt", exact=True).click()
-    expect(page.locator("#running article")).to_have_count(0)
-    expect(page.locator("#halted")).to_contain_text("By developer")
-    expect(page.locator("#halted")).to_contain_text("orders are lost")
-    start(page, "error_injection")
-    expect(page.locator("#experiment-error_injection").get_by_role("alert")).to_contain_text("Halted by developer")
+    card = fill(page, "latency_injection", Delay="0.3")
+    expect(card.get_by_label("Delay")).to_be_focused()
+    server.call("POST", "/chaos_experiments/halt", json={"reason": "enough"})
+    expect(card.locator("summary").first).to_be_focused()
+    expect(card.get_by_label("Delay")).to_have_value("0.3")
+
+
+ROWS = """() => {
+    const shown = [...document.querySelectorAll("header :is(button, strong, #state)")]
+        .filter(each => each.checkVisibility()).map(each => each.getBoundingClientRect())
+        .filter(rect => rect.width > 1).sort((one, other) => one.top - other.top);
+    let rows = 0, bottom = -Infinity;
+    for (const rect of shown) { if (rect.top >= bottom) rows++; bottom = Math.max(bottom, rect.bottom); }
+    return rows;
+}"""
+COVERED = """() => {
+    const parts = "main :is(article, details.card, #halted, h2, input, button, summary)";
+    const notice = document.getElementById("notice"), covered = [];
+    scrollTo(0, 0);
+    for (const part of [...document.querySelectorAll(parts)].filter(each => each.checkVisibility())) {
+        part.scrollIntoView({block: "nearest"});
+        const {top, bottom} = part.getBoundingClientRect();
+        const ceiling = document.querySelector("header").getBoundingClientRect().bottom;
+        const floor = notice.hidden ? innerHeight : notice.getBoundingClientRect().top;
+        const fits = bottom - top < floor - ceiling;
+        if (fits && (top < ceiling - 1 || bottom > floor + 1)) covered.push(part.outerHTML.slice(0, 80));
+    }
+    return covered;
+}"""
+"""What is under the bar or under a notice although it was scrolled to."""
+
+
+@pytest.mark.parametrize("width", [360, 390])
+def test_on_a_phone_the_bar_has_two_rows_and_hides_nothing(
+    open_console: Open, server: Server, width: int, picture: Picture
+) -> None:
+    page = open_console(viewport={"width": width, "height": 640}, has_touch=True, is_mobile=True).page
+
+    def check(name: str) -> None:
+        assert page.evaluate(ROWS) <= 2, name
+        assert page.locator("header").evaluate("bar => bar.offsetHeight") <= 100, name
+        assert page.evaluate(COVERED) == [], name
+        assert page.evaluate(WIDER) == [], name
+        picture(page, f"phone-{width}-{name}")
+
+    sign_in(page)
+    for name in FORMS:
+        fill(page, name)
+    check("idle")
+    start(page, "latency_injection", Delay="0")
+    stop = page.get_by_role("banner").get_by_role("button", name="Stop Latency injection")
+    expect(stop).to_be_in_viewport(ratio=1)
+    check("one-run")
+    start(page, "error_injection", **{"Error rate": "0"})
+    start(page, "resource_exhaustion", Memory="1")
+    expect(page.locator("#running article")).to_have_count(3)
+    check("three-runs")
+    last = page.get_by_role("banner").get_by_role("button", name="Stop Resource exhaustion")
+    last.focus()
+    expect(last).to_be_in_viewport(ratio=0.9)
+    page.context.route("**/list", lambda route: route.abort())
+    expect(page.locator("#notice")).to_be_visible()
+    check("unreachable")
+    page.context.unroute("**/list")
+    halt(page, "orders are lost, and nobody in the whole company knows why they are lost")
+    check("halted")
+    expect(page.get_by_role("button", name="Resume")).to_be_in_viewport(ratio=1)
+
+
+PASSED_ON = {
+    "internal_error",
+    "store_unavailable",
+    "alarms_unavailable",
+    "unknown_alarm",
+    "alarm_active",
+    "module_off",
+    "misconfigured",
+    "unauthenticated",
+    "unknown_token",
+}
+"""Errors that say themselves what to do, wherever they are read; the last two never come here."""
+
+
+def test_no_error_speaks_of_fields_and_codes(open_console: Open) -> None:
+    page = open_console().page
+    sign_in(page)
+    card = fill(page, "latency_injection")
+    message = 'delay_seconds is wrong. Send POST /start again, with "restart": true.'
+    detail = {"field": "some_field", "problem": "is_wrong", "allowed": "one of memory_mb, error_rate"}
+    for error in ChaosError.__subclasses__():
+        if error.code in PASSED_ON:
+            continue
+        answer = {"error": True, "error_message": message, "code": error.code, "details": [detail], "resultset": {}}
+        page.context.unroute("**/start")
+        page.context.route("**/start", partial(Route.fulfill, status=error.status, json=answer))
+        card.get_by_role("button", name="Start Latency injection").click()
+        text = page.locator("#notice:visible, #experiment-latency_injection form > fieldset > .problem:not(:empty)")
+        expect(text).to_have_count(1)
+        assert_no_words_of_the_api(page)
+        if error.code == "forbidden":  # from now on it is a viewer's
+            page.reload()
+            fill(page, "latency_injection")
+
+
+def assert_no_words_of_the_api(page: Page) -> None:
+    """An experiment's name of the API stands in one place: in its form."""
+    text = page.evaluate(
+        """() => {
+            const names = [...document.querySelectorAll("#experiments > details > p > code")];
+            names.forEach(each => each.hidden = true);
+            const labels = [...document.querySelectorAll("[aria-label]")].map(each => each.ariaLabel);
+            const text = document.body.innerText + labels;
+            names.forEach(each => each.hidden = false);
+            return text;
+        }"""
+    )
+    assert not re.search(r"[a-z]\w*_[a-z]|restart|POST|GET|/start|/resume", text)
+
+
+def test_an_experiment_has_one_name(open_console: Open, server: Server) -> None:
+    page = open_console().page
+    sign_in(page)
+    for name in FORMS:
+        fill(page, name)
+        expect(page.locator(f"#experiment-{name} > p > code")).to_have_text(name)
+    with load(server):
+        start(page, "latency_injection", Delay="0")
+        expect(page.locator("#running .plot canvas")).to_be_visible()
+        assert_no_words_of_the_api(page)
+        page.get_by_role("banner").get_by_role("button", name="Stop Latency injection").click()
+    expect(page.locator("#history tr").first).to_contain_text("Stopped by developer")
+    halt(page, "enough")
     page.get_by_role("button", name="Resume").click()
-    expect(page.locator("#halted")).to_be_hidden()
-    start(page, "error_injection")
-    expect(page.locator("#running article")).to_have_count(1)
+    expect(page.locator("#history tr").first).to_contain_text("Resume")
+    assert_no_words_of_the_api(page)
+    page.get_by_role("button", name=re.compile("^Report of Latency injection")).first.click()
+    expect(page.get_by_role("heading", name="Report of Latency injection")).to_be_visible()
 
 
 def test_a_report_is_read_within_the_page_and_says_what_came_of_the_hypothesis(
@@ -164,7 +450,7 @@ def test_a_report_is_read_within_the_page_and_says_what_came_of_the_hypothesis(
         picture(page, "hypothesis")
         running.get_by_role("button", name="Stop").click()
     expect(running).to_have_count(0)
-    page.get_by_role("button", name=re.compile("^Report of latency_injection")).first.click()
+    page.get_by_role("button", name=re.compile("^Report of Latency injection")).first.click()
     report = page.frame_locator("#report iframe")
     expect(report.get_by_role("heading", name="latency_injection: was stopped")).to_be_visible()
     expect(report.locator(".verdict")).to_contain_text("The hypothesis failed")
@@ -181,7 +467,7 @@ def test_a_server_that_goes_away_is_told_and_one_that_comes_back_too(open_consol
     start(page, "latency_injection", Delay="0")
     expect(page.locator("#running article")).to_have_count(1)
     page.context.route("**/list", lambda route: route.abort())
-    expect(page.locator("#notice")).to_contain_text("does not answer")
+    expect(page.locator("#notice")).to_contain_text("The application is unreachable.")
     page.context.unroute("**/list")
     expect(page.locator("#notice")).to_be_hidden()
 
@@ -197,7 +483,7 @@ def test_it_is_worked_by_the_keyboard_alone(open_console: Open) -> None:
     summary = page.locator("#experiment-error_injection > summary")
     summary.focus()
     page.keyboard.press("Enter")
-    page.get_by_role("button", name="Start error_injection").focus()
+    page.get_by_role("button", name="Start Error injection").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#running article")).to_have_count(1)
     page.get_by_role("button", name="Halt everything").focus()
@@ -217,7 +503,7 @@ def test_a_token_that_a_gateway_does_not_know_any_more_ends_the_session(open_con
     start(page, "latency_injection", Delay="0")
     expect(page.locator("#running article")).to_have_count(1)
     page.context.route("**/list", lambda route: route.fulfill(**GATEWAY))
-    expect(page.locator("#notice")).to_contain_text("Sign in with another one")
+    expect(page.locator("#notice")).to_contain_text("Sign in with another token")
     expect(page.get_by_label("Token")).to_be_focused()
     expect(page.locator("#running article")).to_have_count(0)
 
@@ -225,7 +511,7 @@ def test_a_token_that_a_gateway_does_not_know_any_more_ends_the_session(open_con
 def test_what_is_no_token_is_told_so_and_not_sent(open_console: Open) -> None:
     watched = open_console()
     sign_in(watched.page, "abc…")
-    expect(watched.page.locator("#notice")).to_contain_text("That is no token")
+    expect(watched.page.locator("#notice")).to_contain_text("This is not a valid token")
     assert not [url for url in watched.requests if url.endswith("/list")]
 
 
@@ -254,7 +540,7 @@ def test_a_halt_that_fails_is_told_where_one_looks_and_its_reason_is_kept(open_c
     refusal = {"error": True, "error_message": "The table does not answer.", "code": "store_unavailable"}
     page.context.route("**/halt", lambda route: route.fulfill(status=503, json=refusal))
     page.get_by_role("button", name="Halt", exact=True).click()
-    expect(page.locator("#halt-problem")).to_contain_text("NOT halted, as far as is known. The table does not answer.")
+    expect(page.locator("#halt-problem")).to_contain_text("The halt is NOT confirmed. The table does not answer.")
     expect(page.get_by_label("Reason").last).to_have_value("orders are lost")
     page.context.unroute("**/halt")
     page.get_by_role("button", name="Halt", exact=True).click()
@@ -265,13 +551,13 @@ def test_what_went_wrong_is_in_sight_wherever_one_has_scrolled_to(open_console: 
     page = open_console(**WINDOWS["phone, light"]).page
     sign_in(page)
     start(page, "latency_injection", Delay="0")
-    stop = page.get_by_role("button", name="Stop latency injection")
+    stop = page.get_by_role("banner").get_by_role("button", name="Stop Latency injection")
     expect(stop).to_be_visible()
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     expect(stop).to_be_in_viewport()
     page.context.route("**/stop", lambda route: route.abort())
     stop.click()
-    expect(page.locator("#notice")).to_contain_text("It may have been done all the same")
+    expect(page.locator("#notice")).to_contain_text("Your last action may have been carried out.")
     expect(page.locator("#notice")).to_be_in_viewport()
     page.context.unroute("**/stop")
     stop.click()
@@ -286,16 +572,17 @@ def test_time_goes_on_where_nothing_answers(open_console: Open) -> None:
     left = page.locator("#running article .left")
     expect(left).to_contain_text("s left")
     page.context.route("**/list", lambda route: route.abort())
-    expect(left).to_have_text("its time is up")
-    expect(page.locator("#notice")).to_contain_text("What is shown is of")
+    expect(left).to_have_text("time is up")
+    expect(page.locator("#notice")).to_contain_text("Last update:")
 
 
 def test_the_keyboards_place_is_kept(open_console: Open) -> None:
     page = open_console().page
     sign_in(page)
     start(page, "latency_injection", Delay="0")
-    expect(page.get_by_role("button", name="Start latency_injection")).to_be_focused()
-    page.get_by_role("button", name="Stop latency_injection").click()
+    card = page.locator("#running article")
+    expect(card).to_be_focused()
+    card.get_by_role("button", name="Stop Latency injection").click()
     expect(page.locator("#running-title")).to_be_focused()
     page.get_by_role("button", name="Halt everything").click()
     page.get_by_label("Reason").last.fill("enough")
@@ -317,7 +604,7 @@ def test_the_history_grows_at_both_ends_and_loses_nothing(open_console: Open, se
     expect(rows).to_have_count(40)
     server.call("POST", "/chaos_experiments/start", json=body)
     expect(rows).to_have_count(41)
-    expect(rows.first).to_contain_text("running")
+    expect(rows.first).to_contain_text("Running")
     times = page.evaluate("[...document.querySelectorAll('#history [aria-label]')].map(each => each.ariaLabel)")
     assert len(times) == 41
 

@@ -1,17 +1,17 @@
-"""The tutorial, followed letter by letter; `make pictures` keeps what one sees."""
+"""Follows the tutorial literally; `make pictures` takes its pictures."""
 
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from tests.browser.conftest import Open
+from tests.browser.conftest import Open, Picture
 from tests.contract.servers import PROJECT, TOKEN, Server, chalice_local, serving
 from tests.loopback import free_port
 
@@ -31,10 +31,10 @@ def server(dynamodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield server
 
 
-def test_the_tutorial_is_true(open_console: Open, server: Server, picture: Callable[[Page, str], None]) -> None:
+def test_the_tutorial_is_true(open_console: Open, server: Server, picture: Picture) -> None:
     assert f"{ADDRESS}/chaos_experiments/console" in TUTORIAL
-    page = open_console(viewport={"width": 1000, "height": 640}).page
-    picture(page, "tutorial-sign-in")
+    page = open_console(viewport={"width": 1000, "height": 640}, device_scale_factor=1.5, locale="en-GB").page
+    picture(page, "tutorial-sign-in", down_to="#sign-in")
     page.get_by_label("Token").fill(TOKEN)
     page.get_by_role("button", name="Sign in").click()
 
@@ -45,7 +45,7 @@ def test_the_tutorial_is_true(open_console: Open, server: Server, picture: Calla
     assert len(FIELDS) == 6
     for label, value in FIELDS.items():
         card.get_by_label(re.compile(f"^{label}")).first.fill(value)
-    card.get_by_role("button", name="Start latency_injection").click()
+    card.get_by_role("button", name="Start Latency injection").click()
     running = page.locator("#running article")
     expect(running).to_be_visible()
 
@@ -60,14 +60,14 @@ def test_the_tutorial_is_true(open_console: Open, server: Server, picture: Calla
     expect(running.locator("dd").first).to_have_text(re.compile(r"2[89]\d|300"), timeout=15_000)
     expect(running.locator(".verdict")).to_contain_text("so far: held")
     card.locator("summary").first.click()
-    picture(page, "tutorial-running")
+    picture(page, "tutorial-running", down_to="#running article")
 
-    page.get_by_role("button", name="Stop latency_injection").click()
-    page.get_by_role("button", name=re.compile("^Report of latency_injection")).first.click()
+    running.get_by_role("button", name="Stop Latency injection").click()
+    page.get_by_role("button", name=re.compile("^Report of Latency injection")).first.click()
     report = page.frame_locator("#report iframe")
     expect(report.locator(".verdict")).to_contain_text("The hypothesis held")
     expect(report.get_by_text(FIELDS["Reason"]).first).to_be_attached()
-    page.set_viewport_size({"width": 1000, "height": 1150})
+    page.set_viewport_size({"width": 1000, "height": 740})
     picture(page, "tutorial-report")
 
 

@@ -6,7 +6,7 @@
   /** How long after a run's end environments still tell what they saw. */
   const AFTERMATH_MS = 2500;
   const $ = (id) => document.getElementById(id);
-  const state = { list: null, plots: new Map(), cards: new Map(), timer: 0, newest: null, loaded: 0, entries: new Map(), loading: false };
+  const state = { list: null, plots: new Map(), cards: new Map(), timer: 0, newest: null, loaded: 0, entries: new Map(), schemas: new Map(), loading: false, viewer: false };
 
   /** An element with attributes and children; text is always text. */
   function make(tag, attributes = {}, ...children) {
@@ -21,7 +21,30 @@
   }
 
   class Refusal extends Error {
-    constructor(message, status, details) { super(message); this.status = status; this.details = details || []; }
+    constructor(message, status, { code = "", details = [] } = {}) { super(message); Object.assign(this, { status, code, details }); }
+  }
+
+  const OUTDATED = "This page does not fit the application any more. Reload the page.";
+  const ROLES = "Only operators can start, stop and resume. This token has the role viewer.";
+
+  /** The errors of the API in words of this page. An error whose code is not here is shown in the API's own words. */
+  const SENTENCES = {
+    already_running: ({ name, started_by }) => name + " is already running" + (started_by ? ", started by " + started_by : "") + ". Press Replace to end that run and start a new one.",
+    not_running: ({ name }) => name + " is not running any more.",
+    halted: () => "Everything is halted, so nothing was started. An operator must press Resume first.",
+    not_halted: () => "Nothing is halted any more. Experiments can be started.",
+    forbidden: () => ROLES,
+    production_locked: () => $("locked").textContent,
+    unknown_experiment: ({ name }) => "This application does not have the experiment " + name + ". Reload the page.",
+    unknown_run: () => "The history does not have this run any more. Runs are kept for 90 days.",
+    invalid_parameters: ({ details }) => details.map(({ field, allowed }) => words(field + " must be " + allowed + ".")).join(" ") || OUTDATED,
+    invalid_json: () => OUTDATED, missing_parameter: () => OUTDATED, body_too_large: () => OUTDATED,
+    unsupported_media_type: () => OUTDATED, unknown_endpoint: () => OUTDATED, method_not_allowed: () => OUTDATED,
+  };
+
+  function sentence(code, experiment, { message, details = [], started_by }) {
+    const name = experiment ? words(experiment) : "The experiment";
+    return Object.hasOwn(SENTENCES, code) ? SENTENCES[code]({ name, details, started_by }) : message;
   }
 
   /** Who signs out while an answer is under way, or in as somebody else, gets none of it. */
@@ -39,21 +62,23 @@
       });
       content = raw && answer.ok ? await answer.text() : await answer.json().catch(() => ({}));
     } catch {
-      const done = method === "POST" ? "It may have been done all the same. " : "";
-      throw new Refusal("The application does not answer. " + done + "What runs ends by itself; trying again.", 0);
+      const done = method === "POST" ? "Your last action may have been carried out. " : "";
+      throw new Refusal("The application is unreachable. " + done + "Trying again; runs end on their own when their time is up.", 0);
     }
     if (token !== sessionStorage.getItem(KEY)) throw new SignedOut();
     if (raw && answer.ok) return content;
     if (answer.ok && content.error === false) return content.resultset;
-    const bare = answer.status === 403 && !content.error_message;  // a gateway's own word, also for a token that it does not know
+    const bare = answer.status === 403 && !content.error_message;  // from a gateway, which answers so for an unknown token, too
     if (answer.status === 401 || (bare && path === "list"))
-      throw new Refusal("The token is unknown, revoked or expired. Sign in with another one.", 401);
-    if (bare)
-      throw new Refusal("This token may not do that. Looking and halting takes a viewer's, starting, stopping and resuming an operator's.", 403);
-    throw new Refusal(content.error_message || content.message || content.Message || "The application answered " + answer.status + ".", answer.status, content.details);
+      throw new Refusal("This token is unknown, revoked, expired, or of another stage. Sign in with another token.", 401);
+    const code = bare ? "forbidden" : content.code;
+    if (code === "forbidden") state.viewer = true;
+    const message = content.error_message || content.message || content.Message || "The application answered with an error (status " + answer.status + ").";
+    const { started_by } = content.resultset || {};
+    throw new Refusal(sentence(code, body && body.experiment_name, { message, details: content.details, started_by }), answer.status, content);
   }
 
-  /** What went wrong is told in the bar that is always there; what passes is forgotten after a while. */
+  /** An error is shown in a bar that is always in sight. What `passes` is hidden again after a while. */
   function tell(text, passes) {
     const notice = $("notice");
     clearTimeout(state.telling);
@@ -71,7 +96,7 @@
   async function signIn(event) {
     event.preventDefault();
     const token = $("token").value.trim();
-    if (!/^[!-~]+$/.test(token)) return tell("That is no token: it has characters in it that no token has. Copy it again.");
+    if (!/^[!-~]+$/.test(token)) return tell("This is not a valid token: it contains characters that no token has. Copy it again.");
     sessionStorage.setItem(KEY, token);
     $("token").value = "";
     tell("");
@@ -82,14 +107,15 @@
   function signOut(message = "") {
     sessionStorage.removeItem(KEY);
     clearTimeout(state.timer);
-    Object.assign(state, { list: null, newest: null, loaded: 0, silent: false });
+    Object.assign(state, { list: null, newest: null, loaded: 0, silent: false, viewer: false });
     state.entries.clear();
     document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close());
     for (const plot of state.plots.values()) plot.chart.destroy();
     state.plots.clear(); state.cards.clear();
     for (const id of ["running", "experiments", "history", "stops"]) $(id).replaceChildren();
     $("desk").hidden = true; $("sign-in").hidden = false;
-    document.querySelector(".levers").hidden = true;
+    document.querySelector(".levers").hidden = $("sign-out").hidden = true;
+    delete document.body.dataset.state;
     tell(message);
     $("token").focus();
   }
@@ -108,7 +134,7 @@
     } catch (error) {
       if (error instanceof SignedOut) return;
       if (error.status === 401) return signOut(error.message);
-      const since = state.heard ? " What is shown is of " + state.heard.toLocaleTimeString() + "." : "";
+      const since = state.heard ? " Last update: " + state.heard.toLocaleTimeString() + "." : "";
       state.silent = true;
       tell(error.message + since);
     }
@@ -119,17 +145,15 @@
   function show() {
     const { list } = state;
     $("sign-in").hidden = true; $("desk").hidden = false;
-    document.querySelector(".levers").hidden = false;
+    document.querySelector(".levers").hidden = $("sign-out").hidden = false;
     const running = list.active_experiments.length;
-    const told = list.halt ? "Halted." : running ? running + (running === 1 ? " run." : " runs.") : "Nothing runs.";
-    if ($("state").textContent !== told) $("state").textContent = told;
-    $("halt").hidden = Boolean(list.halt); $("resume").hidden = !list.halt;
+    document.body.dataset.state = list.halt ? "halted" : running ? "running" : "idle";
+    const text = list.halt ? "HALTED " + byWhom(list.halt) : running ? running + " running" : "Nothing is running";
+    if ($("state").textContent !== text) $("state").textContent = text;
+    $("halt").hidden = Boolean(list.halt); $("resume").hidden = !list.halt || state.viewer;
     $("halted").hidden = !list.halt;
-    if (list.halt) {
-      const { halted_by, halted_at, reason } = list.halt;
-      $("halted").querySelector("p").textContent =
-        "By " + halted_by + " at " + moment(halted_at) + ": " + reason + ". Nothing starts until an operator resumes.";
-    }
+    if (list.halt) $("halted-by").textContent = "Halted " + byWhom(list.halt);
+    $("viewer-halted").hidden = !state.viewer; $("operator-halted").hidden = state.viewer;
     $("locked").hidden = !list.locked;
     showExperiments(list.available_experiments);
     showRunning(list.active_experiments);
@@ -139,13 +163,37 @@
     state.newest = newest;
   }
 
+  const byWhom = ({ halted_by, halted_at, reason }) => "by " + halted_by + " at " + moment(halted_at) + ". Reason: " + reason;
+
   // Experiments and their forms
 
+  /** Why nothing can be started now; empty if something can. */
+  function blocked() {
+    if (state.list.halt) return "Everything is halted. Nothing can be started until an operator presses Resume.";
+    if (state.list.locked) return $("locked").textContent;
+    return state.viewer ? ROLES : "";
+  }
+
+  /** A form that cannot be used is disabled as a whole, and says why. */
+  function permit(card, run) {
+    const why = blocked();
+    const fields = card.querySelector("fieldset.form"), button = card.querySelector(".start"), text = card.querySelector(".why");
+    const focused = document.activeElement;
+    if (fields.contains(focused) && (why || (run && focused === button))) card.querySelector("summary").focus({ preventScroll: true });
+    fields.disabled = Boolean(why);
+    button.disabled = Boolean(why || run);
+    card.querySelector(".replace").hidden = !run;
+    const shown = why || (run ? sentence("already_running", run.name, run) : "");
+    if (text.textContent !== shown) text.textContent = shown;
+  }
+
   function showExperiments(experiments) {
+    const running = new Map(state.list.active_experiments.map((run) => [run.name, run]));
     for (const experiment of experiments) {
       const id = "experiment-" + experiment.name;
       if (!$(id)) $("experiments").append(card(id, experiment));
       explain(id, experiment.parameters.properties);
+      permit($(id), running.get(experiment.name));
     }
   }
 
@@ -153,52 +201,68 @@
     const fields = make("div", { class: "fields" });
     for (const [field, schema] of Object.entries(parameters.properties)) fields.append(input(id, field, schema));
     const own = (field, schema) => input(id, field, schema);
-    const reason = own("reason", { type: "string", description: "Why, for the history.", maxLength: 100 });
-    const alarms = own("alarms", { type: "string", description: "CloudWatch alarms by commas: while one is in ALARM nothing starts, and when one fires the run ends." });
-    const hypothesis = make("fieldset", {}, make("legend", {}, "Hypothesis, of the requests that no fault hits"),
+    const reason = own("reason", { type: "string", description: "Why you start this run. It is shown in the history.", maxLength: 100, allowed: "one line of at most 100 characters" });
+    const alarms = own("alarms", { type: "string", description: "Names of CloudWatch alarms, separated by commas. The run cannot start while one is in the state ALARM, and it ends when one fires.", allowed: "at most 5 names, of at most 100 characters each, separated by commas" });
+    const hypothesis = make("fieldset", {}, make("legend", {}, "Hypothesis about the untouched requests"),
       make("div", { class: "fields" },
-        own("max_error_rate", { type: "number", minimum: 0, maximum: 1, description: "The share of requests that may fail." }),
-        own("p95_seconds", { type: "number", exclusiveMinimum: 0, maximum: 900, unit: "seconds", description: "Within what time 95 of 100 are answered." }),
-        own("min_requests", { type: "integer", minimum: 1, maximum: 1000000, placeholder: 50, description: "With fewer nobody can tell." }),
-        own("abort", { type: "boolean", default: false, description: "End the run when it fails beyond chance." })));
+        own("max_error_rate", { type: "number", minimum: 0, maximum: 1, description: "The largest share of requests that may fail." }),
+        own("p95_seconds", { type: "number", exclusiveMinimum: 0, maximum: 900, unit: "seconds", label: "P95 response time", description: "95 of 100 requests must be answered within this time." }),
+        own("min_requests", { type: "integer", minimum: 1, maximum: 1000000, placeholder: 50, description: "How many requests a verdict needs." }),
+        own("abort", { type: "boolean", default: false, description: "End the run early if the hypothesis fails." })));
     const problem = make("p", { class: "problem", role: "alert" });
-    const form = make("form", { novalidate: true, on: { submit: (event) => start(event, name, form, problem) } },
+    const form = make("form", { novalidate: true });
+    const begin = (restart) => start(name, form, problem, restart);
+    form.addEventListener("submit", (event) => { event.preventDefault(); begin(false); });
+    form.append(make("fieldset", { class: "form" },
       fields,
       make("details", {}, make("summary", {}, "Reason, hypothesis, alarms"), make("div", { class: "fields" }, reason, alarms), hypothesis),
       problem,
-      make("div", { class: "actions" }, make("button", { type: "submit" }, "Start " + name)));
-    return make("details", { class: "card", id }, make("summary", {}, words(name)), make("p", { class: "faint" }, description), form);
+      make("div", { class: "actions" },
+        make("button", { type: "submit", class: "start", "aria-describedby": id + "-why" }, "Start " + words(name)),
+        make("button", { type: "button", class: "replace danger", hidden: true, on: { click: () => begin(true) } }, "Replace " + words(name)),
+        make("span", { class: "why", id: id + "-why", role: "status" }))));
+    return make("details", { class: "card", id }, make("summary", {}, words(name)),
+      make("p", { class: "faint" }, description), make("p", { class: "hint" }, "Name in the API and the command line: ", make("code", {}, name)), form);
   }
 
   function input(card, field, schema) {
     const id = card + "-" + field;
     const boolean = schema.type === "boolean", number = schema.type === "number" || schema.type === "integer";
     const control = make("input", {
-      id, name: field, autocomplete: "off", "data-type": schema.type, "aria-describedby": id + "-hint",
+      id, name: field, autocomplete: "off", "data-type": schema.type, "aria-describedby": id + "-hint " + id + "-problem",
       type: boolean ? "checkbox" : "text", inputmode: number ? "decimal" : null,
       checked: boolean && schema.default === true, placeholder: schema.placeholder,
       value: boolean || schema.default === undefined ? null : schema.default,
       maxlength: schema.maxLength,
     });
-    const unit = schema.unit ? " (" + schema.unit + ")" : "";
+    const unit = unitOf(schema) && " (" + unitOf(schema) + ")";
+    state.schemas.set(id, schema);
     return make("div", {}, make("label", { for: id }, labelOf(field, schema) + unit), control,
-      make("p", { class: "hint", id: id + "-hint" }, hint(schema)));
+      make("p", { class: "hint", id: id + "-hint" }, hint(schema)), make("p", { class: "problem", id: id + "-problem" }));
   }
 
-  /** The limits may change with what the environment has spare. */
+  /** The limits may change with the memory that is free. */
   function explain(card, properties) {
     for (const [field, schema] of Object.entries(properties)) {
       const shown = $(card + "-" + field + "-hint");
+      if (shown) state.schemas.set(card + "-" + field, schema);
       if (shown && shown.textContent !== hint(schema)) shown.textContent = hint(schema);
     }
   }
 
   function hint(schema) {
-    const limits = [];
-    if (schema.exclusiveMinimum !== undefined) limits.push("above " + schema.exclusiveMinimum);
-    if (schema.minimum !== undefined) limits.push("from " + schema.minimum);
-    if (schema.maximum !== undefined) limits.push("up to " + schema.maximum);
-    return schema.description + (limits.length ? " A " + (schema.type === "integer" ? "whole " : "") + "number " + limits.join(" ") + "." : "");
+    const numeric = schema.type === "number" || schema.type === "integer";
+    return schema.description + (numeric ? " " + capital(allowed(schema)) + "." : "");
+  }
+
+  /** What a field takes: "a number from 0 to 60". */
+  function allowed({ type, minimum, exclusiveMinimum, maximum, maxLength, allowed: given }) {
+    if (given) return given;
+    if (type !== "number" && type !== "integer") return "text" + (maxLength ? " of at most " + maxLength + " characters" : "");
+    const kind = type === "integer" ? "a whole number" : "a number";
+    if (minimum !== undefined) return kind + (maximum === undefined ? " of " + minimum + " or more" : " from " + minimum + " to " + maximum);
+    const limits = [exclusiveMinimum !== undefined && "above " + exclusiveMinimum, maximum !== undefined && "at most " + maximum];
+    return [kind, limits.filter(Boolean).join(" and ")].join(" ").trim();
   }
 
   const HYPOTHESIS = ["max_error_rate", "p95_seconds", "min_requests", "abort"];
@@ -219,22 +283,45 @@
     return body;
   }
 
-  async function start(event, name, form, problem) {
-    event.preventDefault();
+  async function start(name, form, problem, restart) {
     problem.textContent = "";
-    form.querySelectorAll("[aria-invalid]").forEach((control) => control.removeAttribute("aria-invalid"));
-    await acting(form.querySelector("[type=submit]"), async () => {
+    form.querySelectorAll("[aria-invalid]").forEach((control) => { control.removeAttribute("aria-invalid"); $(control.id + "-problem").textContent = ""; });
+    let run;
+    await acting(form.querySelector(restart ? ".replace" : ".start"), async () => {
       try {
-        await ask("POST", "start", content(name, form));
+        run = await ask("POST", "start", { ...content(name, form), ...(restart ? { restart } : {}) });
       } catch (error) {
-        if (error instanceof SignedOut) throw error;
-        problem.textContent = error.message;
-        for (const { field } of error.details) {
-          const wrong = form.querySelector('[name="' + CSS.escape(String(field).replace("hypothesis.", "")) + '"]');
-          if (wrong) { wrong.setAttribute("aria-invalid", "true"); (wrong.closest("details:not(.card)") || {}).open = true; }
-        }
+        if (error instanceof SignedOut || CONFLICTS.includes(error.code)) throw error;
+        problem.textContent = mark(form, error);
       }
     });
+    const card = run && state.cards.get(run.run_id);
+    if (card) { card.root.scrollIntoView({ block: "start" }); card.root.focus({ preventScroll: true }); }
+  }
+
+  /** What the next list says beside the buttons, too. */
+  const CONFLICTS = ["already_running", "halted", "production_locked", "forbidden"];
+
+  /** Puts each problem beside its field, and the focus on the first one. Returns what is left to say of the form as a whole. */
+  function mark(form, error) {
+    const alarm = /alarm/.test(error.code) ? [{ field: "alarms", text: error.message }] : [];
+    const wrong = [], rest = [];
+    for (const detail of [...error.details, ...alarm]) {
+      const path = String(detail.field).split(/[.[]/), field = path[0] === "hypothesis" ? path[1] || "max_error_rate" : path[0];
+      const control = form.elements.namedItem(field);
+      if (!control) { rest.push(detail); continue; }
+      const schema = state.schemas.get(control.id), entered = control.value.trim();
+      const text = detail.text || (detail.field === "hypothesis" ? "Fill in the max error rate, the P95 response time, or both."
+        : labelOf(field, schema) + " must be " + allowed(schema) + (entered ? "; you entered “" + entered.slice(0, 40) + "”." : "."));
+      control.setAttribute("aria-invalid", "true");
+      $(control.id + "-problem").textContent = text;
+      (control.closest("details:not(.card)") || {}).open = true;
+      wrong.push(control);
+    }
+    if (!wrong.length) return error.message;
+    wrong[0].focus();
+    const marked = wrong.length === 1 ? "Not started. Correct the marked field." : "Not started. Correct the " + wrong.length + " marked fields.";
+    return [marked, rest.length ? SENTENCES.invalid_parameters({ details: rest }) : ""].join(" ").trim();
   }
 
   // What runs
@@ -252,6 +339,7 @@
       fill(state.cards.get(run.run_id), run);
     }
     $("nothing").hidden = runs.length > 0;
+    $("nothing").textContent = "Nothing is running." + (blocked() ? "" : " Start an experiment below. It ends on its own when its time is up.");
   }
 
   /** In the bar that is always there, wherever one has scrolled to. */
@@ -260,35 +348,36 @@
     for (const button of [...$("stops").children]) if (!shown.has(button.id)) leave(button, $("halt"));
     for (const { name } of runs) {
       if ($("stop-" + name)) continue;
-      const button = make("button", { type: "button", id: "stop-" + name, on: { click: () => stop(button, name) } }, "Stop " + words(name).toLowerCase());
+      const button = make("button", { type: "button", id: "stop-" + name, on: { click: () => stop(button, name) } }, "Stop " + words(name));
       $("stops").append(button);
     }
   }
 
   const stop = (button, name) => acting(button, () => ask("POST", "stop", { experiment_name: name }));
 
-  /** What goes away takes no keyboard's place with it. */
+  /** An element that is removed hands the focus on; the page scrolls only where the element was in sight. */
   function leave(element, next) {
     const focused = element.contains(document.activeElement);
+    const { top, bottom } = element.getBoundingClientRect();
     element.remove();
-    if (focused) next.focus();
+    if (focused) next.focus({ preventScroll: bottom < 0 || top > innerHeight });
   }
 
   function runCard(run) {
     const title = "run-" + run.run_id;
     const parts = {
-      left: make("span", { class: "left" }), bar: make("progress", { max: run.parameters.duration_seconds, "aria-label": "Time that is left of " + run.name }),
+      left: make("span", { class: "left" }), bar: make("progress", { max: run.parameters.duration_seconds, "aria-label": "Time left of " + words(run.name) }),
       figures: make("dl"), verdict: make("p", { class: "verdict" }), plot: make("div", { class: "plot", role: "img" }),
-      stop: make("button", { type: "button", class: "danger" }, "Stop " + run.name),
+      stop: make("button", { type: "button", class: "danger" }, "Stop " + words(run.name)),
     };
     parts.stop.addEventListener("click", () => stop(parts.stop, run.name));
-    const { properties } = state.list.available_experiments.find((each) => each.name === run.name).parameters;
+    const properties = state.list.available_experiments.find((each) => each.name === run.name)?.parameters.properties || {};
     const given = Object.entries(run.parameters).map(([name, value]) => {
       const schema = properties[name] || {}, shown = { true: "yes", false: "no" }[value] || value;
-      return labelOf(name, schema) + ": " + shown + (schema.unit ? "\u00a0" + schema.unit : "");
+      return labelOf(name, schema) + ": " + shown + (unitOf(schema) && "\u00a0" + unitOf(schema));
     }).join(", ");
-    const why = (run.reason ? ": " + run.reason : "") + (run.alarms.length ? ". Ends when an alarm fires: " + run.alarms.join(", ") : "");
-    parts.root = make("article", { class: "card", "aria-labelledby": title },
+    const why = (run.reason ? ": " + run.reason : "") + (run.alarms.length ? ". Ends when one of these alarms fires: " + run.alarms.join(", ") : "");
+    parts.root = make("article", { class: "card", "aria-labelledby": title, tabindex: -1 },
       make("div", { class: "run-head" }, make("h3", { id: title }, words(run.name)), parts.left, parts.stop),
       parts.bar, make("p", { class: "faint" }, given), make("p", { class: "faint" }, "Started by " + run.started_by + why),
       parts.figures, parts.verdict, parts.plot);
@@ -305,24 +394,25 @@
     } else {
       const percent = (share) => (share * 100).toFixed(1) + "\u00a0%";
       const side = (each) => time(each.p50_seconds) + " / " + time(each.p95_seconds);
-      parts.figures.replaceChildren(
+      parts.figures.replaceChildren(...[
         pair("Requests", results.requests), pair("Hit", results.requests_hit), pair("Untouched", results.requests_untouched),
-        pair("Injected errors", percent(results.actual_error_rate || 0)), pair("Hit, 50 / 95\u00a0%", side(results.hit)),
-        pair("Untouched, 50 / 95\u00a0%", side(results.untouched)), pair("Delay injected", time(results.injected_delay_seconds)),
-        pair("Memory held", results.held_memory_mb + " MB"), pair("Environments", results.environments));
+        pair("Environments", results.environments), pair("Hit, P50 / P95", side(results.hit)), pair("Untouched, P50 / P95", side(results.untouched)),
+        results.injected_errors && pair("Injected errors", percent(results.actual_error_rate || 0)),
+        results.injected_delay_seconds && pair("Injected delay, total", time(results.injected_delay_seconds)),
+        results.held_memory_mb && pair("Held memory, total", results.held_memory_mb + "\u00a0MB")].filter(Boolean));
     }
     const expected = run.hypothesis;
-    parts.verdict.textContent = expected ? "Hypothesis, so far: " + verdictOf(expected.verdict) + ". " + unbroken(expected.explanation) : "";
+    parts.verdict.textContent = expected ? "Hypothesis so far: " + verdictOf(expected.verdict) + ". " + unbroken(expected.explanation) : "";
     parts.verdict.className = "verdict " + (expected ? expected.verdict : "");
     parts.verdict.hidden = !expected;
     draw(parts, run);
-    if (run.defect) parts.verdict.hidden = false, parts.verdict.textContent += " A defect was found: " + run.defect;
+    if (run.defect) parts.verdict.hidden = false, parts.verdict.textContent += " The experiment has a defect: " + run.defect;
   }
 
   /** By this machine's own pace, from what the application said was left: it goes on where nothing answers. */
   function countDown(parts) {
     const left = Math.max(0, (parts.endsAt - performance.now()) / 1000);
-    const text = left > 0 ? Math.ceil(left) + " s left" : "its time is up";
+    const text = left > 0 ? Math.ceil(left) + " s left" : "time is up";
     if (parts.left.textContent !== text) parts.left.textContent = text;
     parts.bar.value = left;
   }
@@ -333,7 +423,7 @@
     if (!timeline.length) return;
     const data = [timeline.map((part) => Date.parse(part.at) / 1000), timeline.map((part) => part.untouched_mean_seconds), timeline.map((part) => part.hit_mean_seconds)];
     const last = timeline[timeline.length - 1];
-    parts.plot.setAttribute("aria-label", "Mean response times; the last: hit " + time(last.hit_mean_seconds) + ", untouched " + time(last.untouched_mean_seconds));
+    parts.plot.setAttribute("aria-label", "Mean response times. Latest: hit " + time(last.hit_mean_seconds) + ", untouched " + time(last.untouched_mean_seconds));
     const dark = matchMedia("(prefers-color-scheme: dark)").matches;
     const key = dark + " " + parts.plot.clientWidth;
     const known = state.plots.get(run.run_id);
@@ -343,8 +433,8 @@
     const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
     const series = (label, name) => ({ label, stroke: colour(name), width: 2, points: { size: 6 }, spanGaps: true, value: (_chart, value) => time(value) });
     const chart = new uPlot({
-      width: parts.plot.clientWidth, height: 190, cursor: { drag: { x: false, y: false } },
-      scales: { y: { range: (_chart, _least, most) => [0, most || 1] } },
+      title: "Mean response time", width: parts.plot.clientWidth, height: 190, cursor: { drag: { x: false, y: false } },
+      scales: { y: { range: (_chart, _least, most) => [0, most * 1.1 || 1] } },
       axes: [{ ...axis, space: 80, incrs: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800], values: (_chart, ticks) => ticks.map((at) => new Date(at * 1000).toLocaleTimeString()) }, { ...axis, size: 65, values: (_chart, ticks) => ticks.map(time) }],
       series: [{ label: "Time", value: (_chart, at) => at == null ? "–" : new Date(at * 1000).toLocaleTimeString() }, series("untouched", "--untouched"), series("hit", "--hit")],
     }, data, parts.plot);
@@ -385,7 +475,7 @@
     state.loading = false;
   }
 
-  /** A row is made anew only where it tells something new: it may have the focus. */
+  /** A row is replaced only where its entry has changed: it may have the focus. */
   function showEntries(entries) {
     const kept = new Map();
     for (const entry of entries) {
@@ -399,19 +489,23 @@
     if (focused && focused.isConnected) focused.focus({ preventScroll: true });
     state.entries = kept;
     $("older").hidden = !state.older;
+    $("no-history").hidden = rows.length > 0;
   }
 
   function row(entry) {
     const run = entry.run;
-    const what = run ? words(run.name) : words(entry.action) + (entry.experiment ? " of " + entry.experiment : "");
+    const refused = entry.action === "refusal";
+    const what = run ? words(run.name) : words(refused ? "refused" + entry.details.endpoint.replace("/", ": ") : entry.action);
     const why = entry.by + (entry.reason ? ": " + entry.reason : "");
-    let how = entry.details.message || entry.details.name || "";
+    let how = entry.details.name || "";
+    if (refused) how = sentence(entry.details.code, entry.experiment, entry.details);
     if (run) {
-      how = run.status + (run.ended_by ? " by " + run.ended_by : "") + (run.end_reason ? ": " + run.end_reason : "");
+      const reason = (run.end_reason || "").replace(/^replaced by .*/, "replaced by a new run");
+      how = words(run.status) + (run.ended_by ? " by " + run.ended_by : "") + (reason ? ": " + reason : "");
       if (run.results.requests && run.status !== "running") how += ". " + run.results.requests_hit + " of " + run.results.requests + " requests hit";
       if (run.hypothesis && run.status !== "running") how += ". Hypothesis: " + verdictOf(run.hypothesis.verdict);
     }
-    const button = run && make("button", { type: "button", class: "quiet", "aria-label": "Report of " + run.name + " of " + moment(entry.at), on: { click: () => showReport(run) } }, "Report");
+    const button = run && make("button", { type: "button", class: "quiet", "aria-label": "Report of " + words(run.name) + ", " + moment(entry.at), on: { click: () => showReport(run) } }, "Report");
     return make("tr", {}, make("td", {}, moment(entry.at)), make("td", {}, what), make("td", {}, why), make("td", {}, how), make("td", {}, button || ""));
   }
 
@@ -421,6 +515,7 @@
       const html = await ask("GET", path("html"), null, true);
       const dialog = $("report");
       dialog.querySelector("iframe").srcdoc = html;
+      $("report-title").textContent = "Report of " + words(run.name);
       $("save-html").onclick = () => save(html, "text/html", run.run_id + ".html");
       $("save-markdown").onclick = () => ask("GET", path("markdown"), null, true)
         .then((text) => save(text, "text/markdown", run.run_id + ".md"))
@@ -448,7 +543,7 @@
         await ask("POST", "halt", { reason });
       } catch (error) {
         if (error instanceof SignedOut) throw error;
-        problem.textContent = "NOT halted, as far as is known. " + error.message;
+        problem.textContent = "The halt is NOT confirmed. " + error.message;
         return;
       }
       $("halt-reason").value = "";
@@ -462,7 +557,7 @@
     if (state.list && !state.list.halt) $("halt").focus();
   }
 
-  /** One action of a button at a time; what goes wrong is told, and what there is now is shown. The focus stays. */
+  /** One action of a button at a time. An error is shown, the list is read again, and the button keeps the focus. */
   async function acting(button, action) {
     if (button.getAttribute("aria-disabled") === "true") return;
     button.setAttribute("aria-disabled", "true");
@@ -474,12 +569,15 @@
   // Words
 
   /** A parameter's name in words, without the unit that is in it. */
-  const labelOf = (field, { unit }) => words(unit ? field.replace(new RegExp("_" + unit + "$", "i"), "") : field);
+  const labelOf = (field, { unit, label }) => label || words(unit ? field.replace(new RegExp("_" + unit + "$", "i"), "") : field);
+  const unitOf = ({ unit = "" }) => ({ percent: "%", share: "" })[unit] ?? unit;
+  const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
   /** Also with a decimal comma, which is all that some phones offer. What is no number is the application's to refuse. */
   const number = (text) => { const read = Number(text.replace(",", ".")); return Number.isNaN(read) ? text : read; };
   const unbroken = (text) => text.replaceAll(" %", "\u00a0%");
-  const words = (name) => (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ");
-  const verdictOf = (verdict) => ({ held: "held", failed: "failed", too_few_requests: "too few requests to tell" })[verdict];
+  /** The one name that this page has for an experiment, from its name in the API: "Latency injection". */
+  const words = (name) => capital(name).replaceAll("_", " ");
+  const verdictOf = (verdict) => ({ held: "held", failed: "failed", too_few_requests: "not enough requests" })[verdict];
   const moment = (iso) => new Date(iso).toLocaleString();
   const time = (seconds) => seconds == null ? "–" : seconds < 1 ? Number((seconds * 1000).toPrecision(3)) + "\u00a0ms" : Number(seconds.toPrecision(3)) + "\u00a0s";
 
@@ -492,6 +590,11 @@
   document.querySelectorAll("[data-close]").forEach((button) => button.addEventListener("click", () => button.closest("dialog").close()));
   document.addEventListener("visibilitychange", () => { state.loaded = 0; if (document.hidden) clearTimeout(state.timer); else refresh(); });
   setInterval(() => state.cards.forEach(countDown), 500);
+  const bars = new ResizeObserver(() => {  // what is scrolled to or focused is not to be under a bar
+    const gap = (bar) => bar.offsetHeight + 8 + "px", { style } = document.documentElement;
+    style.scrollPaddingTop = gap(document.querySelector("header")); style.scrollPaddingBottom = gap($("notice"));
+  });
+  bars.observe(document.querySelector("header")); bars.observe($("notice"));
   addEventListener("resize", () => state.list && showRunning(state.list.active_experiments));
   refresh();
 })();
