@@ -148,7 +148,7 @@ class Tallies:
                 if self._later is None and self._clock() - began > self._patience_seconds:
                     break
         except Exception:
-            log.exception("Telling what was counted has a defect")
+            log.exception("Flushing the request counts raised an exception")
         finally:
             with self._counting:
                 self._forget()
@@ -172,7 +172,7 @@ class Tallies:
                 self._later(self._interval_seconds if seconds is None else seconds, self._tell_in_background)
                 self._scheduled = True
             except RuntimeError as error:  # no more threads
-                log.warning("What was counted is told later: %s", error)
+                log.warning("Could not schedule a flush of the request counts; a later request does: %s", error)
 
     def _pause(self) -> float:
         return self._interval_seconds * 2.0 ** min(self._failures, MOST_FAILURES)
@@ -199,7 +199,11 @@ class Tallies:
             self._store.add(run, sent, environment=self._environment, number=counted.number)
         except ChaosError as error:
             self._failures += 1
-            log.warning("What was counted of run %s is not told yet: %s", run.run_id, error)
+            log.warning(
+                "Could not flush the request counts of run %s; they are kept, and the flush is tried again: %s",
+                run.run_id,
+                error,
+            )
             return False
         counted.unsure = None
         answered = True
@@ -208,9 +212,9 @@ class Tallies:
                 told(run, sent)
             except ChaosError as error:
                 answered = False
-                log.warning("What was counted of run %s is told, and no more is made of it: %s", run.run_id, error)
+                log.warning("Flushed the request counts of run %s, but could not process them: %s", run.run_id, error)
             except Exception:
-                log.exception("What is made of the counts of run %s has a defect", run.run_id)
+                log.exception("Processing the request counts of run %s raised an exception", run.run_id)
         self._failures = 0 if answered else self._failures + 1
         return answered
 

@@ -104,7 +104,12 @@ class Snapshot:
             self._failures += 1
             pause = min(self._refresh_seconds * 2.0 ** min(self._failures - 1, 10), self._idle_refresh_seconds)
             self._due_at = self._clock() + pause
-            log.warning("Could not read what runs (failure %d, again in %.1f s): %s", self._failures, pause, error)
+            log.warning(
+                "Could not read which experiments are active (failure %d in a row, next attempt in %.1f s): %s",
+                self._failures,
+                pause,
+                error,
+            )
         else:
             self._failures = 0
             self._known = (now, runs)
