@@ -54,7 +54,7 @@ AFTERMATH_SECONDS = 5.0
 
 TESTED = "Chaos experiments test endpoint: `injected` lists the faults that this request was hit by."
 NOT_READ = (
-    "Chaos experiments test endpoint: the table could not be read, so which experiments are active is not known. "
+    "Chaos experiments test endpoint: the table could not be read, so the active experiments are unknown or outdated. "
     "The log of this process has the details."
 )
 
@@ -314,8 +314,9 @@ class Api:
         """Try the active experiments on this request.
 
         Reads which experiments are active, applies them to this request as to any request of the application, and
-        answers with what was injected. `problem` is `store_unavailable` if the table could not be read: it is then not
-        known which experiments are active, and the log of the process has the details.
+        answers with what was injected; with 500 `injected_error`, if `error_injection` hits it. `problem` is
+        `store_unavailable` if the table could not be read: the active experiments are then unknown or outdated, and
+        the log of the process has the details.
         """
         del caller
         return {

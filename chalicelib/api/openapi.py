@@ -64,7 +64,7 @@ ROLES = {
     Role.VIEWER: "Requires the role viewer or operator.",
     Role.OPERATOR: "Requires the role operator.",
 }
-EVERYWHERE = (errors.InternalError, errors.ModuleOff)
+EVERYWHERE = (errors.InternalError, errors.ModuleOff, errors.Misconfigured)
 WITH_A_TOKEN = (errors.Unauthenticated, errors.Forbidden, errors.StoreUnavailable)
 WITH_A_BODY = (errors.InvalidJson, errors.InvalidParameters, errors.BodyTooLarge, errors.UnsupportedMediaType)
 REFUSALS: Mapping[str, Sequence[type[ChaosError]]] = {
@@ -106,7 +106,7 @@ QUERIES: Mapping[str, Sequence[Schema]] = {
         _query("since", MOMENT, f"Show entries from this time on, {INCLUDED}."),
         _query("until", MOMENT, f"Show entries before this time, {INCLUDED}."),
         _query("before", RUN_ID, "Show entries older than this cursor, the `next` of the previous page."),
-        _query("limit", LIMIT, f"Show at most this many entries, from 1 to {MOST_ENTRIES}."),
+        _query("limit", LIMIT, f"Show at most this many entries, 1 to {MOST_ENTRIES}; {USUAL_ENTRIES} if left out."),
     ],
     "report": [
         _query("run_id", RUN_ID, "Id of the run, for example `20261124T090000.000Z-d6f07188`.", required=True),

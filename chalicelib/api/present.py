@@ -202,8 +202,8 @@ class Tested(TypedDict):
     """What this request met. `environment` identifies the process that answered.
 
     `active_chaos_experiments` are the names of the active experiments, and `injected` the faults that this request was
-    hit by. `problem` is null, or `store_unavailable` if the table could not be read, so that it is not known which
-    experiments are active.
+    hit by. `problem` is null, or `store_unavailable` if the table could not be read: the active experiments are then
+    unknown or outdated.
     """
 
     message: str

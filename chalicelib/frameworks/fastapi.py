@@ -66,8 +66,7 @@ class ChaosExperiments:
                 name=f"chaos_experiments_{endpoint.handler}",
                 include_in_schema=False,
             )
-        for path in ("", "/{rest:path}"):
-            app.router.routes.append(_Rest(self._module.prefix, path, self._handle, app))
+        app.router.routes.append(_Rest(self._module.prefix, self._handle, app))
         app.openapi = partial(self._openapi, app.openapi)  # type: ignore[method-assign]
 
     def _surrounded(self, build: Callable[[], "ASGIApp"]) -> "ASGIApp":
@@ -122,17 +121,22 @@ class _Rest(Route):
     def __init__(
         self,
         prefix: str,
-        path: str,
         handle: Callable[[fastapi.Request], Awaitable[fastapi.Response]],
         app: fastapi.FastAPI,
     ) -> None:
-        super().__init__(prefix + path, handle, methods=METHODS, name="chaos_experiments_rest", include_in_schema=False)
+        path = prefix + "{rest:path}"
+        super().__init__(path, handle, methods=METHODS, name="chaos_experiments_rest", include_in_schema=False)
         self._prefix = prefix
         self._app = app
 
     def matches(self, scope: "Scope") -> "tuple[Match, Scope]":
+        if self._prefix not in scope["path"]:  # the requests of the application pay for no more than this
+            return Match.NONE, {}
         match, child_scope = super().matches(scope)
-        if match is Match.FULL and any(self._gives_way_to(route, scope) for route in self._app.routes):
+        if match is not Match.FULL:
+            return match, child_scope
+        rest = child_scope["path_params"]["rest"]
+        if rest[:1] not in ("", "/") or any(self._gives_way_to(route, scope) for route in self._app.routes):
             return Match.NONE, {}
         return match, child_scope
 

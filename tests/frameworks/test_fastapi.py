@@ -178,10 +178,12 @@ def test_below_the_prefix_the_applications_own_routes_go_first_and_its_page_for_
     mounted = fastapi.FastAPI()
     mounted.add_api_route("/inside", lambda: "mounted")
     app.mount(f"{PREFIX}/mounted", mounted)
+    app.add_api_route(f"{PREFIX}_of_ours", lambda: "ours")
     app.mount("/", lambda _scope, _receive, _send: pytest.fail("the page for everything"))
     with TestClient(app) as client:
         assert client.get(f"{PREFIX}/included").json() == "included"
         assert client.get(f"{PREFIX}/mounted/inside").json() == "mounted"
+        assert client.get(f"{PREFIX}_of_ours").json() == "ours"
         assert client.get(f"{PREFIX}/nothing").json()["code"] == "unknown_endpoint"
         assert client.get(f"{PREFIX}/start").json()["code"] == "method_not_allowed"
         assert client.get(PREFIX, follow_redirects=False).json()["code"] == "unknown_endpoint"
