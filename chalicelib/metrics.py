@@ -19,7 +19,7 @@ SECONDS = ("InjectedDelay",)
 
 
 class Metrics:
-    """Told of what the table was told of. Without Powertools for AWS Lambda nothing is written."""
+    """Called with the counts that were flushed to the table. Without Powertools for AWS Lambda nothing is written."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 Handler = Callable[[Request, Caller], Mapping[str, Any] | Response]
 
 REMEMBERED = (Forbidden, Halted, ProductionLocked, AlarmActive)
-"""Refusals that the history keeps, of callers that are known: what somebody tried and was not let."""
+"""Refusals of known callers that the history keeps."""
 
 LONGEST_KEPT = 500
 """How much of a refused body the history keeps, in bytes."""
@@ -355,11 +355,11 @@ class Api:
         return _ended_by(halt, run) if halt else run
 
     def _read(self, run: Run, now: float) -> present.ShownRun:
-        """With what environments have told of it. Raises StoreUnavailable where that cannot be read."""
+        """With its results. Raises StoreUnavailable where they cannot be read."""
         return present.run(self._as_ended(run, now), now, self._results.results([run]).get(run.run_id))
 
     def _shown(self, runs: Collection[Run], now: float) -> list[present.ShownRun]:
-        """With what environments have told of them, where that can be read: nothing is in an operator's way."""
+        """With their results, where they can be read: a list without them is better than none."""
         tallies = self._tallies(runs)
         return [present.run(run, now, tallies.get(run.run_id)) for run in runs]
 
@@ -398,7 +398,7 @@ class Api:
         if halt is None:
             return Halted("Everything was halted until a moment ago, so nothing was started. Try again.")
         return Halted(
-            f"Everything was halted by {halt.by} at {present.iso(halt.at)}: {halt.reason}. No experiment can start "
+            f"Halted by {halt.by} at {present.iso(halt.at)}: {halt.reason}. No experiment can start "
             f"until an operator calls POST {self._prefix}/resume.",
             resultset=present.halt(halt),
         )

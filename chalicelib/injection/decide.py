@@ -18,7 +18,7 @@ WHOLE = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """The experiment failed to decide; the request is spared by its run."""
+    """The experiment raised an exception, so its run does not affect the request."""
 
     told: str
     order: ClassVar[int] = -1

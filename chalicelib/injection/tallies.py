@@ -1,4 +1,4 @@
-"""What this environment saw while runs were active: counted in memory, told to the table once an interval."""
+"""Counts what this process serves while runs are active, and flushes the counts to the table once per interval."""
 
 import logging
 import threading
@@ -15,13 +15,13 @@ from ..runs.tally import BEGUN, MEMORY, Served, Side, Tally
 log = logging.getLogger(__name__)
 
 KEPT_SECONDS = 600.0
-"""For how long after the end of a run the table is tried to be told."""
+"""How long after a run's end pending counts are still flushed to the table."""
 
 MOST_FAILURES = 3
 """After how many failures in a row the pause gets no longer."""
 
 Told = Callable[[Run, Mapping[str, int]], None]
-"""Called with what the table has just been told of a run. May raise ChaosError where the table is silent."""
+"""Called with the counts of a run that have just been flushed. May raise ChaosError where the table is unreachable."""
 
 Later = Callable[[float, Callable[[], None]], None]
 """Calls something in so many seconds."""
@@ -52,7 +52,7 @@ class _Counted:
 
 
 class Tallies:
-    """At most one write an interval and run, none where there is nothing to tell.
+    """At most one write per interval and run, and none where there is nothing to flush.
 
     In a process that lives on it is made by a timer, so that no request waits for it. In Lambda, where time stands
     still between requests, it is made by a request that begins or finishes.
@@ -72,8 +72,8 @@ class Tallies:
     ) -> None:
         """`environment` is a name that no other process ever has. `later` is None in Lambda.
 
-        There a request tells no further run once it has waited for `patience_seconds`, and nothing while the table is
-        known to be silent.
+        There a request flushes no further run once it has waited for `patience_seconds`, and nothing while the table is
+        known to be unreachable.
         """
         self._store = store
         self._clock = clock
@@ -164,7 +164,7 @@ class Tallies:
         return [self._counted[run.run_id] for run in active if run.run_id in self._counted]
 
     def _plan(self, seconds: float | None = None) -> None:
-        """See to it that what there is will be told."""
+        """Schedule a flush of what is pending."""
         if self._later is None:
             self.waiting = True
         elif not self._scheduled:

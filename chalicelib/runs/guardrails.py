@@ -1,4 +1,4 @@
-"""Conditions that end a run. Whoever reads what runs looks at them too, seldom; one write then ends the run for all."""
+"""Conditions that end a run. Who reads the active runs checks them now and then; one write ends a run for all."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -53,7 +53,7 @@ def told(name: str, why: str) -> str:
 
 
 class Guardrails:
-    """Ends active runs for which a condition holds. An environment looks at most once an interval."""
+    """Ends active runs for which a condition holds. An environment checks at most once per interval."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Guardrails:
         self._over: dict[str, str] = {}
 
     def keep(self, runs: Sequence[Run]) -> Sequence[Run]:
-        """Those that go on. Never raises: where a condition cannot be told, they do.
+        """The runs that continue. Never raises: where a condition cannot be checked, runs continue.
 
         A run whose end cannot be written is over in this environment all the same, and is tried again to be ended.
         """
@@ -116,7 +116,7 @@ REMEMBERED_RUNS = 16
 
 
 class HypothesisGuard:
-    """Ends a run whose hypothesis fails beyond chance. Asked by an environment that has just told what it saw."""
+    """Ends a run whose hypothesis fails beyond chance. Called by an environment that has just flushed its counts."""
 
     def __init__(
         self,

@@ -99,7 +99,7 @@ def judge(hypothesis: Hypothesis, tally: Tally) -> Judgement:
 
 
 def fails_beyond_chance(hypothesis: Hypothesis, tally: Tally) -> bool:
-    """Whether to end the run now. It may be asked at every look, without ever getting more likely to err."""
+    """Whether to end the run now. It may be called any number of times without getting more likely to err."""
     answered = tally.requests("untouched")
     if answered < hypothesis.min_requests:
         return False

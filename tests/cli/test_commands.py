@@ -79,7 +79,8 @@ def test_what_is_spelled_wrong_is_suggested_right(run: Run) -> None:
 def test_what_the_api_refuses_is_told_in_its_words(run: Run, server: Server) -> None:
     refused = run("stop", "latency_injection")
     assert refused.returncode == 1
-    assert refused.stderr == "latency_injection is not running. Running: nothing.\n"
+    message = "latency_injection is not running, so nothing was stopped. Running now: no experiment.\n"
+    assert refused.stderr == message
     assert json.loads(run("stop", "latency_injection", "--json").stdout)["code"] == "not_running"
     wrong_token = run("list", CHAOS_TOKEN="wrong")
     assert wrong_token.returncode == 1
