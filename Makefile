@@ -52,8 +52,8 @@ $(GENERICSUITE)/installed: requirements.txt
 	touch $@
 
 # The parts of the test suite, by folder; a test keeps each folder in exactly one of them.
-TESTS := tests/test_*.py tests/api tests/bench tests/cli tests/contract tests/dynamodb tests/experiments tests/frameworks \
-    tests/injection tests/runs
+TESTS := tests/test_*.py tests/api tests/bench tests/cli tests/contract tests/development tests/dynamodb \
+    tests/experiments tests/frameworks tests/injection tests/runs
 TESTS_SERVERS := tests/browser tests/contract_servers tests/examples tests/processes
 TESTS_LOAD := tests/soak tests/survival
 TESTS_AWS := tests/deployment tests/staging

@@ -39,7 +39,10 @@ class Caller:
     def require(self, role: Role) -> None:
         """Raises Forbidden."""
         if self.role < role:
-            raise Forbidden(f"{self.name!r} is a {self.role.word}; this needs the role {role.word}.")
+            raise Forbidden(
+                f"{self.name!r} has the role {self.role.word}, and this request requires the role {role.word}. "
+                f"Use a token with that role."
+            )
 
 
 ANYONE = Caller("anyone", Role.ANYONE)
@@ -111,11 +114,13 @@ class Authenticator:
         scheme, _, secret = header.strip().partition(" ")
         secret = secret.strip()
         if scheme.lower() != "bearer" or not secret:
-            raise Unauthenticated(f"There is no bearer token. {BEARER}")
+            raise Unauthenticated(f"The request has no bearer token. {BEARER}")
         token_hash = hash_token(secret)
         if self._dev_hash and hmac.compare_digest(token_hash, self._dev_hash):
             return Caller("developer", Role.OPERATOR)
         token = self._tokens.find(token_hash)
         if token is None or not token.is_valid(self._clock()):
-            raise Unauthenticated("The bearer token is unknown, revoked or expired. Ask for a new one.")
+            raise Unauthenticated(
+                "The bearer token is unknown to this stage, revoked or expired. Send a valid token of this stage."
+            )
         return Caller(token.name, token.role)

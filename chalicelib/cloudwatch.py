@@ -31,12 +31,15 @@ class CloudWatchAlarms:
         except Exception as error:
             code = getattr(error, "response", {}).get("Error", {}).get("Code") or type(error).__name__
             raise AlarmsUnavailable(
-                f"CloudWatch does not tell the alarms' states ({code}). It takes the alarms' region, and credentials "
-                "that may call cloudwatch:DescribeAlarms."
+                f"Could not read the states of the alarms from CloudWatch ({code}). Check the region, and that the "
+                "credentials of this application allow cloudwatch:DescribeAlarms."
             ) from error
         missing = [name for name in names if name not in known]
         if missing:
-            raise UnknownAlarm(f"CloudWatch knows no alarm {', '.join(missing)} in this account and region.")
+            raise UnknownAlarm(
+                f"CloudWatch has no alarm named {', '.join(missing)} in this account and region. Check the spelling, "
+                "upper and lower case included."
+            )
         return {name: alarm.get("StateReason", "") for name, alarm in known.items() if alarm["StateValue"] == "ALARM"}
 
     def _open(self) -> Any:  # noqa: ANN401 - botocore's clients have no type

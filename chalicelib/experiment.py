@@ -18,13 +18,18 @@ class Parameters(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     duration_seconds: float = Field(
-        30.0, gt=0, description="How long the run lasts.", json_schema_extra={"unit": "seconds"}
+        30.0,
+        gt=0,
+        description="Time after which the run ends by itself, in seconds.",
+        examples=[60.0],
+        json_schema_extra={"unit": "seconds"},
     )
     percentage: float = Field(
         100.0,
         gt=0,
         le=100,
-        description="Which share of the requests it may touch.",
+        description="Percentage of the requests that the run may hit, chosen at random: 20 is one request in five.",
+        examples=[20.0],
         json_schema_extra={"unit": "percent"},
     )
 

@@ -19,7 +19,7 @@ SECONDS = ("InjectedDelay",)
 
 
 class Metrics:
-    """Told of what the table was told of. Without Powertools for AWS Lambda nothing is written."""
+    """Called with the counts that were flushed to the table. Without Powertools for AWS Lambda nothing is written."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -30,7 +30,7 @@ class Metrics:
             if self._provider:
                 self._write(run, counts)
         except Exception:
-            log.exception("The metrics of run %s are not written", run.run_id, extra={"run_id": run.run_id})
+            log.exception("Could not write the metrics of run %s", run.run_id, extra={"run_id": run.run_id})
 
     def _write(self, run: Run, counts: Mapping[str, int]) -> None:
         own = (self._settings.application, self._settings.stage or "", run.experiment.name)

@@ -25,7 +25,8 @@ class WebTokenAuthentication:
             import jwt  # noqa: PLC0415 - only where it is configured
         except ImportError as error:
             raise Misconfigured(
-                f"CHAOS_JWT_… is set, and that needs PyJWT ({error}). pip install 'chaos-experiments[jwt]'."
+                f"CHAOS_JWT_OPERATORS or CHAOS_JWT_VIEWERS is set, which requires PyJWT ({error}). Install it with "
+                "pip install 'pyjwt[crypto]', or unset these variables."
             ) from error
         self._jwt = jwt
         self._settings = settings
@@ -41,7 +42,9 @@ class WebTokenAuthentication:
             return Caller(name, Role.OPERATOR)
         if name in self._settings.viewers or "*" in self._settings.viewers:
             return Caller(name, Role.VIEWER)
-        raise Forbidden(f"{name!r} is known, but neither in CHAOS_JWT_OPERATORS nor in CHAOS_JWT_VIEWERS.")
+        raise Forbidden(
+            f"{name!r} is logged in, but has no role here. Add the name to CHAOS_JWT_OPERATORS or CHAOS_JWT_VIEWERS."
+        )
 
     def _name(self, token: str) -> str:
         settings = self._settings
@@ -57,6 +60,6 @@ class WebTokenAuthentication:
             )
         except self._jwt.PyJWTError as error:
             raise Unauthenticated(
-                f"The JSON Web Token is not accepted: {type(error).__name__}. Log in anew."
+                f"The JSON Web Token was rejected ({type(error).__name__}). Log in again, and send the new token."
             ) from error
         return str(claims[settings.claim])

@@ -52,7 +52,9 @@ def test_a_caller_whose_role_does_not_suffice_is_refused(role: Role, required: R
     if role >= required:
         caller.require(required)
     else:
-        with pytest.raises(Forbidden, match=f"'ada' is a {role.word}; this needs the role {required.word}."):
+        with pytest.raises(
+            Forbidden, match=f"has the role {role.word}, and this request requires the role {required.word}."
+        ):
             caller.require(required)
 
 
@@ -99,12 +101,14 @@ def test_without_a_bearer_token_there_is_nobody_and_the_message_says_what_to_sen
 ) -> None:
     with pytest.raises(Unauthenticated) as refused:
         authenticate({"authorization": header} if header else {})
-    assert refused.value.message == ("There is no bearer token. Send the header 'Authorization: Bearer <token>'.")
+    assert refused.value.message == (
+        "The request has no bearer token. Send the header 'Authorization: Bearer <token>'."
+    )
 
 
 @pytest.mark.parametrize("unknown", [SECRET, "tokén", "\ud800", "x" * 100_000, f"{SECRET} {SECRET}"])
 def test_an_unknown_token_is_refused_and_never_repeated(authenticate: Authenticator, unknown: str) -> None:
-    with pytest.raises(Unauthenticated, match="unknown, revoked or expired") as refused:
+    with pytest.raises(Unauthenticated, match="unknown to this stage, revoked or expired") as refused:
         authenticate({"authorization": f"Bearer {unknown}"})
     assert unknown not in refused.value.message
 

@@ -57,7 +57,7 @@ def test_more_than_one_call_can_ask_for(cloudwatch: Any) -> None:
 
 def test_an_alarm_that_is_not_there_is_named(cloudwatch: Any) -> None:
     put(cloudwatch, "is-well", "OK")
-    with pytest.raises(UnknownAlarm, match="no alarm never-made in"):
+    with pytest.raises(UnknownAlarm, match="no alarm named never-made in"):
         CloudWatchAlarms(SETTINGS).firing(["is-well", "never-made"])
 
 

@@ -15,6 +15,7 @@ PINNED = {
     "body_too_large": 413,
     "forbidden": 403,
     "internal_error": 500,
+    "method_not_allowed": 405,
     "invalid_json": 400,
     "invalid_parameters": 400,
     "misconfigured": 503,
@@ -44,7 +45,13 @@ def test_no_two_errors_have_one_code() -> None:
 def test_an_error_carries_its_message_and_nothing_else_unless_told(family: type[ChaosError]) -> None:
     error = family("What went wrong.")
     assert str(error) == error.message == "What went wrong."
-    assert (error.details, error.resultset) == ([], {})
+    assert (error.details, error.resultset, error.headers) == ([], {}, {})
+
+
+@pytest.mark.parametrize("kind", FAMILY)
+def test_an_error_says_in_a_sentence_when_it_comes(kind: type[ChaosError]) -> None:
+    assert kind.__doc__
+    assert kind.__doc__.strip().endswith(".")
 
 
 def test_an_error_keeps_copies_of_its_details_and_its_resultset() -> None:

@@ -66,4 +66,4 @@ def test_a_failure_is_logged_and_hurts_nobody(caplog: pytest.LogCaptureFixture) 
     metrics = Metrics(SETTINGS)
     metrics.__dict__["_provider"] = None.__class__  # takes no arguments
     metrics(RUN, counts())
-    assert "are not written" in caplog.text
+    assert "Could not write the metrics of run" in caplog.text

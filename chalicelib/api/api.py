@@ -14,6 +14,7 @@ from ..errors import (
     Forbidden,
     Halted,
     InternalError,
+    MethodNotAllowed,
     MissingParameter,
     NotHalted,
     NotRunning,
@@ -43,13 +44,19 @@ log = logging.getLogger(__name__)
 Handler = Callable[[Request, Caller], Mapping[str, Any] | Response]
 
 REMEMBERED = (Forbidden, Halted, ProductionLocked, AlarmActive)
-"""Refusals that the history keeps, of callers that are known: what somebody tried and was not let."""
+"""Refusals of known callers that the history keeps."""
 
 LONGEST_KEPT = 500
 """How much of a refused body the history keeps, in bytes."""
 
 AFTERMATH_SECONDS = 5.0
-"""For how long after a run's end its report tells what else happened."""
+"""For how long after a run's end its report still lists what else happened."""
+
+TESTED = "Chaos experiments test endpoint: `injected` lists the faults that this request was hit by."
+NOT_READ = (
+    "Chaos experiments test endpoint: the table could not be read, so the active experiments are unknown or outdated. "
+    "The log of this process has the details."
+)
 
 OK = 200
 
@@ -104,14 +111,21 @@ class Api:
                 self._remember(request, caller, error)
             response = failure(error)
         except Exception:
-            log.exception("%s %s failed", request.method, request.path, extra={"request_id": request.request_id})
-            response = failure(InternalError("The chaos experiments module has a defect; its log says more."))
+            log.exception(
+                "%s %s raised an exception", request.method, request.path, extra={"request_id": request.request_id}
+            )
+            response = failure(InternalError("The chaos experiments module failed; the log of this process says why."))
         if caller is not ANYONE or response.status != OK:
             self._log(request, caller, response)
         return response
 
     def list_experiments(self, request: Request, caller: Caller) -> present.Listed:
-        """What can be run, and what runs."""
+        """List the experiments and the active runs.
+
+        Each experiment has a JSON Schema of its parameters, with defaults, units, and the limits of this stage and
+        environment. The answer also says whether everything is halted, and whether the stage is locked because its
+        name looks like production.
+        """
         del request, caller
         now = self._clock()
         halt = self._store.halted()
@@ -127,7 +141,13 @@ class Api:
         }
 
     def start(self, request: Request, caller: Caller) -> present.ShownRun:
-        """Start an experiment."""
+        """Start an experiment.
+
+        Send `experiment_name` and any of the experiment's parameters; parameters that are left out have their
+        defaults. The run affects all environments of the application within 5 seconds, within 1 second while another
+        run is active, and ends by itself after `duration_seconds`. If the experiment is already running the answer is
+        409, unless `restart` is true.
+        """
         content = body.parse(request.body, request.headers)
         experiment = find(body.experiment_name(content, list(EXPERIMENTS)))
         options, parameters = body.start_parameters(content, experiment, self._limits(experiment))
@@ -156,15 +176,18 @@ class Api:
         if in_the_way:
             shown = present.run(in_the_way, now)
             msg = (
-                f"{experiment.name} is running already: run {in_the_way.run_id}, started by {in_the_way.started_by}, "
-                f'for {shown["remaining_seconds"]} s more. Stop it, or send "restart": true.'
+                f"{experiment.name} is already running: run {in_the_way.run_id}, started by {in_the_way.started_by}, "
+                f'ends in {shown["remaining_seconds"]:g} s. Stop it first, or send "restart": true to replace it.'
             )
             raise AlreadyRunning(msg, resultset=shown)
         self._on_change()
         return present.run(run, now)
 
     def stop(self, request: Request, caller: Caller) -> present.StoppedRun:
-        """Stop an experiment."""
+        """Stop an experiment.
+
+        All environments obey within a second (`effective_everywhere_by`), including requests that are being delayed.
+        """
         content = body.parse(request.body, request.headers)
         experiment = find(body.experiment_name(content, list(EXPERIMENTS)))
         options = body.options_of(body.StopOptions, content)
@@ -173,14 +196,18 @@ class Api:
         run = active.get(experiment.name)
         ended = run and run.ended(now=now, by=caller.name, reason=options.reason, source=request.source)
         if not ended or not self._store.stop(ended):
-            others = ", ".join(name for name in active if name != experiment.name) or "nothing"
-            raise NotRunning(f"{experiment.name} is not running. Running: {others}.")
+            others = ", ".join(name for name in active if name != experiment.name) or "no experiment"
+            raise NotRunning(f"{experiment.name} is not running, so nothing was stopped. Running now: {others}.")
         self._on_change()
         (shown,) = self._shown([ended], now)
         return {**shown, "effective_everywhere_by": self._everywhere_by(now)}
 
     def halt(self, request: Request, caller: Caller) -> present.Halted:
-        """End everything that runs, and let nothing start until it is resumed."""
+        """Halt all experiments.
+
+        Ends all active runs, as fast as a stop, and refuses every start with 423 until an operator calls
+        `POST /resume`. A second halt changes nothing, and answers with the first one.
+        """
         options = body.options_of(body.HaltOptions, body.parse(request.body, request.headers))
         event = self._event("halt", request, caller, reason=options.reason)
         halt = event
@@ -191,31 +218,34 @@ class Api:
         try:
             ended = self._end_what_runs(halt, now)
         except StoreUnavailable as error:  # nothing is injected all the same, and `resume` ends them first
-            log.warning("Halted, but the runs are not ended in the table: %s", error)
+            log.warning("Halted; the active runs could not be marked as ended, which resume does again: %s", error)
             ended = []
         return {**present.halt(halt), "ended_runs": ended, "effective_everywhere_by": self._everywhere_by(now)}
 
     def resume(self, request: Request, caller: Caller) -> present.Resumed:
-        """Let experiments be started again. What was ended stays so."""
+        """Allow experiments to be started again.
+
+        Runs that the halt ended stay ended.
+        """
         options = body.options_of(body.ResumeOptions, body.parse(request.body or b"{}", request.headers))
         halt = self._store.halted()
         event = self._event("resume", request, caller, reason=options.reason)
         if halt:
             self._end_what_runs(halt, event.at)
         if halt is None or not self._store.resume(event):
-            raise NotHalted("Nothing is halted; experiments can be started.")
+            raise NotHalted("Nothing is halted, so there is nothing to resume. Experiments can be started.")
         self._on_change()
         return {"resumed_at": present.iso(event.at), "resumed_by": caller.name, "halt": present.halt(halt)}
 
     def status(self, request: Request, caller: Caller) -> present.ShownRun:
-        """The run that is running, or the last one."""
+        """Show the current or last run of an experiment.
+
+        While the run is active its `results` are those so far: environments flush their counts once a second.
+        """
         del caller
         names = request.query.get("experiment_name") or [""]
         if not names[0]:
-            available = ", ".join(EXPERIMENTS)
-            raise MissingParameter(
-                f"The query needs experiment_name, such as ?experiment_name=latency_injection; one of {available}."
-            )
+            raise _missing_in_query("experiment_name", f"one of {', '.join(EXPERIMENTS)}")
         experiment = find(names[0])
         now = self._clock()
         for run in self._store.latest():
@@ -224,7 +254,11 @@ class Api:
         return present.inactive(experiment)
 
     def history(self, request: Request, caller: Caller) -> present.History:
-        """Who did or tried what, from where, when and why."""
+        """List past runs and events, newest first.
+
+        Runs, halts, resumes, changes of tokens, and refused requests of known callers: who, from where, when and why.
+        Entries are kept for 90 days. For the next page send `before` with the `next` of this one.
+        """
         del caller
         now = self._clock()
         asked = asked_for(request.query, now)
@@ -241,15 +275,21 @@ class Api:
         return {"entries": entries, "next": entries[-1]["id"] if len(entries) == asked.limit else None}
 
     def report(self, request: Request, caller: Caller) -> present.Report:
-        """What a run was, what it did, and what came of it."""
+        """Report on a run.
+
+        Its parameters, who started and ended it, its results, the verdict on its hypothesis, and what else happened
+        meanwhile. As JSON, as Markdown, or as one HTML page with plots: by `format`, or by the header `Accept`.
+        """
         del caller
         run_id = (request.query.get("run_id") or [""])[0]
         if not run_id:
-            raise MissingParameter("The query needs run_id, as `GET /history` tells it.")
+            raise _missing_in_query("run_id", "the id of a run, from GET /history")
         now = self._clock()
         run = self._store.find(run_id) if re.fullmatch(CURSOR, run_id) else None
         if run is None:
-            raise UnknownRun(f"The history has no run {run_id[:LONGEST_SHOWN]!r}; it is kept for 90 days.")
+            raise UnknownRun(
+                f"There is no run with the id {run_id[:LONGEST_SHOWN]!r}. GET /history lists those of the last 90 days."
+            )
         until = min(run.expires_at if run.ended_at is None else run.ended_at, now) + AFTERMATH_SECONDS
         kept = self._store.history(since=run.started_at, until=until, experiment=None, before=None, limit=MOST_ENTRIES)
         shown = self._read(run, now)
@@ -257,33 +297,53 @@ class Api:
         return {"run": shown, "events": [present.entry(each, now, {}) for each in others]}
 
     def console(self, request: Request, caller: Caller) -> Response:
-        """The page to see and do all this with."""
+        """Open the console.
+
+        A web page to see, start and stop experiments. It asks for a token, and loads nothing from other hosts.
+        """
         del request, caller
         settings = self._settings
         return page(settings.application, settings.stage or "", production=settings.production)
 
     def openapi(self, request: Request, caller: Caller) -> dict[str, Any]:
-        """This document."""
+        """Get this OpenAPI document."""
         del request, caller
         return self._document()
 
     def test(self, request: Request, caller: Caller) -> present.Tested:
-        """Feel what is active, and be told."""
+        """Try the active experiments on this request.
+
+        Reads which experiments are active, applies them to this request as to any request of the application, and
+        answers with what was injected; with 500 `injected_error`, if `error_injection` hits it. `problem` is
+        `store_unavailable` if the table could not be read: the active experiments are then unknown or outdated, and
+        the log of the process has the details.
+        """
         del caller
         return {
-            "message": "Chaos experiments test endpoint: this answer felt what is active.",
+            "message": NOT_READ if request.problem else TESTED,
             "timestamp": present.iso(self._clock()),
             "active_chaos_experiments": list(request.active),
             "environment": self._environment,
             "injected": list(request.injected),
+            "problem": request.problem,
         }
 
     def _endpoint(self, request: Request) -> Endpoint:
-        for endpoint in ENDPOINTS:
-            if (endpoint.method, endpoint.path) == (request.method, request.path):
-                return endpoint
-        available = ", ".join(f"{endpoint.method} {self._prefix}{endpoint.path}" for endpoint in ENDPOINTS)
-        raise UnknownEndpoint(f"There is no such endpoint. Available: {available}.")
+        """A HEAD is answered as a GET: whoever serves it leaves the body out."""
+        path = request.path.rstrip("/")
+        by_method = {endpoint.method: endpoint for endpoint in ENDPOINTS if endpoint.path == path}
+        if not by_method:
+            available = ", ".join(f"{endpoint.method} {self._prefix}{endpoint.path}" for endpoint in ENDPOINTS)
+            raise UnknownEndpoint(
+                f"There is no endpoint {path[:LONGEST_SHOWN]!r} below {self._prefix}. Available: {available}."
+            )
+        if "GET" in by_method:
+            by_method["HEAD"] = by_method["GET"]
+        if request.method not in by_method:
+            allowed = ", ".join(by_method)
+            msg = f"{self._prefix}{path} does not support the method {request.method}. Use {' or '.join(by_method)}."
+            raise MethodNotAllowed(msg, headers={"Allow": allowed})
+        return by_method[request.method]
 
     def _active(self, now: float) -> dict[str, Run]:
         """What runs, by the experiment's name."""
@@ -295,11 +355,11 @@ class Api:
         return _ended_by(halt, run) if halt else run
 
     def _read(self, run: Run, now: float) -> present.ShownRun:
-        """With what environments have told of it. Raises StoreUnavailable where that cannot be read."""
+        """With its results. Raises StoreUnavailable where they cannot be read."""
         return present.run(self._as_ended(run, now), now, self._results.results([run]).get(run.run_id))
 
     def _shown(self, runs: Collection[Run], now: float) -> list[present.ShownRun]:
-        """With what environments have told of them, where that can be read: nothing is in an operator's way."""
+        """With their results, where they can be read: a list without them is better than none."""
         tallies = self._tallies(runs)
         return [present.run(run, now, tallies.get(run.run_id)) for run in runs]
 
@@ -307,7 +367,7 @@ class Api:
         try:
             return self._results.results(list(runs)) if runs else {}
         except StoreUnavailable as error:
-            log.warning("What environments saw cannot be told: %s", error)
+            log.warning("Could not read the results of runs: %s", error)
             return {run.run_id: present.UNREAD for run in runs}
 
     def _limits(self, experiment: Experiment) -> Limits:
@@ -321,23 +381,25 @@ class Api:
         if self._settings.production_locked:
             stage = self._settings.stage
             raise ProductionLocked(
-                f"The stage {stage!r} is named like production, so nothing can be started here. Who means to do that "
-                f"deploys it with CHAOS_ALLOW_PRODUCTION={stage}."
+                f"The stage {stage!r} is named like production, so no experiment can be started in it. To allow that, "
+                f"deploy the application with CHAOS_ALLOW_PRODUCTION={stage}."
             )
 
     def _require_silent(self, alarms: list[str]) -> None:
         firing = self._alarms.firing(alarms) if alarms else {}
         if firing:
             causes = "; ".join(told(name, why) for name, why in firing.items())
-            raise AlarmActive(f"Nothing was started: {causes}. Wait until it is over, or leave the alarm out.")
+            raise AlarmActive(
+                f"No experiment was started: {causes}. Wait until the alarm is OK, or remove it from alarms."
+            )
 
     def _told_halted(self) -> Halted:
         halt = self._store.halted()
         if halt is None:
-            return Halted("Everything was halted until a moment ago; nothing was started. Try again.")
+            return Halted("Everything was halted until a moment ago, so nothing was started. Try again.")
         return Halted(
-            f"Halted by {halt.by} at {present.iso(halt.at)}: {halt.reason}. Nothing starts until an operator sends "
-            f"POST {self._prefix}/resume.",
+            f"Halted by {halt.by} at {present.iso(halt.at)}: {halt.reason}. No experiment can start "
+            f"until an operator calls POST {self._prefix}/resume.",
             resultset=present.halt(halt),
         )
 
@@ -363,7 +425,7 @@ class Api:
         try:
             self._store.record(self._event("refusal", request, caller, details=details))
         except StoreUnavailable as unavailable:
-            log.warning("A refusal could not be recorded: %s", unavailable)
+            log.warning("Could not record a refused request in the history: %s", unavailable)
 
     def _log(self, request: Request, caller: Caller, response: Response) -> None:
         resultset = response.content.get("resultset") or {}
@@ -382,6 +444,11 @@ class Api:
                 "run_id": resultset.get("run_id"),
             },
         )
+
+
+def _missing_in_query(name: str, allowed: str) -> MissingParameter:
+    problem = body.missing(name, allowed)
+    return MissingParameter(f"{body.told([problem])} Send it in the query: ?{name}=<value>.", details=[problem])
 
 
 def _ended_by(halt: Event, run: Run) -> Run:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from ..access import Role
 
 PREFIX = "/chaos_experiments"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+"""What is answered below the prefix, if only by a refusal in the envelope."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ..access import Caller
 from ..errors import ChaosError
@@ -17,7 +17,8 @@ class Request:
     """`path` is below the prefix: "/list". Header names are in lower case.
 
     `caller` is who the gateway authenticated, where there is one that does. `active` and `injected` are the names of
-    what ran and what was done to this request. `source` is the address that it came from, `request_id` the gateway's.
+    what ran and what was done to this request, `problem` is why that could not be read. `source` is the address that it
+    came from, `request_id` the gateway's.
     """
 
     method: str
@@ -28,6 +29,7 @@ class Request:
     caller: Caller | None = None
     active: Sequence[str] = ()
     injected: Sequence[Mapping[str, Any]] = ()
+    problem: Literal["store_unavailable"] | None = None
     source: str = ""
     request_id: str = ""
 
@@ -55,7 +57,7 @@ def success(resultset: Mapping[str, Any]) -> Response:
 
 
 def failure(error: ChaosError) -> Response:
-    return _refusal(error.status, error.code, error.message, error.details, error.resultset)
+    return _refusal(error.status, error.code, error.message, error.details, error.resultset, headers=error.headers)
 
 
 def injected_failure(answer: Answer, headers: Mapping[str, str]) -> Response:

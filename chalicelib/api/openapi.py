@@ -21,11 +21,24 @@ from .report import FORMATS
 Schema = dict[str, Any]
 
 TITLE = "Chaos experiments"
+TAG = TITLE.lower()
+ABOUT = """Start, watch and stop chaos experiments: faults that all processes of an application inject.
+
+Send a bearer token with every request, except to endpoints that require none, and JSON bodies as `application/json`.
+All JSON answers except this document have one envelope: `error`, `error_message`, `resultset`, and for errors `code`
+and `details`. An unknown path is answered with 404 `unknown_endpoint`, and an unsupported method with 405
+`method_not_allowed` and the header `Allow`, unless a gateway before the application answers it.
+"""
 MODEL = "Chaos{model}"
 """How a schema is called, so that it stands beside those of an application that shows ours among its own."""
 
 REFERENCE = f"#/components/schemas/{MODEL}"
 TOKEN = "chaos_experiments_token"  # noqa: S105 - the scheme's name
+SCHEME: Schema = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A token of this stage. A viewer can read and halt, an operator can do everything.",
+}
 
 ENVELOPE: Schema = {
     "type": "object",
@@ -35,7 +48,8 @@ ENVELOPE: Schema = {
 FAILURE: Schema = {
     "title": "Failure",
     "type": "object",
-    "description": "What is wrong, what is allowed, what to do. `details` has every problem of the input.",
+    "description": "An error. `error_message` says what is wrong, what is allowed, and what to do. `code` is the "
+    "kind of error. `details` lists all problems of the input: `field`, `problem`, and what is `allowed`.",
     "required": ["error", "error_message", "code", "details", "resultset"],
     "properties": {
         "error": {"const": True},
@@ -45,7 +59,12 @@ FAILURE: Schema = {
         "resultset": {"type": "object"},
     },
 }
-EVERYWHERE = (errors.InternalError, errors.ModuleOff)
+ROLES = {
+    Role.ANYONE: "No token is required.",
+    Role.VIEWER: "Requires the role viewer or operator.",
+    Role.OPERATOR: "Requires the role operator.",
+}
+EVERYWHERE = (errors.InternalError, errors.ModuleOff, errors.Misconfigured)
 WITH_A_TOKEN = (errors.Unauthenticated, errors.Forbidden, errors.StoreUnavailable)
 WITH_A_BODY = (errors.InvalidJson, errors.InvalidParameters, errors.BodyTooLarge, errors.UnsupportedMediaType)
 REFUSALS: Mapping[str, Sequence[type[ChaosError]]] = {
@@ -72,6 +91,8 @@ REFUSALS: Mapping[str, Sequence[type[ChaosError]]] = {
 EXPERIMENT: Schema = {"type": "string", "enum": list(EXPERIMENTS)}
 LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": MOST_ENTRIES, "default": USUAL_ENTRIES}
 MOMENT: Schema = {"type": "string", "format": "date-time"}
+INCLUDED = "in ISO 8601, for example `2026-11-24T09:00:00Z`"
+RUN_ID: Schema = {"type": "string", "pattern": CURSOR}
 
 
 def _query(name: str, schema: Schema, description: str, *, required: bool = False) -> Schema:
@@ -79,43 +100,59 @@ def _query(name: str, schema: Schema, description: str, *, required: bool = Fals
 
 
 QUERIES: Mapping[str, Sequence[Schema]] = {
-    "status": [_query("experiment_name", EXPERIMENT, "Which experiment.", required=True)],
+    "status": [_query("experiment_name", EXPERIMENT, "Name of the experiment.", required=True)],
     "history": [
-        _query("experiment_name", EXPERIMENT, "Of which experiment alone."),
-        _query("since", MOMENT, "From when on."),
-        _query("until", MOMENT, "Up to, not including, when."),
-        _query("before", {"type": "string", "pattern": CURSOR}, "The `next` of the page before."),
-        _query("limit", LIMIT, "How many."),
+        _query("experiment_name", EXPERIMENT, "Show entries of this experiment only."),
+        _query("since", MOMENT, f"Show entries from this time on, {INCLUDED}."),
+        _query("until", MOMENT, f"Show entries before this time, {INCLUDED}."),
+        _query("before", RUN_ID, "Show entries older than this cursor, the `next` of the previous page."),
+        _query("limit", LIMIT, f"Show at most this many entries, 1 to {MOST_ENTRIES}; {USUAL_ENTRIES} if left out."),
     ],
     "report": [
-        _query("run_id", {"type": "string", "pattern": CURSOR}, "Of which run.", required=True),
-        _query("format", {"type": "string", "enum": list(FORMATS)}, "Instead of the header Accept."),
+        _query("run_id", RUN_ID, "Id of the run, for example `20261124T090000.000Z-d6f07188`.", required=True),
+        _query("format", {"type": "string", "enum": list(FORMATS)}, "Form of the report. Overrides the header Accept."),
     ],
 }
 MEDIA_TYPES = {"markdown": "text/markdown", "html": "text/html"}
+ANSWERS: Mapping[str, str] = {
+    "list_experiments": "The experiments and the active runs.",
+    "start": "The run that was started.",
+    "stop": "The run that was stopped.",
+    "status": "The current or last run.",
+    "halt": "The halt that is in effect.",
+    "resume": "The halt that was resumed from.",
+    "history": "One page of the history.",
+    "report": "The report.",
+    "test": "The active experiments, and what was injected into this request.",
+    "console": "The console, an HTML page.",
+    "openapi": "An OpenAPI 3.1 document.",
+}
 BODIES: Mapping[str, type[BaseModel]] = {"stop": StopOptions, "halt": HaltOptions, "resume": ResumeOptions}
 
 
 def document(prefix: str, limits: Limits) -> Schema:
-    """OpenAPI 3.1. `limits` are those of every experiment; what an environment can lose is in `GET /list`."""
+    """OpenAPI 3.1. `limits` are those of every experiment; what an environment can spare is in `GET /list`."""
     paths: dict[str, Schema] = {}
     models: dict[str, Schema] = {MODEL.format(model="Failure"): FAILURE}
     for endpoint in ENDPOINTS:
         paths.setdefault(prefix + endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, limits, models)
     return {
         "openapi": "3.1.0",
-        "info": {"title": TITLE, "version": __version__},
+        "info": {"title": TITLE, "version": __version__, "description": ABOUT},
+        "tags": [{"name": TAG, "description": "Start, watch and stop chaos experiments."}],
         "paths": paths,
-        "components": {"schemas": models, "securitySchemes": {TOKEN: {"type": "http", "scheme": "bearer"}}},
+        "components": {"schemas": models, "securitySchemes": {TOKEN: SCHEME}},
     }
 
 
 def _operation(endpoint: Endpoint, limits: Limits, models: dict[str, Schema]) -> Schema:
     handler = getattr(Api, endpoint.handler)
+    summary, _, description = (getdoc(handler) or "").partition("\n")
     operation: Schema = {
         "operationId": f"chaos_experiments_{endpoint.method.lower()}_{endpoint.handler}",
-        "tags": [TITLE.lower()],
-        "summary": (getdoc(handler) or "").partition("\n")[0].removesuffix("."),
+        "tags": [TAG],
+        "summary": summary.removesuffix("."),
+        "description": f"{description.strip()}\n\n{ROLES[endpoint.role]}".strip(),
         "responses": {
             "200": _success(endpoint, handler, models),
             **_refusals(endpoint),
@@ -123,7 +160,6 @@ def _operation(endpoint: Endpoint, limits: Limits, models: dict[str, Schema]) ->
     }
     if endpoint.role is not Role.ANYONE:
         operation["security"] = [{TOKEN: []}]
-        operation["description"] = f"For who is at least {endpoint.role.word}."
     if endpoint.handler in QUERIES:
         operation["parameters"] = QUERIES[endpoint.handler]
     body = _body(endpoint.handler, limits)
@@ -135,10 +171,10 @@ def _operation(endpoint: Endpoint, limits: Limits, models: dict[str, Schema]) ->
 def _success(endpoint: Endpoint, handler: Any, models: dict[str, Schema]) -> Schema:  # noqa: ANN401 - a method
     content = {MEDIA_TYPES[each]: {"schema": {"type": "string"}} for each in endpoint.formats if each in MEDIA_TYPES}
     if "json" not in endpoint.formats:
-        return {"description": "A page.", "content": content}
+        return {"description": ANSWERS[endpoint.handler], "content": content}
     if not endpoint.envelope:
-        return _answer("An OpenAPI document.", {"type": "object"})
-    answer = _answer("As asked.", _envelope(_model(get_type_hints(handler)["return"], models)))
+        return _answer(ANSWERS[endpoint.handler], {"type": "object"})
+    answer = _answer(ANSWERS[endpoint.handler], _envelope(_model(get_type_hints(handler)["return"], models)))
     answer["content"] |= content
     return answer
 
@@ -172,11 +208,11 @@ def _refusals(endpoint: Endpoint) -> dict[str, Schema]:
     if endpoint.role is not Role.ANYONE:
         kinds += WITH_A_TOKEN
     codes: dict[int, list[str]] = {}
-    for kind in kinds:
-        codes.setdefault(kind.status, []).append(kind.code)
+    for kind in sorted(kinds, key=lambda kind: kind.code):
+        codes.setdefault(kind.status, []).append(f"`{kind.code}`: {kind.__doc__}")
     failure = {"$ref": REFERENCE.format(model="Failure")}
     return {
-        str(status): _answer(f"{HTTPStatus(status).phrase}: {', '.join(sorted(codes[status]))}.", failure)
+        str(status): _answer(f"{HTTPStatus(status).phrase}. {' '.join(codes[status])}", failure)
         for status in sorted(codes)
     }
 

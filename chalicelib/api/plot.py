@@ -18,7 +18,7 @@ ROUND = (1, 2, 5, 10)
 def distribution(buckets: Sequence[Mapping[str, Any]]) -> str:
     """How many requests took how long, hit and untouched beside each other; times on a logarithmic axis."""
     if not buckets:
-        return "<p>No request was counted.</p>"
+        return "<p>No requests were counted.</p>"
     first = math.log(buckets[0]["up_to_seconds"] / 2 ** (1 / STEPS_PER_DOUBLING))
     span = math.log(buckets[-1]["up_to_seconds"]) - first
     most = _round(max(bucket[side] for bucket in buckets for side in SIDES), least=STEPS)
@@ -48,33 +48,33 @@ def distribution(buckets: Sequence[Mapping[str, Any]]) -> str:
 def over_time(slices: Sequence[Mapping[str, Any]]) -> str:
     """Errors, and mean response times, in each part of the run's life."""
     if not slices:
-        return "<p>No request was counted.</p>"
+        return "<p>No requests were counted.</p>"
     return _errors(slices) + _means(slices)
 
 
 def _errors(slices: Sequence[Mapping[str, Any]]) -> str:
-    kinds = (("errors", "untouched", "the application's own"), ("injected_errors", "hit", "injected"))
+    kinds = (("errors", "untouched", "application errors"), ("injected_errors", "hit", "injected errors"))
     most = _round(max(max(part[kind] for kind, _, _ in kinds) for part in slices), least=STEPS)
-    parts = [_frame(most, "errors", {"untouched": "the application's own", "hit": "injected"})]
+    parts = [_frame(most, "errors", {"untouched": "application errors", "hit": "injected errors"})]
     bar = PLOT_WIDTH / _parts(slices)
     for part in slices:
         number = _number(part, slices)
-        for place, (kind, side, told) in enumerate(kinds):
+        for place, (kind, side, name) in enumerate(kinds):
             height = PLOT_HEIGHT * part[kind] / most
             if height:
                 parts.append(
                     f'<rect class="{side}" x="{LEFT + bar * (number + 0.05 + 0.45 * place):.1f}" '
                     f'y="{TOP + PLOT_HEIGHT - height:.1f}" width="{bar * 0.45:.1f}" height="{height:.1f}">'
-                    f"<title>{part[kind]} {told}, {part['at']}</title></rect>"
+                    f"<title>{part[kind]} {name}, {part['at']}</title></rect>"
                 )
     own, injected = (sum(part[kind] for part in slices) for kind, _, _ in kinds)
-    title = f"Errors over time: {own} of the application's own, {injected} injected"
+    title = f"Errors over time: {own} application errors, {injected} injected errors"
     return _svg(title, [*parts, *_times(slices)])
 
 
 def _means(slices: Sequence[Mapping[str, Any]]) -> str:
     most = _round(max(part[f"{side}_mean_seconds"] or 0.0 for part in slices for side in SIDES), least=0.004)
-    parts = [_frame(most, "mean seconds")]
+    parts = [_frame(most, "mean response time (s)")]
     step = PLOT_WIDTH / _parts(slices)
     for side in SIDES:
         points = [

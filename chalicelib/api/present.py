@@ -15,7 +15,7 @@ from .body import schema
 
 
 class ShownExperiment(TypedDict):
-    """`parameters` is a JSON Schema."""
+    """An experiment that can be started. `parameters` is a JSON Schema with the limits that hold here and now."""
 
     name: str
     description: str
@@ -23,7 +23,7 @@ class ShownExperiment(TypedDict):
 
 
 class ShownFigure(TypedDict):
-    """One bound of a hypothesis; `low` to `high` is what the number of requests allows, to 95 %."""
+    """One bound of a hypothesis, and what was observed; `low` to `high` is the 95 % confidence interval."""
 
     measure: Literal["error_rate", "p95_seconds"]
     allowed: float
@@ -34,7 +34,7 @@ class ShownFigure(TypedDict):
 
 
 class ShownHypothesis(TypedDict):
-    """What was expected of untouched requests, and whether it is borne out; so far, while the run goes on."""
+    """What was expected of untouched requests, and the verdict: a preliminary one while the run is active."""
 
     max_error_rate: float | None
     p95_seconds: float | None
@@ -46,7 +46,7 @@ class ShownHypothesis(TypedDict):
 
 
 class ShownSide(TypedDict):
-    """Requests that the run hit, or that no run did; `statuses` by class: "2xx"."""
+    """Requests that the run hit, or that no run hit. `statuses` counts responses by class, such as `2xx`."""
 
     requests: int
     statuses: dict[str, int]
@@ -56,13 +56,15 @@ class ShownSide(TypedDict):
 
 
 class ShownBucket(TypedDict):
+    """How many requests took up to this time, and longer than the time of the bucket before."""
+
     up_to_seconds: float
     hit: int
     untouched: int
 
 
 class ShownSlice(TypedDict):
-    """A part of the run's life, `seconds` long. `errors` are the application's own."""
+    """A part of the run's duration, `seconds` long. `errors` are the application's own server errors."""
 
     at: str
     seconds: float
@@ -75,9 +77,11 @@ class ShownSlice(TypedDict):
 
 
 class Results(TypedDict, total=False):
-    """What all environments have told so far; empty before the first has. The last two are left out in the history.
+    """What all environments have counted and flushed so far; empty before the first flush.
 
-    What only another run hit is in `requests` alone. `held_memory_mb` is of all environments together.
+    Requests that only another run hit are in `requests` alone. `actual_error_rate` is the share of all requests that
+    this run answered with an error. `injected_delay_seconds` and `held_memory_mb` are totals of all environments.
+    `distribution` and `timeline` are left out in the history.
     """
 
     requests: int
@@ -95,7 +99,11 @@ class Results(TypedDict, total=False):
 
 
 class ShownRun(TypedDict):
-    """Times are ISO 8601 in UTC; `end_time` is the planned end while it runs."""
+    """A run, or an experiment that never ran (`inactive`). Times are ISO 8601 in UTC.
+
+    While the run is active `end_time` is its planned end. `defect` is an exception of the experiment's own code: where
+    it was raised, requests stayed untouched.
+    """
 
     run_id: str | None
     name: str
@@ -118,26 +126,28 @@ class ShownRun(TypedDict):
 
 
 class StoppedRun(ShownRun):
-    """`effective_everywhere_by` is when the last environment has obeyed."""
+    """The run that was stopped. `effective_everywhere_by` is when the last environment obeys."""
 
     effective_everywhere_by: str
 
 
 class ShownHalt(TypedDict):
+    """When everything was halted, by whom, and why."""
+
     halted_at: str
     halted_by: str
     reason: str
 
 
 class Halted(ShownHalt):
-    """`ended_runs` are the ids of those that it ended."""
+    """The halt that is in effect. `ended_runs` are the ids of the runs that this request ended."""
 
     ended_runs: list[str]
     effective_everywhere_by: str
 
 
 class Resumed(TypedDict):
-    """`halt` is the one that is over."""
+    """`halt` is the halt that was resumed from."""
 
     resumed_at: str
     resumed_by: str
@@ -145,7 +155,7 @@ class Resumed(TypedDict):
 
 
 class Entry(TypedDict):
-    """`action` is `run`, with the run, or what else happened, with its details."""
+    """One entry of the history. If `action` is `run`, `run` is the run; otherwise `details` says what happened."""
 
     id: str
     at: str
@@ -159,21 +169,25 @@ class Entry(TypedDict):
 
 
 class History(TypedDict):
-    """The newest first. `next` is the `before` of the next page, where there is one."""
+    """Entries, newest first. `next` is the `before` of the next page, or null on the last page."""
 
     entries: list[Entry]
     next: str | None
 
 
 class Report(TypedDict):
-    """`events` are what else the history has from the run's start to a moment after its end."""
+    """The run, and in `events` what else happened from its start to 5 seconds after its end."""
 
     run: ShownRun
     events: list[Entry]
 
 
 class Listed(TypedDict):
-    """`production` is whether the stage is named like production, `locked` whether nothing can be started therefore."""
+    """Experiments and active runs.
+
+    `production` is true if the stage is named like production, and `locked` if therefore nothing can be started. `halt`
+    is null unless everything is halted.
+    """
 
     application: str
     stage: str
@@ -185,19 +199,25 @@ class Listed(TypedDict):
 
 
 class Tested(TypedDict):
-    """`environment` tells apart the processes that answer; `injected` is what was done to this request."""
+    """What this request met. `environment` identifies the process that answered.
+
+    `active_chaos_experiments` are the names of the active experiments, and `injected` the faults that this request was
+    hit by. `problem` is null, or `store_unavailable` if the table could not be read: the active experiments are then
+    unknown or outdated.
+    """
 
     message: str
     timestamp: str
     environment: str
     active_chaos_experiments: list[str]
     injected: list[Mapping[str, Any]]
+    problem: Literal["store_unavailable"] | None
 
 
 UNREAD = Tally()
-"""Instead of a tally that the table does not tell."""
+"""Instead of a tally that could not be read."""
 
-NOT_TOLD = "The table does not tell at the moment what environments saw; ask again."
+NOT_READ = "The results could not be read from the table. Try again."
 
 
 def iso(epoch_seconds: float) -> str:
@@ -266,7 +286,7 @@ def _hypothesis(expected: Hypothesis, tally: Tally) -> ShownHypothesis:
         "min_requests": expected.min_requests,
         "abort": expected.abort,
         "verdict": judgement.verdict,
-        "explanation": NOT_TOLD if tally is UNREAD else judgement.explanation,
+        "explanation": NOT_READ if tally is UNREAD else judgement.explanation,
         "figures": [_figure(figure) for figure in judgement.figures],
     }
 

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from ..experiments import LONGEST_SHOWN, find
-from .body import Problem, invalid
+from ..experiments import find
+from .body import Problem, invalid, shown, unknown, wrong
 
 MOST_ENTRIES = 100
 USUAL_ENTRIES = 50
 NAMES = ("experiment_name", "since", "until", "before", "limit")
 LIMITS = {str(number): number for number in range(1, MOST_ENTRIES + 1)}
-A_MOMENT = "a moment in ISO 8601, such as 2026-11-24T09:00:00Z"
+A_MOMENT = "a time in ISO 8601, such as 2026-11-24T09:00:00Z"
 A_CURSOR = "the `next` of another page"
 CURSOR = "^[!-~]{1,64}$"
 FUTURE = timedelta(days=1)
@@ -32,14 +32,10 @@ class Page:
 def asked_for(query: Mapping[str, Sequence[str]], now: float) -> Page:
     """Raises InvalidParameters and UnknownExperiment."""
     given = {name: values[0] for name, values in query.items() if values and values[0]}
-    problems: list[Problem] = [
-        {"field": name[:LONGEST_SHOWN], "problem": "is unknown", "allowed": f"one of {', '.join(NAMES)}"}
-        for name in query
-        if name not in NAMES
-    ]
+    problems: list[Problem] = [unknown(name, NAMES) for name in query if name not in NAMES]
 
     def refuse(name: str, allowed: str) -> None:
-        problems.append({"field": name, "problem": f"is {given[name][:LONGEST_SHOWN]!r}", "allowed": allowed})
+        problems.append(wrong(name, allowed, shown(given[name])))
 
     def moment(name: str, default: float) -> float:
         if name not in given:
@@ -54,7 +50,7 @@ def asked_for(query: Mapping[str, Sequence[str]], now: float) -> Page:
     since, until = moment("since", 0.0), moment("until", now + FUTURE.total_seconds())
     limit = given.get("limit", str(USUAL_ENTRIES))
     if limit not in LIMITS:
-        refuse("limit", f"a whole number from 1 up to {MOST_ENTRIES}")
+        refuse("limit", f"a whole number from 1 to {MOST_ENTRIES}")
     before = given.get("before")
     if before and not re.fullmatch(CURSOR, before):
         refuse("before", A_CURSOR)

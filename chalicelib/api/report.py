@@ -6,8 +6,8 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from ..errors import InvalidParameters
 from ..runs.tally import SIDES
+from .body import invalid, shown, wrong
 from .http import Request, Response, success
 from .plot import distribution, over_time
 
@@ -32,14 +32,12 @@ svg{width:100%;height:auto}svg text{fill:var(--faint);font:12px system-ui,sans-s
 .line{fill:none;stroke-width:2}.line.hit{stroke:var(--hit);fill:none}.line.untouched{stroke:var(--untouched);fill:none}
 """
 
-VERDICTS = {"held": "The hypothesis held", "failed": "The hypothesis failed", "too_few_requests": "Too few requests"}
-ENDS = {
-    "running": "is running",
-    "completed": "ended when its time was up",
-    "stopped": "was stopped",
-    "aborted": "was aborted",
+VERDICTS = {
+    "held": "The hypothesis held",
+    "failed": "The hypothesis failed",
+    "too_few_requests": "No verdict: too few untouched requests",
 }
-NOBODY = "No environment has told anything of this run: no request was served while it was active, or none since."
+NO_RESULTS = "No results: no request was served while the run was active, or its counts are not flushed yet."
 
 
 def chosen(formats: Sequence[str], request: Request) -> Render:
@@ -51,15 +49,14 @@ def chosen(formats: Sequence[str], request: Request) -> Render:
         accepted = request.headers.get("accept", "")
         given = next((name for name in formats if MEDIA[name] in accepted), formats[0])
     if given not in formats:
-        problem = {"field": "format", "problem": "is unknown", "allowed": f"one of {', '.join(formats)}"}
-        raise InvalidParameters(f"format is unknown, allowed is one of {', '.join(formats)}.", details=[problem])
+        raise invalid([wrong("format", f"one of {', '.join(formats)}", shown(given))])
     return FORMATS[given]
 
 
 def markdown(report: Mapping[str, Any]) -> Response:
     """Text that any viewer of Markdown shows, and any person reads."""
     run = report["run"]
-    parts = [f"# {run['name']}: {_end(run)}", _verdict(run)]
+    parts = [f"# {run['name']}: {run['status']}", _verdict(run)]
     parts += [_markdown_table(*table) for table in _tables(report)]
     return Response(200, {}, {"Content-Type": "text/markdown; charset=utf-8"}, "\n\n".join(filter(None, parts)) + "\n")
 
@@ -69,15 +66,15 @@ def html(report: Mapping[str, Any]) -> Response:
     run = report["run"]
     results = run["results"]
     hypothesis = run["hypothesis"]
-    told = escape(_verdict(run)).replace(" %", "&nbsp;%")
-    verdict = f'<p class="verdict {hypothesis["verdict"]}">{told}</p>' if hypothesis else ""
+    explained = escape(_verdict(run)).replace(" %", "&nbsp;%")
+    verdict = f'<p class="verdict {hypothesis["verdict"]}">{explained}</p>' if hypothesis else ""
     plots = (
         "<h2>Response times</h2>" + distribution(results["distribution"])
         + "<h2>Over time</h2>" + over_time(results["timeline"])
         if results else ""
     )  # fmt: skip
     tables = "".join(_html_table(*table) for table in _tables(report))
-    title = f"{run['name']}: {_end(run)}"
+    title = f"{run['name']}: {run['status']}"
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -94,10 +91,6 @@ SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-
-
-def _end(run: Mapping[str, Any]) -> str:
-    return ENDS[run["status"]]
 
 
 def _verdict(run: Mapping[str, Any]) -> str:
@@ -118,27 +111,25 @@ def _tables(report: Mapping[str, Any]) -> list[Table]:
     """Heading, columns and rows."""
     run = report["run"]
     results = run["results"]
-    tables: list[Table] = [("The run", ("", ""), _facts(run))]
+    tables: list[Table] = [("Run", ("", ""), _facts(run))]
     if not results:
-        return [*tables, ("Results", ("",), [[NOBODY]]), *_events(report)]
-    columns = ("", "requests", "answers", "50 %", "95 %", "99 %")
+        return [*tables, ("Results", ("",), [[NO_RESULTS]]), *_events(report)]
+    columns = ("", "requests", "responses", "median", "95th percentile", "99th percentile")
     sides = [_side_row(side, results[side]) for side in SIDES]
     tables.append(("Requests", columns, sides))
-    tables.append(("Injected", ("", ""), _injected(results)))
+    tables.append(("Injected faults", ("", ""), _injected(results)))
     return [*tables, *_events(report)]
 
 
 def _facts(run: Mapping[str, Any]) -> list[list[str]]:
-    by = f" by {run['ended_by']}" if run["ended_by"] else ""
-    why = f": {run['end_reason']}" if run["end_reason"] else ""
     source = f", from {run['started_from']}" if run["started_from"] else ""
     rows = [
         ["Experiment", f"{run['name']}. {run['description']}"],
-        ["Parameters", ", ".join(f"{name} {_plain(value)}" for name, value in run["parameters"].items())],
+        ["Parameters", ", ".join(f"{name} = {_plain(value)}" for name, value in run["parameters"].items())],
         ["Started", f"{run['start_time']} by {run['started_by']}{source}"],
-        ["Reason", run["reason"] or "none given"],
-        ["Ended" if run["status"] != "running" else "Will end", f"{run['end_time']}, {run['status']}{by}{why}"],
-        ["Run", run["run_id"]],
+        ["Reason", run["reason"] or "(none given)"],
+        _end_row(run),
+        ["Run id", run["run_id"]],
     ]  # fmt: skip
     if run["alarms"]:
         rows.append(["Alarms", ", ".join(run["alarms"])])
@@ -149,14 +140,24 @@ def _facts(run: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
+def _end_row(run: Mapping[str, Any]) -> list[str]:
+    if run["status"] == "running":
+        return ["Ends", f"{run['end_time']}, unless it is stopped before"]
+    if run["status"] == "completed":
+        return ["Ended", f"{run['end_time']}, after its full duration"]
+    why = f": {run['end_reason']}" if run["end_reason"] else ""
+    return ["Ended", f"{run['end_time']}, {run['status']} by {run['ended_by']}{why}"]
+
+
 def _expected(hypothesis: Mapping[str, Any]) -> str:
     bounds = []
     if hypothesis["max_error_rate"] is not None:
         bounds.append(f"at most {hypothesis['max_error_rate'] * 100:g} % fail")
     if hypothesis["p95_seconds"] is not None:
         bounds.append(f"95 % are answered within {hypothesis['p95_seconds']:g} s")
-    end = "; it ends the run when it fails beyond chance" if hypothesis["abort"] else ""
-    return f"of the untouched requests {' and '.join(bounds)}, of {hypothesis['min_requests']} or more{end}"
+    end = "; the run is aborted when the hypothesis fails beyond chance" if hypothesis["abort"] else ""
+    least = f"a verdict needs at least {hypothesis['min_requests']} of them"
+    return f"Of the untouched requests {' and '.join(bounds)}; {least}{end}"
 
 
 def _injected(results: Mapping[str, Any]) -> list[list[str]]:
@@ -165,12 +166,12 @@ def _injected(results: Mapping[str, Any]) -> list[list[str]]:
     rows = [
         ["Environments that served requests", str(results["environments"])],
         ["Requests", str(results["requests"])],
-        ["Errors", f"{results['injected_errors']} ({(rate or 0) * 100:.3g} % of the requests)"],
-        ["Delay, together", f"{results['injected_delay_seconds']:g} s"],
-        ["Memory, together", f"{results['held_memory_mb']} MB"],
+        ["Injected errors", f"{results['injected_errors']} ({(rate or 0) * 100:.3g} % of the requests)"],
+        ["Injected delay, total", f"{results['injected_delay_seconds']:g} s"],
+        ["Held memory, total of all environments", f"{results['held_memory_mb']} MB"],
     ]
     if others:
-        rows.append(["Requests that only another run hit", str(others)])
+        rows.append(["Requests hit by other runs only", str(others)])
     return rows
 
 
@@ -192,8 +193,8 @@ def _events(report: Mapping[str, Any]) -> list[Table]:
         rows.append([event["at"], what, event["by"], event["reason"] or event["details"].get("message", "")])
     if run["status"] != "running":
         rows.append([run["end_time"], run["status"], run["ended_by"] or "", run["end_reason"] or ""])
-    shown = [[_clock_time(at), *told] for at, *told in sorted(rows, key=lambda row: row[0])]
-    return [("What happened", ("UTC", "what", "by", "why"), shown)]
+    rows_shown = [[_clock_time(at), *rest] for at, *rest in sorted(rows, key=lambda row: row[0])]
+    return [("Timeline", ("time (UTC)", "event", "by", "reason"), rows_shown)]
 
 
 def _clock_time(iso: str) -> str:
@@ -202,7 +203,7 @@ def _clock_time(iso: str) -> str:
 
 def _seconds(value: float | None) -> str:
     if value is None:
-        return "none"
+        return "-"
     return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
 
 

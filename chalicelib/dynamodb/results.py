@@ -82,7 +82,7 @@ class DynamoDBResultStore:
             some, keys = keys[:PER_READ], keys[PER_READ:]
             told, left = self._connection.call(lambda asked=some: self._read(asked))  # type: ignore[misc]
             if len(left) == len(some):
-                raise StoreUnavailable("The table turns reads away; nothing was changed.")
+                raise StoreUnavailable("DynamoDB throttled the read; nothing was changed. Try again.")
             keys += left
             for run_id, counts, names in told:
                 found.setdefault(run_id, Tally()).merge(counts)

@@ -34,9 +34,12 @@ RUN = "run#"
 HALT = "halt"
 HISTORY = "history#"
 KEPT_SECONDS = 90 * 24 * 3600
-UNREADABLE = "What the table keeps of this experiment cannot be read by this version; nothing was changed."
-MAYBE = "The table did not say what became of the change: look before trying again."
-BUSY = "Another change was made at the same moment; nothing was changed. Try again."
+UNREADABLE = (
+    "The run of this experiment in the table was written by another version of the module, and cannot be read; nothing "
+    "was changed. Stop it with that version, or wait until it ends."
+)
+MAYBE = "DynamoDB did not confirm the change, so it may have been made. Check what is running before you try again."
+BUSY = "Another change was made at the same time; nothing was changed. Try again."
 ATTEMPTS = 4
 """How often a change is sent that meets another one."""
 
@@ -167,7 +170,7 @@ class DynamoDBRunStore:
             if refused.again and stored and stored.run_id == run.run_id:
                 return None
             if refused.first:  # the check of the halt
-                raise Halted("The scope is halted; nothing was started.") from None
+                raise Halted("Everything is halted; nothing was started.") from None
             if stored and stored.is_active(now):
                 return stored
             raise StoreUnavailable(BUSY if stored else UNREADABLE) from None
@@ -409,5 +412,5 @@ def _run(item: RunItem) -> Run | None:
             defect=item.defect,
         )
     except (KeyError, TypeError, ValueError) as error:
-        log.warning("Left out the item %s, which this version cannot read: %s", item.sk, error)
+        log.warning("Skipped the item %s, which this version cannot read: %s", item.sk, error)
         return None

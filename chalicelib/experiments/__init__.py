@@ -36,5 +36,7 @@ def find(name: str) -> Experiment:
     try:
         return EXPERIMENTS[name]
     except KeyError:
-        msg = f"There is no experiment {name[:LONGEST_SHOWN]!r}. Available: {', '.join(EXPERIMENTS)}."
+        msg = (
+            f"There is no experiment {name[:LONGEST_SHOWN]!r}. experiment_name must be one of {', '.join(EXPERIMENTS)}."
+        )
         raise UnknownExperiment(msg, resultset={"available_experiments": list(EXPERIMENTS)}) from None

@@ -7,13 +7,18 @@ from ..faults import Answer, Chance, Fault
 
 
 class ErrorInjection(experiment.Experiment):
-    """Answers a share of the requests with an error, as a failing dependency would."""
+    """Answer a share of the requests with status 500, as a failing application would."""
 
     name = "error_injection"
 
     class Parameters(experiment.Parameters):
         error_rate: float = Field(
-            0.1, ge=0, le=1, description="The share of requests that fail.", json_schema_extra={"unit": "share"}
+            0.1,
+            ge=0,
+            le=1,
+            description="Share of the affected requests that are answered with status 500: 0.1 is 10 %.",
+            examples=[0.1],
+            json_schema_extra={"unit": "share"},
         )
 
     def faults(self, parameters: Parameters, chance: Chance) -> Iterator[Fault]:

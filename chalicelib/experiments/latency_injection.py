@@ -7,16 +7,23 @@ from ..faults import Chance, Fault, Wait
 
 
 class LatencyInjection(experiment.Experiment):
-    """Adds an artificial delay to responses, as a slow dependency would."""
+    """Delay each request, as a slow dependency would."""
 
     name = "latency_injection"
 
     class Parameters(experiment.Parameters):
         delay_seconds: float = Field(
-            2.0, ge=0, le=60, description="How long each request waits.", json_schema_extra={"unit": "seconds"}
+            2.0,
+            ge=0,
+            le=60,
+            description="Time that each affected request waits before the application handles it, in seconds.",
+            examples=[2.0],
+            json_schema_extra={"unit": "seconds"},
         )
         allow_timeout: bool = Field(
-            default=False, description="Whether a delay may take a Lambda invocation past its time."
+            default=False,
+            description="Allow the delay to exceed the remaining time of a Lambda invocation. If false, the delay is "
+            "cut so that 0.5 seconds remain.",
         )
 
     def faults(self, parameters: Parameters, chance: Chance) -> Iterator[Fault]:

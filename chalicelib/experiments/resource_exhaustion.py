@@ -7,13 +7,18 @@ from ..faults import Chance, Fault, Hold
 
 
 class ResourceExhaustion(experiment.Experiment):
-    """Holds memory in every environment that serves requests, as a leak would."""
+    """Hold memory in each environment that serves requests, as a leak would."""
 
     name = "resource_exhaustion"
 
     class Parameters(experiment.Parameters):
         memory_mb: int = Field(
-            100, ge=1, description="How much memory each environment holds.", json_schema_extra={"unit": "MB"}
+            100,
+            ge=1,
+            description="Memory that each environment holds until the run ends, in MB. An environment holds less if it "
+            "cannot spare that much.",
+            examples=[100],
+            json_schema_extra={"unit": "MB"},
         )
 
     def faults(self, parameters: Parameters, chance: Chance) -> Iterator[Fault]:

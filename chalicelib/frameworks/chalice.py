@@ -12,7 +12,7 @@ from chalice.app import Request as ChaliceRequest
 from chalice.app import Response as ChaliceResponse
 
 from ..access import ROLES, Caller
-from ..api.endpoints import ENDPOINTS, PREFIX
+from ..api.endpoints import ENDPOINTS, METHODS, PREFIX
 from ..api.http import Request, Response, failure, injected_failure
 from ..bootstrap import Chaos, Lazy, Options, bootstrap
 from ..development.banner import banner
@@ -31,6 +31,10 @@ CONTEXT = "chaos_experiments"
 
 ANY_CONTENT_TYPE = ["*/*"]
 """The module itself refuses what is not JSON, in its envelope."""
+
+
+ROUTED = [method for method in METHODS if method not in {"OPTIONS", "TRACE"}]
+"""OPTIONS is what Chalice itself answers, where a route has CORS; TRACE the gateway does not know."""
 
 
 class ChaosExperiments:
@@ -52,8 +56,7 @@ class ChaosExperiments:
         app.register_middleware(self._middleware, "http")
         if routes:
             for path in dict.fromkeys(endpoint.path for endpoint in ENDPOINTS):
-                methods = [endpoint.method for endpoint in ENDPOINTS if endpoint.path == path]
-                app.route(prefix + path, methods=methods, content_types=ANY_CONTENT_TYPE)(self.handle)
+                app.route(prefix + path, methods=list(ROUTED), content_types=ANY_CONTENT_TYPE)(self.handle)
         if url := served_by_chalice_local(sys.argv):
             self._welcome(url)
 
@@ -65,10 +68,14 @@ class ChaosExperiments:
 
     def handle(self) -> ChaliceResponse:
         """Answer the current request, which is one of the module's own."""
+        current = cast("ChaliceRequest", self._app.current_request)
         try:
-            return _translated(self._module.handle(self._request(cast("ChaliceRequest", self._app.current_request))))
+            response = _translated(self._module.handle(self._request(current)))
         except InvalidJson as error:
-            return _translated(failure(error))
+            response = _translated(failure(error))
+        if current.method == "HEAD":  # `chalice local` would send the body
+            response.body = ""
+        return response
 
     def authorize(self, request: AuthRequest) -> AuthResponse:
         """The routes that the bearer token opens.
@@ -81,7 +88,7 @@ class ChaosExperiments:
         except Unauthenticated:
             return AuthResponse(routes=[], principal_id="unauthenticated")
         except ChaosError as error:
-            log.warning("Left to the endpoint to authenticate: %s", error)
+            log.warning("The authorizer could not authenticate, so the endpoint tries again: %s", error)
             return AuthResponse(routes=["*"], principal_id="unknown")
         routes = [
             AuthRoute(self._module.prefix + endpoint.path, [endpoint.method])
@@ -101,7 +108,7 @@ class ChaosExperiments:
             message = json.loads(event.message)
             name, state = message["AlarmName"], message["NewStateValue"]
         except (ValueError, TypeError, KeyError):
-            log.warning("A message that is no alarm's was left alone: %s", event.subject)
+            log.warning("Ignored an SNS message that is not a CloudWatch alarm: %s", event.subject)
             return
         if state == "ALARM":
             why = str(message.get("NewStateReason", ""))
@@ -138,7 +145,7 @@ class ChaosExperiments:
         try:
             body = current.raw_body
         except ValueError:  # no Base64, or text that no encoding gives
-            raise InvalidJson("The body cannot be decoded; send JSON in UTF-8.") from None
+            raise InvalidJson("The body cannot be decoded. Send JSON in UTF-8.") from None
         injected: Injected = current.context.get(CONTEXT, UNTOUCHED)
         authorized = current.context.get("authorizer") or {}
         role = ROLES.get(authorized.get("role", ""))
@@ -152,6 +159,7 @@ class ChaosExperiments:
             caller=Caller(authorized["name"], role) if role else None,
             active=injected.names,
             injected=injected.hits,
+            problem=injected.problem,
             source=(current.context.get("identity") or {}).get("sourceIp", ""),
             request_id=current.context.get("requestId", ""),
         )

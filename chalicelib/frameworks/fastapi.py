@@ -8,8 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import fastapi
+from starlette.routing import Match, Route
 
-from ..api.endpoints import ENDPOINTS, PREFIX
+from ..api.endpoints import ENDPOINTS, METHODS, PREFIX
 from ..api.http import MAX_BODY_BYTES, Request, injected_failure
 from ..bootstrap import Chaos, Lazy, Options, bootstrap
 from ..development.banner import announce
@@ -20,6 +21,7 @@ from ..injection.spans import annotate
 from . import check_application
 
 if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
@@ -66,6 +68,7 @@ class ChaosExperiments:
                 name=f"chaos_experiments_{endpoint.handler}",
                 include_in_schema=False,
             )
+        app.router.routes.append(_Rest(self._module.prefix, self._handle, app))
         app.openapi = partial(self._openapi, app.openapi)  # type: ignore[method-assign]
         announce(self._module.prefix, self._module.settings)
 
@@ -88,7 +91,7 @@ class ChaosExperiments:
         except ChaosError:
             self.inject = _untouched
         except RuntimeError as error:  # no more threads
-            log.warning("Nothing is injected into this request: %s", error)
+            log.warning("No fault is injected into this request: %s", error)
             return UNTOUCHED
         else:
             if self.inject == self._wire_and_inject:  # of the first requests at once, the first
@@ -108,10 +111,42 @@ class ChaosExperiments:
             body=await _body(request),
             active=injected.names,
             injected=injected.hits,
+            problem=injected.problem,
             source=request.client.host if request.client else "",
         )
         response = await self._run(self._module.handle, asked)
         return fastapi.Response(response.body, response.status, response.all_headers)
+
+
+class _Rest(Route):
+    """What is below the prefix and no endpoint. The application's own routes there go first, also those added later."""
+
+    def __init__(
+        self,
+        prefix: str,
+        handle: Callable[[fastapi.Request], Awaitable[fastapi.Response]],
+        app: fastapi.FastAPI,
+    ) -> None:
+        path = prefix + "{rest:path}"
+        super().__init__(path, handle, methods=METHODS, name="chaos_experiments_rest", include_in_schema=False)
+        self._prefix = prefix
+        self._app = app
+
+    def matches(self, scope: "Scope") -> "tuple[Match, Scope]":
+        if self._prefix not in scope["path"]:  # the requests of the application pay for no more than this
+            return Match.NONE, {}
+        match, child_scope = super().matches(scope)
+        if match is not Match.FULL:
+            return match, child_scope
+        rest = child_scope["path_params"]["rest"]
+        if rest[:1] not in ("", "/") or any(self._gives_way_to(route, scope) for route in self._app.routes):
+            return Match.NONE, {}
+        return match, child_scope
+
+    def _gives_way_to(self, route: "BaseRoute", scope: "Scope") -> bool:
+        """Not to one for everything, such as a single-page application's."""
+        own = getattr(route, "path", self._prefix).startswith(self._prefix)
+        return own and not isinstance(route, _Rest) and route.matches(scope)[0] is Match.FULL
 
 
 class _Middleware:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import flask
 
-from ..api.endpoints import ENDPOINTS, PREFIX
+from ..api.endpoints import ENDPOINTS, METHODS, PREFIX
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
 from ..bootstrap import Chaos, Lazy, Options, bootstrap
 from ..development.banner import announce
@@ -54,6 +54,15 @@ class ChaosExperiments:
             app.add_url_rule(
                 self._module.prefix + endpoint.path, name, self._handle, methods=[endpoint.method], strict_slashes=False
             )
+        for path in ("/", "/<path:rest>"):  # routes of the application below the prefix are more specific, and win
+            app.add_url_rule(
+                self._module.prefix + path,
+                "chaos_experiments_rest",
+                self._handle,
+                methods=METHODS,
+                strict_slashes=False,
+                provide_automatic_options=False,
+            )
         app.extensions["chaos_experiments"] = self
         announce(self._module.prefix, self._module.settings)
 
@@ -95,18 +104,19 @@ class ChaosExperiments:
             finish(SERVER_ERROR)
             raise
 
-    def _handle(self) -> flask.Response:
+    def _handle(self, **_rest: str) -> flask.Response:
         current = flask.request
         injected: Injected = current.environ.get(ENVIRON, UNTOUCHED)
         response = self._module.handle(
             Request(
                 method=current.method,
-                path=current.path.removeprefix(self._module.prefix).rstrip("/"),
+                path=current.path.removeprefix(self._module.prefix),
                 headers={name.lower(): value for name, value in current.headers.items()},
                 query=dict(current.args.lists()),
                 body=current.stream.read(MAX_BODY_BYTES + 1),
                 active=injected.names,
                 injected=injected.hits,
+                problem=injected.problem,
                 source=current.remote_addr or "",
             )
         )
@@ -119,7 +129,7 @@ def _processed(app: flask.Flask, failed: Response, environ: "WSGIEnvironment") -
         with app.request_context(environ):
             return app.process_response(_translated(failed))
     except Exception:
-        log.warning("An injected answer goes out without what the application adds to its own", exc_info=True)
+        log.warning("The application failed to process an injected response, which is sent without it", exc_info=True)
         return _translated(failed)
 
 

@@ -18,7 +18,7 @@ WHOLE = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """The experiment failed to decide; the request is spared by its run."""
+    """The experiment raised an exception, so its run does not affect the request."""
 
     told: str
     order: ClassVar[int] = -1
@@ -42,7 +42,11 @@ def decide(runs: Sequence[Run], chance: Chance) -> list[Hit]:
         try:
             hits += [Hit(run, fault) for fault in run.experiment.faults(run.parameters, chance)]
         except Exception as error:
-            log.exception("Experiment %s failed to decide; its run %s is left out", run.experiment.name, run.run_id)
+            log.exception(
+                "Experiment %s raised an exception; its run %s does not affect this request",
+                run.experiment.name,
+                run.run_id,
+            )
             hits.append(Hit(run, Defect(f"{type(error).__name__}: {error}"[:LONGEST_DEFECT])))
     hits.sort(key=lambda hit: hit.fault.order)
     return hits

@@ -5,9 +5,9 @@ import math
 import threading
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from ..faults import Answer, Chance, Hold, Wait
 from ..runs.run import Run
@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 class Injected:
     """What `environment` did to one request; `answer`, where there is one, takes the application's place.
 
-    `began` is when, by the timer, `context` the Lambda invocation's, where there is one. Who served the request tells
-    `Injection.finish` how it was answered.
+    `began` is when, by the timer, `context` the Lambda invocation's, where there is one. `problem` is why a request
+    that reads afresh could not. Who served the request tells `Injection.finish` how it was answered.
     """
 
     environment: str = ""
@@ -33,6 +33,7 @@ class Injected:
     answer: Answer | None = None
     began: float = 0.0
     context: "LambdaContext | None" = None
+    problem: Literal["store_unavailable"] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -55,8 +56,8 @@ class Injected:
 
 UNTOUCHED = Injected()
 
-DEFECT = "Injection failed; the request goes on untouched"
-UNTOLD = "What was counted could not be told"
+DEFECT = "Fault injection raised an exception; the request continues untouched"
+UNTOLD = "Could not flush the request counts"
 
 LEFT_FOR_THE_APPLICATION_SECONDS = 0.5
 """How much of a Lambda invocation's time a delay leaves."""
@@ -116,7 +117,8 @@ class Injection:
         self._marked: set[str] = set()
         prefixes = tuple(path[:-1] for path in excluded_paths if path.endswith("*"))
         test_path = f"{control_plane}/test"
-        self._test_path = None if test_path in excluded_paths or test_path.startswith(prefixes) else test_path
+        excluded = test_path in excluded_paths or test_path.startswith(prefixes)
+        self._test_paths = () if excluded else (test_path, f"{test_path}/")
         self._exact = frozenset((*excluded_paths, control_plane))
         self._prefixes = (f"{control_plane}/", *prefixes)
 
@@ -125,13 +127,11 @@ class Injection:
         try:
             if self.spares(path):
                 return UNTOUCHED
-            active = self.snapshot.refresh() if self.reads_afresh(path) else self.snapshot.active()
-            if self.memory.is_holding:
-                self.memory.settle(active)
-            if self.tallies.waiting and self.may_tell(context):
-                self.tallies.tell_if_due()
-            if active:
-                return self._apply(active, context)
+            if path in self._test_paths:
+                return self.with_problem(self._inject(self.snapshot.refresh(), context))
+            active = self.snapshot.active()
+            if active or self.memory.is_holding or self.tallies.waiting:
+                return self._inject(active, context)
         except Exception:
             log.exception(DEFECT)
         return UNTOUCHED
@@ -152,7 +152,7 @@ class Injection:
                 took = self._timer() - injected.began
                 self.tallies.count(injected.active, injected.hits, status, took)
         except Exception:
-            log.exception("What was injected could not be counted")
+            log.exception("Could not count a request")
 
     def may_tell(self, context: LambdaContext | None) -> bool:
         """Whether a request has the time to tell the table what is waiting to be told."""
@@ -160,11 +160,15 @@ class Injection:
 
     def spares(self, path: str) -> bool:
         """Whether requests for the path are never hit."""
-        return (path.startswith(self._prefixes) or path in self._exact) and path != self._test_path
+        return (path.startswith(self._prefixes) or path in self._exact) and path not in self._test_paths
 
     def reads_afresh(self, path: str) -> bool:
         """Whether a request for the path has to know what runs at this moment: the test endpoint."""
-        return path == self._test_path
+        return path in self._test_paths
+
+    def with_problem(self, injected: Injected) -> Injected:
+        """For a request that has read afresh: whether it could."""
+        return replace(injected, problem="store_unavailable") if self.snapshot.is_silent else injected
 
     def steps(self, active: tuple[Run, ...], context: LambdaContext | None = None) -> Steps:
         """What the runs do to one request, for whoever drives it.
@@ -229,6 +233,13 @@ class Injection:
         if active is None:
             active = yield Look()
         return any(each.run_id == run.run_id for each in active)
+
+    def _inject(self, active: tuple[Run, ...], context: LambdaContext | None) -> Injected:
+        if self.memory.is_holding:
+            self.memory.settle(active)
+        if self.tallies.waiting and self.may_tell(context):
+            self.tallies.tell_if_due()
+        return self._apply(active, context) if active else UNTOUCHED
 
     def _apply(self, active: tuple[Run, ...], context: LambdaContext | None) -> Injected:
         steps = self.steps(active, context)

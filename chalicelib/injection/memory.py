@@ -104,7 +104,10 @@ class Memory:
             size = min(SLICE_MB, megabytes - held.megabytes, self._spare_mb())
             if size <= 0:
                 log.warning(
-                    "Run %s holds %d of %d MB: no more is safe here", held.run.run_id, held.megabytes, megabytes
+                    "Run %s holds %d of %d MB: this environment has no more memory to spare",
+                    held.run.run_id,
+                    held.megabytes,
+                    megabytes,
                 )
                 return
             part = mmap.mmap(-1, size * MB)
@@ -132,5 +135,5 @@ class Memory:
                         self._watcher = None
                         return
         except Exception:
-            log.exception("Nobody watches the memory that is held; the next requests give it back")
+            log.exception("The memory watcher raised an exception; held memory is released by the next request instead")
             self._watcher = None

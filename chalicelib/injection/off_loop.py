@@ -33,17 +33,11 @@ class OffLoop:
             if injection.spares(path):
                 return UNTOUCHED
             if injection.reads_afresh(path):
-                active = await self.run(injection.snapshot.refresh)
-            else:
-                glimpsed = injection.snapshot.peek()
-                active = await self._look() if glimpsed is None else glimpsed
-            if injection.memory.is_holding:
-                known = active
-                await self.run(lambda: injection.memory.settle(known))
-            if injection.tallies.waiting and injection.may_tell(context):
-                await self.run(injection.tallies.tell_if_due)
-            if active:
-                return await self._apply(active, context)
+                return injection.with_problem(await self._inject(await self.run(injection.snapshot.refresh), context))
+            glimpsed = injection.snapshot.peek()
+            active = await self._look() if glimpsed is None else glimpsed
+            if active or injection.memory.is_holding or injection.tallies.waiting:
+                return await self._inject(active, context)
         except Exception:
             log.exception(DEFECT)
         return UNTOUCHED
@@ -77,6 +71,14 @@ class OffLoop:
             return await self.run(self._injection.snapshot.active)
         finally:
             self._looking = False
+
+    async def _inject(self, active: tuple[Run, ...], context: LambdaContext | None) -> Injected:
+        injection = self._injection
+        if injection.memory.is_holding:
+            await self.run(lambda: injection.memory.settle(active))
+        if injection.tallies.waiting and injection.may_tell(context):
+            await self.run(injection.tallies.tell_if_due)
+        return await self._apply(active, context) if active else UNTOUCHED
 
     async def _apply(self, active: tuple[Run, ...], context: LambdaContext | None) -> Injected:
         steps = self._injection.steps(active, context)

@@ -34,7 +34,7 @@ def annotate(injected: Injected) -> None:
                 }
             )
     except Exception:
-        log.exception("The span of a request is not told what was injected")
+        log.exception("Could not set the attributes of a request's span")
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What this environment saw while runs were active: counted in memory, told to the table once an interval."""
+"""Counts what this process serves while runs are active, and flushes the counts to the table once per interval."""
 
 import logging
 import threading
@@ -15,13 +15,13 @@ from ..runs.tally import BEGUN, MEMORY, Served, Side, Tally
 log = logging.getLogger(__name__)
 
 KEPT_SECONDS = 600.0
-"""For how long after the end of a run the table is tried to be told."""
+"""How long after a run's end pending counts are still flushed to the table."""
 
 MOST_FAILURES = 3
 """After how many failures in a row the pause gets no longer."""
 
 Told = Callable[[Run, Mapping[str, int]], None]
-"""Called with what the table has just been told of a run. May raise ChaosError where the table is silent."""
+"""Called with the counts of a run that have just been flushed. May raise ChaosError where the table is unreachable."""
 
 Later = Callable[[float, Callable[[], None]], None]
 """Calls something in so many seconds."""
@@ -52,7 +52,7 @@ class _Counted:
 
 
 class Tallies:
-    """At most one write an interval and run, none where there is nothing to tell.
+    """At most one write per interval and run, and none where there is nothing to flush.
 
     In a process that lives on it is made by a timer, so that no request waits for it. In Lambda, where time stands
     still between requests, it is made by a request that begins or finishes.
@@ -72,8 +72,8 @@ class Tallies:
     ) -> None:
         """`environment` is a name that no other process ever has. `later` is None in Lambda.
 
-        There a request tells no further run once it has waited for `patience_seconds`, and nothing while the table is
-        known to be silent.
+        There a request flushes no further run once it has waited for `patience_seconds`, and nothing while the table is
+        known to be unreachable.
         """
         self._store = store
         self._clock = clock
@@ -148,7 +148,7 @@ class Tallies:
                 if self._later is None and self._clock() - began > self._patience_seconds:
                     break
         except Exception:
-            log.exception("Telling what was counted has a defect")
+            log.exception("Flushing the request counts raised an exception")
         finally:
             with self._counting:
                 self._forget()
@@ -164,7 +164,7 @@ class Tallies:
         return [self._counted[run.run_id] for run in active if run.run_id in self._counted]
 
     def _plan(self, seconds: float | None = None) -> None:
-        """See to it that what there is will be told."""
+        """Schedule a flush of what is pending."""
         if self._later is None:
             self.waiting = True
         elif not self._scheduled:
@@ -172,7 +172,7 @@ class Tallies:
                 self._later(self._interval_seconds if seconds is None else seconds, self._tell_in_background)
                 self._scheduled = True
             except RuntimeError as error:  # no more threads
-                log.warning("What was counted is told later: %s", error)
+                log.warning("Could not schedule a flush of the request counts; a later request does: %s", error)
 
     def _pause(self) -> float:
         return self._interval_seconds * 2.0 ** min(self._failures, MOST_FAILURES)
@@ -199,7 +199,11 @@ class Tallies:
             self._store.add(run, sent, environment=self._environment, number=counted.number)
         except ChaosError as error:
             self._failures += 1
-            log.warning("What was counted of run %s is not told yet: %s", run.run_id, error)
+            log.warning(
+                "Could not flush the request counts of run %s; they are kept, and the flush is tried again: %s",
+                run.run_id,
+                error,
+            )
             return False
         counted.unsure = None
         answered = True
@@ -208,9 +212,9 @@ class Tallies:
                 told(run, sent)
             except ChaosError as error:
                 answered = False
-                log.warning("What was counted of run %s is told, and no more is made of it: %s", run.run_id, error)
+                log.warning("Flushed the request counts of run %s, but could not process them: %s", run.run_id, error)
             except Exception:
-                log.exception("What is made of the counts of run %s has a defect", run.run_id)
+                log.exception("Processing the request counts of run %s raised an exception", run.run_id)
         self._failures = 0 if answered else self._failures + 1
         return answered
 

@@ -1,4 +1,4 @@
-"""Conditions that end a run. Whoever reads what runs looks at them too, seldom; one write then ends the run for all."""
+"""Conditions that end a run. Who reads the active runs checks them now and then; one write ends a run for all."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +43,7 @@ def _firing(alarms: Alarms, names: Sequence[str]) -> Mapping[str, str]:
         return alarms.firing(names)
     except UnknownAlarm as error:
         if len(names) == 1:
-            log.warning("A run goes on without an alarm that it names: %s", error)
+            log.warning("A run continues although an alarm that it names does not exist: %s", error)
             return {}
         return {name: why for each in names for name, why in _firing(alarms, [each]).items()}
 
@@ -53,7 +53,7 @@ def told(name: str, why: str) -> str:
 
 
 class Guardrails:
-    """Ends active runs for which a condition holds. An environment looks at most once an interval."""
+    """Ends active runs for which a condition holds. An environment checks at most once per interval."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Guardrails:
         self._over: dict[str, str] = {}
 
     def keep(self, runs: Sequence[Run]) -> Sequence[Run]:
-        """Those that go on. Never raises: where a condition cannot be told, they do.
+        """The runs that continue. Never raises: where a condition cannot be checked, runs continue.
 
         A run whose end cannot be written is over in this environment all the same, and is tried again to be ended.
         """
@@ -89,9 +89,9 @@ class Guardrails:
             try:
                 over |= condition(runs)
             except ChaosError as error:
-                log.warning("Whether runs are to end cannot be told: %s", error)
+                log.warning("Could not check the guardrails, so active runs continue: %s", error)
             except Exception:
-                log.exception("A guardrail has a defect; the runs go on")
+                log.exception("A guardrail raised an exception; active runs continue")
         known = {run.run_id: run for run in runs}
         self._over = {**{run_id: why for run_id, why in self._over.items() if run_id in known}, **over}
         for run_id, why in self._over.items():
@@ -101,7 +101,12 @@ class Guardrails:
         try:
             abort(self._store, run, now=self._clock(), reason=reason, source=f"environment {self._environment}")
         except ChaosError as error:
-            log.warning("Run %s is to end, and could not be ended: %s", run.run_id, error, extra={"run_id": run.run_id})
+            log.warning(
+                "Could not abort run %s in the table; it is over in this environment, and the abort is tried again: %s",
+                run.run_id,
+                error,
+                extra={"run_id": run.run_id},
+            )
 
 
 LOOKERS = 8
@@ -111,7 +116,7 @@ REMEMBERED_RUNS = 16
 
 
 class HypothesisGuard:
-    """Ends a run whose hypothesis fails beyond chance. Asked by an environment that has just told what it saw."""
+    """Ends a run whose hypothesis fails beyond chance. Called by an environment that has just flushed its counts."""
 
     def __init__(
         self,
@@ -155,7 +160,7 @@ def abort(store: RunStore, run: Run, *, now: float, reason: str, source: str) ->
     ended = run.ended(now=now, by="guardrail", reason=reason, source=source, aborted=True)
     if not store.stop(ended):
         return False
-    log.warning("Run %s of %s aborted: %s", run.run_id, run.experiment.name, reason, extra={"run_id": run.run_id})
+    log.warning("Aborted run %s of %s: %s", run.run_id, run.experiment.name, reason, extra={"run_id": run.run_id})
     return True
 
 

@@ -99,7 +99,7 @@ def judge(hypothesis: Hypothesis, tally: Tally) -> Judgement:
 
 
 def fails_beyond_chance(hypothesis: Hypothesis, tally: Tally) -> bool:
-    """Whether to end the run now. It may be asked at every look, without ever getting more likely to err."""
+    """Whether to end the run now. It may be called any number of times without getting more likely to err."""
     answered = tally.requests("untouched")
     if answered < hypothesis.min_requests:
         return False
@@ -169,24 +169,25 @@ def _percentile_interval(tally: Tally, requests: int) -> tuple[float | None, flo
 def _explained(hypothesis: Hypothesis, tally: Tally, figures: list[Figure]) -> str:
     requests = tally.requests("untouched")
     if requests < hypothesis.min_requests:
-        return f"{requests} untouched requests are too few to tell; the hypothesis wants {hypothesis.min_requests}."
+        return f"Untouched requests counted: {requests}; a verdict needs at least {hypothesis.min_requests}."
     return " ".join(_sentence(figure, tally, requests) for figure in figures)
 
 
-WORDS = {"held": "held", "failed": "failed", "too_few_requests": "too few requests to tell"}
+WORDS = {"held": "held", "failed": "failed", "too_few_requests": "no verdict, too few requests"}
 
 
 def _sentence(figure: Figure, tally: Tally, requests: int) -> str:
     if figure.measure == "error_rate":
-        name, what, may = "Error rate", "failed", f"{percent(figure.allowed)} are allowed"
+        name, what, allowed = "Error rate", "failed", figure.allowed
         failures = tally.untouched_errors
     else:
-        name, what, may = "Response times", f"took longer than {figure.allowed:g} s", f"{percent(SLOW_SHARE)} may"
+        name, what, allowed = "Response times", f"took longer than {figure.allowed:g} s", SLOW_SHARE
         failures = tally.slow
     low, high = interval(failures, requests)
     return (
         f"{name}: {WORDS[figure.verdict]}. {failures} of {requests} untouched requests {what}, "
-        f"{percent(failures / requests)} (95 % interval {percent(low)} to {percent(high)}); {may}."
+        f"{percent(failures / requests)} (95 % confidence interval {percent(low)} to {percent(high)}); "
+        f"allowed are {percent(allowed)}."
     )
 
 

@@ -1,4 +1,4 @@
-"""This process's view of what runs: how old it may be, who refreshes it, what to do when the table is silent."""
+"""This process's view of the active runs: how old it may be, who refreshes it, and what if the table is unreachable."""
 
 import logging
 import threading
@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 NEVER = float("-inf")
 A_MOMENT = 0.05
-"""How soon to look again, in seconds, where somebody else is reading the table."""
+"""How soon to check again, in seconds, where another thread is reading the table."""
 
 
 class Snapshot:
@@ -69,7 +69,7 @@ class Snapshot:
         return self.known()
 
     def refresh(self) -> tuple[Run, ...]:
-        """What runs now, by a read that began after this call; while the table is known to be silent, like `active`."""
+        """What runs now, by a read that began after this call; while the table is unreachable, like `active`."""
         asked_at = self._clock()
         with self._refresher:
             if self._failures == 0 and self._known[0] <= asked_at:
@@ -104,7 +104,12 @@ class Snapshot:
             self._failures += 1
             pause = min(self._refresh_seconds * 2.0 ** min(self._failures - 1, 10), self._idle_refresh_seconds)
             self._due_at = self._clock() + pause
-            log.warning("Could not read what runs (failure %d, again in %.1f s): %s", self._failures, pause, error)
+            log.warning(
+                "Could not read which experiments are active (failure %d in a row, next attempt in %.1f s): %s",
+                self._failures,
+                pause,
+                error,
+            )
         else:
             self._failures = 0
             self._known = (now, runs)

@@ -63,4 +63,4 @@ class ResultStore(Protocol):
         """Add to the run's counts. Each environment numbers what it adds, from 1 on: nothing is added twice."""
 
     def results(self, runs: Sequence[Run]) -> Mapping[str, Tally]:
-        """All that was added, by the run's id; nothing of a run that nobody has told of."""
+        """All that was added, by the run's id; nothing for a run without any counts."""

@@ -28,7 +28,7 @@ def refusal(response: Response) -> tuple[int, str]:
 def test_list_describes_every_experiment_with_the_limits_that_hold_here(desk: Desk) -> None:
     available = {each["name"]: each for each in result(desk.ask("GET", "/list"))["available_experiments"]}
     assert list(available) == ["latency_injection", "error_injection", "resource_exhaustion"]
-    assert available["latency_injection"]["description"].startswith("Adds an artificial delay")
+    assert available["latency_injection"]["description"].startswith("Delay each request")
     assert available["resource_exhaustion"]["parameters"] == {
         "type": "object",
         "additionalProperties": False,
@@ -39,7 +39,8 @@ def test_list_describes_every_experiment_with_the_limits_that_hold_here(desk: De
                 "exclusiveMinimum": 0,
                 "maximum": 3600.0,
                 "unit": "seconds",
-                "description": "How long the run lasts.",
+                "description": "Time after which the run ends by itself, in seconds.",
+                "examples": [60.0],
             },
             "percentage": {
                 "type": "number",
@@ -47,7 +48,9 @@ def test_list_describes_every_experiment_with_the_limits_that_hold_here(desk: De
                 "exclusiveMinimum": 0,
                 "maximum": 100,
                 "unit": "percent",
-                "description": "Which share of the requests it may touch.",
+                "description": "Percentage of the requests that the run may hit, chosen at random: "
+                "20 is one request in five.",
+                "examples": [20.0],
             },
             "memory_mb": {
                 "type": "integer",
@@ -55,7 +58,9 @@ def test_list_describes_every_experiment_with_the_limits_that_hold_here(desk: De
                 "minimum": 1,
                 "maximum": 500,
                 "unit": "MB",
-                "description": "How much memory each environment holds.",
+                "description": "Memory that each environment holds until the run ends, in MB. "
+                "An environment holds less if it cannot spare that much.",
+                "examples": [100],
             },
         },
     }
@@ -73,7 +78,7 @@ def test_start_answers_with_the_run_and_its_defaults(desk: Desk) -> None:
     assert run.pop("run_id").startswith("20270115T080000.000Z-")
     assert run == {
         "name": "latency_injection",
-        "description": "Adds an artificial delay to responses, as a slow dependency would.",
+        "description": "Delay each request, as a slow dependency would.",
         "status": "running",
         "parameters": {"duration_seconds": 30.0, "percentage": 100.0, "delay_seconds": 2.0, "allow_timeout": False},
         "start_time": "2027-01-15T08:00:00.000Z",
@@ -105,7 +110,10 @@ def test_a_running_experiment_is_named_in_the_refusal_to_start_it_again(desk: De
     refused = desk.post("/start", LATENCY)
     assert refusal(refused) == (409, "already_running")
     assert refused.content["resultset"] == run
-    assert run["run_id"] in refused.content["error_message"]
+    assert refused.content["error_message"] == (
+        f"latency_injection is already running: run {run['run_id']}, started by ada, ends in 30 s. "
+        'Stop it first, or send "restart": true to replace it.'
+    )
     assert desk.changes == 1
 
 
@@ -138,7 +146,10 @@ def test_stopping_what_does_not_run_names_what_does(desk: Desk, running: list[st
         desk.post("/start", json.dumps({"experiment_name": name}))
     refused = desk.post("/stop", LATENCY)
     assert refusal(refused) == (404, "not_running")
-    assert f"Running: {', '.join(running) or 'nothing'}." in refused.content["error_message"]
+    assert refused.content["error_message"] == (
+        "latency_injection is not running, so nothing was stopped. "
+        f"Running now: {', '.join(running) or 'no experiment'}."
+    )
 
 
 def test_a_start_is_one_call_and_a_stop_two(desk: Desk) -> None:
@@ -173,7 +184,11 @@ def test_a_run_has_the_same_fields_whatever_its_status(desk: Desk) -> None:
 def test_status_of_what_is_asked_for_by_name(desk: Desk, query: dict[str, list[str]]) -> None:
     refused = desk.ask("GET", "/status", query=query)
     assert refusal(refused) == (400, "missing_parameter")
-    assert "latency_injection, error_injection, resource_exhaustion" in refused.content["error_message"]
+    assert refused.content["error_message"] == (
+        "experiment_name is missing; it must be one of latency_injection, error_injection, resource_exhaustion. "
+        "Send it in the query: ?experiment_name=<value>."
+    )
+    assert [problem["field"] for problem in refused.content["details"]] == ["experiment_name"]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +214,19 @@ def test_the_test_endpoint_tells_what_was_active_and_injected(desk: Desk) -> Non
         assert told["active_chaos_experiments"] == ["latency_injection"]
         assert told["injected"] == injected
         assert (told["environment"], told["timestamp"]) == ("here", "2027-01-15T08:00:00.000Z")
-        assert told["message"]
+        assert told["message"] == (
+            "Chaos experiments test endpoint: `injected` lists the faults that this request was hit by."
+        )
+        assert told["problem"] is None
+
+
+def test_the_test_endpoint_says_so_where_it_could_not_read_what_is_active(desk: Desk) -> None:
+    told = result(desk.ask("GET", "/test", caller=None, problem="store_unavailable"))
+    assert (told["problem"], told["active_chaos_experiments"], told["injected"]) == ("store_unavailable", [], [])
+    assert told["message"].endswith(
+        "the table could not be read, so the active experiments are unknown or outdated. "
+        "The log of this process has the details."
+    )
 
 
 @pytest.mark.parametrize(
@@ -213,13 +240,47 @@ def test_the_test_endpoint_tells_what_was_active_and_injected(desk: Desk) -> Non
         ("POST", "/start", None, 401),
         ("POST", "/stop", None, 401),
         ("GET", "/test", None, 200),
-        ("GET", "/start", None, 404),
+        ("GET", "/list/", VIEWER, 200),
+        ("HEAD", "/list", VIEWER, 200),
+        ("HEAD", "/list", None, 401),
+        ("GET", "/start", None, 405),
         ("GET", "/nonsense", None, 404),
+        ("GET", "/list/more", None, 404),
+        ("GET", "", None, 404),
+        ("GET", "/", None, 404),
     ],
 )
 def test_who_may_do_what(desk: Desk, method: str, path: str, caller: Caller | None, expected: int) -> None:
     assert desk.ask(method, path, caller=caller).status == expected
     assert desk.store.runs == {}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", "/list", "GET, HEAD"),
+        ("GET", "/start", "POST"),
+        ("HEAD", "/start", "POST"),
+        ("DELETE", "/test/", "GET, POST, HEAD"),
+    ],
+)
+def test_a_wrong_method_is_answered_with_the_right_ones(desk: Desk, method: str, path: str, allowed: str) -> None:
+    refused = desk.ask(method, path, caller=None)
+    assert refusal(refused) == (405, "method_not_allowed")
+    assert refused.all_headers["Allow"] == allowed
+    assert refused.content["error_message"] == (
+        f"/chaos_experiments{path.rstrip('/')} does not support the method {method}. "
+        f"Use {allowed.replace(', ', ' or ')}."
+    )
+
+
+def test_an_unknown_path_is_answered_with_the_known_ones(desk: Desk) -> None:
+    refused = desk.ask("GET", "/lst", caller=None)
+    assert refusal(refused) == (404, "unknown_endpoint")
+    assert refused.content["error_message"].startswith(
+        "There is no endpoint '/lst' below /chaos_experiments. Available: GET /chaos_experiments/list, "
+    )
+    assert len(desk.ask("GET", "/" + 9_000 * "x").content["error_message"]) < 1_000
 
 
 def test_a_token_in_the_header_does_where_no_gateway_authenticated(desk: Desk) -> None:

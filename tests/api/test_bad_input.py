@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 
+from chalicelib.settings import Settings
 from tests.api.conftest import Desk
 from tests.support import Clock
 
@@ -163,9 +164,160 @@ def test_a_limit_of_this_environment_is_named_beside_the_other_problems(desk: De
     body = {"experiment_name": "resource_exhaustion", "memory_mb": 9999, "duration_seconds": "3"}
     refused = desk.post("/start", json.dumps(body))
     assert {problem["field"]: problem["allowed"] for problem in refused.content["details"]} == {
-        "memory_mb": "a whole number from 1 up to 500 (MB)",
-        "duration_seconds": "a number above 0, up to 3600.0 (seconds)",
+        "memory_mb": "a whole number from 1 to 500 (MB)",
+        "duration_seconds": "a number greater than 0 and at most 3600 (seconds)",
     }
+    assert refused.content["error_message"] == (
+        'duration_seconds must be a number greater than 0 and at most 3600 (seconds); got the string "3". '
+        "memory_mb must be a whole number from 1 to 500 (MB) in this stage and environment; got 9999."
+    )
+
+
+NAMES = "latency_injection, error_injection, resource_exhaustion"
+LINE = "in one line, without control characters"
+FIELDS_OF_A_START = (
+    "duration_seconds, percentage, delay_seconds, allow_timeout, experiment_name, reason, restart, alarms, hypothesis"
+)
+MESSAGES: dict[str, tuple[bytes | str, str]] = {
+    "above the limit": (start(delay_seconds=61), "delay_seconds must be a number from 0 to 60 (seconds); got 61."),
+    "below the limit": (start(delay_seconds=-0.5), "delay_seconds must be a number from 0 to 60 (seconds); got -0.5."),
+    "text": (start(delay_seconds="2"), 'delay_seconds must be a number from 0 to 60 (seconds); got the string "2".'),
+    "a boolean": (start(delay_seconds=True), "delay_seconds must be a number from 0 to 60 (seconds); got true."),
+    "null": (start(delay_seconds=None), "delay_seconds must be a number from 0 to 60 (seconds); got null."),
+    "a list": (start(delay_seconds=[1, 2]), "delay_seconds must be a number from 0 to 60 (seconds); got a list of 2."),
+    "an object": (start(delay_seconds={}), "delay_seconds must be a number from 0 to 60 (seconds); got an object."),
+    "many digits": (
+        start(delay_seconds=10**400),
+        f"delay_seconds must be a number from 0 to 60 (seconds); got 1{'0' * 63}….",
+    ),
+    "a share in per cent": (
+        json.dumps({"experiment_name": "error_injection", "error_rate": 30}),
+        "error_rate must be a number from 0 to 1 (a share: 0.1 is 10 %); got 30.",
+    ),
+    "a limit of this stage": (
+        start(duration_seconds=3600.5),
+        (
+            "duration_seconds must be a number greater than 0 and at most 3600 (seconds) in this stage and "
+            "environment; got 3600.5."
+        ),
+    ),
+    "a fraction": (
+        json.dumps({"experiment_name": "resource_exhaustion", "memory_mb": 1.5}),
+        "memory_mb must be a whole number from 1 to 500 (MB); got 1.5.",
+    ),
+    "an unknown field": (start(delay=2), f"delay is not a known field; use one of {FIELDS_OF_A_START}."),
+    "no switch": (start(restart="true"), 'restart must be true or false; got the string "true".'),
+    "a long reason": (
+        start(reason="x" * 101),
+        f"reason must be a string of 0 to 100 characters {LINE}; got a string of 101 characters.",
+    ),
+    "a reason of two lines": (
+        start(reason="one\ntwo\x7f"),
+        f'reason must be a string of 0 to 100 characters {LINE}; got "one\\ntwo\\u007f".',
+    ),
+    "a reason that is a number": (start(reason=7), f"reason must be a string of 0 to 100 characters {LINE}; got 7."),
+    "an alarm that is a number": (
+        start(alarms=["one", 2]),
+        f"alarms must be a list of at most 5, each a string of 1 to 100 characters {LINE}; got 2 as item 2.",
+    ),
+    "an alarm without a name": (
+        start(alarms=[""]),
+        f'alarms must be a list of at most 5, each a string of 1 to 100 characters {LINE}; got "" as item 1.',
+    ),
+    "no list of alarms": (
+        start(alarms="one"),
+        f'alarms must be a list of at most 5, each a string of 1 to 100 characters {LINE}; got the string "one".',
+    ),
+    "a hypothesis without a bound": (
+        start(hypothesis={"abort": True}),
+        "hypothesis must be an object with max_error_rate or p95_seconds, or both; got neither.",
+    ),
+    "a hypothesis that is none": (
+        start(hypothesis=1),
+        "hypothesis must be an object with max_error_rate, p95_seconds, min_requests, abort; got 1.",
+    ),
+    "a bound of a hypothesis": (
+        start(hypothesis={"p95_seconds": 0, "max_rate": 1}),
+        (
+            "hypothesis.p95_seconds must be a number greater than 0 and at most 900 (seconds); got 0. "
+            "hypothesis.max_rate is not a known field; use one of max_error_rate, p95_seconds, min_requests, abort."
+        ),
+    ),
+    "no name": ("{}", f"experiment_name is missing; it must be one of {NAMES}."),
+    "a name that is a number": ('{"experiment_name": 7}', f"experiment_name must be one of {NAMES}; got 7."),
+    "an unknown name": (
+        '{"experiment_name": "latency"}',
+        f"There is no experiment 'latency'. experiment_name must be one of {NAMES}.",
+    ),
+    "nothing": (b" ", "The body is empty. Send a JSON object."),
+    "no JSON": (b"hello", "The body is not valid JSON: Expecting value: line 1 column 1."),
+    "a byte order mark": (b"\xef\xbb\xbf{}", "The body is not valid JSON: Unexpected UTF-8 BOM: line 1 column 1."),
+    "no UTF-8": (b'{"a": "\xff"}', "The body is not UTF-8: byte 8 is not valid. Send JSON in UTF-8."),
+    "no object": (b"[1]", "The body must be a JSON object; got a list of 1."),
+    "no number": (raw("NaN"), "The body has NaN, which is not a JSON number. Send a finite number."),
+    "too many digits": (raw("1" * 5000), "The body has a number with too many digits."),
+    "a field twice": (b'{"a": 1, "b": 2, "a": 3}', 'The body has the field "a" more than once. Send each field once.'),
+    "deep nesting": ("[" * 8000 + "]" * 8000, "The body is nested too deeply. Send a flat JSON object."),
+    "a large body": (b" " * 16385, "The body must be at most 16384 bytes (16 KB). Send a shorter one."),
+}
+
+
+@pytest.mark.parametrize(("body", "message"), MESSAGES.values(), ids=MESSAGES)
+def test_a_message_says_what_is_wrong_and_what_is_allowed(desk: Desk, body: bytes | str, message: str) -> None:
+    assert desk.post("/start", body).content["error_message"] == message
+
+
+def test_another_content_type_is_named_beside_the_right_one(desk: Desk) -> None:
+    refused = desk.post("/start", start(), headers={"content-type": "text/plain"})
+    assert refused.content["error_message"] == 'The header Content-Type must be application/json; got "text/plain".'
+
+
+def test_a_stop_a_halt_and_a_resume_name_their_own_fields(desk: Desk) -> None:
+    refused = desk.post("/stop", '{"experiment_name": "latency_injection", "why": 1}')
+    assert refused.content["error_message"] == "why is not a known field; use one of experiment_name, reason."
+    refused = desk.post("/halt", "{}")
+    assert refused.content["error_message"] == f"reason is missing; it must be a string of 1 to 100 characters {LINE}."
+    refused = desk.post("/resume", '{"reason": []}')
+    assert (
+        refused.content["error_message"] == f"reason must be a string of 0 to 100 characters {LINE}; got a list of 0."
+    )
+
+
+def test_where_the_environment_has_nothing_to_spare_it_says_so(clock: Clock) -> None:
+    desk = Desk(clock, Settings(stage="qa", limits={"memory_mb": 0.5}))
+    refused = desk.post("/start", '{"experiment_name": "resource_exhaustion", "memory_mb": 1}')
+    assert refused.content["error_message"] == (
+        "memory_mb must be a whole number from 1 to 0 (MB), so no value is possible here at the moment in this stage "
+        "and environment; got 1."
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "message"),
+    [
+        ("/history", {"limit": ["0"]}, 'limit must be a whole number from 1 to 100; got "0".'),
+        ("/history", {"since": ["now"]}, 'since must be a time in ISO 8601, such as 2026-11-24T09:00:00Z; got "now".'),
+        ("/history", {"before": ["\x00"]}, 'before must be the `next` of another page; got "\\u0000".'),
+        (
+            "/history",
+            {"page": ["2"]},
+            "page is not a known field; use one of experiment_name, since, until, before, limit.",
+        ),
+        (
+            "/report",
+            {},
+            "run_id is missing; it must be the id of a run, from GET /history. Send it in the query: ?run_id=<value>.",
+        ),
+        ("/report", {"run_id": ["x"], "format": ["pdf"]}, 'format must be one of json, markdown, html; got "pdf".'),
+        (
+            "/report",
+            {"run_id": ["x"]},
+            "There is no run with the id 'x'. GET /history lists those of the last 90 days.",
+        ),
+    ],
+)
+def test_a_message_about_a_query_does_too(desk: Desk, path: str, query: dict[str, list[str]], message: str) -> None:
+    assert desk.ask("GET", path, query=query).content["error_message"] == message
 
 
 @pytest.mark.parametrize("body", ['{"experiment_name": "latency_injection", "delay_seconds": 1}', "{}", "[]", ""])

@@ -107,8 +107,8 @@ def test_a_query_is_an_answer(many: Any) -> None:
 
 
 REFUSALS = {
-    "There is no bearer token. Send the header 'Authorization: Bearer <token>'.",
-    "The bearer token is unknown, revoked or expired. Ask for a new one.",
+    "The request has no bearer token. Send the header 'Authorization: Bearer <token>'.",
+    "The bearer token is unknown to this stage, revoked or expired. Send a valid token of this stage.",
 }
 
 

@@ -93,7 +93,10 @@ def test_a_viewer_may_halt_but_not_resume(desk: Desk) -> None:
 def test_a_halt_needs_a_reason(desk: Desk, body: str) -> None:
     refused = desk.post("/halt", body)
     assert refusal(refused) == (400, "invalid_parameters")
-    assert "a text of 1 to 100 characters" in refused.content["error_message"]
+    assert (
+        "must be a string of 1 to 100 characters in one line, without control characters"
+        in refused.content["error_message"]
+    )
     assert ("is missing" in refused.content["error_message"]) == (body == "{}")
     assert desk.store.halt_event is None
 
@@ -194,7 +197,10 @@ def test_without_alarms_nobody_asks_for_any(desk: Desk) -> None:
 def test_alarms_are_a_short_list_of_names(desk: Desk, alarms: str) -> None:
     refused = desk.post("/start", f'{{"experiment_name": "latency_injection", "alarms": {alarms}}}')
     assert refusal(refused) == (400, "invalid_parameters")
-    assert "a list of at most 5, each a text of 1 to 100 characters" in refused.content["error_message"]
+    assert (
+        "alarms must be a list of at most 5, each a string of 1 to 100 characters in one line"
+        in refused.content["error_message"]
+    )
 
 
 # History

@@ -28,6 +28,29 @@ def test_it_has_every_endpoint_and_who_may_ask_it() -> None:
         assert ("security" in operation) is (endpoint.role is not Role.ANYONE)
 
 
+def test_every_part_of_it_is_described_in_a_sentence() -> None:
+    described = []
+    for path in DOCUMENT["paths"].values():
+        for operation in path.values():
+            described += [operation, *operation["responses"].values(), *operation.get("parameters", ())]
+            body = operation.get("requestBody", {"content": {"application/json": {"schema": {}}}})
+            schema = body["content"]["application/json"]["schema"]
+            for each in schema.get("oneOf", [schema] if schema else []):
+                described += [each, *each["properties"].values()]
+    described += DOCUMENT["components"]["schemas"].values()
+    assert len(described) > 100
+    for each in described:
+        assert each.get("description", "").strip().endswith((".", "%.")), each
+
+
+def test_it_says_of_each_refusal_when_it_comes() -> None:
+    answers = DOCUMENT["paths"][f"{PREFIX}/stop"]["post"]["responses"]
+    assert answers["404"]["description"] == (
+        "Not Found. `not_running`: The experiment is not running, so nothing was stopped. `unknown_experiment`: There "
+        "is no experiment of this name. `resultset.available_experiments` lists the names."
+    )
+
+
 def test_a_start_is_one_of_the_experiments_with_the_limits_that_hold_here() -> None:
     bodies = DOCUMENT["paths"][f"{PREFIX}/start"]["post"]["requestBody"]["content"]["application/json"]["schema"][
         "oneOf"
@@ -65,6 +88,7 @@ def problems(method: str, path: str, response: Response) -> list[str]:
         ("GET", "/list", {"caller": None}),
         ("GET", "/test", {"active": ["latency_injection"], "injected": [{"fault": "wait"}]}),
         ("POST", "/test", {}),
+        ("GET", "/test", {"problem": "store_unavailable"}),
         ("GET", "/openapi.json", {}),
     ],
 )

@@ -452,7 +452,7 @@ def test_a_report_is_read_within_the_page_and_says_what_came_of_the_hypothesis(
     expect(running).to_have_count(0)
     page.get_by_role("button", name=re.compile("^Report of Latency injection")).first.click()
     report = page.frame_locator("#report iframe")
-    expect(report.get_by_role("heading", name="latency_injection: was stopped")).to_be_visible()
+    expect(report.get_by_role("heading", name="latency_injection: stopped")).to_be_visible()
     expect(report.locator(".verdict")).to_contain_text("The hypothesis failed")
     expect(report.locator("svg")).to_have_count(3)
     assert report.locator("body").evaluate("body => getComputedStyle(body).maxWidth") == "960px"  # its style is let in

@@ -123,6 +123,74 @@ def test_without_a_valid_token_nothing_but_the_test_endpoint_answers(server: Ser
     assert server.call("GET", f"{API}/test", token).status_code == 200
 
 
+# What is below the prefix and no endpoint
+
+
+ROUTED = "the gateway knows only the routes that there are, and answers everything else by itself"
+
+
+@pytest.mark.parametrize("path", ["/lst", "/list/more", "/v2/list", "/", ""])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_an_unknown_path_below_the_prefix_is_answered_in_the_envelope(
+    server: Server, method: str, path: str, request: pytest.FixtureRequest
+) -> None:
+    if server.gateway:
+        pytest.skip(ROUTED)
+    answer = server.call(method, API + path, None)
+    content = answer.json()
+    if "chalice local" in request.node.name:  # which answers as API Gateway does
+        assert (answer.status_code, content) == (403, {"message": "Missing Authentication Token"})
+        return
+    assert (answer.status_code, content["error"], content["code"]) == (404, True, "unknown_endpoint")
+    assert f"GET {API}/list" in content["error_message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", "/list", {"GET", "HEAD"}),
+        ("GET", "/start", {"POST"}),
+        ("PUT", "/test", {"GET", "HEAD", "POST"}),
+        ("DELETE", "/console", {"GET", "HEAD"}),
+        ("PATCH", "/stop/", {"POST"}),
+    ],
+)
+def test_a_wrong_method_is_answered_in_the_envelope_with_the_right_ones(
+    server: Server, method: str, path: str, allowed: set[str]
+) -> None:
+    if server.gateway:
+        pytest.skip(ROUTED)
+    answer = server.call(method, API + path, None)
+    content = answer.json()
+    assert (answer.status_code, content["error"], content["code"]) == (405, True, "method_not_allowed")
+    assert set(answer.headers["Allow"].split(", ")) == allowed
+
+
+def test_a_path_with_a_slash_at_its_end_is_the_same_endpoint(server: Server) -> None:
+    if server.gateway:
+        pytest.skip(ROUTED)
+    answer = server.call("GET", f"{API}/list/")
+    assert (answer.status_code, answer.json()["error"], list(answer.history)) == (200, False, [])
+    start(server, "latency_injection", delay_seconds=0.05)
+    assert server.call("GET", f"{API}/test/", None).json()["resultset"]["injected"][0]["seconds"] == 0.05
+
+
+def test_a_head_is_a_get_without_its_body(server: Server) -> None:
+    if server.gateway:
+        pytest.skip(ROUTED)
+    answer = server.call("HEAD", f"{API}/list")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert server.call("HEAD", f"{API}/list", None).status_code == 401
+    assert server.call("GET", f"{API}/list").json()["error"] is False  # on the same connection
+
+
+def test_the_applications_own_routes_are_left_to_it(server: Server) -> None:
+    if server.gateway:
+        pytest.skip("the deployed application has none")
+    assert server.call("GET", f"{API}/own/7").json() == {"own": "7"}
+    assert server.call("GET", "/anything").text == "the page of anything"
+
+
 # The data plane
 
 
@@ -167,6 +235,7 @@ def test_the_test_endpoint_feels_and_tells(server: Server, method: str) -> None:
     assert told["injected"] == [
         {"experiment": "latency_injection", "run_id": run["run_id"], "fault": "wait", "seconds": 0.05}
     ]
+    assert told["problem"] is None
     assert len(told["environment"]) == 8
 
 

@@ -138,7 +138,9 @@ def test_an_item_that_cannot_be_read_is_told_to_who_starts_the_experiment(store:
     item = store._current(a_run())
     item.parameters = '{"unknown": 1}'
     item.save()
-    with pytest.raises(StoreUnavailable, match="cannot be read by this version; nothing was changed"):
+    with pytest.raises(
+        StoreUnavailable, match="written by another version of the module, and cannot be read; nothing was changed"
+    ):
         store.start(a_run(), now=NOW)
 
 

@@ -57,7 +57,9 @@ def test_an_experiment_is_found_by_its_name(name: str) -> None:
 def test_an_unknown_name_is_refused_with_what_there_is(name: str) -> None:
     with pytest.raises(UnknownExperiment) as refused:
         find(name)
-    assert refused.value.message == f"There is no experiment {name!r}. Available: {', '.join(NAMES)}."
+    assert refused.value.message == (
+        f"There is no experiment {name!r}. experiment_name must be one of {', '.join(NAMES)}."
+    )
     assert refused.value.resultset == {"available_experiments": NAMES}
 
 

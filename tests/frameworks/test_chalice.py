@@ -139,6 +139,25 @@ def test_the_endpoints_authenticate_where_no_gateway_did(app: App) -> None:
     assert answer.json_body["resultset"]["status"] == "inactive"
 
 
+@pytest.fixture
+def routed(app: App) -> Client:
+    """An application for which the module has made the endpoints' routes."""
+    routed = Chalice("routed", configure_logs=False)
+    ChaosExperiments(routed, wire=app._wire)
+    return Client(routed)
+
+
+def test_a_wrong_method_of_an_endpoint_is_answered_in_the_envelope(routed: Client) -> None:
+    refused = routed.http.delete("/chaos_experiments/list")
+    assert (refused.status_code, refused.json_body["code"]) == (405, "method_not_allowed")
+    assert refused.headers["Allow"] == "GET, HEAD"
+
+
+def test_a_head_has_no_body(routed: Client) -> None:
+    answer = routed.http.request("HEAD", "/chaos_experiments/list", headers={"Authorization": "Bearer dev-token"})
+    assert (answer.status_code, answer.body) == (200, b"")
+
+
 def test_an_undecodable_body_is_refused_in_the_envelope(app: App) -> None:
     event = {
         "requestContext": {"httpMethod": "POST", "resourcePath": "/chaos_experiments/start"},
@@ -254,7 +273,7 @@ def test_an_alarm_that_is_told_ends_the_runs_that_name_it(app: App) -> None:
 @pytest.mark.parametrize("message", ["", "hello", "[]", "null", "{}", '{"AlarmName": "orders-5xx"}'])
 def test_a_message_that_is_no_alarms_is_left_alone(app: App, message: str, caplog: pytest.LogCaptureFixture) -> None:
     app.chaos.alarm(sns(message))
-    assert "no alarm's" in caplog.text
+    assert "Ignored an SNS message that is not a CloudWatch alarm" in caplog.text
 
 
 def test_an_alarm_that_cannot_be_obeyed_comes_again(app: App) -> None:

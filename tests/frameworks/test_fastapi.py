@@ -169,6 +169,37 @@ def test_the_page_of_the_api_shows_the_endpoints_with_their_models(wire: Any) ->
     assert "ChaosShownRun" in document["components"]["schemas"]
 
 
+def test_below_the_prefix_the_applications_own_routes_go_first_and_its_page_for_everything_last(wire: Any) -> None:
+    app = application()
+    ChaosExperiments(app, wire=wire)
+    router = fastapi.APIRouter()
+    router.add_api_route(f"{PREFIX}/included", lambda: "included")
+    app.include_router(router)
+    mounted = fastapi.FastAPI()
+    mounted.add_api_route("/inside", lambda: "mounted")
+    app.mount(f"{PREFIX}/mounted", mounted)
+    app.add_api_route(f"{PREFIX}_of_ours", lambda: "ours")
+    app.mount("/", lambda _scope, _receive, _send: pytest.fail("the page for everything"))
+    with TestClient(app) as client:
+        assert client.get(f"{PREFIX}/included").json() == "included"
+        assert client.get(f"{PREFIX}/mounted/inside").json() == "mounted"
+        assert client.get(f"{PREFIX}_of_ours").json() == "ours"
+        assert client.get(f"{PREFIX}/nothing").json()["code"] == "unknown_endpoint"
+        assert client.get(f"{PREFIX}/start").json()["code"] == "method_not_allowed"
+        assert client.get(PREFIX, follow_redirects=False).json()["code"] == "unknown_endpoint"
+        refused = client.options(f"{PREFIX}/list")
+        assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, HEAD")
+
+
+def test_two_modules_in_one_application_answer_below_their_own_prefixes(wire: Any) -> None:
+    app = application()
+    for prefix in (PREFIX, f"{PREFIX}/v2"):
+        ChaosExperiments(app, wire=wire, prefix=prefix)
+    with TestClient(app) as client:
+        assert f"below {PREFIX}." in client.get(f"{PREFIX}/nothing").json()["error_message"]
+        assert client.get(f"{PREFIX}/v2/list").status_code == 401
+
+
 def test_a_body_without_end_is_refused_before_it_ends(wire: Any) -> None:
     app = application()
     ChaosExperiments(app, wire=wire, authenticate=lambda _headers: None)

@@ -125,6 +125,15 @@ def test_a_browsers_preflight_is_never_hit(wire: Any, runs: FakeRunStore, clock:
     assert app.test_client().options("/lines").status_code == 500
 
 
+def test_below_the_prefix_a_preflight_is_the_applications(wire: Any) -> None:
+    app = application()
+    ChaosExperiments(app, wire=wire)
+    client = app.test_client()
+    answer = client.options("/chaos_experiments/start", headers=PREFLIGHT)
+    assert (answer.status_code, answer.data) == (200, b"")
+    assert client.options("/chaos_experiments/nothing").json["code"] == "unknown_endpoint"
+
+
 def test_an_application_tells_itself_who_calls(wire: Any) -> None:
     app = application()
     ChaosExperiments(

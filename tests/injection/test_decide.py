@@ -51,7 +51,7 @@ def test_a_run_whose_experiment_has_a_defect_is_left_out_whole_and_logged(caplog
     defective: Run = replace(a_run(), run_id="broken-run", experiment=Defective())
     told = Defect("ZeroDivisionError: a defect")
     assert decide([defective, sound], always) == [Hit(defective, told), Hit(sound, Wait(2.0))]
-    assert "Experiment defective failed to decide; its run broken-run is left out" in caplog.text
+    assert "Experiment defective raised an exception; its run broken-run does not affect this request" in caplog.text
     assert "ZeroDivisionError" in caplog.text
 
 

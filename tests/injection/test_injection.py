@@ -153,7 +153,7 @@ def test_a_request_that_chance_spares_has_no_headers_though_the_run_is_active(ho
 
 
 @pytest.mark.parametrize(
-    "path", [PREFIX, *(f"{PREFIX}/{end}" for end in ("", "list", "start", "stop", "status", "test/", "nonsense"))]
+    "path", [PREFIX, *(f"{PREFIX}/{end}" for end in ("", "list", "start", "stop", "status", "test/x", "nonsense"))]
 )
 def test_the_control_plane_is_never_hit_and_causes_no_read(house: House, path: str) -> None:
     house.start("error_injection", error_rate=1.0)
@@ -161,13 +161,28 @@ def test_the_control_plane_is_never_hit_and_causes_no_read(house: House, path: s
     assert house.store.reads == 0
 
 
-def test_the_test_endpoint_is_hit_and_always_reads_afresh(house: House) -> None:
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_the_test_endpoint_is_hit_and_always_reads_afresh(house: House, slash: str) -> None:
     assert house.inject("/orders") is UNTOUCHED
     house.start("error_injection")
     assert house.inject("/orders") is UNTOUCHED  # not yet due
-    assert house.inject(f"{PREFIX}/test").answer
+    assert house.inject(f"{PREFIX}/test{slash}").answer
     house.store.runs.clear()
-    assert house.inject(f"{PREFIX}/test") is UNTOUCHED
+    assert house.inject(f"{PREFIX}/test{slash}") is UNTOUCHED
+
+
+def test_a_request_that_reads_afresh_says_so_where_it_could_not(house: House) -> None:
+    house.store.broken = True
+    assert house.inject("/orders") is UNTOUCHED
+    told = house.inject(f"{PREFIX}/test")
+    assert (told.problem, told.names, told.headers) == ("store_unavailable", [], {})
+    house.store.broken = False
+    house.clock.now += 5
+    run = house.start()
+    assert house.inject(f"{PREFIX}/test").problem is None
+    house.store.broken = True
+    told = house.inject(f"{PREFIX}/test")
+    assert (told.problem, told.active, len(told.hits)) == ("store_unavailable", (run,), 1)  # known, and trusted yet
 
 
 @pytest.mark.parametrize("path", ["/", "/orders", "/chaos_experiments_of_ours", "/v1/chaos_experiments/list"])
@@ -225,7 +240,7 @@ def test_a_defect_in_the_snapshot_leaves_the_request_untouched_and_is_logged(
     monkeypatch.setattr(house.snapshot, "active", defect)
     monkeypatch.setattr(house.snapshot, "refresh", defect)
     assert house.inject(path) is UNTOUCHED
-    assert "Injection failed; the request goes on untouched" in caplog.text
+    assert "Fault injection raised an exception; the request continues untouched" in caplog.text
     assert "ZeroDivisionError: a defect" in caplog.text
 
 
@@ -242,7 +257,7 @@ def test_a_table_that_never_answered_leaves_every_request_untouched(house: House
     house.start("error_injection")
     house.store.broken = True
     assert house.inject("/orders") is UNTOUCHED
-    assert house.inject(f"{PREFIX}/test") is UNTOUCHED
+    assert house.inject(f"{PREFIX}/test") == replace(UNTOUCHED, problem="store_unavailable")
     assert house.store.reads == 1
 
 
@@ -440,7 +455,7 @@ def test_a_defect_in_counting_is_logged_and_nothing_to_the_request(
     injected = house.inject("/orders")
     house.inject.tallies._of = lambda _active: 1 / 0  # type: ignore[assignment,method-assign,return-value]
     house.inject.finish(injected, 200)
-    assert "could not be counted" in caplog.text
+    assert "Could not count a request" in caplog.text
 
 
 def test_an_invocation_that_does_not_tell_its_time_is_answered_all_the_same(
@@ -450,4 +465,4 @@ def test_an_invocation_that_does_not_tell_its_time_is_answered_all_the_same(
     house.start("error_injection", error_rate=0.0)
     injected = replace(house.inject("/orders"), context={})  # type: ignore[arg-type]
     house.inject.finish(injected, 200)
-    assert "could not be told" in caplog.text
+    assert "Could not flush the request counts" in caplog.text

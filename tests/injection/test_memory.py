@@ -135,7 +135,10 @@ def test_it_never_takes_more_than_is_spare_and_says_what_it_holds(
     run = environment.start()
     assert memory.hold(run, 40) == memory.held_mb == max(0, room_mb)
     assert memory.hold(run, 40) == max(0, room_mb)
-    assert f"Run {run.run_id} holds {max(0, room_mb)} of 40 MB: no more is safe here" in caplog.text
+    assert (
+        f"Run {run.run_id} holds {max(0, room_mb)} of 40 MB: this environment has no more memory to spare"
+        in caplog.text
+    )
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 

@@ -181,4 +181,4 @@ def test_a_defect_in_telling_is_logged_and_nothing_to_the_request(
     house.inject.count(injected, 200)
     house.inject._injection.tallies.tell_if_due = lambda: 1 / 0  # type: ignore[assignment,method-assign,return-value]
     asyncio.run(house.inject.finish(injected))
-    assert "could not be told" in caplog.text
+    assert "Could not flush the request counts" in caplog.text

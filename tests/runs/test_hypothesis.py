@@ -17,7 +17,10 @@ def seen(requests: int, errors: int = 0, slow: int = 0) -> Tally:
 def test_it_held_where_no_more_failed_than_may() -> None:
     judgement = judge(Hypothesis(max_error_rate=0.01), seen(1000, errors=10))
     assert judgement.verdict == "held"
-    assert "10 of 1000 untouched requests failed, 1 %" in judgement.explanation
+    assert judgement.explanation == (
+        "Error rate: held. 10 of 1000 untouched requests failed, 1 % "
+        "(95 % confidence interval 0.544 % to 1.83 %); allowed are 1 %."
+    )
     (figure,) = judgement.figures
     assert figure.low is not None
     assert figure.high is not None
@@ -37,7 +40,7 @@ def test_a_little_more_than_may_is_too_few_to_tell() -> None:
 def test_with_fewer_requests_than_it_wants_nobody_tells() -> None:
     judgement = judge(Hypothesis(max_error_rate=0.01, min_requests=50), seen(49, errors=49))
     assert judgement.verdict == "too_few_requests"
-    assert "49 untouched requests are too few" in judgement.explanation
+    assert judgement.explanation == "Untouched requests counted: 49; a verdict needs at least 50."
     assert not fails_beyond_chance(Hypothesis(max_error_rate=0.01, min_requests=50), seen(49, errors=49))
 
 

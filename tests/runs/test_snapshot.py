@@ -241,7 +241,7 @@ def test_a_first_read_that_fails_is_logged_and_nothing_is_active(
     running.broken = True
     assert snapshot.active() == ()
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    assert "failure 1, again in 1.0 s" in caplog.text
+    assert "Could not read which experiments are active (failure 1 in a row, next attempt in 1.0 s): " in caplog.text
     assert "The table does not answer." in caplog.text
 
 

@@ -17,6 +17,16 @@ def order(number: str) -> Response:
     return Response({"order": number}, headers={"X-Own": "1"}, status_code=201)
 
 
+@app.route("/chaos_experiments/own/{name}")
+def own(name: str) -> dict[str, str]:
+    return {"own": name}
+
+
+@app.route("/anything")
+def page() -> Response:
+    return Response("the page of anything", headers={"Content-Type": "text/plain"})
+
+
 @app.route("/health")
 def health() -> dict[str, str]:
     return {"health": "good"}

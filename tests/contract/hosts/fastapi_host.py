@@ -18,6 +18,16 @@ async def order(number: str, response: fastapi.Response) -> dict[str, object]:
     return {"order": number}
 
 
+@app.get("/chaos_experiments/own/{name}")
+async def own(name: str) -> dict[str, str]:
+    return {"own": name}
+
+
 @app.get("/health")
 async def health() -> dict[str, str]:
     return {"health": "good"}
+
+
+@app.get("/{rest:path}")
+async def page(rest: str) -> fastapi.Response:
+    return fastapi.Response(f"the page of {rest}")

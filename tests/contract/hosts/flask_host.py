@@ -17,6 +17,16 @@ def order(number: str) -> tuple[dict[str, object], int, dict[str, str]]:
     return {"order": number}, 201, {"X-Own": "1"}
 
 
+@app.get("/chaos_experiments/own/<name>")
+def own(name: str) -> dict[str, str]:
+    return {"own": name}
+
+
+@app.route("/<path:rest>")
+def page(rest: str) -> str:
+    return f"the page of {rest}"
+
+
 @app.get("/health")
 def health() -> dict[str, str]:
     return {"health": "good"}
