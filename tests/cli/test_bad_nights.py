@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import urllib3
 
 from chalicelib.api import present
@@ -158,6 +159,15 @@ def test_ctrl_c_while_the_experiments_are_asked_for_is_no_traceback(run: Run, mo
     monkeypatch.setattr(Remote, "ask", interrupted)
     done = run(*LATENCY)
     assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
+
+
+def test_ctrl_c_where_something_is_asked_for_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def aborted(*_arguments: object) -> None:
+        raise typer.Abort
+
+    monkeypatch.setattr(Remote, "ask", aborted)
+    done = run("list")
+    assert (done.returncode, done.stderr) == (1, "Canceled.\n")
 
 
 # While a run is watched
