@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from chalicelib.dynamodb.table import Item, bind, create_table
-from chalicelib.local import EmbeddedDynamoDB
 from chalicelib.settings import Settings
 from tests.dynamodb_local import dynamodb_local, find_java
+from tests.embedded import EmbeddedDynamoDB
 from tests.support import Clock
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")

@@ -17,9 +17,9 @@ from botocore.exceptions import ClientError
 from chalicelib.dynamodb.runs import DynamoDBRunStore
 from chalicelib.dynamodb.table import Item, bind, create_table
 from chalicelib.errors import StoreUnavailable
-from chalicelib.local import EmbeddedDynamoDB
 from chalicelib.runs.snapshot import Snapshot
 from chalicelib.settings import Settings
+from tests.embedded import EmbeddedDynamoDB
 from tests.support import NOW, Clock, a_run
 
 RESET = struct.pack("ii", 1, 0)  # closing sends a reset, without a farewell
