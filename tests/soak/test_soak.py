@@ -59,12 +59,8 @@ def table(pytestconfig: pytest.Config) -> Iterator[str]:
         with dynamodb_local(Path(folder)) as url:
             yield url
         return
-    serve = (
-        "from chalicelib.development.server import EmbeddedDynamoDB;"
-        "print(EmbeddedDynamoDB().start().url, flush=True); input()"
-    )
     with subprocess.Popen(
-        [sys.executable, "-c", serve], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.embedded"], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout
         yield process.stdout.readline().strip()
