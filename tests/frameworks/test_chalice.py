@@ -130,6 +130,12 @@ def test_the_test_endpoint_tells_what_was_done_to_it(app: App) -> None:
     ]
 
 
+def test_where_the_table_is_unreachable_the_test_endpoint_says_so(app: App) -> None:
+    app.runs.broken = True
+    answer = app.client.http.get("/chaos_experiments/test")
+    assert (answer.status_code, answer.json_body["resultset"]["problem"]) == (200, "store_unavailable")
+
+
 def test_the_endpoints_authenticate_where_no_gateway_did(app: App) -> None:
     refused = app.client.http.get("/chaos_experiments/status?experiment_name=error_injection")
     assert (refused.status_code, refused.json_body["code"]) == (401, "unauthenticated")

@@ -191,6 +191,22 @@ def test_below_the_prefix_the_applications_own_routes_go_first_and_its_page_for_
         assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, HEAD")
 
 
+def test_a_method_that_nobody_knows_is_left_to_the_framework(wire: Any) -> None:
+    app = application()
+    ChaosExperiments(app, wire=wire)
+    with TestClient(app) as client:
+        assert client.request("BREW", f"{PREFIX}/list").status_code == 405
+
+
+def test_where_the_table_is_unreachable_the_test_endpoint_says_so(wire: Any, runs: FakeRunStore) -> None:
+    app = application()
+    ChaosExperiments(app, wire=wire)
+    runs.broken = True
+    with TestClient(app) as client:
+        answer = client.get(f"{PREFIX}/test")
+    assert (answer.status_code, answer.json()["resultset"]["problem"]) == (200, "store_unavailable")
+
+
 def test_two_modules_in_one_application_answer_below_their_own_prefixes(wire: Any) -> None:
     app = application()
     for prefix in (PREFIX, f"{PREFIX}/v2"):

@@ -125,6 +125,14 @@ def test_a_browsers_preflight_is_never_hit(wire: Any, runs: FakeRunStore, clock:
     assert app.test_client().options("/lines").status_code == 500
 
 
+def test_where_the_table_is_unreachable_the_test_endpoint_says_so(wire: Any, runs: FakeRunStore) -> None:
+    app = application()
+    ChaosExperiments(app, wire=wire)
+    runs.broken = True
+    answer = app.test_client().get("/chaos_experiments/test")
+    assert (answer.status_code, answer.json["resultset"]["problem"]) == (200, "store_unavailable")
+
+
 def test_below_the_prefix_a_preflight_is_the_applications(wire: Any) -> None:
     app = application()
     ChaosExperiments(app, wire=wire)
