@@ -185,7 +185,7 @@ def test_a_missing_region_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     for command in (["table", "create"], CREATE):
         assert main([*command, "--stage", "staging"]) == 1
-        assert "NoRegionError" in capsys.readouterr().err
+        assert "No AWS region is known" in capsys.readouterr().err
 
 
 def test_a_real_table_keeps_the_token(

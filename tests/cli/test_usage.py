@@ -129,7 +129,7 @@ def test_all_that_is_wrong_with_a_start_is_told_at_once_and_nothing_is_started(r
         "--percentage must be a number above 0, up to 100 percent; got 0.",
         "--delay-seconds must be a number from 0 to 60 seconds; got 90.",
         r"--reason must be one line of up to 100 characters; got 'a\nb'.",
-        "--p95-seconds must be a number above 0, up to 900; got 'x'.",
+        "--p95-seconds must be a number above 0, up to 900 seconds; got 'x'.",
         "--min-requests must be a whole number from 1 to 1000000; got 0.",
         "Help: chaos-experiments start latency_injection --help",
     ]
