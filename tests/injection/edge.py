@@ -1,6 +1,6 @@
 """A process of 512 MB, as Lambda would say, that is asked for all the memory that it may lose, again and again."""
 
-import math
+import operator
 import os
 import sys
 import time
@@ -16,22 +16,16 @@ from chalicelib.frameworks.flask import ChaosExperiments
 from chalicelib.settings import Settings
 from tests.support import FakeResultStore, FakeRunStore, FakeTokenStore
 
-PATIENCE_SECONDS = 10
 MB = 1024 * 1024
 PREFIX = "/chaos_experiments"
+GIVEN_BACK_MB = 20
+PATIENCE_SECONDS = 10
 AUTHORIZED = {"Authorization": "Bearer let-me-in"}
 
 
 def resident_mb() -> float:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / MB
-
-
-def ask_until_resident(ask: Callable[[], None], *, at_least: float = 0.0, at_most: float = math.inf) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not at_least <= resident_mb() <= at_most and time.monotonic() < deadline:
-        ask()
-        time.sleep(0.01)
 
 
 def main(rounds: int, size_mb: int) -> None:
@@ -50,6 +44,19 @@ def main(rounds: int, size_mb: int) -> None:
         assert answer.status_code == 200, answer.text
         return answer.json["resultset"]
 
+    def order() -> None:
+        answer = client.get("/orders")
+        assert (answer.status_code, answer.json) == (200, {"orders": []})
+
+    def order_until(holds: Callable[[float], bool]) -> None:
+        """What another thread is about to give back, or holds meanwhile, a request does not wait for."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not holds(resident_mb()) and time.monotonic() < deadline:
+            order()
+            time.sleep(0.01)
+
+    order()
+    at_first = resident_mb()
     for number in range(rounds):
         listed = client.get(f"{PREFIX}/list", headers=AUTHORIZED).json["resultset"]["available_experiments"]
         (limit,) = [
@@ -62,19 +69,12 @@ def main(rounds: int, size_mb: int) -> None:
         too_much = {"experiment_name": "resource_exhaustion", "memory_mb": limit + 50}
         assert client.post(f"{PREFIX}/start", headers=AUTHORIZED, json=too_much).status_code == 400
         post("/start", memory_mb=asked, duration_seconds=60)
-        before = resident_mb()
-
-        def ask() -> None:
-            answer = client.get("/orders")
-            assert (answer.status_code, answer.json) == (200, {"orders": []})
-
         for _ in range(5):
-            ask()
-        # A request that comes while another thread changes what is held leaves the memory to the next one.
-        ask_until_resident(ask, at_least=before + asked / 2)
+            order()
+        order_until(partial(operator.le, asked))
         held = resident_mb()
         post("/stop")
-        ask_until_resident(ask, at_most=held - asked / 2)
+        order_until(partial(operator.gt, at_first + GIVEN_BACK_MB))
         print(f"{asked} {held:.0f} {resident_mb():.0f}", flush=True)
 
 
