@@ -8,11 +8,10 @@ import typer
 
 from ..access import Caller, Role
 from ..api.http import Request
-from ..errors import StoreUnavailable
 from .desk import Desk, desk_of
 from .messages import Answer, explained
 from .remote import Refused, Unreachable
-from .stages import COMMAND_LINE, user, wired
+from .stages import COMMAND_LINE, settings_of, user
 
 Stage = Annotated[
     str,
@@ -59,22 +58,19 @@ def _pull(desk: Desk, lever: str, body: dict[str, Any], stage: str) -> dict[str,
     """Over HTTP; or in the table, also where no application answers, for whoever may write to it."""
     if not stage:
         return desk.remote.ask("POST", f"/{lever}", body)
-    with wired(desk, stage) as chaos:
-        settings = chaos.settings
-        desk.tell(
-            f"Using the table {settings.table} (CHAOS_TABLE): application {settings.application} (CHAOS_APPLICATION), "
-            f"stage {settings.stage}."
-        )
-        asked = Request(
-            method="POST",
-            path=f"/{lever}",
-            body=json.dumps(body).encode(),
-            caller=Caller(user(), Role.OPERATOR),
-            source=COMMAND_LINE,
-        )
-        answer = chaos.api().handle(asked)
-        if answer.content.get("code") == StoreUnavailable.code:
-            chaos.runs.halted()  # raises what the table said, where it still says so
+    settings = settings_of(stage)
+    desk.tell(
+        f"Using the table {settings.table} (CHAOS_TABLE): application {settings.application} (CHAOS_APPLICATION), "
+        f"stage {settings.stage}."
+    )
+    asked = Request(
+        method="POST",
+        path=f"/{lever}",
+        body=json.dumps(body).encode(),
+        caller=Caller(user(), Role.OPERATOR),
+        source=COMMAND_LINE,
+    )
+    answer = desk.wire(settings).api().handle(asked)
     if answer.content["error"]:
         told = Answer(
             url="", status=answer.status, content=answer.content, sent=body, program=desk.program, command=desk.command

@@ -14,7 +14,7 @@ from ..bootstrap import Chaos
 from ..errors import UnknownToken
 from ..runs.event import Action, Event
 from .desk import desk_of
-from .stages import COMMAND_LINE, LONGEST_NAME, user, wired
+from .stages import COMMAND_LINE, LONGEST_NAME, settings_of, user
 from .usage import Commands, choice, number, parser, shown
 
 DAY = 24 * 3600
@@ -68,12 +68,12 @@ def create(
     stage: Stage = "",
 ) -> None:
     """Create a token and print it on the last line. It is shown only once."""
-    with wired(desk_of(context), stage) as chaos:
-        now = time.time()
-        expires_at = now + days * DAY if days else None
-        secret, token = new_token(name, ROLES[role.value], now=now, expires_at=expires_at)
-        chaos.tokens.add(token)
-        _remember(chaos, "token_created", token, now)
+    chaos = desk_of(context).wire(settings_of(stage))
+    now = time.time()
+    expires_at = now + days * DAY if days else None
+    secret, token = new_token(name, ROLES[role.value], now=now, expires_at=expires_at)
+    chaos.tokens.add(token)
+    _remember(chaos, "token_created", token, now)
     told = f"Token of {token.name} ({token.role.word}), valid {_until(token.expires_at)}. It is not shown again:"
     desk_of(context).say({**_shown(token), "token": secret}, f"{told}\n{secret}")
 
@@ -82,8 +82,7 @@ def create(
 def list_tokens(context: typer.Context, stage: Stage = "") -> None:
     """List the tokens: hash, role, expiry and name."""
     desk = desk_of(context)
-    with wired(desk, stage) as chaos:
-        tokens = chaos.tokens.all()
+    tokens = desk.wire(settings_of(stage)).tokens.all()
     lines = [
         f"{each.hash[:SHOWN_HASH]}  {each.role.word:8}  {_until(each.expires_at):26}  {each.name}" for each in tokens
     ]
@@ -99,10 +98,10 @@ def revoke(
     stage: Stage = "",
 ) -> None:
     """Revoke a token: it is refused from now on."""
-    with wired(desk_of(context), stage) as chaos:
-        token = _only([token for token in chaos.tokens.all() if token.hash.startswith(beginning)], beginning)
-        chaos.tokens.revoke(token.hash)
-        _remember(chaos, "token_revoked", token, time.time())
+    chaos = desk_of(context).wire(settings_of(stage))
+    token = _only([token for token in chaos.tokens.all() if token.hash.startswith(beginning)], beginning)
+    chaos.tokens.revoke(token.hash)
+    _remember(chaos, "token_revoked", token, time.time())
     desk_of(context).say(_shown(token), f"Revoked the token of {token.name}.")
 
 

@@ -72,12 +72,14 @@ def _described(cause: Exception, code: str | None, settings: Settings) -> tuple[
     """What is wrong, and what to do."""
     table = settings.table
     place = f" at {settings.endpoint_url}" if settings.endpoint_url else ""
+    named = settings.region or settings.fallback_region
+    region = f" in the region {named}" if named else " in the region of the AWS profile"
     denied = ACTION.search(str(cause))
     action = denied[1] if denied else f"dynamodb:{getattr(cause, 'operation_name', '*')}"
     by_code = {
         MISSING: (
-            f"Table {table} does not exist{place or ' in this account and region'} ({code})",
-            f" Create it: {_creation(settings)}",
+            f"Table {table} does not exist{place or region} ({code})",
+            f" Check the stage, CHAOS_TABLE and the region; or create it: {_creation(settings)}",
         ),
         DENIED: (
             f"AWS denied {action} on table {table} ({code})",
@@ -106,7 +108,7 @@ def _described(cause: Exception, code: str | None, settings: Settings) -> tuple[
 def _creation(settings: Settings) -> str:
     """The command in full."""
     package = __package__.partition(".")[0]
-    program = "python -m chalicelib" if package == "chalicelib" else "chaos-experiments"
+    program = ".venv/bin/python -m chalicelib" if package == "chalicelib" else "chaos-experiments"
     usual = f"chaos-experiments-{settings.stage}"
     named = "" if settings.table == usual else f"CHAOS_TABLE={settings.table} "
     return f"{named}{program} table create --stage {settings.stage}"

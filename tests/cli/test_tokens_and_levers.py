@@ -4,7 +4,6 @@ from typing import Any
 
 import botocore.session
 import pytest
-from botocore.exceptions import ClientError
 
 from chalicelib import __version__
 from chalicelib.access import Authenticator, Role, hash_token
@@ -150,9 +149,9 @@ def test_a_wrong_stage_is_told_with_its_table_and_the_region_and_how_to_create_i
 ) -> None:
     assert main([*command, "--stage", "nowhere"], program="python -m chalicelib") == 1
     told = capsys.readouterr().err
-    assert "There is no table chaos-experiments-nowhere in the region us-east-1 (ResourceNotFoundException)" in told
-    assert "Is nowhere the right stage?" in told
-    assert "To create the table: python -m chalicelib table create --stage nowhere" in told
+    assert "Table chaos-experiments-nowhere does not exist" in told
+    assert "Check the stage, CHAOS_TABLE and the region; or create it:" in told
+    assert ".venv/bin/python -m chalicelib table create --stage nowhere" in told
 
 
 def test_a_table_that_fails_otherwise_is_told_as_the_store_tells_it(
@@ -164,21 +163,6 @@ def test_a_table_that_fails_otherwise_is_told_as_the_store_tells_it(
     monkeypatch.setattr(tokens, "all", fail)
     assert run(["token", "list"], tokens) == 1
     assert capsys.readouterr().err == "The table is busy.\n"
-
-
-def test_a_table_without_a_region_in_the_environment_is_in_the_profiles(
-    tokens: FakeTokenStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    missing = ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "Query")
-
-    def fail(*_arguments: object) -> None:
-        raise StoreUnavailable("No table.") from missing
-
-    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(tokens, "all", fail)
-    assert run(["token", "list"], tokens) == 1
-    assert "There is no table chaos-experiments-qa in the region of your AWS profile" in capsys.readouterr().err
 
 
 def test_a_missing_region_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

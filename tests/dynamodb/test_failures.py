@@ -35,9 +35,17 @@ def explained(error: Exception, settings: Settings = SETTINGS) -> str:
 
 def test_a_missing_table_is_named_with_the_command_that_makes_it() -> None:
     assert explained(refusal("ResourceNotFoundException")) == (
-        "Table chaos-experiments-qa does not exist in this account and region (ResourceNotFoundException); nothing was "
-        "changed. Create it: python -m chalicelib table create --stage qa"
+        "Table chaos-experiments-qa does not exist in the region of the AWS profile (ResourceNotFoundException); nothing "
+        "was changed. Check the stage, CHAOS_TABLE and the region; or create it: "
+        ".venv/bin/python -m chalicelib table create --stage qa"
     )
+
+
+@pytest.mark.parametrize(
+    "settings", [Settings(stage="qa", region="eu-x"), Settings(stage="qa", fallback_region="eu-x")]
+)
+def test_the_region_is_named_where_it_is_known(settings: Settings) -> None:
+    assert "does not exist in the region eu-x" in explained(refusal("ResourceNotFoundException"), settings)
 
 
 def test_the_command_is_whole_where_table_and_endpoint_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +55,7 @@ def test_the_command_is_whole_where_table_and_endpoint_are_named(monkeypatch: py
     )
     monkeypatch.setattr(failures, "__package__", "chaos_experiments.dynamodb")
     told = explained(refusal("ResourceNotFoundException"), named)
-    assert told.endswith("Create it: CHAOS_TABLE=ours chaos-experiments table create --stage qa")
+    assert told.endswith("create it: CHAOS_TABLE=ours chaos-experiments table create --stage qa")
 
 
 @pytest.mark.parametrize(("message", "action"), [(DENIED, "dynamodb:PutItem"), ("no", "dynamodb:TransactWriteItems")])
