@@ -79,9 +79,15 @@ def bootstrap(
     """
     settings = settings or read_settings(os.environ)
     if settings.stage is None:
-        raise ModuleOff("The chaos experiments module is off in this process: CHAOS_STAGE is not set.")
+        raise ModuleOff(
+            "CHAOS_STAGE is not set, so the chaos experiments module is off in this process. "
+            "Set it to the name of the stage, such as CHAOS_STAGE=staging, and restart."
+        )
     if not settings.enabled:
-        raise ModuleOff("The chaos experiments module is off in this process: CHAOS_ENABLED says so.")
+        raise ModuleOff(
+            "CHAOS_ENABLED is false, so the chaos experiments module is off in this process. "
+            "Set it to true, or remove it, and restart."
+        )
     if settings.in_lambda:
         log_as_json()
     if not settings.development:
@@ -177,14 +183,14 @@ def _ensure_table(settings: Settings) -> None:
     try:
         create_table(settings, timeout_seconds=DEVELOPMENT_TABLE_SECONDS)
     except StoreUnavailable as error:
-        log.warning("The table is not ready: %s Nothing is injected until it is.", error)
+        log.warning("No faults are injected until the table is ready: %s", error)
 
 
 def _mark(runs: RunStore, run: Run, defect: str) -> None:
     try:
         runs.mark(run, defect)
     except ChaosError as error:
-        log.warning("Run %s has a defect, which could not be recorded: %s", run.run_id, error)
+        log.warning("Could not record the defect of run %s: %s", run.run_id, error)
 
 
 class Options(TypedDict, total=False):
@@ -241,7 +247,7 @@ class Lazy:
         return self._chaos
 
     def _refuse(self, error: ChaosError) -> None:
-        log.warning("Nothing is injected: %s", error)
+        log.warning("No faults are injected by this process: %s", error)
         self._refusal = error
         self.inject = lambda _path, _context=None: UNTOUCHED
 

@@ -133,8 +133,9 @@ class _Variables:
         self.environment = environment
         self.problems: list[dict[str, str]] = []
 
-    def refuse(self, name: str, problem: str, allowed: str) -> None:
-        self.problems.append({"field": name, "problem": problem, "allowed": allowed})
+    def refuse(self, name: str, given: str | float | None, allowed: str) -> None:
+        got = "it is not set" if given is None else f"got {given!r}"
+        self.problems.append({"field": name, "problem": f"must be {allowed}; {got}", "allowed": allowed})
 
     def text(self, name: str) -> str | None:
         return self.environment.get(name, "").strip() or None
@@ -142,14 +143,14 @@ class _Variables:
     def matching(self, name: str, pattern: re.Pattern[str], allowed: str) -> str | None:
         given = self.text(name)
         if given is not None and not pattern.fullmatch(given):
-            self.refuse(name, f"is {given!r}", allowed)
+            self.refuse(name, given, allowed)
         return given
 
     def paths(self, name: str) -> tuple[str, ...]:
         given = self.listed(name)
         for path in given:
             if not path.startswith("/"):
-                self.refuse(name, f"has {path!r}", f"paths that begin with a slash, such as '/{path}'")
+                self.refuse(name, path, f"paths that begin with a slash, such as /{path}")
         return given
 
     def refuse_misspelt(self) -> None:
@@ -158,7 +159,8 @@ class _Variables:
             if name.startswith("CHAOS_") and name not in KNOWN | ELSEWHERE:
                 near = [known for known in sorted(KNOWN) if _edits(name, known) <= MISSPELT_EDITS]
                 if near:
-                    self.refuse(name, "is not a setting", f"{near[0]}; or remove it")
+                    problem = f"is not a setting; did you mean {near[0]}? Correct or remove it"
+                    self.problems.append({"field": name, "problem": problem, "allowed": near[0]})
 
     def endpoint_url(self) -> str | None:
         """Where the variables name DynamoDB for every AWS tool; boto3 has one to ignore them."""
@@ -178,7 +180,7 @@ class _Variables:
         except ValueError:
             value = math.nan
         if not 0 < value < math.inf:
-            self.refuse(name, f"is {given!r}", f"a number {unit}above 0")
+            self.refuse(name, given, f"a number {unit}greater than 0")
             return default
         return value
 
@@ -193,7 +195,7 @@ class _Variables:
         """On where it is not set, and where nobody can tell."""
         given = (self.text(name) or "true").lower()
         if given not in ON | OFF:
-            self.refuse(name, f"is {given!r}", f"one of {', '.join(sorted(ON | OFF))}")
+            self.refuse(name, given, f"one of {', '.join(sorted(ON | OFF))}")
         return given not in OFF
 
 
@@ -234,14 +236,14 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     if settings.max_staleness_seconds < settings.refresh_seconds:
         variables.refuse(
             "CHAOS_MAX_STALENESS_SECONDS",
-            f"is {settings.max_staleness_seconds}",
-            f"no less than CHAOS_REFRESH_SECONDS, {settings.refresh_seconds}: faults would come and go",
+            settings.max_staleness_seconds,
+            f"at least CHAOS_REFRESH_SECONDS ({settings.refresh_seconds}), or faults would come and go",
         )
     variables.refuse_misspelt()
     problems = variables.problems
     if problems:
-        each = "; ".join(f"{p['field']} {p['problem']}; allowed: {p['allowed']}" for p in problems)
-        raise Misconfigured(f"Misconfigured environment variables: {each}.", details=problems)
+        each = " ".join(f"{problem['field']} {problem['problem']}." for problem in problems)
+        raise Misconfigured(f"{each} Correct the environment variables and restart.", details=problems)
     return settings
 
 
@@ -267,10 +269,10 @@ def _web_tokens(variables: _Variables) -> WebTokens | None:
     allowed = ASYMMETRIC if jwks_url else (HMAC,)
     if algorithm not in allowed:
         told = f"{' or '.join(allowed)} {'with' if jwks_url else 'without'} CHAOS_JWT_JWKS_URL"
-        variables.refuse("CHAOS_JWT_ALGORITHM", f"is {algorithm!r}", told)
+        variables.refuse("CHAOS_JWT_ALGORITHM", algorithm, told)
     if not jwks_url and not secret:
         told = "a secret, here or in APP_SECRET_KEY, or keys in CHAOS_JWT_JWKS_URL"
-        variables.refuse("CHAOS_JWT_SECRET", "is not set", told)
+        variables.refuse("CHAOS_JWT_SECRET", None, told)
     return WebTokens(
         algorithm=algorithm,
         secret="" if jwks_url else secret or "",

@@ -1,4 +1,5 @@
 import json
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -148,7 +149,7 @@ def test_a_defect_of_an_experiment_marks_its_run_and_a_silent_table_does_not_mat
         runs.broken = told is None
         assert not chaos.injection("/orders").hits
         assert runs.runs["defective"].defect == told
-    assert "could not be recorded" in caplog.text
+    assert "Could not record the defect of run" in caplog.text
 
 
 def test_a_run_whose_alarm_fires_is_not_injected_any_more(wire: Wire, runs: FakeRunStore) -> None:
@@ -256,6 +257,16 @@ def test_nothing_is_wired_before_it_is_needed_and_then_once(wire: Wire) -> None:
     assert len(wired) == 1
 
 
+def test_in_development_a_table_that_is_not_reachable_yet_is_no_reason_not_to_start(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    chaos = bootstrap(Settings(stage="dev", table="later", endpoint_url=url, dev_token="x"))
+    assert f"No faults are injected until the table is ready: Table later at {url} is unreachable" in caplog.text
+    assert chaos.injection("/orders") is UNTOUCHED
+
+
 def test_requests_go_straight_to_the_injection_once_it_is_wired(wire: Wire, runs: FakeRunStore) -> None:
     runs.runs["error_injection"] = a_run("error_injection")
     lazy = Lazy(wire)
@@ -307,7 +318,7 @@ def test_a_refusal_is_remembered_and_every_request_goes_on_untouched(
             lazy.get()
         assert str(refused.value) == told[1]
     assert attempts == [1]
-    assert [record.message for record in caplog.records] == [f"Nothing is injected: {told[1]}"]
+    assert [record.message for record in caplog.records] == [f"No faults are injected by this process: {told[1]}"]
 
 
 def test_a_process_without_a_stage_serves_its_application() -> None:

@@ -158,7 +158,7 @@ def test_an_address_of_keys_changes_the_algorithm() -> None:
 @pytest.mark.parametrize(
     ("variables", "told"),
     [
-        ({}, "CHAOS_JWT_SECRET is not set"),
+        ({}, "CHAOS_JWT_SECRET must be a secret.*; it is not set"),
         ({"CHAOS_JWT_SECRET": SECRET, "CHAOS_JWT_ALGORITHM": "RS256"}, "HS256 without CHAOS_JWT_JWKS_URL"),
         ({"CHAOS_JWT_JWKS_URL": "https://keys", "CHAOS_JWT_ALGORITHM": "none"}, "RS256 or ES256 with"),
     ],

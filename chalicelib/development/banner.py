@@ -21,7 +21,7 @@ Chaos experiments, stage {settings.stage}: {base}
 Operator token: {settings.dev_token}
 Console: {base}/console
 
-Start an experiment, feel it, stop it:
+Start an experiment, see its effect, stop it:
   curl -X POST {base}/start {token} {json} -d {body}
   curl -i {url}/
   curl -X POST {base}/stop {token} {json} -d '{{"experiment_name": "latency_injection"}}'
@@ -37,7 +37,7 @@ def announce(prefix: str, settings: Settings | None) -> None:
     try:
         settings = settings or read_settings(os.environ)
     except Misconfigured as error:
-        log.error("Nothing is injected: %s", error)  # noqa: TRY400 - its message says it all
+        log.error("No faults are injected by this process: %s", error)  # noqa: TRY400 - its message says it all
         return
     if settings.development and settings.enabled:
         from . import embedded  # noqa: PLC0415 - for development only

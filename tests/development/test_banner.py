@@ -54,4 +54,4 @@ def test_what_is_wrong_with_the_variables_is_said_at_the_start(
     announce(PREFIX, None)
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
-    assert "CHAOS_STAGE is 'my stage'" in record.getMessage()
+    assert "got 'my stage'" in record.getMessage()

@@ -35,8 +35,8 @@ def explained(error: Exception, settings: Settings = SETTINGS) -> str:
 
 def test_a_missing_table_is_named_with_the_command_that_makes_it() -> None:
     assert explained(refusal("ResourceNotFoundException")) == (
-        "Table chaos-experiments-qa does not exist in the region of the AWS profile (ResourceNotFoundException); nothing "
-        "was changed. Check the stage, CHAOS_TABLE and the region; or create it: "
+        "Table chaos-experiments-qa does not exist in the region of the AWS profile (ResourceNotFoundException); "
+        "nothing was changed. Check the stage, CHAOS_TABLE and the region; or create it: "
         ".venv/bin/python -m chalicelib table create --stage qa"
     )
 

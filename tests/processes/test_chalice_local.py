@@ -152,7 +152,7 @@ def test_a_reload_is_survived_with_the_same_token(tmp_path: Path) -> None:
         assert server.post(START, experiment_name=LATENCY, delay_seconds=0.0).status_code == 200
 
         def banners() -> int:
-            return server.log.read_text().count("Start an experiment, feel it, stop it")
+            return server.log.read_text().count("Start an experiment, see its effect, stop it")
 
         (project / "app.py").write_text((project / "app.py").read_text() + "\n# edited\n")
         seconds_until(lambda: banners() == 2)

@@ -161,7 +161,7 @@ def test_where_the_table_is_not_reachable_yet_the_application_serves_and_says_so
     named = {"AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{port}", "CHAOS_TABLE": "later"}
     with chalice_local(folder, "--no-autoreload", **named) as server:
         assert server.get("/").json() == {"message": "The application answers."}
-        assert "The table is not ready: Table later" in server.log.read_text()
+        assert "No faults are injected until the table is ready: Table later" in server.log.read_text()
         refused = server.post(f"{API}/start", **START)
         assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
         with forwarding(port, dynamodb_url):
