@@ -65,7 +65,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def stage(account: Account, project: Path) -> Stage:
+def deployed(account: Account, project: Path) -> Stage:
     """Deployed, with the emulator's one omission mended: its CloudFormation leaves the TTL off."""
     with account.shell():
         assert main(["deploy", "--stage", "staging"], project) == 0
@@ -74,6 +74,15 @@ def stage(account: Account, project: Path) -> Stage:
     )
     api = account.client("apigateway").get_rest_apis()["items"][0]["id"]
     return Stage(account.port, api, account.make_token("ada", "operator"))
+
+
+@pytest.fixture
+def stage(deployed: Stage) -> Iterator[Stage]:
+    """Nothing runs in it and nothing is halted afterwards, whatever became of the test."""
+    yield deployed
+    deployed.call("POST", "/chaos_experiments/resume", reason="the end of a test")
+    for run in deployed.call("GET", "/chaos_experiments/list")[1]["resultset"]["active_experiments"]:
+        deployed.stop(run["name"])
 
 
 @pytest.fixture
