@@ -41,7 +41,7 @@ class Stack:
         """The stack's outputs. Parameters that are not given stay what they were. Raises DeploymentError."""
         status = self._status()
         if status in FAILED_AT_FIRST:
-            self._tell(f"The stack was never made ({status}): it is removed first.")
+            self._tell(f"The stack was never created ({status}). It is removed first.")
             self._delete()
             status = GONE
         elif status.endswith("_IN_PROGRESS") and status not in NEVER_MADE:
@@ -53,7 +53,7 @@ class Stack:
         if change:
             self._execute(change)
         else:
-            self._tell("Nothing to change.")
+            self._tell("Nothing has changed.")
         return {output["OutputKey"]: output["OutputValue"] for output in self._describe().get("Outputs", ())}
 
     def undeploy(self) -> None:
@@ -152,9 +152,9 @@ class Stack:
         status, failures = self._follow(stack, seen)
         if "ROLLBACK" in status or "FAILED" in status:
             after = (
-                "The stage is what it was before."
+                "CloudFormation rolled the stage back to its previous version."
                 if status == "UPDATE_ROLLBACK_COMPLETE"
-                else "Nothing is deployed; the next deployment begins anew."
+                else "Nothing is deployed. The next deployment creates the stack."
                 if status == "ROLLBACK_COMPLETE"
                 else "The rollback failed, too: see the events of the stack in the AWS console."
             )

@@ -95,7 +95,7 @@ def test_a_first_deployment_tells_its_progress_and_what_to_do_next(shell: Shell)
 
 def test_deployed_again_it_says_that_there_is_nothing_to_change(shell: Shell) -> None:
     printed = shell.run("deploy")
-    assert "Nothing to change." in printed
+    assert "Nothing has changed." in printed
     assert "Uploading" not in printed
     assert len(shell.uploads()) == 1
 
@@ -112,7 +112,7 @@ def test_a_deployment_that_fails_says_why_and_leaves_the_stage_as_it_was(shell: 
     shell.edit("app.py", "changed.", "broken.")
     shell.edit(".chalice/stack.yaml", "MetricName: 5XXError", "Metrics: [{Id: sums, Expression: nothing}]")
     told = shell.run("deploy", fails=True)
-    assert "The deployment failed (UPDATE_ROLLBACK_COMPLETE). The stage is what it was before." in told
+    assert "The deployment failed (UPDATE_ROLLBACK_COMPLETE). CloudFormation rolled the stage back to its previous version." in told
     assert "APIErrorsAlarm (AWS::CloudWatch::Alarm): " in told
     assert shell.stage().call("GET", "/")[1] == {"message": "The application answers, changed."}
     shell.edit(".chalice/stack.yaml", "Metrics: [{Id: sums, Expression: nothing}]", "MetricName: 5XXError")
@@ -145,7 +145,7 @@ def test_deployed_once_more_it_takes_the_table_that_is_there(shell: Shell) -> No
 
 def test_a_first_deployment_that_failed_is_no_obstacle_to_the_next(shell: Shell) -> None:
     shell.edit(".chalice/stack.yaml", "MetricName: 5XXError", "Metrics: [{Id: sums, Expression: nothing}]")
-    assert "Nothing is deployed; the next deployment begins anew." in shell.run("deploy", fails=True)
+    assert "Nothing is deployed. The next deployment creates the stack." in shell.run("deploy", fails=True)
     shell.edit(".chalice/stack.yaml", "Metrics: [{Id: sums, Expression: nothing}]", "MetricName: 5XXError")
-    assert "The stack was never made (ROLLBACK_COMPLETE): it is removed first." in shell.run("deploy")
+    assert "The stack was never created (ROLLBACK_COMPLETE). It is removed first." in shell.run("deploy")
     shell.run("undeploy")
