@@ -112,7 +112,8 @@ def test_a_deployment_that_fails_says_why_and_leaves_the_stage_as_it_was(shell: 
     shell.edit("app.py", "changed.", "broken.")
     shell.edit(".chalice/stack.yaml", "MetricName: 5XXError", "Metrics: [{Id: sums, Expression: nothing}]")
     told = shell.run("deploy", fails=True)
-    assert "The deployment failed (UPDATE_ROLLBACK_COMPLETE). CloudFormation rolled the stage back to its previous version." in told
+    assert "The deployment failed (UPDATE_ROLLBACK_COMPLETE)." in told
+    assert "CloudFormation rolled the stage back to its previous version." in told
     assert "APIErrorsAlarm (AWS::CloudWatch::Alarm): " in told
     assert shell.stage().call("GET", "/")[1] == {"message": "The application answers, changed."}
     shell.edit(".chalice/stack.yaml", "Metrics: [{Id: sums, Expression: nothing}]", "MetricName: 5XXError")
