@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from chalicelib.access import Role, new_token
 from chalicelib.dynamodb.tokens import DynamoDBTokenStore
 from chalicelib.settings import Settings
 from tests.contract.servers import SERVERS, Server, serving, stop_all
 from tests.loopback import free_port
+
+PATIENCE_MS = 15_000
+expect.set_options(timeout=PATIENCE_MS)
 
 CHROMIUM = shutil.which("chromium") or ""
 QUIET = (
@@ -43,26 +46,27 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
-def table() -> str:
-    return f"browser-{free_port()}"
-
-
 @pytest.fixture(scope="module", params=SERVERS)
-def server(
-    request: pytest.FixtureRequest, dynamodb_url: str, table: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
+def server_and_table(
+    request: pytest.FixtureRequest, dynamodb_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Server, str]]:
+    table = f"browser-{free_port()}"
     folder = tmp_path_factory.mktemp("browser")
     with serving(SERVERS[request.param], folder, AWS_ENDPOINT_URL_DYNAMODB=dynamodb_url, CHAOS_TABLE=table) as server:
-        yield server
+        yield server, table
+
+
+@pytest.fixture(scope="module")
+def server(server_and_table: tuple[Server, str]) -> Server:
+    return server_and_table[0]
 
 
 @pytest.fixture
-def viewer_token(server: Server, dynamodb_url: str, table: str) -> str:
+def viewer_token(server_and_table: tuple[Server, str], dynamodb_url: str) -> str:
     """Of somebody who can read and halt, and nothing else."""
-    del server  # it has created the table
     secret, token = new_token("vera", Role.VIEWER, now=time.time())
-    DynamoDBTokenStore(Settings(stage="dev", table=table, endpoint_url=dynamodb_url)).add(token)
+    settings = Settings(stage="dev", table=server_and_table[1], endpoint_url=dynamodb_url)
+    DynamoDBTokenStore(settings).add(token)
     return secret
 
 
@@ -106,7 +110,7 @@ def open_console(browser: Browser, fresh: Server) -> Iterator[Open]:
 
     def open_it(**options: Any) -> Watched:
         context = browser.new_context(**options)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         watched = Watched(context, f"{fresh.url}/chaos_experiments/console")
         opened.append(watched)

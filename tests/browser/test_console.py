@@ -202,7 +202,7 @@ def test_what_somebody_else_has_just_started_is_not_started_twice(open_console: 
         "Latency injection is already running, started by developer. Press Replace to end that run and start a new one."
     )
     page.context.unroute("**/list")
-    expect(card.get_by_role("button", name="Replace Latency injection")).to_be_visible(timeout=15_000)
+    expect(card.get_by_role("button", name="Replace Latency injection")).to_be_visible()
 
 
 IN_SIGHT = """article => {
@@ -217,7 +217,9 @@ IN_SIGHT = """article => {
 
 @pytest.mark.parametrize("keys", ["keyboard", "mouse"])
 @pytest.mark.parametrize("width", [360, 390, 1000])
-def test_what_was_started_is_in_sight_and_has_the_focus(open_console: Open, width: int, keys: str) -> None:
+def test_what_was_started_is_in_sight_and_has_the_focus(
+    open_console: Open, width: int, keys: str, picture: Picture
+) -> None:
     page = open_console(viewport={"width": width, "height": 640}).page
     sign_in(page)
     start(page, "error_injection", **{"Error rate": "0"})
@@ -230,6 +232,7 @@ def test_what_was_started_is_in_sight_and_has_the_focus(open_console: Open, widt
     assert card.evaluate(IN_SIGHT)
     page.keyboard.press("Tab")
     expect(card.get_by_role("button", name="Stop Resource exhaustion")).to_be_focused()
+    picture(page, f"started-{width}")
 
 
 INVITING = """() => [...document.querySelectorAll("#experiments :is(input, button):not(:disabled)")]
@@ -242,7 +245,7 @@ def test_while_everything_is_halted_nothing_invites_to_start(
 ) -> None:
     page = open_console().page
     sign_in(page, TOKEN if role == "operator" else viewer_token)
-    by = {"operator": "developer", "viewer": "vera"}[role]
+    by, resumed = {"operator": ("developer", ""), "viewer": ("vera", " An operator must resume.")}[role]
     for name in FORMS:
         fill(page, name)
     assert page.evaluate(INVITING) != []
@@ -251,7 +254,7 @@ def test_while_everything_is_halted_nothing_invites_to_start(
         expect(page.locator("#notice")).to_have_text(VIEWERS)
     halt(page, "orders are lost")
     expect(page.get_by_role("banner").get_by_role("status")).to_have_text(
-        re.compile(f"^HALTED by {by} at .+. Reason: orders are lost$")
+        re.compile(f"^HALTED by {by} at .+. Reason: orders are lost.{resumed}$")
     )
     expect(page.locator("#halted")).to_contain_text(re.compile(f"Halted by {by} at .+. Reason: orders are lost"))
     assert page.evaluate(INVITING) == []
@@ -289,6 +292,20 @@ def test_a_viewer_who_presses_resume_learns_that_an_operator_must(open_console: 
     expect(page.locator("#halted")).to_contain_text("an operator must resume")
     expect(page.locator("#history tr").first).to_contain_text("Refused: resume")
     assert_no_words_of_the_api(page)
+
+
+def test_in_a_locked_stage_nothing_invites_to_start(open_console: Open, server: Server) -> None:
+    listed = server.call("GET", "/chaos_experiments/list").json()
+    listed["resultset"]["locked"] = True
+    page = open_console().page
+    page.context.route("**/list", lambda route: route.fulfill(json=listed))
+    sign_in(page)
+    expect(page.locator("#locked")).to_contain_text("its name looks like production")
+    for name in FORMS:
+        fill(page, name)
+    assert page.evaluate(INVITING) == []
+    button = page.get_by_role("button", name="Start Latency injection")
+    expect(button).to_have_accessible_description(re.compile("^Nothing can be started in this stage"))
 
 
 def test_a_form_that_is_halted_while_somebody_fills_it_in_hands_the_focus_on(
@@ -461,13 +478,14 @@ def test_a_report_is_read_within_the_page_and_says_what_came_of_the_hypothesis(
     assert saved.value.path().read_text().startswith("# latency_injection")
 
 
-def test_a_server_that_goes_away_is_told_and_one_that_comes_back_too(open_console: Open) -> None:
+def test_a_server_that_goes_away_is_reported_and_one_that_comes_back_too(open_console: Open, picture: Picture) -> None:
     page = open_console().page
     sign_in(page)
     start(page, "latency_injection", Delay="0")
     expect(page.locator("#running article")).to_have_count(1)
     page.context.route("**/list", lambda route: route.abort())
     expect(page.locator("#notice")).to_contain_text("The application is unreachable.")
+    picture(page, "unreachable")
     page.context.unroute("**/list")
     expect(page.locator("#notice")).to_be_hidden()
 

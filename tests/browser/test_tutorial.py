@@ -33,7 +33,7 @@ def server(dynamodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 def test_the_tutorial_is_true(open_console: Open, server: Server, picture: Picture) -> None:
     assert f"{ADDRESS}/chaos_experiments/console" in TUTORIAL
-    page = open_console(viewport={"width": 1000, "height": 640}, device_scale_factor=1.5, locale="en-GB").page
+    page = open_console(viewport={"width": 1000, "height": 640}, device_scale_factor=2, locale="en-GB").page
     picture(page, "tutorial-sign-in", down_to="#sign-in")
     page.get_by_label("Token").fill(TOKEN)
     page.get_by_role("button", name="Sign in").click()
@@ -53,11 +53,11 @@ def test_the_tutorial_is_true(open_console: Open, server: Server, picture: Pictu
     words = shlex.split(command.replace(ADDRESS, server.url))
     assert words[0] == ".venv/bin/python"
     asking = subprocess.Popen([sys.executable, *words[1:]], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
-    expect(running.locator(".plot canvas")).to_be_visible()
+    expect(running.locator(".plot canvas")).to_be_visible(timeout=30_000)
     told, _ = asking.communicate(timeout=120)
     assert "latency_injection" in told
     # Requests that came while the first one looked at the table were not yet part of the run.
-    expect(running.locator("dd").first).to_have_text(re.compile(r"2[89]\d|300"), timeout=15_000)
+    expect(running.locator("dd").first).to_have_text(re.compile(r"2[89]\d|300"))
     expect(running.locator(".verdict")).to_contain_text("so far: held")
     card.locator("summary").first.click()
     picture(page, "tutorial-running", down_to="#running article")

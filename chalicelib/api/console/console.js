@@ -148,7 +148,7 @@
     document.querySelector(".levers").hidden = $("sign-out").hidden = false;
     const running = list.active_experiments.length;
     document.body.dataset.state = list.halt ? "halted" : running ? "running" : "idle";
-    const text = list.halt ? "HALTED " + byWhom(list.halt) : running ? running + " running" : "Nothing is running";
+    const text = list.halt ? "HALTED " + byWhom(list.halt) + (state.viewer ? " An operator must resume." : "") : running ? running + " running" : "Nothing is running";
     if ($("state").textContent !== text) $("state").textContent = text;
     $("halt").hidden = Boolean(list.halt); $("resume").hidden = !list.halt || state.viewer;
     $("halted").hidden = !list.halt;
@@ -163,7 +163,7 @@
     state.newest = newest;
   }
 
-  const byWhom = ({ halted_by, halted_at, reason }) => "by " + halted_by + " at " + moment(halted_at) + ". Reason: " + reason;
+  const byWhom = ({ halted_by, halted_at, reason }) => "by " + halted_by + " at " + moment(halted_at) + ". Reason: " + reason.replace(/[.\s]*$/, ".");
 
   // Experiments and their forms
 
@@ -296,7 +296,17 @@
       }
     });
     const card = run && state.cards.get(run.run_id);
-    if (card) { card.root.scrollIntoView({ block: "start" }); card.root.focus({ preventScroll: true }); }
+    if (!card) return;
+    clearOfBars();
+    card.root.scrollIntoView({ block: "start" });
+    card.root.focus({ preventScroll: true });
+  }
+
+  /** What is scrolled to or focused is not to be under the bar or the notice, whose heights vary. */
+  function clearOfBars() {
+    const room = (bar) => bar.offsetHeight + 8 + "px", { style } = document.documentElement;
+    style.scrollPaddingTop = room(document.querySelector("header"));
+    style.scrollPaddingBottom = room($("notice"));
   }
 
   /** What the next list says beside the buttons, too. */
@@ -590,11 +600,7 @@
   document.querySelectorAll("[data-close]").forEach((button) => button.addEventListener("click", () => button.closest("dialog").close()));
   document.addEventListener("visibilitychange", () => { state.loaded = 0; if (document.hidden) clearTimeout(state.timer); else refresh(); });
   setInterval(() => state.cards.forEach(countDown), 500);
-  const bars = new ResizeObserver(() => {  // what is scrolled to or focused is not to be under a bar
-    const gap = (bar) => bar.offsetHeight + 8 + "px", { style } = document.documentElement;
-    style.scrollPaddingTop = gap(document.querySelector("header")); style.scrollPaddingBottom = gap($("notice"));
-  });
+  const bars = new ResizeObserver(clearOfBars);
   bars.observe(document.querySelector("header")); bars.observe($("notice"));
-  addEventListener("resize", () => state.list && showRunning(state.list.active_experiments));
   refresh();
 })();
