@@ -126,11 +126,12 @@ class Api:
         environment. The answer also says whether everything is halted, and whether the stage is locked because its
         name looks like production.
         """
-        del request, caller
+        del request
         now = self._clock()
         halt = self._store.halted()
         settings = self._settings
         return {
+            "caller": present.caller(caller),
             "application": settings.application,
             "stage": settings.stage or "",
             "production": settings.production,

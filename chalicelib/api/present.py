@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict  # pydantic asks for it, before Python 3.12
 
+from ..access import Caller, Role
 from ..experiment import Experiment, Limits
 from ..runs.event import Event
 from ..runs.hypothesis import Figure, Hypothesis, judge
@@ -182,13 +183,21 @@ class Report(TypedDict):
     events: list[Entry]
 
 
+class ShownCaller(TypedDict):
+    """Who sent the request, and the role that decides what is allowed."""
+
+    name: str
+    role: Literal["viewer", "operator"]
+
+
 class Listed(TypedDict):
     """Experiments and active runs.
 
     `production` is true if the stage is named like production, and `locked` if therefore nothing can be started. `halt`
-    is null unless everything is halted.
+    is null unless everything is halted. `caller` is whom the token belongs to.
     """
 
+    caller: ShownCaller
     application: str
     stage: str
     production: bool
@@ -359,6 +368,10 @@ def _slice(part: Slice) -> ShownSlice:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 6)
+
+
+def caller(caller: Caller) -> ShownCaller:
+    return {"name": caller.name, "role": "operator" if caller.role >= Role.OPERATOR else "viewer"}
 
 
 def halt(event: Event) -> ShownHalt:

@@ -56,9 +56,13 @@ def chosen(formats: Sequence[str], request: Request) -> Render:
 def markdown(report: Mapping[str, Any]) -> Response:
     """Text that any viewer of Markdown shows, and any person reads."""
     run = report["run"]
-    parts = [f"# {run['name']}: {run['status']}", _verdict(run)]
+    parts = [f"# {_title(run)}", _verdict(run)]
     parts += [_markdown_table(*table) for table in _tables(report)]
     return Response(200, {}, {"Content-Type": "text/markdown; charset=utf-8"}, "\n\n".join(filter(None, parts)) + "\n")
+
+
+def _title(run: Mapping[str, Any]) -> str:
+    return f"{run['name'].replace('_', ' ').capitalize()}: {run['status']}"
 
 
 def html(report: Mapping[str, Any]) -> Response:
@@ -74,7 +78,7 @@ def html(report: Mapping[str, Any]) -> Response:
         if results else ""
     )  # fmt: skip
     tables = "".join(_html_table(*table) for table in _tables(report))
-    title = f"{run['name']}: {run['status']}"
+    title = _title(run)
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

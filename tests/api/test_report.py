@@ -103,7 +103,7 @@ def test_as_html_it_is_one_page_that_needs_nothing_else_and_repeats_no_markup(to
 
 def test_as_markdown_its_tables_hold_whatever_is_in_them(told: Desk) -> None:
     text = report(told, accept="text/markdown").body
-    assert text.startswith("# latency_injection: stopped\n")
+    assert text.startswith("# Latency injection: stopped\n")
     assert "what if \\<the stock> is \\| slow?" in text
     assert "| Ended | 2027-01-15T08:00:20.000Z, stopped by vic: halted: enough |" in text
     for table in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
@@ -148,7 +148,7 @@ def test_a_run_that_nobody_told_of_has_a_report_that_says_so(desk: Desk) -> None
     for form in ("html", "markdown"):
         text = report(desk, format=form).body
         assert "No results: no request was served while the run was active" in text
-        assert "latency_injection: running" in text
+        assert "Latency injection: running" in text
         assert "2027-01-15T08:01:00.000Z, unless it is stopped before" in text
 
 

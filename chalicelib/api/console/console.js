@@ -72,7 +72,6 @@
     if (answer.status === 401 || (bare && path === "list"))
       throw new Refusal("This token is unknown, revoked, expired, or of another stage. Sign in with another token.", 401);
     const code = bare ? "forbidden" : content.code;
-    if (code === "forbidden") state.viewer = true;
     const message = content.error_message || content.message || content.Message || "The application answered with an error (status " + answer.status + ").";
     const { started_by } = content.resultset || {};
     throw new Refusal(sentence(code, body && body.experiment_name, { message, details: content.details, started_by }), answer.status, content);
@@ -144,6 +143,7 @@
 
   function show() {
     const { list } = state;
+    state.viewer = list.caller.role === "viewer";
     $("sign-in").hidden = true; $("desk").hidden = false;
     document.querySelector(".levers").hidden = $("sign-out").hidden = false;
     const running = list.active_experiments.length;
