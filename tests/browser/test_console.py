@@ -246,7 +246,7 @@ def test_while_everything_is_halted_nothing_invites_to_start(
     page = open_console().page
     sign_in(page, TOKEN if role == "operator" else viewer_token)
     by, resumed = {"operator": ("developer", ""), "viewer": ("vera", " An operator must resume.")}[role]
-    for name in FORMS if role == "operator" else ():
+    for name in FORMS:
         fill(page, name)
     assert (page.evaluate(INVITING) != []) is (role == "operator")
     halt(page, "orders are lost")
@@ -283,10 +283,9 @@ def test_a_viewer_is_told_from_the_start_what_takes_an_operator(open_console: Op
     page = open_console().page
     sign_in(page, viewer_token)
     for name in FORMS:
-        card = page.locator(f"#experiment-{name}")
-        card.locator("summary").click()
-        expect(card.get_by_role("button", name="Start")).to_be_disabled()
-        expect(card.get_by_role("button", name="Start")).to_have_accessible_description(VIEWERS)
+        button = fill(page, name).get_by_role("button", name="Start")
+        expect(button).to_be_disabled()
+        expect(button).to_have_accessible_description(VIEWERS)
     halt(page, "orders are lost")
     expect(page.get_by_role("button", name="Resume")).to_be_hidden()
     expect(page.locator("#halted")).to_contain_text("an operator must resume")
@@ -471,7 +470,7 @@ def test_a_report_is_read_within_the_page_and_says_what_came_of_the_hypothesis(
     assert report.locator("body").evaluate("body => getComputedStyle(body).maxWidth") == "960px"  # its style is let in
     with page.expect_download() as saved:
         page.get_by_role("button", name="Save as Markdown").click()
-    assert saved.value.path().read_text().startswith("# latency_injection")
+    assert saved.value.path().read_text().startswith("# Latency injection: stopped")
 
 
 def test_a_server_that_goes_away_is_reported_and_one_that_comes_back_too(open_console: Open, picture: Picture) -> None:
