@@ -57,7 +57,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     handled = folder / "handled"
     handled.touch()
     (folder / "handled.fails").write_text("0.0")
-    root = copy_project(folder, CHAOS_TABLE_TIMEOUT_SECONDS="2", CHAOS_EXCLUDED_PATHS="/health", HANDLED=str(handled))
+    root = copy_project(folder, CHAOS_TABLE_TIMEOUT_SECONDS="10", CHAOS_EXCLUDED_PATHS="/health", HANDLED=str(handled))
     app = root / "app.py"
     docstring, imports, rest = app.read_text().partition("\n\nfrom chalice")
     app.write_text(f"{docstring}\n\nimport os\nimport random{imports}{rest}{ROUTES}")
