@@ -136,7 +136,7 @@ def test_halt_and_resume(run: Run, server: Server) -> None:
 def test_a_report_of_the_last_run_in_each_form(run: Run, server: Server, tmp_path: object) -> None:
     run(*LATENCY, "--duration-seconds", "1", "--detach")
     run_id = status(server)["run_id"]
-    assert run("report").stdout.startswith("# latency_injection")
+    assert run("report").stdout.startswith("# Latency injection")
     assert run("report", str(run_id), "--format", "html").stdout.startswith("<!doctype html>")
     assert json.loads(run("report", "--json").stdout)["run"]["run_id"] == run_id
     kept = run("report", "--format", "html", "--output", f"{tmp_path}/report.html")

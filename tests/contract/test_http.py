@@ -60,7 +60,7 @@ def test_the_console_is_a_page_for_anyone(server: Server) -> None:
     ("asked", "media", "begins"),
     [
         ({"headers": {"Accept": "text/html"}}, "text/html; charset=utf-8", "<!doctype html>"),
-        ({"headers": {"Accept": "text/markdown"}}, "text/markdown; charset=utf-8", "# latency_injection"),
+        ({"headers": {"Accept": "text/markdown"}}, "text/markdown; charset=utf-8", "# Latency injection"),
         ({"query": "&format=html"}, "text/html; charset=utf-8", "<!doctype html>"),
         ({}, "application/json", '{"error": false'),
     ],
