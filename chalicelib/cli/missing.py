@@ -12,7 +12,7 @@ OLDEST = (3, 11)
 ROOT = Path(__file__).parents[2]
 PYTHON = ".venv/bin/python"
 MAKE = "python3 -m venv .venv && .venv/bin/pip install -r requirements-dev.txt"
-INSTALL = "pip install 'chaos-experiments[cli]'"
+INSTALL = "pip install typer rich"
 
 
 def wrong_python() -> str:
@@ -27,7 +27,7 @@ def missing_packages(error: ModuleNotFoundError, package: str, arguments: Sequen
     """Two lines: what is missing, and the command to use instead."""
     missing = f"The command line needs Python packages that {sys.executable} does not have, such as {error.name}."
     if package != CLONE:
-        return f"{missing}\nInstall it: {INSTALL}"
+        return f"{missing}\nInstall them: {INSTALL}"
     typed = "…" if any(each.startswith("--token") for each in arguments) else shlex.join(arguments)
     there = "" if Path.cwd() == root else f"cd {shlex.quote(str(root))} && "
     make = "" if (root / PYTHON).exists() else f"{MAKE} && "

@@ -109,7 +109,7 @@ def join(settings: Settings) -> Embedded:
     if missing:
         raise Misconfigured(
             f"The stage dev needs an embedded DynamoDB, and {', '.join(missing)} is not installed. "
-            f"pip install 'chaos-experiments[dev]', or {NAME_ONE}."
+            f"pip install 'moto[server]' filelock, or {NAME_ONE}."
         )
     shared = Shared.by(settings)
     try:

@@ -57,7 +57,7 @@ def test_a_token_is_not_repeated(clone: Path, token: list[str]) -> None:
 
 def test_an_installed_package_is_told_to_be_installed_with_its_extra(clone: Path) -> None:
     told = missing_packages(MISSING, "chaos_experiments", HALT, clone)
-    assert told.splitlines()[1] == "Install it: pip install 'chaos-experiments[cli]'"
+    assert told.splitlines()[1] == "Install them: pip install typer rich"
 
 
 def test_the_emergency_command_outside_of_the_virtual_environment_is_no_traceback() -> None:

@@ -152,7 +152,7 @@ def test_after_a_reload_a_running_one_is_kept_and_none_is_started(
 
 def test_without_moto_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "find_spec", lambda name: None if name == "moto" else object())
-    with pytest.raises(Misconfigured, match=r"moto is not installed. pip install 'chaos-experiments\[dev\]'"):
+    with pytest.raises(Misconfigured, match=r"moto is not installed. pip install 'moto\[server\]' filelock"):
         join(DEV)
 
 
