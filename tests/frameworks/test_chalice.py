@@ -1,5 +1,6 @@
 import json
 import logging
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from chalice.test import Client
 
 from chalicelib.access import Role, new_token
 from chalicelib.bootstrap import Chaos, bootstrap
-from chalicelib.errors import ModuleOff, StoreUnavailable
+from chalicelib.errors import Misconfigured, ModuleOff, StoreUnavailable
 from chalicelib.frameworks.chalice import ChaosExperiments
 from chalicelib.settings import Settings
 from tests.support import NOW, Clock, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
@@ -65,6 +66,37 @@ class App:
 @pytest.fixture
 def app(clock: Clock) -> App:
     return App(clock)
+
+
+@pytest.fixture
+def _chalice_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["chalice", "local", "--port", "9000"])
+
+
+@pytest.mark.usefixtures("_chalice_local")
+def test_where_chalice_local_serves_it_the_banner_is_printed_before_the_first_request(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert App(clock).wired == 1
+    printed = capsys.readouterr().out
+    assert "Chaos experiments, stage dev: http://localhost:9000/chaos_experiments" in printed
+    assert "Operator token: dev-token" in printed
+
+
+@pytest.mark.usefixtures("_chalice_local")
+def test_where_it_cannot_be_wired_there_chalice_local_serves_all_the_same(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    app = Chalice("tested", configure_logs=False)
+    app.route("/")(lambda: {"answers": True})
+    ChaosExperiments(app, wire=refuse)
+    assert capsys.readouterr().out == ""
+    assert "No faults are injected by this process: there is no room" in caplog.text
+    assert Client(app).http.get("/").json_body == {"answers": True}
+
+
+def refuse(**_: Any) -> Chaos:
+    raise Misconfigured("there is no room")
 
 
 def test_nothing_is_wired_before_the_first_request_and_then_once(app: App) -> None:
