@@ -187,7 +187,7 @@ def _sentence(figure: Figure, tally: Tally, requests: int) -> str:
     return (
         f"{name}: {WORDS[figure.verdict]}. {failures} of {requests} untouched requests {what}, "
         f"{percent(failures / requests)} (95 % confidence interval {percent(low)} to {percent(high)}); "
-        f"allowed are {percent(allowed)}."
+        f"the limit is {percent(allowed)}."
     )
 
 

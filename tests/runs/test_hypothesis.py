@@ -19,7 +19,7 @@ def test_it_held_where_no_more_failed_than_may() -> None:
     assert judgement.verdict == "held"
     assert judgement.explanation == (
         "Error rate: held. 10 of 1000 untouched requests failed, 1 % "
-        "(95 % confidence interval 0.544 % to 1.83 %); allowed are 1 %."
+        "(95 % confidence interval 0.544 % to 1.83 %); the limit is 1 %."
     )
     (figure,) = judgement.figures
     assert figure.low is not None
