@@ -16,7 +16,7 @@ $(VENV)/installed: requirements.txt requirements-dev.txt
 run: $(VENV)/installed ## Serve on http://localhost:8000 with an embedded DynamoDB (PORT, CHAOS_DEV_TOKEN)
 	@[[ "$(PORT)" =~ ^[1-9][0-9]{0,4}$$ && "$(PORT)" -le 65535 ]] \
 	    || { echo "PORT must be a number from 1 to 65535; got '$(PORT)'. Try: PORT=8001 make run" >&2; exit 1; }
-	@$(PYTHON) -c 'import socket, sys; sys.exit(socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0 and "Port $(PORT) is taken. Try: PORT=8001 make run")'
+	@$(PYTHON) -c 'import socket, sys; sys.exit(socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0 and "Port $(PORT) is taken. Try: PORT=%d make run" % ($(PORT) % 65535 + 1))'
 	@# no bytecode: Chalice's reloader would take the first of it for a change, before it is taught better
 	@PYTHONDONTWRITEBYTECODE=1 $(BIN)/chalice local --port $(PORT)
 

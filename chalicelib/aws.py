@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.session import Session
 
 from .settings import Settings
@@ -38,15 +39,22 @@ def table_session(settings: Settings) -> Session:
     made = session(settings)
     if settings.development and not made.get_config_variable("region"):
         made.set_config_variable("region", STAND_IN_REGION)
-    if settings.development and not _has_credentials():
-        made.set_credentials(STAND_IN, STAND_IN)
+    if settings.development:
+        made.register_component("credential_provider", _Development())
     return made
 
 
+class _Development:
+    """A credential provider: the machine's own, or stand-ins where it has none."""
+
+    def load_credentials(self) -> Credentials:
+        return _credentials() or Credentials(STAND_IN, STAND_IN)
+
+
 @cache
-def _has_credentials() -> bool:
-    """Asked once: where there are none, botocore waits for an instance's metadata service."""
-    return Session().get_credentials() is not None
+def _credentials() -> Credentials | None:
+    """Asked for once in a process: it may start a program, or wait for an instance's metadata service."""
+    return Session().get_credentials()
 
 
 def _isolated() -> Session:

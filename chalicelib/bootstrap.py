@@ -204,6 +204,16 @@ class Options(TypedDict, total=False):
     """The application's own way to tell who calls."""
 
 
+def _check_paths(prefix: str, excluded_paths: Sequence[str]) -> None:
+    """Raises ValueError: an excluded path that matches nothing does not protect a health check."""
+    if not prefix.startswith("/") or prefix.endswith("/"):
+        raise ValueError(f"prefix must begin with a slash and not end with one, such as {PREFIX}; got {prefix!r}.")
+    wrong = [path for path in excluded_paths if not path.startswith("/")]
+    if isinstance(excluded_paths, str) or wrong:
+        got = excluded_paths if isinstance(excluded_paths, str) else wrong[0]
+        raise ValueError(f"excluded_paths must be a list of paths that begin with a slash; got {got!r}.")
+
+
 class Lazy:
     """The module, wired when it is first needed. Where it cannot be, every request goes on untouched."""
 
@@ -214,6 +224,7 @@ class Lazy:
         prefix: str = PREFIX,
         **options: Unpack[Options],
     ) -> None:
+        _check_paths(prefix, options.get("excluded_paths", ()))
         self.prefix = prefix
         self.settings = options.get("settings")
         self._wire = partial(wire, prefix=prefix, **options)

@@ -22,6 +22,7 @@ LIMITED = {
 }
 """Which parameter each variable limits."""
 
+OURS = "CHAOS_"
 KNOWN = {
     *LIMITED,
     "CHAOS_STAGE",
@@ -54,6 +55,9 @@ ELSEWHERE = {"CHAOS_URL", "CHAOS_TOKEN", "CHAOS_PROFILE", "CHAOS_ALARM_TOPIC"}
 MISSPELT_EDITS = 2
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 TABLE = re.compile(r"[A-Za-z0-9._-]{3,255}|arn:[^\s]{1,1020}")
+TOKEN = re.compile(r"[ -~]{1,256}")
+ENDPOINTS = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL")
+ENDPOINT = re.compile(r"https?://[^\s/]+\S*")
 APPLICATION = re.compile(r"[^#\x00-\x1f\x7f]{1,128}")
 
 HMAC = "HS256"
@@ -156,17 +160,18 @@ class _Variables:
     def refuse_misspelt(self) -> None:
         """A name that is nearly one of ours would be ignored without a word."""
         for name in sorted(self.environment):
-            if name.startswith("CHAOS_") and name not in KNOWN | ELSEWHERE:
+            if name.startswith(OURS) and name not in KNOWN | ELSEWHERE:
                 near = [known for known in sorted(KNOWN) if _edits(name, known) <= MISSPELT_EDITS]
                 if near:
-                    problem = f"is not a setting; did you mean {near[0]}? Correct or remove it"
+                    problem = f"is not a setting; did you mean {near[0]}?"
                     self.problems.append({"field": name, "problem": problem, "allowed": near[0]})
 
     def endpoint_url(self) -> str | None:
         """Where the variables name DynamoDB for every AWS tool; boto3 has one to ignore them."""
         if (self.text("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") or "").lower() == "true":
             return None
-        return self.text("AWS_ENDPOINT_URL_DYNAMODB") or self.text("AWS_ENDPOINT_URL")
+        name = next((each for each in ENDPOINTS if self.text(each)), ENDPOINTS[0])
+        return self.matching(name, ENDPOINT, "a URL such as http://localhost:8001")
 
     def listed(self, name: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in self.environment.get(name, "").split(",") if part.strip())
@@ -224,7 +229,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         allow_production=text("CHAOS_ALLOW_PRODUCTION"),
         table_timeout_seconds=seconds("CHAOS_TABLE_TIMEOUT_SECONDS", Settings.table_timeout_seconds),
         excluded_paths=variables.paths("CHAOS_EXCLUDED_PATHS"),
-        dev_token=text("CHAOS_DEV_TOKEN"),
+        dev_token=variables.matching("CHAOS_DEV_TOKEN", TOKEN, "1 to 256 letters, digits and signs of ASCII"),
         web_tokens=_web_tokens(variables),
         lambda_memory_mb=int(memory) if memory.isdecimal() else None,
         log_stream=text("AWS_LAMBDA_LOG_STREAM_NAME"),
@@ -242,7 +247,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     variables.refuse_misspelt()
     problems = variables.problems
     if problems:
-        each = " ".join(f"{problem['field']} {problem['problem']}." for problem in problems)
+        each = " ".join(f"{problem['field']} {problem['problem']}".rstrip("?.") + "." for problem in problems)
         raise Misconfigured(f"{each} Correct the environment variables and restart.", details=problems)
     return settings
 

@@ -19,7 +19,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    aws._has_credentials.cache_clear()
+    aws._credentials.cache_clear()
 
     def machine(config: str = "", **variables: str) -> None:
         (tmp_path / "config").write_text(config)
@@ -27,7 +27,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine
             monkeypatch.setenv(name, value)
 
     yield machine
-    aws._has_credentials.cache_clear()
+    aws._credentials.cache_clear()
 
 
 def region(session: Session) -> str | None:
@@ -110,3 +110,13 @@ def test_with_the_embedded_table_none_of_them_counts(machine: Machine, variables
     assert (region(session), session.get_credentials().access_key) == ("us-east-1", "local")
     assert client.meta.region_name == "us-east-1"
     assert client._endpoint.http_session._proxy_config.proxy_url_for("http://127.0.0.1:9") is None
+
+
+def test_a_credential_process_is_started_once(machine: Machine, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    answer = '{"Version": 1, "AccessKeyId": "made", "SecretAccessKey": "s"}'
+    (tmp_path / "credentials.sh").write_text(f"echo x >> {started}\necho '{answer}'\n")
+    machine(f"[default]\ncredential_process = sh {tmp_path}/credentials.sh\n")
+    settings = Settings(stage="dev", endpoint_url="http://127.0.0.1:9")
+    keys = {aws.table_session(settings).get_credentials().access_key for _ in range(3)}
+    assert (keys, started.read_text()) == ({"made"}, "x\n")

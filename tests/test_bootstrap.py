@@ -257,6 +257,21 @@ def test_nothing_is_wired_before_it_is_needed_and_then_once(wire: Wire) -> None:
     assert len(wired) == 1
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"prefix": "chaos"},
+        {"prefix": "/chaos/"},
+        {"prefix": ""},
+        {"excluded_paths": "/health"},
+        {"excluded_paths": ["/ok", "health"]},
+    ],
+)
+def test_a_prefix_and_excluded_paths_that_cannot_be_are_refused_at_once(wire: Wire, options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(options))} must .*; got"):
+        Lazy(wire, **options)
+
+
 def test_in_development_a_table_that_is_not_reachable_yet_is_no_reason_not_to_start(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -179,6 +179,9 @@ def test_other_stages_are_not(stage: str | None) -> None:
         ("CHAOS_STAGE", "qa\nprod", "1 to 64 letters, digits, dots, underscores and hyphens"),
         ("CHAOS_APPLICATION", "shop#1", "1 to 128 characters without # and line breaks"),
         ("CHAOS_TABLE", "ab", "3 to 255 letters, digits, dots, underscores and hyphens; or an ARN"),
+        ("CHAOS_DEV_TOKEN", "\u00fcmlaut", "1 to 256 letters, digits and signs of ASCII"),
+        ("AWS_ENDPOINT_URL_DYNAMODB", "localhost:8001", "a URL such as http://localhost:8001"),
+        ("AWS_ENDPOINT_URL", "localhost:8001", "a URL such as http://localhost:8001"),
         ("CHAOS_EXCLUDED_PATHS", "/ok,health", "paths that begin with a slash, such as /health"),
     ],
 )
@@ -205,7 +208,7 @@ def test_a_table_may_be_named_by_its_arn() -> None:
     ],
 )
 def test_a_misspelt_variable_is_refused_with_the_one_that_was_meant(misspelt: str, meant: str) -> None:
-    with pytest.raises(Misconfigured, match=f"{misspelt} is not a setting; did you mean {meant}\\?"):
+    with pytest.raises(Misconfigured, match=f"{misspelt} is not a setting; did you mean {meant}"):
         read_settings({"CHAOS_STAGE": "qa", misspelt: "1"})
 
 

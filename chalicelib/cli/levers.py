@@ -8,6 +8,8 @@ import typer
 
 from ..access import Caller, Role
 from ..api.http import Request
+from ..bootstrap import Chaos
+from ..errors import ChaosError
 from .desk import Desk, desk_of
 from .messages import Answer, explained
 from .remote import Refused, Unreachable
@@ -54,6 +56,14 @@ def resume(
     desk.tell("The halt has ended: experiments can be started again.")
 
 
+def _is_new(chaos: Chaos) -> bool:
+    """Whether nothing ever happened in this scope, besides what was done just now; False where nobody can tell."""
+    with suppress(ChaosError):
+        found = chaos.runs.history(since=0, until=chaos.clock() + 1, experiment=None, before=None, limit=2)
+        return len(found) == 1
+    return False
+
+
 def _pull(desk: Desk, lever: str, body: dict[str, Any], stage: str) -> dict[str, Any]:
     """Over HTTP; or in the table, also where no application answers, for whoever may write to it."""
     if not stage:
@@ -70,7 +80,13 @@ def _pull(desk: Desk, lever: str, body: dict[str, Any], stage: str) -> dict[str,
         caller=Caller(user(), Role.OPERATOR),
         source=COMMAND_LINE,
     )
-    answer = desk.wire(settings).api().handle(asked)
+    chaos = desk.wire(settings)
+    answer = chaos.api().handle(asked)
+    if not answer.content["error"] and _is_new(chaos):
+        desk.tell(
+            f"Warning: application {settings.application}, stage {settings.stage} has no other entry in its history. "
+            "Is it the right one? An application has the name that its CHAOS_APPLICATION says."
+        )
     if answer.content["error"]:
         told = Answer(
             url="", status=answer.status, content=answer.content, sent=body, program=desk.program, command=desk.command

@@ -4,7 +4,6 @@ What such processes share is in a private folder of the user: a lock, the server
 """
 
 import atexit
-import getpass
 import hashlib
 import json
 import os
@@ -17,6 +16,7 @@ import tempfile
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +31,10 @@ HOST = "127.0.0.1"
 START_SECONDS = 60.0
 """How long the server may take to start, on a busy machine."""
 
-GREETING_SECONDS = 10.0
+GREETING_SECONDS = 2.0
+REJOIN_SECONDS = 1.0
+"""How long the start of an application waits for others that start a server."""
+
 TABLE_TIMEOUT_SECONDS = 2.0
 """The shortest time-out for the embedded table: all processes share one server, on a machine with other work."""
 
@@ -40,6 +43,11 @@ TEMPORARY = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir(
 
 NEEDED = ("moto", "flask", "filelock")
 PRIVATE = 0o700
+RUN = (
+    "import runpy, sys; sys.path[:] = sys.argv.pop().split({!r}); runpy.run_module(sys.argv.pop(), run_name='__main__')"
+)
+"""Isolated from the working directory and the variables; with the paths of this process, in their order."""
+
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "LD_LIBRARY_PATH")
 """The variables that the server's process gets: no AWS, proxy or Python setting of the application's."""
 
@@ -72,20 +80,46 @@ class Shared:
     @classmethod
     def by(cls, settings: Settings) -> "Shared":
         """Raises Misconfigured where the folder cannot be used."""
-        named = json.dumps([os.path.realpath(Path.cwd()), settings.application, settings.stage])
+        named = json.dumps([_here(), settings.application, settings.stage])
         return cls(_private_folder(), hashlib.sha256(named.encode()).hexdigest()[:16])
 
     def file(self, kind: str) -> Path:
         return self.folder / f"{self.key}.{kind}"
 
-    def lock(self) -> "FileLock":
+    def lock(self, seconds: float = START_SECONDS) -> "FileLock":
         from filelock import FileLock  # noqa: PLC0415 - installed for development only
 
-        return FileLock(self.file("lock"), timeout=START_SECONDS)
+        return FileLock(self.file("lock"), timeout=seconds)
+
+    def publish(self, address: str) -> None:
+        part = self.file("part")
+        part.write_text(address)
+        part.replace(self.file("json"))
+
+
+@cache
+def _here() -> str:
+    """The working directory, as it was when it was first needed."""
+    return os.path.realpath(Path.cwd())
+
+
+@cache
+def _own_token() -> str:
+    """Where the processes cannot share one."""
+    return secrets.token_urlsafe(16)
 
 
 _joined: dict[str, Embedded] = {}
 _joining = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _joining  # noqa: PLW0603 - a fork inherits it as it is, locked by a thread that is not there
+    _joining = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def prepared(settings: Settings) -> Settings:
@@ -105,14 +139,16 @@ def prepared(settings: Settings) -> Settings:
 
 def join(settings: Settings) -> Embedded:
     """The server that this process uses from now on until it ends. Started where none is running."""
+    if not hasattr(os, "fork"):
+        raise Misconfigured(f"The embedded DynamoDB needs Linux, macOS or WSL. On this system {NAME_ONE}.")
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise Misconfigured(
-            f"The stage dev needs an embedded DynamoDB, and {', '.join(missing)} is not installed. "
+            f"The stage dev needs an embedded DynamoDB. Not installed: {', '.join(missing)}. "
             f"pip install 'moto[server]' filelock, or {NAME_ONE}."
         )
-    shared = Shared.by(settings)
     try:
+        shared = Shared.by(settings)
         with _joining, shared.lock():
             found = _find(shared)
             if found is None:
@@ -131,7 +167,7 @@ def rejoin(settings: Settings) -> bool:
         return False
     with suppress(Misconfigured, OSError):
         shared = Shared.by(settings)
-        with _joining, shared.lock():
+        with _joining, shared.lock(REJOIN_SECONDS):
             return _find(shared) is not None
     return False
 
@@ -141,8 +177,8 @@ def token(settings: Settings) -> str:
     if settings.dev_token:
         return settings.dev_token
     with suppress(Misconfigured, OSError):
-        return _kept(Shared.by(settings).file("token"), secrets.token_urlsafe(16))
-    return secrets.token_urlsafe(16)
+        return _kept(Shared.by(settings).file("token"), _own_token())
+    return _own_token()
 
 
 def _kept(path: Path, text: str) -> str:
@@ -166,30 +202,34 @@ def _find(shared: Shared) -> Embedded | None:
         known.connection.close()
     try:
         address = json.loads(shared.file("json").read_text())
-        connection = socket.create_connection((HOST, address["port"]), timeout=GREETING_SECONDS)
-    except (OSError, ValueError):
+        url, port = address["url"], address["port"]
+        connection = socket.create_connection((HOST, port), timeout=GREETING_SECONDS)
+    except (OSError, ValueError, TypeError, KeyError):  # none, or not one of ours
         return None
     greeting = f"{shared.key}\n".encode()
     with suppress(OSError):
         if connection.recv(len(greeting)) == greeting:  # and no other program on that port
             connection.settimeout(0)
             atexit.register(connection.close)
-            _joined[shared.key] = Embedded(address["url"], connection)
+            _joined[shared.key] = Embedded(url, connection)
             return _joined[shared.key]
     connection.close()
     return None
 
 
 def _start(shared: Shared) -> None:
-    """Returns when the server answers; it then goes on by itself, apart from this process."""
+    """Returns when the server answers; it then goes on by itself, apart from this process.
+
+    Published here, with the lock held: where this process is killed before, the server has no user, and ends.
+    """
     package = Path(__file__).parents[1]
     server = f"{package.name}.{Path(__file__).parent.name}.server"
-    paths = [str(package.parent), *(path for path in sys.path if path)]
+    paths = os.pathsep.join([*(path for path in sys.path if path), str(package.parent)])
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     try:
-        subprocess.run(  # noqa: S603 - this interpreter, and a module of this package
-            [_python(), "-B", "-m", server, str(shared.folder), shared.key],
-            env={**inherited, "PYTHONPATH": os.pathsep.join(paths)},
+        started = subprocess.run(  # noqa: S603 - this interpreter, and a module of this package
+            [_python(), "-IBc", RUN.format(os.pathsep), str(shared.folder), shared.key, server, paths],
+            env=inherited,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -200,6 +240,7 @@ def _start(shared: Shared) -> None:
     except (OSError, subprocess.SubprocessError) as error:
         lines = str(getattr(error, "stderr", None) or error).strip().splitlines()
         raise Misconfigured(f"The embedded DynamoDB did not start: {lines[-1]} Or {NAME_ONE}.") from error
+    shared.publish(started.stdout)
 
 
 def _python() -> str:
@@ -211,14 +252,15 @@ def _python() -> str:
 
 def _private_folder() -> Path:
     """Of this user alone, so that nobody else can put an address or a token there."""
-    user = str(os.getuid()) if hasattr(os, "getuid") else getpass.getuser()
-    folder = TEMPORARY / f"chaos-experiments-{user}"
+    if not hasattr(os, "getuid"):
+        raise Misconfigured("There is no private folder on this system.")
+    folder = TEMPORARY / f"chaos-experiments-{os.getuid()}"
     try:
         folder.mkdir(mode=PRIVATE, exist_ok=True)
         found = folder.lstat()
     except OSError as error:
         raise Misconfigured(f"The stage dev needs the folder {folder}: {error.strerror}. Or {NAME_ONE}.") from error
-    foreign = hasattr(os, "getuid") and (found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != PRIVATE)
+    foreign = found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != PRIVATE
     if foreign or not stat.S_ISDIR(found.st_mode):
         raise Misconfigured(f"{folder} must be a folder that only you can use. Remove it, or {NAME_ONE}.")
     return folder

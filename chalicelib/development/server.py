@@ -1,8 +1,8 @@
 """The process of the embedded DynamoDB: moto's server, one operation at a time, until its last user is gone.
 
-`python -m chalicelib.development.server FOLDER KEY`, started by `embedded.py`. It writes where it answers into
-`FOLDER/KEY.json`, and detaches itself. Every process that uses it holds a connection open to the second of its two
-ports; the operating system closes that connection however the process ends.
+`python -m chalicelib.development.server FOLDER KEY`, started by `embedded.py`. It prints where it answers, and detaches
+itself. Every process that uses it holds a connection open to the second of its two ports; the operating system closes
+that connection however the process ends.
 """
 
 import json
@@ -13,6 +13,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,10 +44,11 @@ class EmbeddedDynamoDB:
         self._application = DomainDispatcherApplication(create_backend_app)
         self._answering = threading.Lock()
         self._server = make_server(HOST, 0, self._one_at_a_time, threaded=True, request_handler=Quiet)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="embedded-dynamodb", daemon=True)
         self.url = f"http://{HOST}:{self._server.server_port}"
 
     def start(self) -> "EmbeddedDynamoDB":
+        """The thread is made here: Python 3.13 cannot start one in a fork that was made before it."""
+        self._thread = threading.Thread(target=self._server.serve_forever, name="embedded-dynamodb", daemon=True)
         self._thread.start()
         return self
 
@@ -55,7 +58,11 @@ class EmbeddedDynamoDB:
         self._thread.join()
 
     def _one_at_a_time(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
-        """Moto's transactions are not atomic: it rolls back to a copy of all tables, and undoes concurrent writes."""
+        """Moto's transactions are not atomic: it rolls back to a copy of all tables, and undoes concurrent writes.
+
+        The body is read before: a client that stops in the middle of it keeps nobody waiting.
+        """
+        environ["wsgi.input"] = BytesIO(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
         with self._answering:
             answer: Iterable[bytes] = self._application(environ, start_response)
             return answer
@@ -77,15 +84,22 @@ class Users:
         """Until somebody comes or goes, no longer than `seconds`."""
         for key, _ in self._selector.select(seconds):
             if key.fileobj is self._listener:
-                connection, _ = self._listener.accept()
-                connection.sendall(self._greeting)
-                self._selector.register(connection, selectors.EVENT_READ)
+                self._accept()
             else:
                 self._drop_if_closed(key.fileobj)  # type: ignore[arg-type]
         if len(self._selector.get_map()) > 1:
             self._alone_since = None
         elif self._alone_since is None:
             self._alone_since = self._clock()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # who came is gone already, or this process has no more descriptors
+            connection, _ = self._listener.accept()
+            try:
+                connection.sendall(self._greeting)
+                self._selector.register(connection, selectors.EVENT_READ)
+            except OSError:
+                connection.close()
 
     def alone_seconds(self) -> float:
         """For how long nobody has been connected."""
@@ -130,12 +144,19 @@ def serve_until_unused(users: Users, lock: FileLock, on_end: Callable[[], None])
 def main(folder: Path, key: str) -> None:
     database = EmbeddedDynamoDB()
     users = Users(f"{key}\n".encode())
-    address = folder / f"{key}.json"
-    _write(address, json.dumps({"url": database.url, "port": users.port}))
-    if hasattr(os, "fork"):
-        _detach(folder / f"{key}.log")
+    address = json.dumps({"url": database.url, "port": users.port})
+    print(address, flush=True)  # noqa: T201 - the starter publishes it
+    _detach(folder / f"{key}.log")
     database.start()
-    serve_until_unused(users, FileLock(folder / f"{key}.lock"), on_end=lambda: address.unlink(missing_ok=True))
+    serve_until_unused(
+        users, FileLock(folder / f"{key}.lock"), on_end=lambda: _withdraw(folder / f"{key}.json", address)
+    )
+
+
+def _withdraw(path: Path, address: str) -> None:
+    """Unless another server's is published there."""
+    if path.exists() and path.read_text() == address:
+        path.unlink()
 
 
 def _detach(log: Path) -> None:
@@ -148,14 +169,6 @@ def _detach(log: Path) -> None:
     written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
     for number, target in enumerate((nothing, written, written)):
         os.dup2(target, number)
-
-
-def _write(path: Path, text: str) -> None:
-    """All of it at once, readable by this user alone."""
-    part = path.with_suffix(".part")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE), "w") as file:
-        file.write(text)
-    part.replace(path)
 
 
 if __name__ == "__main__":

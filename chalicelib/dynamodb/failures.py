@@ -102,7 +102,8 @@ def _described(cause: Exception, code: str | None, settings: Settings) -> tuple[
             f"There are no AWS credentials ({type(cause).__name__}: {cause})",
             " Set AWS_PROFILE or AWS_ACCESS_KEY_ID, log in again, or give this process a role.",
         )
-    return f"Table {table}{place} is unreachable ({code or type(cause).__name__})", ""
+    remedy = " Restart this process if the embedded DynamoDB has ended." if settings.embedded else ""
+    return f"Table {table}{place} is unreachable ({code or type(cause).__name__})", remedy
 
 
 def _creation(settings: Settings) -> str:

@@ -118,7 +118,7 @@ class Connection:
                     again = True
                     client.close()
                 elif error_code(error) == MISSING and self._settings.development:
-                    create_table(self._settings)
+                    create_table(self._settings, timeout_seconds=self._settings.table_timeout_seconds, wait=False)
                 else:
                     raise
                 return operation()
@@ -159,20 +159,27 @@ def _may_be_made(error: Exception) -> bool:
     return not isinstance(cause_of(error), NEVER_SENT)
 
 
-def create_table(settings: Settings, *, timeout_seconds: float = CREATION_SECONDS) -> bool:
+def create_table(settings: Settings, *, timeout_seconds: float = CREATION_SECONDS, wait: bool = True) -> bool:
     """Make the table that the settings name when it is missing, with its TTL. Whether this call made it.
 
     Outside of development it is the table of the stack's template: recoverable to any moment of the last 35 days, and
-    encrypted with a key whose use the account can audit. Raises StoreUnavailable.
+    encrypted with a key whose use the account can audit. Unless it does `wait`, the table may not be ready yet.
+    Raises StoreUnavailable.
     """
     item = bind(Item, replace(settings, table_timeout_seconds=timeout_seconds))
+    try:
+        return not item.exists() and _create(item, settings, wait=wait)
+    except (PynamoDBException, BotoCoreError, ClientError, ResponseParserError, *GARBLED) as error:
+        raise StoreUnavailable(explain(error, settings, may_be_made=False)) from error
+
+
+def _create(item: type[Item], settings: Settings, *, wait: bool) -> bool:
+    client = _connection(item).client
     name = settings.table
     keys = {item.pk.attr_name: "HASH", item.sk.attr_name: "RANGE"}
     encryption = {} if settings.development else {"SSESpecification": {"Enabled": True, "SSEType": "KMS"}}
+    made = True
     try:
-        if item.exists():
-            return False
-        client = _connection(item).client
         client.create_table(
             TableName=name,
             BillingMode=PAY_PER_REQUEST_BILLING_MODE,
@@ -180,7 +187,13 @@ def create_table(settings: Settings, *, timeout_seconds: float = CREATION_SECOND
             KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in keys.items()],
             **encryption,
         )
-        _wait_for_table(client, name)
+    except ClientError as error:
+        if error_code(error) != IN_USE:
+            raise
+        made = False  # another process was first
+    if wait:
+        client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    if made:
         client.update_time_to_live(
             TableName=name, TimeToLiveSpecification={"AttributeName": item.ttl.attr_name, "Enabled": True}
         )
@@ -188,13 +201,4 @@ def create_table(settings: Settings, *, timeout_seconds: float = CREATION_SECOND
             client.update_continuous_backups(
                 TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
             )
-    except (PynamoDBException, BotoCoreError, ClientError) as error:
-        if error_code(error) != IN_USE:  # another process was first
-            raise StoreUnavailable(explain(error, settings, may_be_made=False)) from error
-        _wait_for_table(client, name)
-        return False
-    return True
-
-
-def _wait_for_table(client: Any, name: str) -> None:  # noqa: ANN401 - botocore's clients have no type
-    client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    return made

@@ -7,6 +7,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Unpack, cast
 
+from .chalice_local import restart_for_source_files_only, served_by_chalice_local
+
+restart_for_source_files_only()  # before the imports below, whose reads and bytecode it would restart for
+
 from chalice.app import AuthRequest, AuthResponse, AuthRoute, Chalice, SNSEvent
 from chalice.app import Request as ChaliceRequest
 from chalice.app import Response as ChaliceResponse
@@ -22,7 +26,6 @@ from ..injection.spans import annotate
 from ..runs.guardrails import abort_for
 from ..runs.tally import SERVER_ERROR
 from . import check_application
-from .chalice_local import restart_for_source_files_only, served_by_chalice_local
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +65,6 @@ class ChaosExperiments:
 
     def _welcome(self, url: str) -> None:
         """The first thing that a developer reads; also what is wrong, while the application serves all the same."""
-        restart_for_source_files_only()
         with suppress(ChaosError):  # which is in the log
             print(banner(self._module.get().settings, url, self._module.prefix), flush=True)  # noqa: T201
 

@@ -96,11 +96,11 @@ def _on_any_event(restarter: Any, event: Any) -> None:  # noqa: ANN401 - watchdo
     """In the place of `WatchdogRestarter.on_any_event`, which is called for reads, too."""
     if event.is_directory or event.event_type in ("opened", "closed_no_write"):
         return
-    paths = [Path(os.fsdecode(path)) for path in (event.src_path, event.dest_path) if path]
+    paths = [Path(os.fsdecode(path)).resolve() for path in (event.src_path, event.dest_path) if path]
     if any(_is_source(path.name) and all(map(_may_hold_sources, _folders_here(path))) for path in paths):
         restarter()
 
 
 def _folders_here(path: Path) -> list[Path]:
-    here = Path.cwd()
+    here = Path.cwd().resolve()
     return [folder for folder in path.parents if here in folder.parents]

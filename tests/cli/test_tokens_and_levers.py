@@ -165,6 +165,28 @@ def test_a_table_that_fails_otherwise_is_told_as_the_store_tells_it(
     assert capsys.readouterr().err == "The table is busy.\n"
 
 
+def test_a_halt_where_nothing_ever_happened_asks_whether_it_is_the_right_application(
+    tokens: FakeTokenStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = FakeRunStore()
+    assert run(["halt", "--reason", "now", "--stage", "qa"], tokens, runs) == 0
+    assert "Warning: application app, stage qa has no other entry in its history." in capsys.readouterr().err
+    assert run(["resume", "--stage", "qa"], tokens, runs) == 0
+    assert "Warning" not in capsys.readouterr().err
+
+
+def test_a_halt_is_no_failure_where_the_history_cannot_be_read(
+    tokens: FakeTokenStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(**_: object) -> None:
+        raise StoreUnavailable("The table is busy.")
+
+    runs = FakeRunStore()
+    monkeypatch.setattr(runs, "history", fail)
+    assert run(["halt", "--reason", "now", "--stage", "qa"], tokens, runs) == 0
+    assert "Warning" not in capsys.readouterr().err
+
+
 def test_a_missing_region_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     for command in (["table", "create"], CREATE):

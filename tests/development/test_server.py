@@ -3,6 +3,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ def test_one_operation_at_a_time() -> None:
 
     between = threading.Event()  # never set: it only gives the others their chance
     database._application = answer
-    threads = [threading.Thread(target=database._one_at_a_time, args=({}, None)) for _ in range(4)]
+    environ = {"wsgi.input": BytesIO(b"{}"), "CONTENT_LENGTH": "2"}
+    threads = [threading.Thread(target=database._one_at_a_time, args=(dict(environ), None)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -132,23 +134,54 @@ def test_it_goes_on_where_somebody_connects_at_the_last_moment(tmp_path: Path) -
     assert (Busy.attempts, Busy.released, ended) == (3, 1, [True])
 
 
-def test_its_address_is_there_while_it_serves_and_for_this_user_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("replaced", [False, True])
+def test_it_prints_its_address_and_withdraws_that_one_when_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, replaced: bool
 ) -> None:
+    address = tmp_path / "key.json"
     found: dict[str, Any] = {}
 
     def serve(users: Users, _lock: FileLock, on_end: Any) -> None:
-        address = tmp_path / "key.json"
-        found.update(json.loads(address.read_text()), mode=address.stat().st_mode & 0o777, users=users)
+        printed = capsys.readouterr().out.strip()
+        found.update(json.loads(printed), users=users)
         found["status"] = requests.get(found["url"], timeout=60).status_code
+        address.write_text("another one's" if replaced else printed)
+        on_end()
         on_end()
 
     monkeypatch.setattr(server, "_detach", lambda log: found.update(log=log.name))
     monkeypatch.setattr(server, "serve_until_unused", serve)
     main(tmp_path, "key")
-    assert (found["status"], found["mode"], found["log"], found["port"]) == (200, 0o600, "key.log", found["users"].port)
-    assert not (tmp_path / "key.json").exists()
+    assert (found["status"], found["log"], found["port"]) == (200, "key.log", found["users"].port)
+    assert address.exists() is replaced
     found["users"].close()
+
+
+def test_who_is_gone_before_the_greeting_does_no_harm(users: Users, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[bool] = []
+
+    class Gone:
+        """A connection that was reset."""
+
+        def sendall(self, _data: bytes) -> None:
+            raise ConnectionResetError
+
+        def close(self) -> None:
+            closed.append(True)
+
+    class Listener:
+        def accept(self) -> Any:
+            if closed:
+                raise OSError("no more descriptors")
+            return Gone(), None
+
+    with monkeypatch.context() as patch:
+        patch.setattr(users, "_listener", Listener())
+        users._accept()
+        users._accept()
+    assert closed == [True]
+    with connect(users):
+        assert users.alone_seconds() == 0
 
 
 def test_it_detaches_from_the_terminal_and_from_who_started_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

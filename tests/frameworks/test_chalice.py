@@ -79,7 +79,7 @@ def test_where_chalice_local_serves_it_the_banner_is_printed_before_the_first_re
 ) -> None:
     assert App(clock).wired == 1
     printed = capsys.readouterr().out
-    assert "Chaos experiments, stage dev: http://localhost:9000/chaos_experiments" in printed
+    assert "Console: http://localhost:9000/chaos_experiments/console" in printed
     assert "Operator token: dev-token" in printed
 
 

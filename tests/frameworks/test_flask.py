@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -162,9 +163,10 @@ def test_a_module_that_is_off_lets_every_request_through_and_says_so() -> None:
 
 
 def test_in_development_the_token_is_announced_once_before_the_first_request(
-    wire: Any, clock: Clock, capsys: pytest.CaptureFixture[str]
+    wire: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     app = application()
+    monkeypatch.setattr(sys, "argv", ["flask", "run"])
     development = Settings(stage="dev", dev_token="let-me-in")
     ChaosExperiments(
         app,

@@ -116,7 +116,9 @@ def test_its_own_start_causes_no_reload_and_an_edit_does_and_the_run_goes_on(pro
         status = server.get(f"{API}/status?experiment_name=latency_injection").json()  # type: ignore[attr-defined]
         assert (status["resultset"]["run_id"], status["resultset"]["status"]) == (run["run_id"], "running")
         assert "X-Chaos-Experiment" in server.get("/").headers  # type: ignore[attr-defined]
-        assert "Traceback" not in server.log.read_text()  # type: ignore[attr-defined]
+        log = server.log.read_text()  # type: ignore[attr-defined]
+        assert "Traceback" not in log
+        assert log.count("Restarting local dev server") == 1
     for each in embedded(project):
         each.kill()
 
