@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
