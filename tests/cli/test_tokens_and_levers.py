@@ -1,5 +1,6 @@
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import botocore.session
@@ -8,7 +9,7 @@ import pytest
 from chalicelib import __version__
 from chalicelib.access import Authenticator, Role, hash_token
 from chalicelib.bootstrap import bootstrap
-from chalicelib.cli import main
+from chalicelib.cli import main, stages
 from chalicelib.dynamodb.tokens import DynamoDBTokenStore
 from chalicelib.errors import StoreUnavailable
 from chalicelib.runs.event import Event
@@ -261,3 +262,19 @@ def test_the_lever_works_from_a_shell_where_the_module_is_off(
     runs = FakeRunStore()
     assert run(["halt", "--reason", "now", "--stage", "qa"], tokens, runs) == 0
     assert runs.halt_event
+
+
+def test_in_the_stage_dev_a_command_is_about_the_embedded_table_and_never_about_an_account(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL_DYNAMODB", raising=False)
+    monkeypatch.setattr(stages, "rejoin", lambda _settings: True)
+    embedded = {"endpoint_url": "http://127.0.0.1:9", "embedded": True}
+    monkeypatch.setattr(stages, "prepared", lambda settings: replace(settings, **embedded))
+    asked = stages.settings_of("dev")
+    assert (asked.endpoint_url, asked.embedded, asked.table_timeout_seconds) == ("http://127.0.0.1:9", True, 5.0)
+
+
+def test_a_misspelt_variable_keeps_nobody_from_halting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAOS_STATE", "x")
+    assert stages.settings_of("qa").stage == "qa"
