@@ -27,11 +27,16 @@ STOP = {"experiment_name": "latency_injection"}
 GONE_SECONDS = 15.0
 
 
+def shared_in(folder: Path) -> Shared:
+    """What processes share that work in the folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("chalicelib.development.embedded._here", lambda: os.path.realpath(folder))
+        return Shared.by(Settings(stage="dev"))
+
+
 def embedded(folder: Path) -> list[psutil.Process]:
     """The processes of the embedded DynamoDB of what works in the folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        key = Shared.by(Settings(stage="dev")).key
+    key = shared_in(folder).key
     return [each for each in psutil.process_iter(["cmdline"]) if key in (each.info["cmdline"] or ())]
 
 
@@ -42,9 +47,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     for each in embedded(tmp_path):
         each.kill()
         each.wait(60)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path)
-        shared = Shared.by(Settings(stage="dev"))
+    shared = shared_in(tmp_path)
     for path in shared.folder.glob(f"{shared.key}.*"):
         path.unlink()
 
