@@ -70,7 +70,7 @@ check: $(VENV)/installed ## Lint, format, types and imports
 	$(BIN)/lint-imports
 
 .PHONY: test
-test: check ## The checks, and every test that needs nothing but the virtual environment: about 2 minutes
+test: check ## The checks, and every test that needs nothing but the virtual environment: 3 minutes
 	$(BIN)/pytest $(TESTS) --numprocesses $(WORKERS) --dist worksteal
 
 .PHONY: test-servers
