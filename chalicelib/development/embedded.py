@@ -240,7 +240,7 @@ def _start(shared: Shared) -> None:
     except (OSError, subprocess.SubprocessError) as error:
         lines = str(getattr(error, "stderr", None) or error).strip().splitlines()
         raise Misconfigured(f"The embedded DynamoDB did not start: {lines[-1]} Or {NAME_ONE}.") from error
-    shared.publish(started.stdout)
+    shared.publish(started.stdout.strip())
 
 
 def _python() -> str:

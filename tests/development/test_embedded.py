@@ -90,6 +90,8 @@ def test_a_real_one_is_started_once_answers_and_is_in_nobodys_environment(
     assert other.connection is not one.connection
     one.connection.close()
     assert (folder / f"{Shared.by(DEV).key}.log").read_text() == ""
+    address = json.dumps({"url": one.url, "port": other.connection.getpeername()[1]})
+    assert (folder / f"{Shared.by(DEV).key}.json").read_text() == address, "as the server withdraws it"
 
 
 def test_what_is_shared_is_told_by_folder_application_and_stage(
