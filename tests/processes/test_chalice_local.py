@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ import pytest
 import requests
 
 from chalicelib.settings import Settings
-from tests.processes.servers import PROJECT, Server, chalice_local
+from tests.processes.servers import Server, chalice_local
 from tests.tools import needed
 
 START, STOP, STATUS, TEST = (f"/chaos_experiments/{word}" for word in ("start", "stop", "status", "test"))
@@ -141,21 +140,3 @@ def test_of_fifty_concurrent_starts_and_stops_over_http_one_each_wins(two_server
         with ThreadPoolExecutor(10) as pool:
             codes = list(pool.map(lambda number, path=path: ask(number, path), range(50)))
         assert sorted(codes) == [200, *[refused] * 49]
-
-
-def test_a_reload_is_survived_with_the_same_token(tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    for name in ("chalicelib", ".chalice"):
-        shutil.copytree(PROJECT / name, project / name, ignore=shutil.ignore_patterns("__pycache__", "deploy*"))
-    shutil.copy(PROJECT / "app.py", project / "app.py")
-    with chalice_local(tmp_path, project=project) as server:
-        assert server.post(START, experiment_name=LATENCY, delay_seconds=0.0).status_code == 200
-
-        def banners() -> int:
-            return server.log.read_text().count("Start an experiment, see its effect, stop it")
-
-        (project / "app.py").write_text((project / "app.py").read_text() + "\n# edited\n")
-        seconds_until(lambda: banners() == 2)
-        server.wait_until_it_answers()
-        assert server.post(START, experiment_name=LATENCY, delay_seconds=0.0).status_code == 200
-        assert server.get("/").headers["X-Chaos-Experiment"] == LATENCY
