@@ -128,14 +128,14 @@ def test_a_template_that_is_none_is_refused_before_anything_changes(shell: Shell
 def test_undeployed_all_is_gone_but_the_table(shell: Shell) -> None:
     client = shell.account.client
     client("dynamodb").put_item(TableName=NAME, Item={"pk": {"S": "a"}, "sk": {"S": "b"}})
-    assert f"The table {NAME} is kept" in shell.run("undeploy")
+    assert f"Kept the table {NAME}, with its history and tokens." in shell.run("undeploy")
     with pytest.raises(ClientError, match="does not exist"):
         client("cloudformation").describe_stacks(StackName=NAME)
     with pytest.raises(ClientError, match="404"):
         client("s3").head_bucket(Bucket=BUCKET)
     assert client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{NAME}")["logGroups"] == []
     assert client("dynamodb").scan(TableName=NAME)["Count"] == 1
-    assert "is kept" in shell.run("undeploy")  # twice is no error
+    assert f"Kept the table {NAME}" in shell.run("undeploy")  # twice is no error
 
 
 def test_deployed_once_more_it_takes_the_table_that_is_there(shell: Shell) -> None:
