@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from .access import Authenticator, OwnAuthentication, TokenStore
 from .api.endpoints import PREFIX
 from .api.http import Request, Response, failure
-from .cloudwatch import CloudWatchAlarms
 from .dynamodb.results import DynamoDBResultStore
 from .dynamodb.runs import DynamoDBRunStore
 from .dynamodb.table import create_table
 from .dynamodb.tokens import DynamoDBTokenStore
 from .errors import ChaosError, Misconfigured, ModuleOff, StoreUnavailable
-from .injection.injection import UNTOUCHED, Injected, Injection, LambdaContext
-from .injection.memory import Memory
-from .injection.spare_memory import spare_mb
-from .injection.tallies import Later, Tallies, Told, in_a_thread
+from .guardrails.base import Alarms, Guardrails, HypothesisGuard, alarm_condition
+from .guardrails.cloudwatch import CloudWatchAlarms
+from .injection.effects.memory import Memory
+from .injection.effects.spare_memory import spare_mb
+from .injection.engine import UNTOUCHED, Injected, Injection, LambdaContext
+from .injection.snapshot import Snapshot
 from .logs import log_as_json
-from .metrics import Metrics
-from .runs.guardrails import Alarms, Guardrails, HypothesisGuard, alarm_condition
+from .results.metrics import Metrics
+from .results.recorder import Later, Tallies, Told, in_a_thread
 from .runs.run import Run
-from .runs.snapshot import Snapshot
 from .runs.store import ResultStore, RunStore
 from .settings import Settings, read_settings
 from .web_tokens import WebTokenAuthentication

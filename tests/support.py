@@ -7,10 +7,10 @@ from typing import Any
 from chalicelib.access import Token
 from chalicelib.errors import AlarmsUnavailable, Halted, StoreUnavailable, UnknownAlarm
 from chalicelib.experiments import EXPERIMENTS
-from chalicelib.injection.tallies import Later, Tallies
+from chalicelib.results.recorder import Later, Tallies
+from chalicelib.results.tally import Tally
 from chalicelib.runs.event import Action, Event
 from chalicelib.runs.run import Run
-from chalicelib.runs.tally import Tally
 
 NOW = 1_800_000_000.0
 

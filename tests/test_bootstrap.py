@@ -13,7 +13,7 @@ from chalicelib.access import Caller, Role, new_token
 from chalicelib.api.http import Request, Response
 from chalicelib.bootstrap import Chaos, Lazy, bootstrap
 from chalicelib.errors import Misconfigured, ModuleOff, StoreUnavailable, Unauthenticated
-from chalicelib.injection.injection import UNTOUCHED
+from chalicelib.injection.engine import UNTOUCHED
 from chalicelib.settings import Settings
 from tests.injection.test_decide import Defective
 from tests.support import NOW, Clock, FakeAlarms, FakeResultStore, FakeRunStore, FakeTokenStore, a_run

@@ -16,10 +16,10 @@ from botocore.client import BaseClient
 from chalicelib import __version__, cli
 from chalicelib import settings as settings_module
 from chalicelib.access import Caller, Role
-from chalicelib.api import present
-from chalicelib.api.body import start_parameters
+from chalicelib.api import responses
 from chalicelib.api.endpoints import ENDPOINTS, PREFIX
 from chalicelib.api.http import Request, failure
+from chalicelib.api.requests import start_parameters
 from chalicelib.bootstrap import Chaos, bootstrap
 from chalicelib.cli.stages import settings_of
 from chalicelib.development.banner import banner
@@ -112,12 +112,12 @@ def test_every_example_answer_is_json_in_the_envelope() -> None:
 
 
 def test_the_example_of_a_run_has_the_fields_of_a_run() -> None:
-    assert set(example_of("POST /start")) == set(present.run(a_run(), NOW))
+    assert set(example_of("POST /start")) == set(responses.run(a_run(), NOW))
 
 
 def test_the_example_of_an_experiment_is_what_is_listed() -> None:
     (example,) = example_of("GET /list")["available_experiments"]
-    listed = present.experiment(EXPERIMENTS[example["name"]], Settings().limits)
+    listed = responses.experiment(EXPERIMENTS[example["name"]], Settings().limits)
     assert example["description"] == listed["description"]
     for name, shown in example["parameters"]["properties"].items():
         assert shown.items() <= listed["parameters"]["properties"][name].items()
@@ -135,11 +135,11 @@ def test_the_example_of_a_refusal_is_what_is_answered() -> None:
 @pytest.mark.parametrize(
     ("endpoint", "shape"),
     [
-        ("GET /list", present.Listed),
-        ("POST /halt", present.Halted),
-        ("POST /resume", present.Resumed),
-        ("GET /history", present.History),
-        ("GET /test", present.Tested),
+        ("GET /list", responses.Listed),
+        ("POST /halt", responses.Halted),
+        ("POST /resume", responses.Resumed),
+        ("GET /history", responses.History),
+        ("GET /test", responses.Tested),
     ],
 )
 def test_the_other_examples_have_the_fields_of_the_answers(endpoint: str, shape: Any) -> None:

@@ -23,21 +23,21 @@ from ..errors import (
     UnknownEndpoint,
     UnknownRun,
 )
-from ..experiment import Experiment, Limits
 from ..experiments import EXPERIMENTS, LONGEST_SHOWN, find
+from ..experiments.base import Experiment, Limits
+from ..guardrails.base import Alarms, told
+from ..report.documents import chosen
+from ..results.judgement import Hypothesis
+from ..results.tally import Tally
 from ..runs.event import Action, Event
-from ..runs.guardrails import Alarms, told
-from ..runs.hypothesis import Hypothesis
 from ..runs.run import Run
 from ..runs.store import ResultStore, RunStore
-from ..runs.tally import Tally
 from ..settings import Settings
-from . import body, present
+from . import requests, responses
 from .console import page
 from .endpoints import ENDPOINTS, Endpoint
 from .http import Request, Response, failure
 from .query import CURSOR, MOST_ENTRIES, asked_for
-from .report import chosen
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class Api:
             self._log(request, caller, response)
         return response
 
-    def list_experiments(self, request: Request, caller: Caller) -> present.Listed:
+    def list_experiments(self, request: Request, caller: Caller) -> responses.Listed:
         """List the experiments and the active runs.
 
         Each experiment has a JSON Schema of its parameters, with defaults, units, and the limits of this stage and
@@ -131,17 +131,17 @@ class Api:
         halt = self._store.halted()
         settings = self._settings
         return {
-            "caller": present.caller(caller),
+            "caller": responses.caller(caller),
             "application": settings.application,
             "stage": settings.stage or "",
             "production": settings.production,
             "locked": settings.production_locked,
-            "halt": present.halt(halt) if halt else None,
-            "available_experiments": [present.experiment(each, self._limits(each)) for each in EXPERIMENTS.values()],
+            "halt": responses.halt(halt) if halt else None,
+            "available_experiments": [responses.experiment(each, self._limits(each)) for each in EXPERIMENTS.values()],
             "active_experiments": self._shown(self._active(now).values(), now),
         }
 
-    def start(self, request: Request, caller: Caller) -> present.ShownRun:
+    def start(self, request: Request, caller: Caller) -> responses.ShownRun:
         """Start an experiment.
 
         Send `experiment_name` and any of the experiment's parameters; parameters that are left out have their
@@ -149,9 +149,9 @@ class Api:
         run is active, and ends by itself after `duration_seconds`. If the experiment is already running the answer is
         409, unless `restart` is true.
         """
-        content = body.parse(request.body, request.headers)
-        experiment = find(body.experiment_name(content, list(EXPERIMENTS)))
-        options, parameters = body.start_parameters(content, experiment, self._limits(experiment))
+        content = requests.parse(request.body, request.headers)
+        experiment = find(requests.experiment_name(content, list(EXPERIMENTS)))
+        options, parameters = requests.start_parameters(content, experiment, self._limits(experiment))
         self._require_an_unlocked_stage()
         self._require_silent(options.alarms)
         now = self._clock()
@@ -175,23 +175,23 @@ class Api:
         except Halted:
             raise self._told_halted() from None
         if in_the_way:
-            shown = present.run(in_the_way, now)
+            shown = responses.run(in_the_way, now)
             msg = (
                 f"{experiment.name} is already running: run {in_the_way.run_id}, started by {in_the_way.started_by}, "
                 f'ends in {shown["remaining_seconds"]:g} s. Stop it first, or send "restart": true to replace it.'
             )
             raise AlreadyRunning(msg, resultset=shown)
         self._on_change()
-        return present.run(run, now)
+        return responses.run(run, now)
 
-    def stop(self, request: Request, caller: Caller) -> present.StoppedRun:
+    def stop(self, request: Request, caller: Caller) -> responses.StoppedRun:
         """Stop an experiment.
 
         All environments obey within a second (`effective_everywhere_by`), including requests that are being delayed.
         """
-        content = body.parse(request.body, request.headers)
-        experiment = find(body.experiment_name(content, list(EXPERIMENTS)))
-        options = body.options_of(body.StopOptions, content)
+        content = requests.parse(request.body, request.headers)
+        experiment = find(requests.experiment_name(content, list(EXPERIMENTS)))
+        options = requests.options_of(requests.StopOptions, content)
         now = self._clock()
         active = self._active(now)
         run = active.get(experiment.name)
@@ -203,13 +203,13 @@ class Api:
         (shown,) = self._shown([ended], now)
         return {**shown, "effective_everywhere_by": self._everywhere_by(now)}
 
-    def halt(self, request: Request, caller: Caller) -> present.Halted:
+    def halt(self, request: Request, caller: Caller) -> responses.Halted:
         """Halt all experiments.
 
         Ends all active runs, as fast as a stop, and refuses every start with 423 until an operator calls
         `POST /resume`. A second halt changes nothing, and answers with the first one.
         """
-        options = body.options_of(body.HaltOptions, body.parse(request.body, request.headers))
+        options = requests.options_of(requests.HaltOptions, requests.parse(request.body, request.headers))
         event = self._event("halt", request, caller, reason=options.reason)
         halt = event
         if not self._store.halt(event):
@@ -221,14 +221,14 @@ class Api:
         except StoreUnavailable as error:  # nothing is injected all the same, and `resume` ends them first
             log.warning("Halted; the active runs could not be marked as ended, which resume does again: %s", error)
             ended = []
-        return {**present.halt(halt), "ended_runs": ended, "effective_everywhere_by": self._everywhere_by(now)}
+        return {**responses.halt(halt), "ended_runs": ended, "effective_everywhere_by": self._everywhere_by(now)}
 
-    def resume(self, request: Request, caller: Caller) -> present.Resumed:
+    def resume(self, request: Request, caller: Caller) -> responses.Resumed:
         """Allow experiments to be started again.
 
         Runs that the halt ended stay ended.
         """
-        options = body.options_of(body.ResumeOptions, body.parse(request.body or b"{}", request.headers))
+        options = requests.options_of(requests.ResumeOptions, requests.parse(request.body or b"{}", request.headers))
         halt = self._store.halted()
         event = self._event("resume", request, caller, reason=options.reason)
         if halt:
@@ -236,9 +236,9 @@ class Api:
         if halt is None or not self._store.resume(event):
             raise NotHalted("Nothing is halted, so there is nothing to resume. Experiments can be started.")
         self._on_change()
-        return {"resumed_at": present.iso(event.at), "resumed_by": caller.name, "halt": present.halt(halt)}
+        return {"resumed_at": responses.iso(event.at), "resumed_by": caller.name, "halt": responses.halt(halt)}
 
-    def status(self, request: Request, caller: Caller) -> present.ShownRun:
+    def status(self, request: Request, caller: Caller) -> responses.ShownRun:
         """Show the current or last run of an experiment.
 
         While the run is active its `results` are those so far: environments flush their counts once a second.
@@ -252,9 +252,9 @@ class Api:
         for run in self._store.latest():
             if run.experiment.name == experiment.name:
                 return self._read(run, now)
-        return present.inactive(experiment)
+        return responses.inactive(experiment)
 
-    def history(self, request: Request, caller: Caller) -> present.History:
+    def history(self, request: Request, caller: Caller) -> responses.History:
         """List past runs and events, newest first.
 
         Runs, halts, resumes, changes of tokens, and refused requests of known callers: who, from where, when and why.
@@ -272,10 +272,10 @@ class Api:
         )
         kept = [self._as_ended(each, now) if isinstance(each, Run) else each for each in found]
         tallies = self._tallies([each for each in kept if isinstance(each, Run)])
-        entries = [present.entry(each, now, tallies) for each in kept]
+        entries = [responses.entry(each, now, tallies) for each in kept]
         return {"entries": entries, "next": entries[-1]["id"] if len(entries) == asked.limit else None}
 
-    def report(self, request: Request, caller: Caller) -> present.Report:
+    def report(self, request: Request, caller: Caller) -> responses.Report:
         """Report on a run.
 
         Its parameters, who started and ended it, its results, the verdict on its hypothesis, and what else happened
@@ -295,7 +295,7 @@ class Api:
         kept = self._store.history(since=run.started_at, until=until, experiment=None, before=None, limit=MOST_ENTRIES)
         shown = self._read(run, now)
         others = [each for each in reversed(kept) if isinstance(each, Event) or each.run_id != run.run_id]
-        return {"run": shown, "events": [present.entry(each, now, {}) for each in others]}
+        return {"run": shown, "events": [responses.entry(each, now, {}) for each in others]}
 
     def console(self, request: Request, caller: Caller) -> Response:
         """Open the console.
@@ -311,7 +311,7 @@ class Api:
         del request, caller
         return self._document()
 
-    def test(self, request: Request, caller: Caller) -> present.Tested:
+    def test(self, request: Request, caller: Caller) -> responses.Tested:
         """Try the active experiments on this request.
 
         Reads which experiments are active, applies them to this request as to any request of the application, and
@@ -322,7 +322,7 @@ class Api:
         del caller
         return {
             "message": NOT_READ if request.problem else TESTED,
-            "timestamp": present.iso(self._clock()),
+            "timestamp": responses.iso(self._clock()),
             "active_chaos_experiments": list(request.active),
             "environment": self._environment,
             "injected": list(request.injected),
@@ -355,21 +355,21 @@ class Api:
         halt = self._store.halted() if run.is_active(now) else None
         return _ended_by(halt, run) if halt else run
 
-    def _read(self, run: Run, now: float) -> present.ShownRun:
+    def _read(self, run: Run, now: float) -> responses.ShownRun:
         """With its results. Raises StoreUnavailable where they cannot be read."""
-        return present.run(self._as_ended(run, now), now, self._results.results([run]).get(run.run_id))
+        return responses.run(self._as_ended(run, now), now, self._results.results([run]).get(run.run_id))
 
-    def _shown(self, runs: Collection[Run], now: float) -> list[present.ShownRun]:
+    def _shown(self, runs: Collection[Run], now: float) -> list[responses.ShownRun]:
         """With their results, where they can be read: a list without them is better than none."""
         tallies = self._tallies(runs)
-        return [present.run(run, now, tallies.get(run.run_id)) for run in runs]
+        return [responses.run(run, now, tallies.get(run.run_id)) for run in runs]
 
     def _tallies(self, runs: Collection[Run]) -> Mapping[str, Tally]:
         try:
             return self._results.results(list(runs)) if runs else {}
         except StoreUnavailable as error:
             log.warning("Could not read the results of runs: %s", error)
-            return {run.run_id: present.UNREAD for run in runs}
+            return {run.run_id: responses.UNREAD for run in runs}
 
     def _limits(self, experiment: Experiment) -> Limits:
         """The stage's and the environment's; the smaller one where both have one."""
@@ -399,9 +399,9 @@ class Api:
         if halt is None:
             return Halted("Everything was halted until a moment ago, so nothing was started. Try again.")
         return Halted(
-            f"Halted by {halt.by} at {present.iso(halt.at)}: {halt.reason}. No experiment can start "
+            f"Halted by {halt.by} at {responses.iso(halt.at)}: {halt.reason}. No experiment can start "
             f"until an operator calls POST {self._prefix}/resume.",
-            resultset=present.halt(halt),
+            resultset=responses.halt(halt),
         )
 
     def _end_what_runs(self, halt: Event, now: float) -> list[str]:
@@ -410,7 +410,7 @@ class Api:
         return [run.run_id for run in over if self._store.stop(run)]
 
     def _everywhere_by(self, now: float) -> str:
-        return present.iso(now + self._settings.refresh_seconds)
+        return responses.iso(now + self._settings.refresh_seconds)
 
     def _event(self, action: Action, request: Request, caller: Caller, **more: Any) -> Event:  # noqa: ANN401
         token = secrets.token_hex(4)
@@ -448,8 +448,8 @@ class Api:
 
 
 def _missing_in_query(name: str, allowed: str) -> MissingParameter:
-    problem = body.missing(name, allowed)
-    return MissingParameter(f"{body.told([problem])} Send it in the query: ?{name}=<value>.", details=[problem])
+    problem = requests.missing(name, allowed)
+    return MissingParameter(f"{requests.told([problem])} Send it in the query: ?{name}=<value>.", details=[problem])
 
 
 def _ended_by(halt: Event, run: Run) -> Run:

@@ -10,13 +10,13 @@ from pydantic import BaseModel, TypeAdapter
 from .. import __version__, errors
 from ..access import Role
 from ..errors import ChaosError
-from ..experiment import Limits
 from ..experiments import EXPERIMENTS
+from ..experiments.base import Limits
+from ..report.documents import FORMATS
 from .api import Api
-from .body import HaltOptions, ResumeOptions, StartOptions, StopOptions, options_schema, schema
 from .endpoints import ENDPOINTS, Endpoint
 from .query import CURSOR, MOST_ENTRIES, USUAL_ENTRIES
-from .report import FORMATS
+from .requests import HaltOptions, ResumeOptions, StartOptions, StopOptions, options_schema, schema
 
 Schema = dict[str, Any]
 

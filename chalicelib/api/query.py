@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ..experiments import find
-from .body import Problem, invalid, shown, unknown, wrong
+from .requests import Problem, invalid, shown, unknown, wrong
 
 MOST_ENTRIES = 100
 USUAL_ENTRIES = 50

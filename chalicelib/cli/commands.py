@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from .. import __version__
-from ..api import present
+from ..api import responses
 from ..bootstrap import Chaos
 from ..errors import ChaosError
 from ..experiments import EXPERIMENTS
 from ..settings import Settings
-from . import PROGRAM, history, levers, look, profiles, table, tokens
-from .desk import Desk, Said
+from . import PROGRAM, halt, history, profiles, runs, table, tokens
+from .context import Desk, Said
 from .examples import add_examples
 from .remote import PATIENCE_SECONDS, Refused, Remote, Unreachable
 from .start import add_experiments
@@ -91,8 +91,8 @@ def build(arguments: Sequence[str], wire: Callable[[Settings], Chaos], program: 
 
     start = typer.Typer(help=START, cls=Commands, no_args_is_help=True)
     app.add_typer(start, name="start")
-    app.command("list")(look.list_experiments)
-    for command in (look.stop, look.status, look.watch, look.test, levers.halt, levers.resume):
+    app.command("list")(runs.list_experiments)
+    for command in (runs.stop, runs.status, runs.watch, runs.test, halt.halt, halt.resume):
         app.command()(command)
     app.command("history")(history.history)
     app.command("report")(history.report)
@@ -142,6 +142,6 @@ def _ask_for_experiments(start: typer.Typer, words: Sequence[str], program: str,
             desk.tell(
                 f"{error.message}\n\nThese are the experiments of this version; the application may have others.\n"
             )
-        add_experiments(start, [present.experiment(each, {}) for each in EXPERIMENTS.values()], program)
+        add_experiments(start, [responses.experiment(each, {}) for each in EXPERIMENTS.values()], program)
         return []
     return [desk.remote]

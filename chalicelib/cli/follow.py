@@ -9,8 +9,8 @@ from typing import Any
 import typer
 from rich.live import Live
 
-from . import show
-from .desk import Desk
+from . import render
+from .context import Desk
 from .exits import ENDED_EARLY, FAILED, INTERRUPTED, REFUSED, UNREACHABLE
 from .remote import Refused, Unreachable, is_passing
 
@@ -33,7 +33,7 @@ def attend(desk: Desk, run: Mapping[str, Any]) -> None:
             f"It is unknown how {run['name']} ended. It ends by itself at {_clock(run['end_time'])} at the latest."
         )
         raise
-    desk.give(run, *([] if desk.is_live else [show.run(run)]))
+    desk.give(run, *([] if desk.is_live else [render.run(run)]))
     if run["status"] != "completed":
         raise typer.Exit(ENDED_EARLY)
     if run["hypothesis"] and run["hypothesis"]["verdict"] == "failed":
@@ -52,7 +52,7 @@ def _stop(desk: Desk, run: Mapping[str, Any]) -> int:
         why = "Interrupted before the answer." if isinstance(error, KeyboardInterrupt) else error.message
         desk.tell(f"NOT stopped. {why}\n{name} ends by itself at {_clock(run['end_time'])}.{how_to_stop(desk, name)}")
         return REFUSED if isinstance(error, Refused) else UNREACHABLE
-    desk.give(stopped, show.run(stopped))
+    desk.give(stopped, render.run(stopped))
     desk.tell(f"Stopped {name}. No process injects it after {_clock(stopped['effective_everywhere_by'])}.")
     return INTERRUPTED
 
@@ -66,8 +66,8 @@ def _watched(desk: Desk, run: Mapping[str, Any]) -> Mapping[str, Any]:
     if not desk.is_live:
         desk.tell(f"Started {run['name']} for {run['remaining_seconds']:g} s. Press Ctrl-C to stop it.")
         return _followed(desk, run, lambda _run: None)
-    with Live(show.run(run), console=desk.console, auto_refresh=False) as live:
-        return _followed(desk, run, lambda shown: live.update(show.run(shown), refresh=True))
+    with Live(render.run(run), console=desk.console, auto_refresh=False) as live:
+        return _followed(desk, run, lambda shown: live.update(render.run(shown), refresh=True))
 
 
 def _followed(desk: Desk, run: Mapping[str, Any], draw: Callable[[Mapping[str, Any]], None]) -> Mapping[str, Any]:

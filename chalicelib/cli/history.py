@@ -12,9 +12,9 @@ from urllib.parse import urlencode
 import typer
 
 from ..errors import Misconfigured, UnknownRun
-from . import show
+from . import render
 from .complete import known
-from .desk import Desk, desk_of
+from .context import Desk, desk_of
 from .usage import choice, number
 
 
@@ -49,9 +49,9 @@ def history(
     asked = {"limit": limit, "experiment_name": experiment, "since": since, "before": before}
     page = desk.remote.ask("GET", "/history?" + urlencode({name: value for name, value in asked.items() if value}))
     if sys.stdout.isatty():
-        desk.give(page, show.entries(page["entries"], desk.console.width))
+        desk.give(page, render.entries(page["entries"], desk.console.width))
     else:
-        desk.say(page, show.lines(page["entries"]))
+        desk.say(page, render.lines(page["entries"]))
     if page["next"]:
         desk.tell(f"There may be older entries: add --before {page['next']}")
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from .address import address
-from .desk import desk_of
+from .context import desk_of
 from .profile_file import Profiles
 from .usage import Commands, parser
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ..api.body import BOUNDS, LONGEST_REASON, HypothesisOptions
-from . import show
-from .desk import desk_of
+from ..api.requests import BOUNDS, LONGEST_REASON, HypothesisOptions
+from . import render
+from .context import desk_of
 from .examples import epilog
 from .exits import UNREACHABLE
 from .follow import attend, how_to_stop
@@ -65,7 +65,7 @@ def _command(experiment: Mapping[str, Any]) -> Callable[..., None]:
             )
             raise typer.Exit(UNREACHABLE) from None
         if detach:
-            desk.give(run, show.run(run))
+            desk.give(run, render.run(run))
             desk.tell(f"Stop it: {desk.command('stop ' + run['name'])}")
         else:
             attend(desk, run)

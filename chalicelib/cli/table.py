@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ..dynamodb.table import create_table
-from .desk import desk_of
+from .context import desk_of
 from .stages import settings_of
 from .usage import Commands
 

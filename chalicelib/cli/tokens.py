@@ -13,7 +13,7 @@ from ..access import ROLES, Token, new_token
 from ..bootstrap import Chaos
 from ..errors import UnknownToken
 from ..runs.event import Action, Event
-from .desk import desk_of
+from .context import desk_of
 from .stages import COMMAND_LINE, LONGEST_NAME, settings_of, user
 from .usage import Commands, choice, number, parser, shown
 

@@ -12,8 +12,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ..errors import StoreUnavailable
+from ..results.tally import Tally
 from ..runs.run import Run
-from ..runs.tally import Tally
 from ..settings import Settings
 from .runs import KEPT_SECONDS
 from .table import REFUSED, Connection, Item, bind, ttl

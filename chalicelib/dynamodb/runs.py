@@ -21,9 +21,9 @@ from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
 from ..errors import Halted, StoreUnavailable
+from ..results.judgement import Hypothesis
 from ..runs.event import Action as EventAction
 from ..runs.event import Event, identifier
-from ..runs.hypothesis import Hypothesis
 from ..runs.run import Run
 from ..settings import Settings
 from .table import Connection, Item, bind, ttl

@@ -1,7 +1,7 @@
 """The registry: one line an experiment, and nothing else has to change."""
 
 from ..errors import UnknownExperiment
-from ..experiment import Experiment
+from .base import Experiment
 from .error_injection import ErrorInjection
 from .latency_injection import LatencyInjection
 from .resource_exhaustion import ResourceExhaustion

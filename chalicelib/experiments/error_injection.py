@@ -2,16 +2,16 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from .. import experiment
 from ..faults import Answer, Chance, Fault
+from . import base
 
 
-class ErrorInjection(experiment.Experiment):
+class ErrorInjection(base.Experiment):
     """Answer a share of the requests with status 500, as a failing application would."""
 
     name = "error_injection"
 
-    class Parameters(experiment.Parameters):
+    class Parameters(base.Parameters):
         error_rate: float = Field(
             0.1,
             ge=0,

@@ -2,16 +2,16 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from .. import experiment
 from ..faults import Chance, Fault, Wait
+from . import base
 
 
-class LatencyInjection(experiment.Experiment):
+class LatencyInjection(base.Experiment):
     """Delay each request, as a slow dependency would."""
 
     name = "latency_injection"
 
-    class Parameters(experiment.Parameters):
+    class Parameters(base.Parameters):
         delay_seconds: float = Field(
             2.0,
             ge=0,

@@ -2,16 +2,16 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from .. import experiment
 from ..faults import Chance, Fault, Hold
+from . import base
 
 
-class ResourceExhaustion(experiment.Experiment):
+class ResourceExhaustion(base.Experiment):
     """Hold memory in each environment that serves requests, as a leak would."""
 
     name = "resource_exhaustion"
 
-    class Parameters(experiment.Parameters):
+    class Parameters(base.Parameters):
         memory_mb: int = Field(
             100,
             ge=1,
@@ -25,5 +25,5 @@ class ResourceExhaustion(experiment.Experiment):
         del chance
         yield Hold(parameters.memory_mb)
 
-    def limits(self, spare_memory_mb: int) -> experiment.Limits:
+    def limits(self, spare_memory_mb: int) -> base.Limits:
         return {"memory_mb": spare_memory_mb}

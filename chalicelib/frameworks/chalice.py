@@ -21,10 +21,10 @@ from ..api.http import Request, Response, failure, injected_failure
 from ..bootstrap import Chaos, Lazy, Options, bootstrap
 from ..development.banner import banner
 from ..errors import ChaosError, InvalidJson, Unauthenticated
-from ..injection.injection import UNTOUCHED, Injected
-from ..injection.spans import annotate
-from ..runs.guardrails import abort_for
-from ..runs.tally import SERVER_ERROR
+from ..guardrails.base import abort_for
+from ..injection.engine import UNTOUCHED, Injected
+from ..results.spans import annotate
+from ..results.tally import SERVER_ERROR
 from . import check_application
 
 log = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ from ..api.http import MAX_BODY_BYTES, Request, injected_failure
 from ..bootstrap import Chaos, Lazy, Options, bootstrap
 from ..development.banner import announce
 from ..errors import ChaosError
-from ..injection.injection import UNTOUCHED, Injected, LambdaContext
-from ..injection.off_loop import THREADS, OffLoop
-from ..injection.spans import annotate
+from ..injection.drivers import THREADS, OffLoop
+from ..injection.engine import UNTOUCHED, Injected, LambdaContext
+from ..results.spans import annotate
 from . import check_application
 
 if TYPE_CHECKING:

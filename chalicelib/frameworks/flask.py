@@ -11,9 +11,9 @@ from ..api.endpoints import ENDPOINTS, METHODS, PREFIX
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
 from ..bootstrap import Chaos, Lazy, Options, bootstrap
 from ..development.banner import announce
-from ..injection.injection import UNTOUCHED, Injected
-from ..injection.spans import annotate
-from ..runs.tally import SERVER_ERROR
+from ..injection.engine import UNTOUCHED, Injected
+from ..results.spans import annotate
+from ..results.tally import SERVER_ERROR
 from . import check_application
 
 if TYPE_CHECKING:

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Literal, Self
 from .event import identifier
 
 if TYPE_CHECKING:
-    from ..experiment import Experiment, Parameters
-    from .hypothesis import Hypothesis
+    from ..experiments.base import Experiment, Parameters
+    from ..results.judgement import Hypothesis
+
+NEVER = float("-inf")
+"""Before any moment, in epoch seconds."""
 
 Status = Literal["running", "completed", "stopped", "aborted"]
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from ..results.tally import Tally
 from .event import Event
 from .run import Run
-from .tally import Tally
 
 
 class RunStore(Protocol):

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import pytest
 
 from chalicelib.api.http import Response
-from chalicelib.runs.hypothesis import Hypothesis
-from chalicelib.runs.tally import Served, Tally
+from chalicelib.results.judgement import Hypothesis
+from chalicelib.results.tally import Served, Tally
 from tests.api.conftest import Desk
 from tests.support import NOW, a_run, an_event
 

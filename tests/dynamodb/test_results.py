@@ -7,8 +7,8 @@ from botocore.stub import Stubber
 
 from chalicelib.dynamodb.results import DynamoDBResultStore, addition
 from chalicelib.errors import StoreUnavailable
-from chalicelib.runs.hypothesis import Hypothesis
-from chalicelib.runs.tally import LAST_BUCKET, MEMORY, SIDES, SLICES, Served, Tally, slice_seconds, upper_bound
+from chalicelib.results.judgement import Hypothesis
+from chalicelib.results.tally import LAST_BUCKET, MEMORY, SIDES, SLICES, Served, Tally, slice_seconds, upper_bound
 from chalicelib.settings import Settings
 from tests.support import a_run
 

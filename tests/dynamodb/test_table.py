@@ -18,7 +18,7 @@ from chalicelib.development.server import EmbeddedDynamoDB
 from chalicelib.dynamodb.runs import DynamoDBRunStore
 from chalicelib.dynamodb.table import Item, bind, create_table
 from chalicelib.errors import StoreUnavailable
-from chalicelib.runs.snapshot import Snapshot
+from chalicelib.injection.snapshot import Snapshot
 from chalicelib.settings import Settings
 from tests.support import NOW, Clock, a_run
 

@@ -12,7 +12,7 @@ from openapi_spec_validator import validate
 from chalicelib.api.endpoints import ENDPOINTS, PREFIX
 from chalicelib.bootstrap import bootstrap
 from chalicelib.frameworks.fastapi import ChaosExperiments
-from chalicelib.injection.off_loop import OffLoop
+from chalicelib.injection.drivers import OffLoop
 from chalicelib.settings import Settings
 from tests.support import Clock, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from chalicelib.experiment import Experiment, Parameters
 from chalicelib.experiments import EXPERIMENTS
+from chalicelib.experiments.base import Experiment, Parameters
 from chalicelib.faults import Answer, Chance, Fault, Hold, Wait
 from chalicelib.injection.decide import Defect, Hit, decide
 from chalicelib.runs.run import Run

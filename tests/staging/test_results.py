@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.runs.hypothesis import BY_CHANCE, evidence
+from chalicelib.results.judgement import BY_CHANCE, evidence
 from tests.staging.fleet import SIZE, Answer, Fleet, Stage, Tell, environments, everywhere
 
 pytestmark = pytest.mark.timeout(1800)

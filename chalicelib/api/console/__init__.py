@@ -7,8 +7,8 @@ from hashlib import sha256
 from html import escape
 from importlib.resources import files
 
+from ...report.documents import STYLE as REPORT_STYLE
 from ..http import Response
-from ..report import STYLE as REPORT_STYLE
 
 STYLES = ("vendor/uPlot.min.css", "console.css")
 SCRIPTS = ("vendor/uPlot.iife.min.js", "console.js")

@@ -1,0 +1,1 @@
+"""What ends a run before its time: alarms and hypotheses."""

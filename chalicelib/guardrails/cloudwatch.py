@@ -1,0 +1,55 @@
+"""CloudWatch's alarms behind the port: the only module that knows CloudWatch."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import AlarmsUnavailable, UnknownAlarm
+from ..settings import Settings
+
+PER_CALL = 100
+PLENTY = 4
+"""Alarms may be asked for where the table is not, so they are waited for a little longer."""
+
+
+class CloudWatchAlarms:
+    """`Alarms` on CloudWatch. Its client is made when it is first needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._opening = threading.Lock()
+        self._client: Any = None
+
+    def firing(self, names: Sequence[str]) -> Mapping[str, str]:
+        known: dict[str, dict[str, Any]] = {}
+        try:
+            for begin in range(0, len(names), PER_CALL):
+                asked = list(names[begin : begin + PER_CALL])
+                answer = self._open().describe_alarms(AlarmNames=asked, AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+                for alarm in (*answer.get("MetricAlarms", ()), *answer.get("CompositeAlarms", ())):
+                    known[alarm["AlarmName"]] = alarm
+        except Exception as error:
+            code = getattr(error, "response", {}).get("Error", {}).get("Code") or type(error).__name__
+            raise AlarmsUnavailable(
+                f"Could not read the states of the alarms from CloudWatch ({code}). Check the region, and that the "
+                "credentials of this application allow cloudwatch:DescribeAlarms."
+            ) from error
+        missing = [name for name in names if name not in known]
+        if missing:
+            raise UnknownAlarm(
+                f"CloudWatch has no alarm named {', '.join(missing)} in this account and region. Check the spelling, "
+                "upper and lower case included."
+            )
+        return {name: alarm.get("StateReason", "") for name, alarm in known.items() if alarm["StateValue"] == "ALARM"}
+
+    def _open(self) -> Any:  # noqa: ANN401 - botocore's clients have no type
+        with self._opening:
+            if self._client is None:
+                from botocore.config import Config  # noqa: PLC0415 - only where a run has alarms
+
+                from .. import aws  # noqa: PLC0415
+
+                patience = self._settings.table_timeout_seconds * PLENTY
+                config = Config(connect_timeout=patience, read_timeout=patience, retries={"total_max_attempts": 1})
+                self._client = aws.session(self._settings).create_client("cloudwatch", config=config)
+        return self._client

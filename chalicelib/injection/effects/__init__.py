@@ -1,0 +1,1 @@
+"""What a run holds in the process until it is over."""

@@ -1,0 +1,139 @@
+"""Memory that runs hold in this environment: really resident, bounded, given back when the run is over."""
+
+import logging
+import mmap
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ...runs.run import Run
+
+log = logging.getLogger(__name__)
+
+MB = 1024 * 1024
+SLICE_MB = 16
+_WRITTEN = b"\xaa" * MB
+
+
+@dataclass(slots=True)
+class _Held:
+    run: Run
+    slices: list[mmap.mmap] = field(default_factory=list)
+    megabytes: int = 0
+
+    def release(self) -> None:
+        for part in self.slices:
+            part.close()
+
+
+class Memory:
+    """Holds memory for runs, once each.
+
+    Mapped, not from the heap, so that all of it goes back at once; every page written to, or it would not be there.
+    A watcher thread lives while something is held, so that a process without traffic gives it back too; where the
+    process is frozen meanwhile, the next request does the same.
+    """
+
+    def __init__(
+        self,
+        active: Callable[[], Sequence[Run]],
+        spare_mb: Callable[[], int],
+        clock: Callable[[], float],
+        fresh_for: Callable[[], float],
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._active = active
+        self._spare_mb = spare_mb
+        self._clock = clock
+        self._fresh_for = fresh_for
+        self._sleep = sleep
+        self._held: dict[str, _Held] = {}
+        self._changing = threading.Lock()
+        self._watcher: threading.Thread | None = None
+
+    @property
+    def is_holding(self) -> bool:
+        return bool(self._held)
+
+    @property
+    def held_mb(self) -> int:
+        return sum(held.megabytes for held in list(self._held.values()))
+
+    def available_mb(self) -> int:
+        """The most that a run started now could hold: what is spare, and what gives way to it."""
+        return self._spare_mb() + self.held_mb
+
+    def hold(self, run: Run, megabytes: int) -> int:
+        """How much is held for the run, in MB: less than asked for where the environment would not live with it.
+
+        The first request allocates; the ones that come meanwhile do not wait for it.
+        """
+        if run.run_id not in self._held and self._changing.acquire(blocking=False):
+            try:
+                self._release_what_is_over()
+                if run.run_id not in self._held:
+                    held = self._held[run.run_id] = _Held(run)
+                    self._watch()
+                    self._fill(held, megabytes)
+            finally:
+                self._changing.release()
+        known = self._held.get(run.run_id)
+        return known.megabytes if known else 0
+
+    def settle(self, active: Sequence[Run]) -> None:
+        """Give back what is held for runs that are not active; not while another thread is changing what is held."""
+        ids = [run.run_id for run in active]
+        if any(run_id not in ids for run_id in list(self._held)) and self._changing.acquire(blocking=False):
+            try:
+                self._release_what_is_over()
+            finally:
+                self._changing.release()
+
+    def _release_what_is_over(self) -> None:
+        active = {run.run_id for run in self._active()}
+        for run_id in [run_id for run_id in self._held if run_id not in active]:
+            self._held.pop(run_id).release()
+
+    def next_look_seconds(self) -> float:
+        """How long the watcher may sleep: to the next look at the table, or to the first end, if that is sooner."""
+        ends = [held.run.expires_at for held in list(self._held.values())]
+        return max(0.0, min([self._fresh_for(), *(end - self._clock() for end in ends)]))
+
+    def _fill(self, held: _Held, megabytes: int) -> None:
+        while held.megabytes < megabytes:
+            size = min(SLICE_MB, megabytes - held.megabytes, self._spare_mb())
+            if size <= 0:
+                log.warning(
+                    "Run %s holds %d of %d MB: this environment has no more memory to spare",
+                    held.run.run_id,
+                    held.megabytes,
+                    megabytes,
+                )
+                return
+            part = mmap.mmap(-1, size * MB)
+            for _ in range(size):
+                part.write(_WRITTEN)
+            held.slices.append(part)
+            held.megabytes += size
+
+    def _watch(self) -> None:
+        if self._watcher is None:
+            self._watcher = threading.Thread(target=self._watch_until_empty, name="chaos-memory", daemon=True)
+            try:
+                self._watcher.start()
+            except RuntimeError:  # the process may have no more threads
+                self._watcher = None
+                raise
+
+    def _watch_until_empty(self) -> None:
+        try:
+            while True:
+                self._sleep(self.next_look_seconds())
+                self.settle(self._active())
+                with self._changing:
+                    if not self._held:
+                        self._watcher = None
+                        return
+        except Exception:
+            log.exception("The memory watcher raised an exception; held memory is released by the next request instead")
+            self._watcher = None

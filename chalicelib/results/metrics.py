@@ -1,0 +1,61 @@
+"""What is injected, as CloudWatch metrics: lines in the log of Lambda, in the Embedded Metric Format."""
+
+import logging
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from ..runs.run import Run
+from ..settings import Settings
+from .tally import ERRORS, REQUESTS, Tally
+
+log = logging.getLogger(__name__)
+
+NAMESPACE = "ChaosExperiments"
+DIMENSIONS = ("Application", "Stage", "Experiment")
+COUNTS = ("Requests", "RequestsHit", "RequestsUntouched", "InjectedErrors", "UntouchedErrors")
+SECONDS = ("InjectedDelay",)
+"""Stable names: dashboards and alarms are made of them."""
+
+
+class Metrics:
+    """Called with the counts that were flushed to the table. Without Powertools for AWS Lambda nothing is written."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __call__(self, run: Run, counts: Mapping[str, int]) -> None:
+        """One line. Never raises."""
+        try:
+            if self._provider:
+                self._write(run, counts)
+        except Exception:
+            log.exception("Could not write the metrics of run %s", run.run_id, extra={"run_id": run.run_id})
+
+    def _write(self, run: Run, counts: Mapping[str, int]) -> None:
+        own = (self._settings.application, self._settings.stage or "", run.experiment.name)
+        tally = Tally(dict(counts))
+        metrics = self._provider(namespace=NAMESPACE, service=self._settings.application)
+        for name, value in zip(DIMENSIONS, own, strict=True):
+            metrics.add_dimension(name=name, value=value)
+        counted = (
+            tally.get(REQUESTS),
+            tally.requests("hit"),
+            tally.requests("untouched"),
+            tally.get(ERRORS),
+            tally.untouched_errors,
+        )
+        for name, count in zip(COUNTS, counted, strict=True):
+            metrics.add_metric(name=name, unit="Count", value=count)
+        metrics.add_metric(name=SECONDS[0], unit="Seconds", value=tally.delay_seconds)
+        metrics.flush_metrics()
+
+    @cached_property
+    def _provider(self) -> Any:  # noqa: ANN401 - Powertools' class, where it is installed
+        try:
+            from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import (  # noqa: PLC0415
+                AmazonCloudWatchEMFProvider,
+            )
+        except ImportError:
+            return None
+        return AmazonCloudWatchEMFProvider

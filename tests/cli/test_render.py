@@ -1,0 +1,116 @@
+"""What is rendered, without a terminal."""
+
+import io
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from chalicelib.api import responses
+from chalicelib.cli import render
+from chalicelib.results.judgement import Hypothesis
+from chalicelib.results.tally import Served, Tally
+from chalicelib.runs.run import Run
+from tests.support import NOW, a_run, an_event
+
+RUN = replace(a_run(delay_seconds=0.5, duration_seconds=60.0), hypothesis=Hypothesis(max_error_rate=0.01))
+
+
+def drawn(what: Any, width: int = 120) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    console.print(what)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+def served(run: Run, *, errors: int = 0) -> Tally:
+    tally = Tally(environments=2)
+    for number in range(200):
+        hit = number % 2 == 0
+        tally.record(
+            run,
+            Served(
+                at=NOW + number / 10,
+                seconds=0.52 if hit else 0.02,
+                status=500 if number < errors else 200,
+                side="hit" if hit else "untouched",
+                injected_error=hit and number < errors,
+                delay_seconds=0.5 if hit else 0.0,
+            ),
+        )
+    tally.add("memory_mb", 128)
+    return tally
+
+
+def test_a_run_shows_its_time_its_figures_and_its_hypothesis() -> None:
+    text = drawn(render.run(responses.run(RUN, NOW + 20, served(RUN))))
+    assert "latency_injection running" in text
+    assert "40 s left of 60 s, started by ada" in text
+    assert "200 requests, 100 hit, in 2 environments, total delay 50 s, total memory 128 MB" in text
+    assert "Hypothesis, so far: held. Error rate: held." in text
+
+
+def test_a_run_that_ended_shows_who_ended_it_and_what_came_of_it() -> None:
+    ended = replace(RUN.ended(now=NOW + 20, by="vic", reason="enough [/red]"), defect="it broke")
+    text = drawn(render.run(responses.run(ended, NOW + 30, served(ended, errors=40))))
+    assert "latency_injection stopped" in text
+    assert "ended by vic: enough [/red]" in text
+    assert "injected errors 10.0%" in text
+    assert "Hypothesis: failed." in text
+    assert "Defect: it broke" in text
+
+
+def test_what_nobody_told_of_and_what_never_ran_are_said_so() -> None:
+    assert "No results yet" in drawn(render.run(responses.run(RUN, NOW)))
+    assert "never ran" in drawn(render.run(responses.inactive(RUN.experiment)))
+
+
+@pytest.mark.parametrize(
+    ("listed", "told"),
+    [
+        ({"stage": "prod", "production": True, "locked": True}, "locked: the stage is named like production"),
+        ({"stage": "qa", "halt": {"halted_by": "vic", "reason": "[b]lost"}}, "halted by vic: [b]lost"),
+    ],
+)
+def test_the_stage_says_what_cannot_be_done(listed: dict[str, Any], told: str) -> None:
+    text = drawn(render.stage(listed))
+    assert listed["stage"].upper() in text
+    assert told in text
+
+
+HISTORY = [
+    responses.entry(RUN.ended(now=NOW + 20, by="vic", reason="enough"), NOW + 30, {}),
+    responses.entry(an_event("refusal", now=NOW + 21, details={"message": "Halted by vic"}), NOW + 30, {}),
+]
+
+
+def test_a_wide_window_has_the_history_as_a_table_and_folds_no_id() -> None:
+    text = drawn(render.entries(HISTORY, 160), 160)
+    assert "by, reason" in text
+    assert RUN.run_id in text
+    assert "stopped: enough" in text
+    assert "Halted by vic" in text
+
+
+def test_a_narrow_window_has_it_in_lines() -> None:
+    text = drawn(render.entries(HISTORY, 40), 40)
+    assert "by, reason" not in text
+    assert "latency_injection\nada\nstopped: enough" in text
+
+
+def test_other_programs_get_a_line_an_entry() -> None:
+    first, second = render.lines(HISTORY).splitlines()
+    assert first.split("\t") == ["2027-01-15 08:00:00", "latency_injection", "ada", "stopped: enough", RUN.run_id]
+    assert second.split("\t")[1:] == ["refusal", "ada", "Halted by vic", ""]
+
+
+def test_bars_are_as_long_as_there_are_many() -> None:
+    text = drawn(render.bars({"200": 10, "500": 5}))
+    assert [line.count("━") for line in text.splitlines()] == [18, 9]
+    assert "200  10" in text
+
+
+@pytest.mark.parametrize(("value", "told"), [(None, "-"), (0.0123, "12.3 ms"), (2.0, "2 s")])
+def test_seconds_are_told_to_three_digits(value: float | None, told: str) -> None:
+    assert render.seconds(value) == told

@@ -1,0 +1,468 @@
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from chalicelib.faults import Answer
+from chalicelib.injection.effects.memory import Memory
+from chalicelib.injection.engine import UNTOUCHED, Injection
+from chalicelib.injection.snapshot import Snapshot
+from chalicelib.runs.run import Run
+from tests.injection.test_decide import Defective
+from tests.support import NOW, Clock, FakeResultStore, FakeRunStore, a_run, tallies
+
+PREFIX = "/chaos_experiments"
+
+
+@dataclass
+class FakeMemory:
+    """A `Memory` that only keeps account."""
+
+    events: list[str]
+    is_holding: bool = False
+    settled: int = 0
+    defect: Exception | None = None
+
+    def hold(self, run: Run, megabytes: int) -> int:
+        if self.defect:
+            raise self.defect
+        self.events.append(f"hold {megabytes}")
+        return megabytes
+
+    def settle(self, active: Sequence[Run]) -> None:
+        self.settled += 1
+        self.is_holding = False
+
+
+@dataclass
+class House:
+    """An injection on fakes. `later` is done by the sleep, as soon as the clock has passed its moment."""
+
+    clock: Clock
+    store: FakeRunStore = field(default_factory=FakeRunStore)
+    events: list[str] = field(default_factory=list)
+    later: dict[float, Callable[[], None]] = field(default_factory=dict)
+    excluded: tuple[str, ...] = ()
+    results: FakeResultStore = field(default_factory=FakeResultStore)
+    max_active_faults: int = 1000
+    marked: list[tuple[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.memory = FakeMemory(self.events)
+        self.snapshot = Snapshot(self.store.latest, self.clock)
+        self.inject = Injection(
+            self.snapshot,
+            self.memory,  # type: ignore[arg-type]
+            tallies(self.clock, self.results),
+            chance=lambda: 0.0,
+            clock=self.clock,
+            sleep=self.sleep,
+            environment="here",
+            control_plane=PREFIX,
+            excluded_paths=self.excluded,
+            max_active_faults=self.max_active_faults,
+            mark=lambda run, defect: self.marked.append((run.run_id, defect)),
+        )
+
+    def start(self, name: str = "latency_injection", **parameters: Any) -> Run:
+        run = a_run(name, now=self.clock.now, token=name, **parameters)
+        self.store.runs[name] = run
+        return run
+
+    def stop(self, run: Run) -> None:
+        assert self.store.stop(run.ended(now=self.clock.now, by="grace", reason=None))
+
+    def sleep(self, seconds: float) -> None:
+        self.events.append(f"sleep {seconds:g}")
+        until = self.clock.now + seconds
+        for moment in sorted(moment for moment in self.later if moment <= until):
+            self.clock.now = moment
+            self.later.pop(moment)()
+        self.clock.now = until
+        self.clock.slept.append(seconds)
+
+
+@pytest.fixture
+def house(clock: Clock) -> House:
+    return House(clock)
+
+
+# What is done to a request
+
+
+def test_nothing_running_leaves_the_request_untouched(house: House) -> None:
+    injected = house.inject("/orders")
+    assert injected is UNTOUCHED
+    assert (injected.active, injected.hits, injected.answer, injected.headers) == ((), (), None, {})
+    assert house.events == []
+
+
+def test_a_delay_is_waited_and_told(house: House) -> None:
+    run = house.start(delay_seconds=0.4)
+    injected = house.inject("/orders")
+    assert house.events == ["sleep 0.4"]
+    assert injected.active == (run,)
+    assert injected.answer is None
+    assert injected.hits == (
+        {"experiment": "latency_injection", "run_id": run.run_id, "fault": "wait", "seconds": 0.4},
+    )
+
+
+def test_an_error_takes_the_applications_place(house: House) -> None:
+    run = house.start("error_injection")
+    injected = house.inject("/orders")
+    assert injected.answer == Answer(500, "injected_error", "Chaos experiment: injected error")
+    assert injected.hits == ({"experiment": "error_injection", "run_id": run.run_id, "fault": "answer", "status": 500},)
+
+
+def test_memory_is_held_for_the_run_and_told(house: House) -> None:
+    run = house.start("resource_exhaustion", memory_mb=7)
+    assert house.inject("/orders").hits == (
+        {"experiment": "resource_exhaustion", "run_id": run.run_id, "fault": "hold", "memory_mb": 7},
+    )
+
+
+def test_memory_comes_first_then_the_delay_then_the_error(house: House) -> None:
+    for name in ("error_injection", "latency_injection", "resource_exhaustion"):
+        house.start(name)
+    injected = house.inject("/orders")
+    assert house.events == ["hold 100", "sleep 1", "sleep 1"]
+    assert [hit["fault"] for hit in injected.hits] == ["hold", "wait", "answer"]
+    assert injected.answer
+
+
+def test_a_touched_response_names_its_experiments_and_runs_once_each_and_where_it_was_made(house: House) -> None:
+    runs = [house.start(name) for name in ("latency_injection", "error_injection")]
+    house.store.runs["again"] = runs[0]
+    assert house.inject("/orders").headers == {
+        "X-Chaos-Experiment": "latency_injection, error_injection",
+        "X-Chaos-Environment": "here",
+        "X-Chaos-Run": f"{runs[0].run_id}, {runs[1].run_id}",
+    }
+
+
+def test_a_request_that_chance_spares_has_no_headers_though_the_run_is_active(house: House) -> None:
+    run = house.start("error_injection", error_rate=0.0)
+    injected = house.inject("/orders")
+    assert (injected.active, injected.headers, injected.answer) == ((run,), {}, None)
+
+
+# Whom chaos never hits
+
+
+@pytest.mark.parametrize(
+    "path", [PREFIX, *(f"{PREFIX}/{end}" for end in ("", "list", "start", "stop", "status", "test/x", "nonsense"))]
+)
+def test_the_control_plane_is_never_hit_and_causes_no_read(house: House, path: str) -> None:
+    house.start("error_injection", error_rate=1.0)
+    assert house.inject(path) is UNTOUCHED
+    assert house.store.reads == 0
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_the_test_endpoint_is_hit_and_always_reads_afresh(house: House, slash: str) -> None:
+    assert house.inject("/orders") is UNTOUCHED
+    house.start("error_injection")
+    assert house.inject("/orders") is UNTOUCHED  # not yet due
+    assert house.inject(f"{PREFIX}/test{slash}").answer
+    house.store.runs.clear()
+    assert house.inject(f"{PREFIX}/test{slash}") is UNTOUCHED
+
+
+def test_a_request_that_reads_afresh_says_so_where_it_could_not(house: House) -> None:
+    house.store.broken = True
+    assert house.inject("/orders") is UNTOUCHED
+    told = house.inject(f"{PREFIX}/test")
+    assert (told.problem, told.names, told.headers) == ("store_unavailable", [], {})
+    house.store.broken = False
+    house.clock.now += 5
+    run = house.start()
+    assert house.inject(f"{PREFIX}/test").problem is None
+    house.store.broken = True
+    told = house.inject(f"{PREFIX}/test")
+    assert (told.problem, told.active, len(told.hits)) == ("store_unavailable", (run,), 1)  # known, and trusted yet
+
+
+@pytest.mark.parametrize("path", ["/", "/orders", "/chaos_experiments_of_ours", "/v1/chaos_experiments/list"])
+def test_every_path_of_the_application_is_hit(house: House, path: str) -> None:
+    house.start("error_injection")
+    assert house.inject(path).answer
+
+
+@pytest.mark.parametrize(
+    ("path", "hit"),
+    [
+        ("/health", False),
+        ("/healthz", True),
+        ("/health/deep", True),
+        ("/internal/", False),
+        ("/internal/jobs/7", False),
+        ("/internal", True),
+        ("/static", False),
+        ("/statics.css", False),
+        ("/x/internal/", True),
+    ],
+)
+def test_excluded_paths_are_exact_or_prefixes_that_end_in_a_star(clock: Clock, *, path: str, hit: bool) -> None:
+    house = House(clock, excluded=("/health", "/internal/*", "/static*"))
+    house.start("error_injection")
+    assert bool(house.inject(path).answer) is hit
+    assert house.store.reads == hit
+
+
+# Defects
+
+
+def test_an_experiment_with_a_defect_leaves_the_request_untouched_and_is_logged(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.store.runs["defective"] = replace(a_run(), experiment=Defective())
+    injected = house.inject("/orders")
+    assert (injected.headers, injected.answer, house.events) == ({}, None, [])
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+def test_an_experiment_with_a_defect_does_not_spare_the_request_the_others(house: House) -> None:
+    house.store.runs["defective"] = replace(a_run(), experiment=Defective())
+    house.start("error_injection")
+    assert house.inject("/orders").headers["X-Chaos-Experiment"] == "error_injection"
+
+
+@pytest.mark.parametrize("path", ["/orders", f"{PREFIX}/test"])
+def test_a_defect_in_the_snapshot_leaves_the_request_untouched_and_is_logged(
+    house: House, path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def defect() -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(house.snapshot, "active", defect)
+    monkeypatch.setattr(house.snapshot, "refresh", defect)
+    assert house.inject(path) is UNTOUCHED
+    assert "Fault injection raised an exception; the request continues untouched" in caplog.text
+    assert "ZeroDivisionError: a defect" in caplog.text
+
+
+def test_a_defect_while_a_fault_is_applied_leaves_the_request_untouched_and_is_logged(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.memory.defect = OSError("no memory")
+    house.start("resource_exhaustion")
+    assert house.inject("/orders") is UNTOUCHED
+    assert "OSError: no memory" in caplog.text
+
+
+def test_a_table_that_never_answered_leaves_every_request_untouched(house: House) -> None:
+    house.start("error_injection")
+    house.store.broken = True
+    assert house.inject("/orders") is UNTOUCHED
+    assert house.inject(f"{PREFIX}/test") == replace(UNTOUCHED, problem="store_unavailable")
+    assert house.store.reads == 1
+
+
+# A delay and its end
+
+
+def test_a_delay_below_the_interval_is_one_sleep_and_no_further_look(house: House) -> None:
+    house.start(delay_seconds=1.0)
+    house.inject("/orders")
+    assert house.events == ["sleep 1"]
+    assert house.store.reads == 1
+
+
+def test_no_delay_is_no_sleep(house: House) -> None:
+    house.start(delay_seconds=0.0)
+    assert house.inject("/orders").hits[0]["seconds"] == 0
+    assert house.events == []
+
+
+def test_a_longer_delay_is_waited_in_pieces_and_in_full(house: House) -> None:
+    house.start(delay_seconds=2.5)
+    assert house.inject("/orders").hits[0]["seconds"] == 2.5
+    assert house.clock.now == NOW + 2.5
+
+
+def test_a_stop_in_the_middle_of_a_delay_ends_it_within_the_refresh_interval(house: House) -> None:
+    run = house.start(delay_seconds=20.0)
+    house.later[NOW + 2.25] = lambda: house.stop(run)
+    assert house.inject("/orders").hits[0]["seconds"] == 3
+    assert house.clock.now <= NOW + 2.25 + 1
+
+
+def test_the_end_of_the_run_cuts_a_delay_exactly(house: House) -> None:
+    house.start(delay_seconds=20.0, duration_seconds=3.625)
+    assert house.inject("/orders").hits[0]["seconds"] == 3.625
+    assert house.clock.now == NOW + 3.625
+
+
+def test_the_end_of_the_run_cuts_a_short_delay_too(house: House) -> None:
+    house.start(delay_seconds=1.0, duration_seconds=0.25)
+    house.inject("/orders")
+    assert house.events == ["sleep 0.25"]
+
+
+def test_a_silent_table_does_not_end_a_delay_at_once(house: House) -> None:
+    house.start(delay_seconds=2.5)
+    house.later[NOW + 0.5] = lambda: setattr(house.store, "broken", True)
+    assert house.inject("/orders").hits[0]["seconds"] == 2.5
+
+
+def test_a_table_that_is_silent_for_longer_than_the_staleness_limit_ends_a_delay(house: House) -> None:
+    house.start(delay_seconds=20.0)
+    house.later[NOW + 0.5] = lambda: setattr(house.store, "broken", True)
+    house.inject("/orders")
+    assert house.clock.now == NOW + 3
+
+
+def test_a_run_that_replaces_another_does_not_inherit_its_delays(house: House) -> None:
+    house.start(delay_seconds=20.0)
+    house.later[NOW + 1.5] = lambda: house.store.runs.update(latency_injection=a_run(token="2", delay_seconds=20.0))
+    assert house.inject("/orders").hits[0]["seconds"] == 2
+
+
+# Memory that outlived its run
+
+
+def test_a_request_after_the_end_of_a_run_gives_its_memory_back(house: House) -> None:
+    house.memory.is_holding = True
+    assert house.inject("/orders") is UNTOUCHED
+    assert house.memory.settled == 1
+
+
+def test_a_request_is_not_troubled_with_memory_where_none_is_held(house: House) -> None:
+    house.inject("/orders")
+    assert house.memory.settled == 0
+
+
+def test_real_memory_is_held_by_one_request_and_given_back_by_another_where_no_watcher_woke(clock: Clock) -> None:
+    house = House(clock)
+    memory = Memory(house.snapshot.active, lambda: 100, clock, lambda: 1.0, lambda _: None)
+    memory._watch = lambda: None  # type: ignore[method-assign] # frozen with its process
+    inject = Injection(
+        house.snapshot,
+        memory,
+        tallies(clock),
+        chance=lambda: 0.0,
+        clock=clock,
+        sleep=house.sleep,
+        environment="here",
+        control_plane=PREFIX,
+    )
+    run = house.start("resource_exhaustion", memory_mb=2)
+    assert inject("/orders").hits[0]["memory_mb"] == memory.held_mb == 2
+    house.stop(run)
+    clock.now += 3600
+    assert inject("/orders") is UNTOUCHED
+    assert memory.held_mb == 0
+
+
+# What a fault in one of the promises above once looked like
+
+
+def test_an_error_whose_run_is_over_when_the_delay_ends_is_not_injected(house: House) -> None:
+    house.start("latency_injection", delay_seconds=10.0, duration_seconds=60)
+    house.start("error_injection", duration_seconds=2)
+    injected = house.inject("/orders")
+    assert injected.answer is None
+    assert injected.headers["X-Chaos-Experiment"] == "latency_injection"
+
+
+def test_an_error_whose_run_goes_on_when_the_delay_ends_is_injected(house: House) -> None:
+    house.start("latency_injection", delay_seconds=10.0, duration_seconds=60)
+    house.start("error_injection", duration_seconds=60)
+    assert house.inject("/orders").answer
+
+
+def test_a_stop_is_obeyed_within_a_second_by_delays_whatever_others_have_read_meanwhile(house: House) -> None:
+    run = house.start(delay_seconds=20.0, duration_seconds=60)
+    house.snapshot.active()
+    house.clock.now += 0.95
+    began = house.clock.now
+    house.later = {began + 0.05: lambda: house.snapshot.active() and None, began + 0.06: lambda: house.stop(run)}
+    house.inject("/orders")
+    assert house.clock.now - (began + 0.06) <= 1.0
+
+
+def test_memory_of_a_run_that_is_over_goes_back_though_another_runs(house: House) -> None:
+    house.start("latency_injection", delay_seconds=0.0)
+    house.memory.is_holding = True
+    house.inject("/orders")
+    assert house.memory.settled == 1
+
+
+@pytest.mark.parametrize("excluded", ["/chaos_experiments/test", "/chaos_*", "*"])
+def test_an_excluded_test_endpoint_is_not_hit_either(clock: Clock, excluded: str) -> None:
+    house = House(clock, excluded=(excluded,))
+    house.start("error_injection")
+    assert house.inject("/chaos_experiments/test") is UNTOUCHED
+
+
+class Context:
+    """A Lambda invocation with some time left."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self.seconds * 1000)
+
+
+@pytest.mark.parametrize(("left", "waits"), [(30.0, 2.0), (2.5, 2.0), (2.0, 1.5), (0.75, 0.25), (0.3, 0.0)])
+def test_a_delay_leaves_the_invocation_its_time_and_says_so(house: House, left: float, waits: float) -> None:
+    house.start(delay_seconds=2.0)
+    injected = house.inject("/orders", Context(left))
+    assert sum(house.clock.slept) == pytest.approx(waits)
+    cut = waits < 2.0
+    assert injected.hits[0].get("cut_from_seconds") == (2.0 if cut else None)
+    assert injected.headers.get("X-Chaos-Cut") == ("latency_injection" if cut else None)
+
+
+def test_a_delay_goes_past_it_where_the_run_says_so(house: House) -> None:
+    house.start(delay_seconds=2.0, allow_timeout=True)
+    injected = house.inject("/orders", Context(1.0))
+    assert sum(house.clock.slept) == pytest.approx(2.0)
+    assert "X-Chaos-Cut" not in injected.headers
+
+
+def test_requests_above_the_budget_are_spared_and_it_is_given_back(clock: Clock) -> None:
+    house = House(clock, max_active_faults=2)
+    house.start(delay_seconds=2.0)
+    active = house.snapshot.active()
+    under_way = [house.inject.steps(active) for _ in range(2)]
+    for steps in under_way:
+        next(steps)
+    spared = house.inject("/orders")
+    assert spared.hits == ()
+    assert spared.active == active  # and so counted as untouched
+    under_way.pop().close()  # its client hung up
+    assert house.inject("/orders").hits
+
+
+def test_a_defect_is_marked_once_and_the_request_goes_on(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    run = replace(house.start(), experiment=Defective())
+    house.store.runs = {"defective": run}
+    for _ in range(3):
+        assert house.inject("/orders").hits == ()
+    assert house.marked == [(run.run_id, "ZeroDivisionError: a defect")]
+
+
+def test_a_defect_in_counting_is_logged_and_nothing_to_the_request(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = House(clock)
+    house.start(delay_seconds=0.0)
+    injected = house.inject("/orders")
+    house.inject.tallies._of = lambda _active: 1 / 0  # type: ignore[assignment,method-assign,return-value]
+    house.inject.finish(injected, 200)
+    assert "Could not count a request" in caplog.text
+
+
+def test_an_invocation_that_does_not_tell_its_time_is_answered_all_the_same(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = House(clock)
+    house.start("error_injection", error_rate=0.0)
+    injected = replace(house.inject("/orders"), context={})  # type: ignore[arg-type]
+    house.inject.finish(injected, 200)
+    assert "Could not flush the request counts" in caplog.text

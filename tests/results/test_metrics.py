@@ -1,0 +1,69 @@
+import json
+import sys
+
+import pytest
+
+from chalicelib.results.metrics import COUNTS, DIMENSIONS, NAMESPACE, SECONDS, Metrics
+from chalicelib.results.tally import Served, Tally
+from chalicelib.settings import Settings
+from tests.support import NOW, a_run
+
+RUN = a_run("error_injection")
+SETTINGS = Settings(stage="staging", application="orders")
+
+
+def counts() -> dict[str, int]:
+    tally = Tally()
+    hit = {"side": "hit", "status": 500, "injected_error": True, "delay_seconds": 1.5}
+    for more in (hit, {"side": "untouched", "status": 200}, {"side": "untouched", "status": 503}):
+        tally.record(RUN, Served(at=NOW, seconds=0.01, **more))  # type: ignore[arg-type]
+    return tally.counts
+
+
+def test_a_line_in_the_embedded_metric_format_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    Metrics(SETTINGS)(RUN, counts())
+    (line,) = capsys.readouterr().out.splitlines()
+    told = json.loads(line)
+    (directive,) = told["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == "ChaosExperiments"
+    assert set(directive["Dimensions"][0]) == {"Application", "Stage", "Experiment", "service"}
+    assert (told["Application"], told["Stage"], told["Experiment"]) == ("orders", "staging", "error_injection")
+    values = {each["Name"]: told[each["Name"]] for each in directive["Metrics"]}
+    assert values == {
+        "Requests": [3],
+        "RequestsHit": [1],
+        "RequestsUntouched": [2],
+        "InjectedErrors": [1],
+        "UntouchedErrors": [1],
+        "InjectedDelay": [1.5],
+    }
+
+
+def test_names_that_dashboards_rely_on_are_pinned() -> None:
+    assert NAMESPACE == "ChaosExperiments"
+    assert DIMENSIONS == ("Application", "Stage", "Experiment")
+    assert (*COUNTS, *SECONDS) == (
+        "Requests",
+        "RequestsHit",
+        "RequestsUntouched",
+        "InjectedErrors",
+        "UntouchedErrors",
+        "InjectedDelay",
+    )
+
+
+def test_without_powertools_nothing_is_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("aws_lambda_powertools")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "aws_lambda_powertools", None)
+    Metrics(SETTINGS)(RUN, counts())
+    assert capsys.readouterr().out == ""
+
+
+def test_a_failure_is_logged_and_hurts_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    metrics = Metrics(SETTINGS)
+    metrics.__dict__["_provider"] = None.__class__  # takes no arguments
+    metrics(RUN, counts())
+    assert "Could not write the metrics of run" in caplog.text

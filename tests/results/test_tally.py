@@ -1,0 +1,89 @@
+from dataclasses import replace
+
+import pytest
+
+from chalicelib.results.judgement import Hypothesis
+from chalicelib.results.tally import LAST_BUCKET, Served, Tally, bucket, slice_seconds, upper_bound
+from tests.support import NOW, a_run
+
+RUN = a_run(duration_seconds=60.0)
+
+
+def served(**more: object) -> Served:
+    return Served(**{"at": NOW, "seconds": 0.01, "status": 200, "side": "untouched", **more})  # type: ignore[arg-type]
+
+
+def a_tally(*requests: Served) -> Tally:
+    tally = Tally()
+    for each in requests:
+        tally.record(RUN, each)
+    return tally
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.00001, 0.0001, 0.00011, 0.001, 0.0123, 0.5, 1.0, 29.9, 900.0])
+def test_a_time_is_in_the_bucket_whose_bound_is_the_next_one_above(seconds: float) -> None:
+    number = bucket(seconds)
+    assert seconds <= upper_bound(number) * (1 + 1e-9)
+    assert number == 0 or seconds > upper_bound(number - 1) * (1 - 1e-9)
+
+
+def test_the_last_bucket_is_longer_than_a_lambda_invocation_and_takes_what_is_longer() -> None:
+    assert upper_bound(LAST_BUCKET) > 15 * 60
+    assert bucket(1e9) == LAST_BUCKET
+
+
+def test_what_a_run_hit_and_what_none_did_is_counted_apart() -> None:
+    tally = a_tally(
+        served(side="hit", status=500, injected_error=True), served(), served(status=503), served(side=None)
+    )
+    assert tally.get("requests") == 4
+    assert tally.requests("hit") == 1
+    assert tally.statuses("untouched") == {"2xx": 1, "5xx": 1}
+    assert tally.untouched_errors == 1
+    assert tally.get("injected_errors") == 1
+
+
+def test_an_injected_error_is_never_the_applications_own() -> None:
+    tally = a_tally(*[served(side="hit", status=500, injected_error=True)] * 5, served(side=None, status=500))
+    assert tally.untouched_errors == 0
+    assert [part.errors for part in tally.timeline(RUN)] == [0]
+
+
+def test_percentiles_are_good_to_a_buckets_width() -> None:
+    tally = a_tally(*[served(seconds=0.001 * number) for number in range(1, 1001)])
+    for share, true in ((0.5, 0.5), (0.95, 0.95), (0.99, 0.99)):
+        told = tally.percentile("untouched", share)
+        assert told is not None
+        assert true / 1.19 <= told <= true * 1.19
+    assert tally.percentile("hit", 0.5) is None
+
+
+def test_tallies_add_up_number_by_number() -> None:
+    one, other = a_tally(served(), served(side="hit")), a_tally(served(seconds=3.0))
+    together = Tally(dict(one.counts))
+    together.merge(other.counts)
+    assert together.counts == a_tally(served(), served(side="hit"), served(seconds=3.0)).counts
+
+
+def test_what_happened_when_is_told_in_parts_of_the_runs_life() -> None:
+    assert slice_seconds(RUN) == 2.0
+    tally = a_tally(
+        served(at=NOW + 1, side="hit", seconds=0.5), served(at=NOW + 1.9, seconds=0.1), served(at=NOW + 30, status=500)
+    )
+    first, second = tally.timeline(RUN)
+    assert (first.hit, first.untouched, first.hit_mean_seconds, first.untouched_mean_seconds) == (1, 1, 0.5, 0.1)
+    assert (second.at, second.errors, second.hit_mean_seconds) == (NOW + 30, 1, None)
+
+
+def test_a_request_that_is_answered_after_the_end_belongs_to_the_last_part() -> None:
+    (part,) = a_tally(served(at=NOW + 100)).timeline(RUN)
+    assert part.at == NOW + 58
+
+
+def test_what_is_slower_than_the_hypothesis_allows_is_counted_exactly() -> None:
+    run = replace(RUN, hypothesis=Hypothesis(p95_seconds=0.25))
+    tally = Tally()
+    for seconds in (0.2499, 0.25, 0.2501, 3.0):
+        tally.record(run, served(seconds=seconds))
+    tally.record(run, served(seconds=3.0, side="hit"))
+    assert tally.slow == 2
