@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import ChaosError
 from ..runs.run import NEVER, Run
 from ..runs.store import ResultStore
-from .tally import BEGUN, MEMORY, Served, Side, Tally
+from .tally import BEGUN, DELAY, ERRORS, MEMORY, MICROSECONDS, Counting, Served, Side, Tally
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ def in_a_thread(seconds: float, call: Callable[[], None]) -> None:
 @dataclass(slots=True)
 class _Counted:
     run: Run
+    counting: Counting
     fresh: Tally = field(default_factory=Tally)
     unsure: Mapping[str, int] | None = None
     """What was sent as `number`, and nobody knows whether it was added."""
@@ -48,6 +49,14 @@ class _Counted:
     @property
     def is_told(self) -> bool:
         return not self.unsure and not self.fresh.counts
+
+
+def _counters(hits: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """What one run did to one request, by counter. Without memory, which the process holds and not the request."""
+    delay = sum(hit.get("seconds", 0.0) for hit in hits)
+    injected_error = any(hit["fault"] == "answer" for hit in hits)
+    counters = {ERRORS: int(injected_error), DELAY: round(delay * MICROSECONDS)}
+    return {name: number for name, number in counters.items() if number}
 
 
 class Tallies:
@@ -112,15 +121,8 @@ class Tallies:
             for counted in self._of(active):
                 own = [hit for hit in hits if hit["run_id"] == counted.run.run_id]
                 side: Side | None = "hit" if own else (None if hits else "untouched")
-                served = Served(
-                    at=at,
-                    seconds=seconds,
-                    status=status,
-                    side=side,
-                    injected_error=any(hit["fault"] == "answer" for hit in own),
-                    delay_seconds=sum(hit.get("seconds", 0.0) for hit in own),
-                )
-                counted.fresh.record(counted.run, served)
+                served = Served(at=at, seconds=seconds, status=status, side=side, counters=_counters(own))
+                counted.fresh.record(counted.counting, served)
                 if side == "untouched" and counted.run.aborts_itself and self._later is None:
                     counted.fresh.add(BEGUN)  # the next one, ahead
                 held = sum(hit.get("memory_mb", 0) for hit in own)
@@ -159,7 +161,7 @@ class Tallies:
         now = self._clock()
         for run in active:
             if run.run_id not in self._counted and now <= run.expires_at + KEPT_SECONDS:
-                self._counted[run.run_id] = _Counted(run)
+                self._counted[run.run_id] = _Counted(run, Counting(run))
         return [self._counted[run.run_id] for run in active if run.run_id in self._counted]
 
     def _plan(self, seconds: float | None = None) -> None:

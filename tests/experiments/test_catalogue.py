@@ -27,7 +27,9 @@ def test_the_names_that_reach_the_api_and_dashboards_are_pinned() -> None:
 
 
 def test_every_file_is_one_registered_experiment_of_the_same_name() -> None:
-    assert {file.stem for file in Path(experiments.__file__).parent.glob("[!_]*.py")} - {"base", "catalogue"} == set(NAMES)
+    assert {file.stem for file in Path(experiments.__file__).parent.glob("[!_]*.py")} - {"base", "catalogue"} == set(
+        NAMES
+    )
     assert {each.__module__.rpartition(".")[2]: each.name for each in REGISTERED} == {name: name for name in NAMES}
 
 
