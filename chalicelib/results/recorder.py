@@ -9,7 +9,7 @@ from typing import Protocol
 from ..errors import ChaosError
 from ..runs.run import NEVER, Run
 from .store import ResultStore
-from .tally import BEGUN, Counting, Served, Side, Tally
+from .tally import BEGUN, Counting, Served, Tally
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ class Recorder:
         is_first = False
         with self._counting:
             for pending in self._of(plans):
-                if pending.counting.aborts and not (self._in_lambda and pending.has_begun):
+                if pending.run.aborts_itself and not (self._in_lambda and pending.has_begun):
                     is_first |= not pending.has_begun
                     pending.has_begun = True
                     pending.fresh.add(BEGUN)
@@ -183,7 +183,7 @@ class Recorder:
 
     def _record_untouched(self, pending: PendingCounts, served: Served) -> None:
         pending.fresh.record(pending.counting, served)
-        if self._in_lambda and pending.counting.aborts:
+        if self._in_lambda and pending.run.aborts_itself:
             pending.fresh.add(BEGUN)  # the next one, ahead
 
     def _record_hit(self, pending: PendingCounts, own: Sequence[ServedHit], served: Served) -> None:
@@ -192,8 +192,8 @@ class Recorder:
         for hit in own:
             for name, number in hit.applied.counters.items():
                 counters[name] = counters.get(name, 0) + number
-        side: Side | None = "hit" if own else None
-        pending.fresh.record(pending.counting, replace_side(served, side, counters))
+        served.side, served.counters = "hit" if own else None, counters
+        pending.fresh.record(pending.counting, served)
 
     def _of(self, plans: Sequence[ActivePlan]) -> list[PendingCounts]:
         """The counts of the runs; not of one that ended long ago, whose numbers are forgotten."""

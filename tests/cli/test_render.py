@@ -10,7 +10,7 @@ from rich.console import Console
 from chalicelib.api import responses
 from chalicelib.cli import render
 from chalicelib.results.judgement import Hypothesis
-from chalicelib.results.tally import Served, Tally
+from chalicelib.results.tally import Counting, Served, Tally
 from chalicelib.runs.run import Run
 from tests.support import NOW, a_run, an_event
 
@@ -29,14 +29,13 @@ def served(run: Run, *, errors: int = 0) -> Tally:
     for number in range(200):
         hit = number % 2 == 0
         tally.record(
-            run,
+            Counting(run),
             Served(
                 at=NOW + number / 10,
                 seconds=0.52 if hit else 0.02,
                 status=500 if number < errors else 200,
                 side="hit" if hit else "untouched",
-                injected_error=hit and number < errors,
-                delay_seconds=0.5 if hit else 0.0,
+                counters={"injected_errors": int(number < errors), "delay": 500_000} if hit else {},
             ),
         )
     tally.add("memory_mb", 128)

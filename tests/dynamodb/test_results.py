@@ -8,7 +8,17 @@ from botocore.stub import Stubber
 from chalicelib.dynamodb.results import DynamoDBResultStore, addition
 from chalicelib.errors import StoreUnavailable
 from chalicelib.results.judgement import Hypothesis
-from chalicelib.results.tally import LAST_BUCKET, MEMORY, SIDES, SLICES, Served, Tally, slice_seconds, upper_bound
+from chalicelib.results.tally import (
+    LAST_BUCKET,
+    MEMORY,
+    SIDES,
+    SLICES,
+    Counting,
+    Served,
+    Tally,
+    slice_seconds,
+    upper_bound,
+)
 from chalicelib.settings import Settings
 from tests.support import a_run
 
@@ -28,10 +38,9 @@ def fullest() -> Tally:
                 seconds=upper_bound(number % (LAST_BUCKET + 1)),
                 status=100 * (1 + number // SLICES),
                 side=side,
-                injected_error=side == "hit",
-                delay_seconds=1.0,
+                counters={"injected_errors": 1, "delay": 1_000_000} if side == "hit" else {},
             )
-            tally.record(RUN, served)
+            tally.record(Counting(RUN), served)
     return tally
 
 
