@@ -221,7 +221,7 @@ def _reader(settings: Settings, ports: Ports) -> Callable[[], Sequence[Plan]]:
         interval_seconds=settings.guardrail_seconds,
         environment=ports.process.name,
     )
-    catalogue: "Callable[[], Mapping[str, Experiment]]" = ports.catalogue
+    catalogue: Callable[[], Mapping[str, Experiment]] = ports.catalogue
     compiled = Compiler(catalogue, ports.runs.record_defect)
     return lambda: compiled(guardrails.enforce(ports.runs.active(ports.process.clock())))
 

@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
-from ..injection.call import LambdaContext, remaining_seconds
+from ..injection.call import Kind, LambdaContext, remaining_seconds
 from ..injection.drivers import AsyncInjection
 from ..injection.engine import InjectionResult, answer_of
 from ..results.spans import annotate
@@ -28,18 +28,17 @@ LAMBDA_CONTEXT = "aws.context"
 """Where mangum puts the Lambda invocation's context."""
 
 THREADS = 4
-"""How many threads the data plane, and how many the control plane may take at a time; the application's are not touched."""
+"""How many threads the data plane may take at a time, and the control plane; those of the application are not touched."""
 
 
 class Threads:
     """Sleep, and calls that may block, on whatever event loop runs. Its threads are its own, at most `THREADS`."""
 
-    def __init__(self, sleep: Callable[[float], Awaitable[None]] | None = None) -> None:
+    def __init__(self) -> None:
         self._limiter = anyio.CapacityLimiter(THREADS)
-        self._sleep = sleep or anyio.sleep
 
     async def sleep(self, seconds: float) -> None:
-        await self._sleep(seconds)
+        await anyio.sleep(seconds)
 
     async def run_blocking(self, call: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._limiter)
@@ -49,11 +48,14 @@ class ASGICall:
     """A request, as the server hands it over."""
 
     __slots__ = ("name", "scope")
-    kind = "request"
 
     def __init__(self, scope: "Scope", path: str) -> None:
         self.scope = scope
         self.name = path
+
+    @property
+    def kind(self) -> Kind:
+        return "request"
 
     @property
     def method(self) -> str:

@@ -23,7 +23,7 @@ from ..api.http import Request, Response, failure, injected_failure
 from ..development.banner import banner
 from ..errors import ChaosError, InvalidJson, Unauthenticated
 from ..guardrails.alarms import abort_for
-from ..injection.call import LambdaContext, remaining_seconds
+from ..injection.call import Kind, LambdaContext, remaining_seconds
 from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult, answer_of
 from ..results.spans import annotate
@@ -46,12 +46,15 @@ class ChaliceCall:
     """A request, as Chalice has it."""
 
     __slots__ = ("context", "name", "request")
-    kind = "request"
 
     def __init__(self, request: ChaliceRequest, path: str, context: LambdaContext | None) -> None:
         self.request = request
         self.name = path
         self.context = context
+
+    @property
+    def kind(self) -> Kind:
+        return "request"
 
     @property
     def method(self) -> str:

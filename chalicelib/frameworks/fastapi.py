@@ -1,4 +1,4 @@
-"""FastAPI and Starlette: the boundary of ASGI around the application, and the route's place before a route is called."""
+"""FastAPI and Starlette: the boundary of ASGI around the application, and the route's place in its router."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial

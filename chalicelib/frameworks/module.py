@@ -1,4 +1,4 @@
-"""The module in an application: wired at the first request that needs it; where it cannot be, requests go on untouched."""
+"""The module in an application: wired at the first request. Where it cannot be, requests go on untouched."""
 
 import logging
 import os
@@ -62,13 +62,14 @@ class ChaosModule:
 
     def __init__(self, **options: Unpack[Options]) -> None:
         """Raises ValueError where an option cannot be."""
-        self.prefix = options.pop("prefix", PREFIX)
+        given: dict[str, Any] = {**options}
+        wire, origins = given.pop("wire", bootstrap), given.pop("allowed_origins", ())
+        self.prefix = given.setdefault("prefix", PREFIX)
         self.settings = options.get("settings")
-        self._origins = frozenset(options.pop("allowed_origins", ()))
-        wire = options.pop("wire", bootstrap)
+        self._origins = frozenset(origins)
         _check(self.prefix, options.get("excluded_paths", ()))
         self._below = f"{self.prefix}/"
-        self._wire = partial(wire, prefix=self.prefix, **options)
+        self._wire = partial(wire, **given)
         PREFIXES.add(self.prefix)
         self._reset()
         os.register_at_fork(after_in_child=partial(_reset, weakref.ref(self)))
@@ -97,7 +98,7 @@ class ChaosModule:
     def engine(self) -> Engine | None:
         """None where the module cannot be wired. The first call may block."""
         injection = self.injection()
-        return injection and injection.engine
+        return injection.engine if injection else None
 
     def injection(self) -> SyncInjection | None:
         """The data plane on a request's thread; None where the module cannot be wired. The first call may block."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
-from ..injection.call import LambdaContext, remaining_seconds
+from ..injection.call import Kind, LambdaContext, remaining_seconds
 from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult, answer_of
 from ..results.spans import annotate
@@ -31,11 +31,14 @@ class WSGICall:
     """A request, as the server hands it over."""
 
     __slots__ = ("environ", "name")
-    kind = "request"
 
     def __init__(self, environ: "WSGIEnvironment", path: str) -> None:
         self.environ = environ
         self.name = path
+
+    @property
+    def kind(self) -> Kind:
+        return "request"
 
     @property
     def method(self) -> str:

@@ -9,13 +9,14 @@ Kind = Literal["request", "invocation", "dependency"]
 class LambdaContext(Protocol):
     """What Lambda hands to an invocation."""
 
-    def get_remaining_time_in_millis(self) -> int: ...
+    def get_remaining_time_in_millis(self) -> float: ...
 
 
 class Call(Protocol):
     """An inbound request, an invocation of a handler, or an outgoing call to a dependency."""
 
-    kind: Kind
+    @property
+    def kind(self) -> Kind: ...
 
     @property
     def name(self) -> str:

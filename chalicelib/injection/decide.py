@@ -15,9 +15,7 @@ def decide(plans: Sequence[Plan], chance: Chance) -> list[Hit]:
     for plan in plans:
         if plan.share < 1.0 and chance() >= plan.share:
             continue
-        for fault in plan.faults:
-            if fault.share >= 1.0 or chance() < fault.share:
-                hits.append((plan, fault))
+        hits += [(plan, fault) for fault in plan.faults if fault.share >= 1.0 or chance() < fault.share]
     if len(hits) > 1:
         hits.sort(key=_order)
     return hits

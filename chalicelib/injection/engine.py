@@ -138,11 +138,14 @@ class Engine:
     slots: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(1000))
 
     def is_idle(self) -> bool:
-        """Whether calls pass through: nothing is active, no read is due, nothing is held and nothing is to be flushed."""
+        """Whether calls pass through: nothing is active, held or to be flushed, and no read is due."""
         plans = self.snapshot.cached()
         if plans or plans is None or self.recorder.is_waiting:
             return False
-        return not any([effect.is_holding for effect in self.effects.values()])
+        for effect in self.effects.values():  # faster than any()
+            if effect.is_holding:
+                return False
+        return True
 
     # Its arrival
 

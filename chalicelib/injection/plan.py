@@ -18,12 +18,13 @@ BY_ORDER = attrgetter("order")
 class Plan:
     """What a run does to the calls that it hits, and how many it hits: `share`, from 0 to 1."""
 
-    __slots__ = ("expires_at", "faults", "run", "run_id", "share")
+    __slots__ = ("aborts_itself", "expires_at", "faults", "run", "run_id", "share")
 
     def __init__(self, run: Run, share: float, faults: tuple[Fault, ...]) -> None:
         self.run = run
         self.run_id = run.run_id
         self.expires_at = run.expires_at
+        self.aborts_itself = run.aborts_itself
         self.share = share
         self.faults = faults
 

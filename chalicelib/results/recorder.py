@@ -4,10 +4,10 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from ..errors import ChaosError
 from ..runs.run import NEVER, Run
+from .served import ActivePlan, ServedCall, ServedHit
 from .store import ResultStore
 from .tally import BEGUN, Counting, Served, Tally
 
@@ -46,41 +46,6 @@ class FlushPolicy:
     schedule: Schedule | None = in_a_thread
 
 
-class ActivePlan(Protocol):
-    """What was active while a call was served."""
-
-    run: Run
-    run_id: str
-    expires_at: float
-
-
-class AppliedCounters(Protocol):
-    """What a fault reports to have done."""
-
-    @property
-    def counters(self) -> Mapping[str, int]: ...
-
-
-class ServedHit(Protocol):
-    """One fault that hit a call."""
-
-    @property
-    def plan(self) -> ActivePlan: ...
-
-    @property
-    def applied(self) -> AppliedCounters: ...
-
-
-class ServedCall(Protocol):
-    """A call that is answered: what was active, and what hit it."""
-
-    @property
-    def plans(self) -> Sequence[ActivePlan]: ...
-
-    @property
-    def hits(self) -> Sequence[ServedHit]: ...
-
-
 @dataclass(slots=True)
 class PendingCounts:
     """What was counted for one run and is not in the table yet.
@@ -90,6 +55,7 @@ class PendingCounts:
 
     run: Run
     counting: Counting
+    aborts: bool
     fresh: Tally = field(default_factory=Tally)
     in_flight: Mapping[str, int] | None = None
     number: int = 0
@@ -136,13 +102,13 @@ class Recorder:
         """Whether there is something that a request has to flush; only in Lambda."""
 
     def begin(self, plans: Sequence[ActivePlan]) -> bool:
-        """Count that a call which no run hits is about to be served. Whether the table must know at once: see `BEGUN`."""
-        if not any(plan.run.aborts_itself for plan in plans):
+        """Count that a call which no run hits is about to be served. Whether to flush at once: see `BEGUN`."""
+        if not any(plan.aborts_itself for plan in plans):
             return False
         is_first = False
         with self._counting:
             for pending in self._of(plans):
-                if pending.run.aborts_itself and not (self._in_lambda and pending.has_begun):
+                if pending.aborts and not (self._in_lambda and pending.has_begun):
                     is_first |= not pending.has_begun
                     pending.has_begun = True
                     pending.fresh.add(BEGUN)
@@ -183,7 +149,7 @@ class Recorder:
 
     def _record_untouched(self, pending: PendingCounts, served: Served) -> None:
         pending.fresh.record(pending.counting, served)
-        if self._in_lambda and pending.run.aborts_itself:
+        if self._in_lambda and pending.aborts:
             pending.fresh.add(BEGUN)  # the next one, ahead
 
     def _record_hit(self, pending: PendingCounts, own: Sequence[ServedHit], served: Served) -> None:
@@ -201,7 +167,7 @@ class Recorder:
         for plan in plans:
             pending = self._pending.get(plan.run_id)
             if pending is None and self._clock() <= plan.expires_at + PENDING_SECONDS:
-                pending = self._pending[plan.run_id] = PendingCounts(plan.run, Counting(plan.run))
+                pending = self._pending[plan.run_id] = PendingCounts(plan.run, Counting(plan.run), plan.aborts_itself)
             if pending:
                 found.append(pending)
         return found
@@ -255,7 +221,9 @@ class Recorder:
             )
             return False
         pending.in_flight = None
-        answered = all([self._process_flushed(on_flush, run, sent) for on_flush in self._on_flush])
+        answered = True
+        for on_flush in self._on_flush:
+            answered &= self._process_flushed(on_flush, run, sent)
         self._failures = 0 if answered else self._failures + 1
         return answered
 

@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ..faults.answer import ERRORS
+from ..faults.wait import DELAY, MICROSECONDS
 from ..runs.run import Run
 
 Side = Literal["hit", "untouched"]
 """Requests that the run hit, and those that no run did. What only another run hit is on neither side."""
 
 SIDES: tuple[Side, ...] = ("hit", "untouched")
-REQUESTS, ERRORS, DELAY, MEMORY = "requests", "injected_errors", "delay", "memory_mb"
+REQUESTS = "requests"
 SLOW = "untouched.slow"
 BEGUN = "begun"
 """The counter of untouched requests that have begun, answered or not; counted where a hypothesis may abort the run.
@@ -26,7 +28,6 @@ that is why failures are compared with all requests that have begun. A request m
 failure is: a server counts it when it begins, a Lambda environment, which flushes after the answer, one request ahead.
 """
 
-MICROSECONDS = 1_000_000
 SMALLEST_SECONDS = 0.0001
 STEPS_PER_DOUBLING = 4
 LAST_BUCKET = 96

@@ -136,13 +136,14 @@ def test_an_injected_error_answers_in_the_routes_place(app: App) -> None:
 
 
 def test_what_another_middleware_raises_is_counted_as_an_error(app: App) -> None:
-    def loses_its_database(_request: Any, _get_response: Any) -> Any:
+    def loses_its_database(request: Any, get_response: Any) -> Any:
+        get_response(request)
         raise ConnectionError
 
     app.chaos._app.register_middleware(loses_its_database, "http")
     run_id = app.run("latency_injection", delay_seconds=0.0)
     assert app.client.http.get("/orders/7").status_code == 500
-    app.chaos._module.get().injection.tallies.tell()
+    app.chaos._module.get().engine.recorder.flush()
     assert app.results.tallies[run_id].statuses("hit") == {"5xx": 1}
 
 
@@ -296,13 +297,15 @@ def fired(name: str, state: str = "ALARM") -> SNSEvent:
 
 def test_an_alarm_that_is_told_ends_the_runs_that_name_it(app: App) -> None:
     for name, alarm in (("latency_injection", "orders-5xx"), ("error_injection", "orders-slow")):
-        app.runs.runs[name] = replace(a_run(name, token=name, now=NOW, duration_seconds=600), alarms=(alarm,))
+        app.runs.runs[name] = replace(
+            a_run(name, token=name, now=NOW, duration_seconds=600), options={"alarms": [alarm]}
+        )
     app.clock.now += 1
     app.chaos.alarm(fired("orders-5xx", "OK"))
     app.chaos.alarm(fired("some-other"))
     assert len(app.runs.active(app.clock.now)) == 2
     app.chaos.alarm(fired("orders-5xx"))
-    assert [run.experiment.name for run in app.runs.active(app.clock.now)] == ["error_injection"]
+    assert [run.experiment for run in app.runs.active(app.clock.now)] == ["error_injection"]
     aborted = app.runs.runs["latency_injection"]
     assert (aborted.aborted, aborted.ended_at) == (True, NOW + 1)
     assert aborted.end_reason == "CloudWatch alarm orders-5xx is in ALARM: 5 errors a minute"

@@ -6,7 +6,7 @@ from chalicelib.experiments.base import Experiment, Parameters
 from chalicelib.experiments.catalogue import BUILT_IN, Catalogue
 from chalicelib.faults.base import Fault
 from chalicelib.faults.wait import Wait
-from chalicelib.injection.call import LambdaContext, remaining_seconds
+from chalicelib.injection.call import Kind, LambdaContext, remaining_seconds
 
 
 class Defective(Experiment):
@@ -27,7 +27,7 @@ def catalogue() -> Catalogue:
 class FakeCall:
     """A request for a path."""
 
-    kind = "request"
+    kind: Kind = "request"
     method = "GET"
 
     def __init__(self, path: str, context: LambdaContext | None = None) -> None:

@@ -139,7 +139,9 @@ def test_an_error_takes_the_applications_place(house: House) -> None:
     run = house.start("error_injection")
     injected = house.hit()
     assert answer_of(injected) == Answer(500, "injected_error", "Chaos experiment: injected error")
-    assert shown(injected) == [{"experiment": "error_injection", "run_id": run.run_id, "fault": "answer", "status": 500}]
+    assert shown(injected) == [
+        {"experiment": "error_injection", "run_id": run.run_id, "fault": "answer", "status": 500}
+    ]
 
 
 def test_memory_is_held_for_the_run_and_told(house: House) -> None:
