@@ -4,7 +4,7 @@ FRAMEWORKS = ("chalice", "flask", "fastapi")
 
 
 def check_application(app: object, expected: type, *, has_module: bool = False) -> None:
-    """Raises TypeError for the application of another framework, ValueError for one that has the module already."""
+    """Raises TypeError for the application of another framework, ValueError if it has the module already."""
     if not isinstance(app, expected):
         raise TypeError(_wrong_framework(type(app), expected))
     if has_module:

@@ -28,7 +28,7 @@ LAMBDA_CONTEXT = "aws.context"
 """Where mangum puts the Lambda invocation's context."""
 
 THREADS = 4
-"""How many threads the data plane may take at a time, and the control plane; those of the application are not touched."""
+"""How many threads the data plane may take at a time, and the control plane; the application's are not touched."""
 
 
 class Threads:

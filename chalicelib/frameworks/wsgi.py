@@ -1,7 +1,6 @@
 """Any WSGI application: a boundary around it that answers the endpoints itself, before the application sees them."""
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -93,7 +92,7 @@ class WSGIBoundary:
         if not self._has_route_place:
             injection.apply(result)
             if answer := answer_of(result):
-                start = partial(_started, injection, result, start_response, [])
+                start = _counted(injection, result, start_response, [])
                 return _sent(injected_failure(answer, {}), environ, start)
         return self._served(injection, result, environ, start_response)
 
@@ -112,7 +111,7 @@ class WSGIBoundary:
         finished: list[int] = []
         token = CURRENT.set((injection, result))
         try:
-            return self._application(environ, partial(_started, injection, result, start_response, finished))
+            return self._application(environ, _counted(injection, result, start_response, finished))
         except Exception:
             if not finished:
                 injection.finish(result, SERVER_ERROR)
@@ -140,23 +139,21 @@ def decoded(path: str) -> str:
     return path.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
-def _started(
-    injection: SyncInjection,
-    result: InjectionResult,
-    start_response: "StartResponse",
-    finished: list[int],
-    status: str,
-    headers: list[tuple[str, str]],
-    *error: Any,  # noqa: ANN401 - as WSGI has it
-) -> Callable[[bytes], object]:
+def _counted(
+    injection: SyncInjection, result: InjectionResult, start_response: "StartResponse", finished: list[int]
+) -> Callable[..., Any]:
     """`start_response` for a request that is counted; an error may start an answer after the first one."""
-    if result.reached_route:
-        if not finished:
-            finished.append(int(status[:3]))
-            injection.finish(result, finished[0])
-            annotate(result)
-        headers = [*headers, *result.headers.items()]
-    return start_response(status, headers, *error)
+
+    def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:  # noqa: ANN401
+        if result.reached_route:
+            if not finished:
+                finished.append(int(status[:3]))
+                injection.finish(result, finished[0])
+                annotate(result)
+            headers = [*headers, *result.headers.items()]
+        return start_response(status, headers, *error)
+
+    return start
 
 
 def _request(path: str, environ: "WSGIEnvironment") -> Request:

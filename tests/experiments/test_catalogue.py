@@ -82,7 +82,7 @@ def test_a_long_name_is_not_repeated_in_full() -> None:
 
 def test_a_limit_of_a_parameter_that_no_experiment_has_is_refused() -> None:
     CATALOGUE.check_limits(["duration_seconds", "error_rate", "memory_mb"])
-    with pytest.raises(Misconfigured, match="CHAOS_MAX_MEMORY_GB limits no parameter.*CHAOS_MAX_MEMORY_MB"):
+    with pytest.raises(Misconfigured, match=r"CHAOS_MAX_MEMORY_GB limits no parameter.*CHAOS_MAX_MEMORY_MB"):
         CATALOGUE.check_limits(["duration_seconds", "memory_gb"])
 
 
