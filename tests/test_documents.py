@@ -43,6 +43,14 @@ DOCUMENTS = sorted(
 )
 CLI_ONLY = {"UnknownToken"}
 COMMAND_LINE = {"CHAOS_URL", "CHAOS_TOKEN", "CHAOS_PROFILE"}
+LIMITS = {
+    f"CHAOS_MAX_{name.upper()}"
+    for experiment in EXPERIMENTS.values()
+    for name, parameter in experiment.Parameters.model_fields.items()
+    if parameter.annotation in {int, float}
+}
+"""The limits of the built-in experiments' parameters, which are all documented by name."""
+
 LONGEST_README = 1150
 """In words: a third of what it once had."""
 
@@ -81,7 +89,8 @@ def test_every_variable_that_is_read_is_in_the_configuration_table() -> None:
     read = variables_in(Path(settings_module.__file__)) | variables_in(PROJECT / "app.py") | COMMAND_LINE
     rows = re.findall(r"^\| (`CHAOS_[^|]*)\|", CONFIGURATION, flags=re.MULTILINE)
     documented = {name for row in rows for name in re.findall(r"`(CHAOS_[A-Z_]+)`", row)}
-    assert documented == read
+    assert documented == read | LIMITS
+    assert "| `CHAOS_MAX_<PARAMETER>` |" in CONFIGURATION
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=named)
