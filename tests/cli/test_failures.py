@@ -1,9 +1,6 @@
 """What the command line says and does when the application answers badly, late, or not at all."""
 
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -11,101 +8,17 @@ import pytest
 import typer
 import urllib3
 
-from chalicelib.api import responses
-from chalicelib.cli import follow as following
-from chalicelib.cli import runs as looking
+from chalicelib.cli import follow
+from chalicelib.cli import runs as listing
 from chalicelib.cli.context import LOCAL, Selection, destination
 from chalicelib.cli.profile_file import Profiles
 from chalicelib.cli.remote import REASONS, Remote, reason
-from chalicelib.experiments import EXPERIMENTS
 from tests.cli.conftest import Run
-from tests.support import NOW, a_run
+from tests.cli.scripted import LISTED, PREFIX, RUNNING, Answer, Scripted, fine, published
 
-Answer = tuple[int, Any]
 LATENCY = ("start", "latency_injection")
-RUNNING = responses.run(a_run(duration_seconds=60.0), NOW)
 ENDED = {**RUNNING, "status": "completed", "remaining_seconds": 0.0}
-PREFIX = "/chaos_experiments"
-SILENT = (503, {"error": True, "error_message": "The table does not answer.", "code": "store_unavailable"})
-LISTED = {
-    "application": "app",
-    "stage": "qa",
-    "available_experiments": [responses.experiment(EXPERIMENTS["latency_injection"], {})],
-    "active_experiments": [],
-}
-
-
-def fine(resultset: Any) -> Answer:
-    return 200, {"error": False, "error_message": None, "resultset": resultset}
-
-
-def published(prefix: str) -> Answer:
-    """Part of the OpenAPI document of endpoints below the prefix."""
-    return 200, {"paths": {f"{prefix}/list": {"get": {"operationId": "chaos_experiments_get_list_experiments"}}}}
-
-
-class Scripted(ThreadingHTTPServer):
-    """Answers each path below its prefix with what its script has next, the last one for ever.
-
-    None is a connection that is cut. `elsewhere` are the requests for paths that are not below the prefix.
-    """
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), ScriptedHandler)
-        self.script: dict[str, list[Answer | None]] = {
-            "/list": [fine(LISTED)],
-            "/start": [fine(RUNNING)],
-            "/openapi.json": [published(PREFIX)],
-        }
-        self.prefix = PREFIX
-        self.location = ""
-        self.asked: list[tuple[str, Any]] = []
-        self.elsewhere: list[tuple[str, str, str]] = []
-        self.host = f"http://127.0.0.1:{self.server_address[1]}"
-        self.url = self.host + PREFIX
-
-
-class ScriptedHandler(BaseHTTPRequestHandler):
-    server: Scripted
-
-    def do_GET(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        body = json.loads(self.rfile.read(length)) if length else None
-        whole = self.path.partition("?")[0]
-        path = whole.removeprefix(self.server.prefix)
-        if path == whole:
-            self.server.elsewhere.append((self.command, path, self.headers.get("Authorization", "")))
-        elif path != "/openapi.json":
-            self.server.asked.append((self.path.removeprefix(self.server.prefix), body))
-        answers = self.server.script.get(path, [(404, {})])
-        answer = answers.pop(0) if len(answers) > 1 else answers[0]
-        if answer is None:
-            return
-        self.send_response(answer[0])
-        if self.server.location:
-            self.send_header("Location", self.server.location)
-        self.end_headers()
-        self.wfile.write(json.dumps(answer[1]).encode())
-
-    do_POST = do_GET  # noqa: N815 - the base class calls it so
-
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class calls it so
-        pass
-
-
-@pytest.fixture
-def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
-    monkeypatch.setattr(following, "POLL_SECONDS", 0.0)
-    monkeypatch.setattr(following, "FLUSH_SECONDS", 0.0)
-    made = Scripted()
-    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
-    thread.start()
-    yield made
-    made.shutdown()
-    made.server_close()
-    thread.join()
+UNAVAILABLE = (503, {"error": True, "error_message": "The table does not answer.", "code": "store_unavailable"})
 
 
 @pytest.fixture
@@ -123,7 +36,7 @@ def interrupted(*_arguments: object) -> None:
 @pytest.mark.parametrize(
     ("answer", "code", "expected"),
     [
-        (SILENT, 1, "NOT stopped. The table does not answer."),
+        (UNAVAILABLE, 1, "NOT stopped. The table does not answer."),
         ((403, {"Message": "no"}), 1, "NOT stopped. http://127.0.0.1"),
         (None, 3, "NOT stopped. Nothing answers"),
         ((404, {"error": True, "error_message": "x", "code": "not_running"}), 130, "had already ended"),
@@ -138,7 +51,7 @@ def test_ctrl_c_says_whether_the_run_is_stopped(
     run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch, *, answer: Answer | None, code: int, expected: str
 ) -> None:
     scripted.script["/stop"] = [answer]
-    monkeypatch.setattr(following.time, "sleep", interrupted)
+    monkeypatch.setattr(follow.time, "sleep", interrupted)
     done = run(*LATENCY)
     assert done.returncode == code
     assert expected in done.stderr
@@ -174,7 +87,7 @@ def test_ctrl_c_where_something_is_asked_for_is_reported(run: Run, monkeypatch: 
 
 
 def test_what_passes_does_not_end_the_watch(run: Run, scripted: Scripted) -> None:
-    scripted.script["/status"] = [fine(RUNNING), SILENT, None, (429, {}), (504, {}), fine(ENDED)]
+    scripted.script["/status"] = [fine(RUNNING), UNAVAILABLE, None, (429, {}), (504, {}), fine(ENDED)]
     done = run(*LATENCY)
     assert done.returncode == 0
     assert done.stderr.count("Trying again") == 1
@@ -183,8 +96,8 @@ def test_what_passes_does_not_end_the_watch(run: Run, scripted: Scripted) -> Non
 def test_what_does_not_pass_is_given_up_long_after_the_end(
     run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "GIVEN_UP_SECONDS", -59.9)
-    scripted.script["/status"] = [SILENT]
+    monkeypatch.setattr(follow, "GIVEN_UP_SECONDS", -59.9)
+    scripted.script["/status"] = [UNAVAILABLE]
     done = run(*LATENCY, "--json")
     assert done.returncode == 3
     assert "It is unknown how latency_injection ended" in done.stderr
@@ -240,7 +153,7 @@ HERE, THERE = "http://localhost:8000/here", "https://qa.example/there"
 
 
 @pytest.mark.parametrize(
-    ("typed", "environment", "expected"),
+    ("typed", "variables", "expected"),
     [
         (Selection(), Selection(), (THERE, "current")),
         (Selection(token="x"), Selection(), (THERE, "x")),
@@ -257,12 +170,12 @@ HERE, THERE = "http://localhost:8000/here", "https://qa.example/there"
     ],
 )
 def test_what_is_typed_goes_first_and_no_profiles_token_goes_elsewhere(
-    typed: Selection, environment: Selection, expected: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    typed: Selection, variables: Selection, expected: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     profiles = {"qa": {"url": THERE, "token": "current"}}
     Profiles.of_the_user().write({"current": "qa", "profiles": profiles})
-    assert destination(typed, environment)[:2] == expected
+    assert destination(typed, variables)[:2] == expected
 
 
 # What comes back
@@ -458,9 +371,9 @@ def test_what_runs_is_watched_through_what_passes(
     run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = fine({**LISTED, "active_experiments": [RUNNING]})
-    scripted.script["/list"] = [fine(LISTED), SILENT, running]
+    scripted.script["/list"] = [fine(LISTED), UNAVAILABLE, running]
     looks = iter([None, None, interrupted])
-    monkeypatch.setattr(looking.time, "sleep", lambda _seconds: (next(looks) or str)())
+    monkeypatch.setattr(listing.time, "sleep", lambda _seconds: (next(looks) or str)())
     done = run("watch")
     assert done.returncode == 0
     assert "s left of 60 s" in done.stdout
@@ -470,7 +383,7 @@ def test_what_runs_is_watched_through_what_passes(
 @pytest.mark.usefixtures("looked_at")
 def test_a_watch_that_is_not_let_in_ends(run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
     scripted.script["/list"] = [fine(LISTED), (403, {"Message": "no"})]
-    monkeypatch.setattr(looking.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(listing.time, "sleep", lambda _seconds: None)
     assert run("watch").returncode == 1
 
 

@@ -9,7 +9,7 @@ from chalicelib.bootstrap import bootstrap
 from chalicelib.cli import PROGRAM
 from chalicelib.cli.commands import ORDER, build
 from chalicelib.cli.examples import EXAMPLES
-from chalicelib.experiments import EXPERIMENTS
+from chalicelib.experiments.catalogue import installed
 from tests.cli.conftest import Run
 
 COMMANDS = [name for name in EXAMPLES if name]
@@ -56,7 +56,7 @@ def test_the_help_of_an_experiment_has_limits_and_defaults_in_words_and_an_examp
 
 
 def test_the_summary_of_an_experiment_fits_into_a_line(run: Run) -> None:
-    summary = EXPERIMENTS["latency_injection"].description.partition(",")[0]
+    summary = installed()["latency_injection"].description.partition(",")[0]
     assert re.search(rf"^  latency_injection +{summary[:40]}", run("start", "--help").stdout, re.MULTILINE)
 
 
