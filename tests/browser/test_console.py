@@ -542,7 +542,7 @@ def test_who_has_signed_out_is_shown_nothing_of_what_was_under_way(open_console:
         held[0].fulfill(response=answer)
     page.wait_for_timeout(300)  # for what must not come
     expect(page.get_by_label("Token")).to_be_visible()
-    expect(page.locator("#desk")).to_be_hidden()
+    expect(page.locator("#signed-in")).to_be_hidden()
 
 
 def test_a_halt_that_fails_is_told_where_one_looks_and_its_reason_is_kept(open_console: Open) -> None:
