@@ -40,7 +40,7 @@ def test_the_tutorial_is_true(open_console: Open, server: Server, picture: Pictu
 
     card = page.locator("#experiment-latency_injection")
     card.locator("summary").first.click()
-    card.locator("summary", has_text="Reason, hypothesis, alarms").click()
+    card.locator("summary", has_text="Reason, alarms, hypothesis").click()
     FIELDS.pop("field", None)
     assert len(FIELDS) == 6
     for label, value in FIELDS.items():

@@ -220,7 +220,8 @@
   /** What a start may have beside its parameters, as the application publishes it: schemas by name. */
   function startOptions() {
     const { [RESTART]: _replace, ...published } = state.list.start_options?.properties || {};
-    return Object.fromEntries(Object.entries(published).map(([field, schema]) => [field, { ...withoutNull(schema), optional: true }]));
+    const schemas = Object.entries(published).map(([field, schema]) => [field, { ...withoutNull(schema), optional: true }]);
+    return Object.fromEntries(schemas.filter(([, schema]) => isField(schema) || schema.properties));
   }
 
   function options(card) {
