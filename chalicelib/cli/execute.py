@@ -10,7 +10,7 @@ from ..bootstrap import Chaos, bootstrap
 from ..errors import ChaosError
 from ..settings import Settings
 from .commands import COMPLETING, build
-from .exits import INTERRUPTED, REFUSED, UNREACHABLE, WRONG_USAGE
+from .exits import EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_WRONG_USAGE
 from .notes import note
 from .remote import Refused, Unreachable
 from .usage import UsageError, explained
@@ -29,17 +29,17 @@ def execute(arguments: Sequence[str], wire: Callable[[Settings], Chaos] | None, 
         return done.code if isinstance(done.code, int) else int(bool(done.code))
     except UsageError as error:
         note(explained(error), program)
-        return WRONG_USAGE
+        return EXIT_WRONG_USAGE
     except (Unreachable, Refused, ChaosError) as error:
         if as_json:
             content = failure(error).content if isinstance(error, ChaosError) else error.content
             print(json.dumps(content, indent=2))
         note(error.message, program)
-        return UNREACHABLE if isinstance(error, Unreachable) else REFUSED
+        return EXIT_UNREACHABLE if isinstance(error, Unreachable) else EXIT_REFUSED
     except typer.Abort:
         note("Canceled.", program)
-        return REFUSED
+        return EXIT_REFUSED
     except KeyboardInterrupt:
         note("Interrupted.", program)
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
     return code if isinstance(code, int) else 0

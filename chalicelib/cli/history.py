@@ -14,7 +14,7 @@ import typer
 from ..errors import Misconfigured, UnknownRun
 from . import render
 from .complete import known
-from .context import Desk, desk_of
+from .context import CommandContext, context_of
 from .usage import choice, number
 
 
@@ -25,7 +25,7 @@ class Form(StrEnum):
 
 
 def history(
-    context: typer.Context,
+    typer_context: typer.Context,
     experiment: Annotated[
         str, typer.Option(metavar="<experiment>", autocompletion=known, help="Show entries of this experiment only.")
     ] = "",
@@ -45,19 +45,19 @@ def history(
     ] = "",
 ) -> None:
     """Show who did what, when and why, also what was refused. The newest entry is first."""
-    desk = desk_of(context)
+    context = context_of(typer_context)
     asked = {"limit": limit, "experiment_name": experiment, "since": since, "before": before}
-    page = desk.remote.ask("GET", "/history?" + urlencode({name: value for name, value in asked.items() if value}))
+    page = context.remote.ask("GET", "/history?" + urlencode({name: value for name, value in asked.items() if value}))
     if sys.stdout.isatty():
-        desk.give(page, render.entries(page["entries"], desk.console.width))
+        context.print_result(page, render.entries(page["entries"], context.console.width))
     else:
-        desk.say(page, render.lines(page["entries"]))
+        context.print_text(page, render.lines(page["entries"]))
     if page["next"]:
-        desk.tell(f"There may be older entries: add --before {page['next']}")
+        context.print_note(f"There may be older entries: add --before {page['next']}")
 
 
 def report(
-    context: typer.Context,
+    typer_context: typer.Context,
     run_id: Annotated[
         str, typer.Argument(metavar="run", help="The id of a run; see `history`. Default: the last run.")
     ] = "",
@@ -77,10 +77,10 @@ def report(
     open_it: Annotated[bool, typer.Option("--open", help="Open the report in the browser, as HTML.")] = False,
 ) -> None:
     """Print the report of a run, with the verdict on its hypothesis."""
-    desk = desk_of(context)
-    run_id = run_id or _last_run(desk)
-    form = Form.json if desk.as_json else Form.html if open_it else form
-    text = desk.remote.text("/report?" + urlencode({"run_id": run_id, "format": form.value}))
+    context = context_of(typer_context)
+    run_id = run_id or _last_run(context)
+    form = Form.json if context.as_json else Form.html if open_it else form
+    text = context.remote.text("/report?" + urlencode({"run_id": run_id, "format": form.value}))
     if form is Form.json:
         text = json.dumps(json.loads(text)["resultset"], indent=2)
     if open_it and output is None:
@@ -92,17 +92,17 @@ def report(
         output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise Misconfigured(f"Cannot write the report to {output}: {error.strerror}. Give another --output.") from None
-    desk.tell(f"The report is in {output}")
+    context.print_note(f"The report is in {output}")
     if open_it and not webbrowser.open(output.resolve().as_uri()):
-        desk.tell("No browser could be started. Open the file yourself.")
+        context.print_note("No browser could be started. Open the file yourself.")
 
 
-def _last_run(desk: Desk) -> str:
-    page = desk.remote.ask("GET", "/history?limit=100")
+def _last_run(context: CommandContext) -> str:
+    page = context.remote.ask("GET", "/history?limit=100")
     while True:
         for entry in page["entries"]:
             if entry["run"]:
                 return str(entry["id"])
         if not page["next"]:
             raise UnknownRun("There is no run in the history yet: start an experiment first.")
-        page = desk.remote.ask("GET", "/history?" + urlencode({"limit": 100, "before": page["next"]}))
+        page = context.remote.ask("GET", "/history?" + urlencode({"limit": 100, "before": page["next"]}))

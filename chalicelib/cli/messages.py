@@ -7,8 +7,8 @@ from typing import Any
 
 from .usage import LONGEST_SHOWN, either, near, shown
 
-OPTIONS = {"alarms": "--alarm", "experiment_name": "The name of the experiment", "run_id": "The id of the run"}
-"""Fields of the API whose option has another name, or that are arguments."""
+ARGUMENTS = {"experiment_name": "The name of the experiment", "run_id": "The id of the run"}
+"""Fields of the API that are no options of the command line."""
 
 UNAUTHENTICATED, FORBIDDEN, TOO_MANY, SERVER_ERROR = 401, 403, 429, 500
 HOW = "--token, CHAOS_TOKEN or a profile"
@@ -18,8 +18,8 @@ HOW = "--token, CHAOS_TOKEN or a profile"
 class Answer:
     """An answer that is no success, and what led to it.
 
-    `content` is the API's envelope, `words` are what anything else said in its place. `is_ours`: the endpoints are at
-    this address.
+    `content` is the API's envelope, `words` are what anything else answered in its place.
+    `is_ours`: the endpoints are at this address.
     """
 
     url: str
@@ -136,15 +136,16 @@ def _problem(detail: Mapping[str, Any], sent: Mapping[str, Any]) -> str:
     name, problem, allowed = (str(detail.get(each, "")) for each in ("field", "problem", "allowed"))
     outer, _, inner = name.rpartition(".")
     given = (sent.get(outer) or {} if outer else sent).get(inner)
+    named = option(inner, is_list=isinstance(given, list))
     if given is not None and not problem.startswith(("has ", "is unknown")):
-        return f"{option(name)} must be {allowed}; got {shown(given)}."
-    return f"{option(name)} {problem}. Allowed: {allowed}."
+        return f"{named} must be {allowed}; got {shown(given)}."
+    return f"{named} {problem}. Allowed: {allowed}."
 
 
-def option(field_name: str) -> str:
-    """The option of a field of the API."""
-    name = field_name.rpartition(".")[2]
-    return OPTIONS.get(name, f"--{name.replace('_', '-')}")
+def option(name: str, *, is_list: bool = False) -> str:
+    """The option of a field of the API. One that is repeated has the name of one value: --alarm for `alarms`."""
+    name = name.removesuffix("s") if is_list else name
+    return ARGUMENTS.get(name, f"--{name.replace('_', '-')}")
 
 
 MESSAGES: Mapping[str, Callable[[Answer], str]] = {
@@ -158,22 +159,24 @@ MESSAGES: Mapping[str, Callable[[Answer], str]] = {
     "unknown_run": _unknown_run,
     "invalid_parameters": _invalid_parameters,
 }
-"""By the API's code. What is not here is said as the API says it."""
+"""By the API's code. For any other code the API's own message is printed."""
 
 
 def _unexpected(answer: Answer) -> str:
     phrase = HTTPStatus(answer.status).phrase if answer.status in set(HTTPStatus) else ""
-    said = f"{answer.url} answered {answer.status} {phrase}".rstrip()
+    summary = f"{answer.url} answered {answer.status} {phrase}".rstrip()
     if answer.words:
-        said += f" ({answer.words[:LONGEST_SHOWN]})"
+        summary += f" ({answer.words[:LONGEST_SHOWN]})"
     if answer.location:
-        return f"{said}: the address is now {answer.location}. Give the new address with --url, CHAOS_URL or a profile."
+        return (
+            f"{summary}: the address is now {answer.location}. Give the new address with --url, CHAOS_URL or a profile."
+        )
     if answer.status == TOO_MANY:
-        return f"{said}. Try again later."
+        return f"{summary}. Try again later."
     if answer.is_ours:
-        return f"{said}. This is the answer of something else: a proxy, a gateway or the application. Read its log."
+        return f"{summary}. This is the answer of something else: a proxy, a gateway or the application. Read its log."
     return (
-        f"{said}, which is not an answer of the chaos experiments. Is the address right?\n"
+        f"{summary}, which is not an answer of the chaos experiments. Is the address right?\n"
         "It ends in the prefix of the endpoints, such as http://localhost:8000/chaos_experiments. Give it with --url, "
         "CHAOS_URL or a profile."
     )

@@ -168,7 +168,7 @@ class Remote:
         content = _content(answer)
         asked = urlsplit(path)
         location = answer.headers.get("Location", "") if answer.status in REDIRECTS else ""
-        told = Answer(
+        refused = Answer(
             url=self.url,
             status=answer.status,
             content=content if _is_ours(content) else {},
@@ -181,9 +181,9 @@ class Remote:
             program=self._program,
             command=self._command,
         )
-        message = explained(told)
+        message = explained(refused)
         if not _is_ours(content):
-            content = {**content, **_envelope(told.code, message)}
+            content = {**content, **_envelope(refused.code, message)}
         return Refused(answer.status, message, content)
 
 

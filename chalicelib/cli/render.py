@@ -79,20 +79,20 @@ def _results(results: Shown) -> list[RenderableType]:
     if not results:
         return ["[dim]No results yet: there were no requests, or their counts are not flushed yet.[/]"]
     where = "1 environment" if results["environments"] == 1 else f"{results['environments']} environments"
-    told = [f"{results['requests']} requests, {results['requests_hit']} hit, in {where}"]
+    figures = [f"{results['requests']} requests, {results['requests_hit']} hit, in {where}"]
     if results["injected_errors"]:
-        told.append(f"injected errors {results['actual_error_rate']:.1%}")
+        figures.append(f"injected errors {results['actual_error_rate']:.1%}")
     if results["injected_delay_seconds"]:
-        told.append(f"total delay {seconds(results['injected_delay_seconds'])}")
+        figures.append(f"total delay {seconds(results['injected_delay_seconds'])}")
     if results["held_memory_mb"]:
-        told.append(f"total memory {results['held_memory_mb']} MB")
+        figures.append(f"total memory {results['held_memory_mb']} MB")
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("", "requests", "50 %", "95 %", "99 %"):
         table.add_column(column, justify="right" if column else "left")
     for side in ("hit", "untouched"):
         each = results[side]
         table.add_row(side, str(each["requests"]), *(seconds(each[f"p{p}_seconds"]) for p in (50, 95, 99)))
-    return [", ".join(told), table]
+    return [", ".join(figures), table]
 
 
 NARROW = 110

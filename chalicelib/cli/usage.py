@@ -37,16 +37,16 @@ def explained(error: Any) -> str:  # noqa: ANN401 - typer's classes are private
         return str(error.format_message())
     context = error.ctx
     if isinstance(error, Wrong):
-        told = error.message
+        problem = error.message
     elif kind == "NoSuchOption":
-        told = unknown_option(error.option_name, _options(context))
+        problem = unknown_option(error.option_name, _options(context))
     elif kind == "BadOptionUsage":
-        told = f"{error.option_name} {'needs' if 'requires' in error.message else 'does not take'} a value."
+        problem = f"{error.option_name} {'needs' if 'requires' in error.message else 'does not take'} a value."
     elif kind == "MissingParameter":
-        told = f"{_name(error.param)} is required."
+        problem = f"{_name(error.param)} is required."
     else:
-        told = str(error.format_message())
-    return f"{told}\nHelp: {context.command_path} --help" if context else told
+        problem = str(error.format_message())
+    return f"{problem}\nHelp: {context.command_path} --help" if context else problem
 
 
 def _options(context: Any) -> list[str]:  # noqa: ANN401 - typer's classes are private
@@ -111,7 +111,9 @@ def limits(schema: Schema) -> str:
 
 
 def allowed(schema: Schema) -> str:
-    """The limits and the unit, in words."""
+    """The limits and the unit, or the words that there are to choose from."""
+    if "enum" in schema:
+        return either(map(str, schema["enum"]))
     unit = schema.get("unit", "")
     return f"{limits(schema)} {'' if unit == SHARE else unit}".strip()
 
@@ -126,6 +128,8 @@ def plain(setting: object) -> str:
 def value(schema: Schema, text: str) -> float | str:
     """What was typed, as the schema has it. Raises ValueError, which says what is allowed."""
     kind = schema.get("type", "string")
+    if "enum" in schema and text not in schema["enum"]:
+        raise ValueError(f"must be {allowed(schema)}; got {shown(text)}.")
     if kind == "string":
         longest = schema.get("maxLength", math.inf)
         if len(text) > longest or not text.isprintable():
