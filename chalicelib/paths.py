@@ -6,6 +6,7 @@ from collections.abc import Iterable
 BELOW = "/*"
 """At the end of a path: everything below it."""
 
+ALLOWED_PATH = "a decoded path such as /orders, or /orders/* for everything below it"
 ONE_PATH = re.compile(r"(/[^/?#*\x00-\x1f\x7f]+)*(/\*?)?")
 
 
@@ -13,7 +14,7 @@ def problem_of(path: object) -> str | None:
     """What a path that names requests must be, where this one is not: `/orders`, `/orders/*`, decoded."""
     if isinstance(path, str) and path and ONE_PATH.fullmatch(path):
         return None
-    return "a decoded path such as /orders, or /orders/* for everything below it"
+    return ALLOWED_PATH
 
 
 def problem_of_prefix(prefix: object) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .errors import Misconfigured
+from .paths import ALLOWED_PATH, problem_of
 
 DEVELOPMENT = "dev"
 PRODUCTION = re.compile(r"prod|prd|(^|[^a-z])live([^a-z]|$)", re.IGNORECASE)
@@ -127,7 +128,7 @@ def _listed(text: str) -> tuple[str, ...]:
 
 def _paths(text: str) -> tuple[str, ...]:
     paths = _listed(text)
-    if not all(path.startswith("/") for path in paths):
+    if any(problem_of(path) for path in paths):
         raise ValueError(text)
     return paths
 
@@ -166,7 +167,7 @@ VARIABLES = (
         _matching(r"[A-Za-z0-9._-]{3,255}|arn:[^\s]{1,1020}"),
         f"3 to 255 {NAME}; or an ARN",
     ),
-    _Variable("CHAOS_EXCLUDED_PATHS", "excluded_paths", _paths, "paths that begin with a slash, such as /health"),
+    _Variable("CHAOS_EXCLUDED_PATHS", "excluded_paths", _paths, f"paths, each {ALLOWED_PATH}"),
     _Variable("CHAOS_REFRESH_SECONDS", "refresh_seconds", _positive, SECONDS),
     _Variable("CHAOS_IDLE_REFRESH_SECONDS", "idle_refresh_seconds", _positive, SECONDS),
     _Variable("CHAOS_MAX_STALENESS_SECONDS", "max_staleness_seconds", _positive, SECONDS),

@@ -5,6 +5,7 @@ import pytest
 
 from chalicelib.errors import Misconfigured
 from chalicelib.experiments.catalogue import Catalogue
+from chalicelib.paths import ALLOWED_PATH
 from chalicelib.settings import ELSEWHERE, KNOWN, Settings, _edits, read_settings
 
 SECONDS = {
@@ -185,7 +186,8 @@ def test_other_stages_are_not(stage: str | None) -> None:
         ("CHAOS_DEV_TOKEN", "\u00fcmlaut", "1 to 256 letters, digits and signs of ASCII"),
         ("AWS_ENDPOINT_URL_DYNAMODB", "localhost:8001", "a URL such as http://localhost:8001"),
         ("AWS_ENDPOINT_URL", "localhost:8001", "a URL such as http://localhost:8001"),
-        ("CHAOS_EXCLUDED_PATHS", "/ok,health", "paths that begin with a slash, such as /health"),
+        ("CHAOS_EXCLUDED_PATHS", "/ok,health", f"paths, each {ALLOWED_PATH}"),
+        ("CHAOS_EXCLUDED_PATHS", "/health*", f"paths, each {ALLOWED_PATH}"),
     ],
 )
 def test_a_name_that_cannot_be_is_refused_with_what_is_allowed(variable: str, value: str, allowed: str) -> None:

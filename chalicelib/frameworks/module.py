@@ -19,7 +19,7 @@ from ..errors import ChaosError, Misconfigured, ModuleOff
 from ..injection.call import Call
 from ..injection.drivers import SyncInjection
 from ..injection.engine import Engine, InjectionResult, answer_of
-from ..paths import problem_of, problem_of_prefix
+from ..paths import ALLOWED_PATH, problem_of, problem_of_prefix
 from ..results.spans import annotate
 from ..settings import Settings
 
@@ -222,9 +222,8 @@ def _check(prefix: str, excluded_paths: Sequence[str]) -> None:
         raise ValueError(f"prefix must be {allowed}; got {prefix!r}.")
     paths = [excluded_paths] if isinstance(excluded_paths, str) else excluded_paths
     for path in paths:
-        if isinstance(excluded_paths, str) or (allowed := problem_of(path)):
-            allowed = problem_of("") or ""
-            raise ValueError(f"excluded_paths must be a list of paths, each {allowed}; got {path!r}.")
+        if isinstance(excluded_paths, str) or problem_of(path):
+            raise ValueError(f"excluded_paths must be a list of paths, each {ALLOWED_PATH}; got {path!r}.")
 
 
 def _reset(module: "weakref.ref[ChaosModule]") -> None:
