@@ -20,8 +20,10 @@ from .dynamodb.runs import DynamoDBRunStore
 from .dynamodb.table import create_table
 from .dynamodb.tokens import DynamoDBTokenStore
 from .errors import ChaosError, Misconfigured, ModuleOff, StoreUnavailable
-from .guardrails.base import Alarms, Guardrails, HypothesisGuard, alarm_condition
+from .guardrails.alarms import Alarms, alarm_condition
+from .guardrails.base import Guardrails
 from .guardrails.cloudwatch import CloudWatchAlarms
+from .guardrails.hypothesis import HypothesisGuard
 from .injection.effects.memory import Memory
 from .injection.effects.spare_memory import spare_mb
 from .injection.engine import UNTOUCHED, Injected, Injection, LambdaContext
@@ -29,8 +31,9 @@ from .injection.snapshot import Snapshot
 from .logs import log_as_json
 from .results.metrics import Metrics
 from .results.recorder import Later, Tallies, Told, in_a_thread
+from .results.store import ResultStore
 from .runs.run import Run
-from .runs.store import ResultStore, RunStore
+from .runs.store import RunStore
 from .settings import Settings, read_settings
 from .web_tokens import WebTokenAuthentication
 
@@ -113,7 +116,7 @@ def bootstrap(
         environment=environment,
     )
     snapshot = Snapshot(
-        lambda: guardrails.keep(runs.active(clock())),
+        lambda: guardrails.enforce(runs.active(clock())),
         clock,
         refresh_seconds=settings.refresh_seconds,
         idle_refresh_seconds=settings.idle_refresh_seconds,
@@ -173,7 +176,7 @@ def bootstrap(
             control_plane=prefix,
             excluded_paths=(*settings.excluded_paths, *excluded_paths),
             max_active_faults=settings.max_active_faults,
-            mark=partial(_mark, runs),
+            mark=partial(_record_defect, runs),
         ),
     )
 
@@ -186,9 +189,9 @@ def _ensure_table(settings: Settings) -> None:
         log.warning("No faults are injected until the table is ready: %s", error)
 
 
-def _mark(runs: RunStore, run: Run, defect: str) -> None:
+def _record_defect(runs: RunStore, run: Run, defect: str) -> None:
     try:
-        runs.mark(run, defect)
+        runs.record_defect(run, defect)
     except ChaosError as error:
         log.warning("Could not record the defect of run %s: %s", run.run_id, error)
 

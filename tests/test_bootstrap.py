@@ -13,6 +13,7 @@ from chalicelib.access import Caller, Role, new_token
 from chalicelib.api.http import Request, Response
 from chalicelib.bootstrap import Chaos, Lazy, bootstrap
 from chalicelib.errors import Misconfigured, ModuleOff, StoreUnavailable, Unauthenticated
+from chalicelib.experiments.catalogue import BUILT_IN, Catalogue
 from chalicelib.injection.engine import UNTOUCHED
 from chalicelib.settings import Settings
 from tests.injection.test_decide import Defective
@@ -21,6 +22,12 @@ from tests.support import NOW, Clock, FakeAlarms, FakeResultStore, FakeRunStore,
 Wire = Callable[..., Chaos]
 
 OPERATOR = Caller("ada", Role.OPERATOR)
+
+
+@pytest.fixture
+def with_defective(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a package had installed an experiment with a defect."""
+    monkeypatch.setattr("chalicelib.injection.decide.installed", lambda: Catalogue([*BUILT_IN, Defective]))
 
 
 @pytest.fixture
@@ -137,12 +144,17 @@ def test_a_process_that_is_deaf_reads_nothing_and_says_so(wire: Wire, runs: Fake
     assert runs.reads == 0
 
 
+@pytest.mark.usefixtures("with_defective")
 def test_a_defect_of_an_experiment_marks_its_run_and_a_silent_table_does_not_matter(
     wire: Wire, runs: FakeRunStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     chaos = wire()
     for name, told in (("defective", "ZeroDivisionError: a defect"), ("another", None)):
-        runs.runs = {name: replace(a_run(token=name, duration_seconds=600), experiment=Defective())}
+        runs.runs = {
+            name: replace(
+                a_run(token=name, duration_seconds=600), experiment="defective", parameters={"percentage": 100.0}
+            )
+        }
         run = next(iter(runs.runs.values()))
         runs.runs = {"defective": run}
         chaos.injection.snapshot.refresh()
@@ -153,7 +165,7 @@ def test_a_defect_of_an_experiment_marks_its_run_and_a_silent_table_does_not_mat
 
 
 def test_a_run_whose_alarm_fires_is_not_injected_any_more(wire: Wire, runs: FakeRunStore) -> None:
-    runs.runs["error_injection"] = replace(a_run("error_injection", error_rate=1.0), alarms=("orders-5xx",))
+    runs.runs["error_injection"] = a_run("error_injection", error_rate=1.0, options={"alarms": ["orders-5xx"]})
     assert wire(alarms=FakeAlarms({"orders-5xx": None})).injection("/orders").answer
     assert not wire(alarms=FakeAlarms({"orders-5xx": "5 errors"})).injection("/orders").answer
     assert runs.runs["error_injection"].aborted

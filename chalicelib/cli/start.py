@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..api.requests import BOUNDS, LONGEST_REASON, HypothesisOptions
+from ..runs.options import BOUNDS, LONGEST_REASON, Hypothesis
 from . import render
 from .context import desk_of
 from .examples import epilog
@@ -16,7 +16,7 @@ from .messages import option
 from .usage import Schema, Wrong, allowed, plain, strangers, value
 
 HYPOTHESIS = ("max_error_rate", "p95_seconds", "min_requests", "abort")
-EXPECTED = HypothesisOptions.model_json_schema()["properties"]
+EXPECTED = Hypothesis.model_json_schema()["properties"]
 LINE = {"type": "string", "maxLength": LONGEST_REASON}
 NAMES = {"number": "<number>", "integer": "<number>", "string": "<text>"}
 STRANGERS = {"allow_extra_args": True, "ignore_unknown_options": True}

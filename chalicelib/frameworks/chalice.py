@@ -21,7 +21,7 @@ from ..api.http import Request, Response, failure, injected_failure
 from ..bootstrap import Chaos, Lazy, Options, bootstrap
 from ..development.banner import banner
 from ..errors import ChaosError, InvalidJson, Unauthenticated
-from ..guardrails.base import abort_for
+from ..guardrails.alarms import abort_for
 from ..injection.engine import UNTOUCHED, Injected
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR

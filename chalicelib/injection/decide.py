@@ -1,10 +1,12 @@
 """The pure decision: what the active runs do to one request."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ..experiments.base import Experiment
+from ..experiments.catalogue import installed
 from ..faults import Chance, Fault
 from ..runs.run import Run
 
@@ -32,19 +34,24 @@ class Hit:
     fault: Fault | Defect
 
 
-def decide(runs: Sequence[Run], chance: Chance) -> list[Hit]:
-    """The hits in the order in which they are applied."""
+def decide(runs: Sequence[Run], chance: Chance, catalogue: Mapping[str, Experiment] | None = None) -> list[Hit]:
+    """The hits in the order in which they are applied. A run of an unknown experiment hits nothing."""
     hits = []
+    known = installed() if catalogue is None else catalogue
     for run in runs:
-        share = run.parameters.percentage
+        if run.experiment not in known:
+            continue
+        share = run.parameters["percentage"]
         if share < WHOLE and chance() * WHOLE >= share:
             continue
         try:
-            hits += [Hit(run, fault) for fault in run.experiment.faults(run.parameters, chance)]
+            experiment = known[run.experiment]
+            parameters = experiment.Parameters.model_validate(dict(run.parameters))
+            hits += [Hit(run, fault) for fault in experiment.faults(parameters, chance)]
         except Exception as error:
             log.exception(
                 "Experiment %s raised an exception; its run %s does not affect this request",
-                run.experiment.name,
+                run.experiment,
                 run.run_id,
             )
             hits.append(Hit(run, Defect(f"{type(error).__name__}: {error}"[:LONGEST_DEFECT])))

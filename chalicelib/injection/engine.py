@@ -38,7 +38,7 @@ class Injected:
     @property
     def names(self) -> list[str]:
         """The experiments that are active."""
-        return [run.experiment.name for run in self.active]
+        return [run.experiment for run in self.active]
 
     @property
     def headers(self) -> dict[str, str]:
@@ -196,7 +196,7 @@ class Injection:
         for hit in decide(active, self._chance):
             if waited and not (yield from self._goes_on(hit.run)):
                 continue  # it ended while this request waited
-            told = {"experiment": hit.run.experiment.name, "run_id": hit.run.run_id}
+            told = {"experiment": hit.run.experiment, "run_id": hit.run.run_id}
             match hit.fault:
                 case Hold(megabytes):
                     held = yield partial(self.memory.hold, hit.run, megabytes)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import ChaosError
 from ..runs.run import NEVER, Run
-from ..runs.store import ResultStore
+from .store import ResultStore
 from .tally import BEGUN, MEMORY, Served, Side, Tally
 
 log = logging.getLogger(__name__)

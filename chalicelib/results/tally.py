@@ -50,7 +50,7 @@ def upper_bound(number: int) -> float:
 
 
 def slice_seconds(run: Run) -> float:
-    return max((run.expires_at - run.started_at) / SLICES, SHORTEST_SLICE_SECONDS)
+    return max(run.duration_seconds / SLICES, SHORTEST_SLICE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,8 @@ class Tally:
             return
         if served.status >= SERVER_ERROR:
             self.add(f"s{part}.errors")
-        if run.hypothesis and run.hypothesis.p95_seconds is not None and served.seconds > run.hypothesis.p95_seconds:
+        slow_after = run.slow_after_seconds
+        if slow_after is not None and served.seconds > slow_after:
             self.add("untouched.slow")
 
     # What it tells

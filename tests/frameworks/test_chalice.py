@@ -1,7 +1,6 @@
 import json
 import logging
 import sys
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -296,13 +295,13 @@ def fired(name: str, state: str = "ALARM") -> SNSEvent:
 
 def test_an_alarm_that_is_told_ends_the_runs_that_name_it(app: App) -> None:
     for name, alarm in (("latency_injection", "orders-5xx"), ("error_injection", "orders-slow")):
-        app.runs.runs[name] = replace(a_run(name, token=name, now=NOW, duration_seconds=600), alarms=(alarm,))
+        app.runs.runs[name] = a_run(name, token=name, now=NOW, duration_seconds=600, options={"alarms": [alarm]})
     app.clock.now += 1
     app.chaos.alarm(fired("orders-5xx", "OK"))
     app.chaos.alarm(fired("some-other"))
     assert len(app.runs.active(app.clock.now)) == 2
     app.chaos.alarm(fired("orders-5xx"))
-    assert [run.experiment.name for run in app.runs.active(app.clock.now)] == ["error_injection"]
+    assert [run.experiment for run in app.runs.active(app.clock.now)] == ["error_injection"]
     aborted = app.runs.runs["latency_injection"]
     assert (aborted.aborted, aborted.ended_at) == (True, NOW + 1)
     assert aborted.end_reason == "CloudWatch alarm orders-5xx is in ALARM: 5 errors a minute"

@@ -5,6 +5,7 @@ import pytest
 
 from chalicelib.experiments import EXPERIMENTS
 from chalicelib.experiments.base import Experiment, Parameters
+from chalicelib.experiments.catalogue import BUILT_IN, Catalogue
 from chalicelib.faults import Answer, Chance, Fault, Hold, Wait
 from chalicelib.injection.decide import Defect, Hit, decide
 from chalicelib.runs.run import Run
@@ -48,9 +49,12 @@ def test_chance_decides_which_requests_fail(drawn: float, hits: int) -> None:
 
 def test_a_run_whose_experiment_has_a_defect_is_left_out_whole_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     sound = a_run()
-    defective: Run = replace(a_run(), run_id="broken-run", experiment=Defective())
+    defective: Run = replace(a_run(), run_id="broken-run", experiment="defective", parameters={"percentage": 100.0})
     told = Defect("ZeroDivisionError: a defect")
-    assert decide([defective, sound], always) == [Hit(defective, told), Hit(sound, Wait(2.0))]
+    assert decide([defective, sound], always, Catalogue([*BUILT_IN, Defective])) == [
+        Hit(defective, told),
+        Hit(sound, Wait(2.0)),
+    ]
     assert "Experiment defective raised an exception; its run broken-run does not affect this request" in caplog.text
     assert "ZeroDivisionError" in caplog.text
 

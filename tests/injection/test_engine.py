@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.experiments.catalogue import BUILT_IN, Catalogue
 from chalicelib.faults import Answer
 from chalicelib.injection.effects.memory import Memory
 from chalicelib.injection.engine import UNTOUCHED, Injection
@@ -14,6 +15,12 @@ from tests.injection.test_decide import Defective
 from tests.support import NOW, Clock, FakeResultStore, FakeRunStore, a_run, tallies
 
 PREFIX = "/chaos_experiments"
+
+
+@pytest.fixture
+def with_defective(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a package had installed an experiment with a defect."""
+    monkeypatch.setattr("chalicelib.injection.decide.installed", lambda: Catalogue([*BUILT_IN, Defective]))
 
 
 @dataclass
@@ -215,17 +222,19 @@ def test_excluded_paths_are_exact_or_prefixes_that_end_in_a_star(clock: Clock, *
 # Defects
 
 
+@pytest.mark.usefixtures("with_defective")
 def test_an_experiment_with_a_defect_leaves_the_request_untouched_and_is_logged(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.store.runs["defective"] = replace(a_run(), experiment=Defective())
+    house.store.runs["defective"] = replace(a_run(), experiment="defective", parameters={"percentage": 100.0})
     injected = house.inject("/orders")
     assert (injected.headers, injected.answer, house.events) == ({}, None, [])
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
+@pytest.mark.usefixtures("with_defective")
 def test_an_experiment_with_a_defect_does_not_spare_the_request_the_others(house: House) -> None:
-    house.store.runs["defective"] = replace(a_run(), experiment=Defective())
+    house.store.runs["defective"] = replace(a_run(), experiment="defective", parameters={"percentage": 100.0})
     house.start("error_injection")
     assert house.inject("/orders").headers["X-Chaos-Experiment"] == "error_injection"
 
@@ -439,8 +448,9 @@ def test_requests_above_the_budget_are_spared_and_it_is_given_back(clock: Clock)
     assert house.inject("/orders").hits
 
 
+@pytest.mark.usefixtures("with_defective")
 def test_a_defect_is_marked_once_and_the_request_goes_on(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    run = replace(house.start(), experiment=Defective())
+    run = replace(house.start(), experiment="defective", parameters={"percentage": 100.0})
     house.store.runs = {"defective": run}
     for _ in range(3):
         assert house.inject("/orders").hits == ()

@@ -2,7 +2,6 @@ import heapq
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Any
@@ -10,18 +9,18 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import StoreUnavailable
-from chalicelib.results.judgement import Hypothesis, fails_beyond_chance
+from chalicelib.results.judgement import fails_beyond_chance
 from chalicelib.results.recorder import KEPT_SECONDS, Tallies, in_a_thread
 from chalicelib.results.tally import BEGUN, Tally
 from chalicelib.runs.run import Run
-from tests.support import NOW, Clock, FakeResultStore, a_run, tallies
+from tests.support import NOW, Clock, FakeResultStore, a_run, tallies, with_hypothesis
 
 RUN = a_run(duration_seconds=60.0)
 OTHER = a_run("error_injection", token="2", duration_seconds=60.0)
 
 
 def hit(run: Run = RUN, **more: Any) -> dict[str, Any]:
-    return {"experiment": run.experiment.name, "run_id": run.run_id, "fault": "wait", "seconds": 2.0, **more}
+    return {"experiment": run.experiment, "run_id": run.run_id, "fault": "wait", "seconds": 2.0, **more}
 
 
 @pytest.fixture
@@ -246,7 +245,7 @@ def test_there_is_one_timer_at_a_time(clock: Clock, store: FakeResultStore) -> N
 
 # What a hypothesis that may abort is judged by
 
-JUDGED = replace(RUN, hypothesis=Hypothesis(max_error_rate=0.01, min_requests=10, abort=True))
+JUDGED = with_hypothesis(RUN, max_error_rate=0.01, min_requests=10, abort=True)
 
 
 def test_requests_that_have_begun_are_counted_where_a_hypothesis_may_abort(
