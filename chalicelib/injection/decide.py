@@ -3,12 +3,13 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from ..experiments.base import Experiment
-from ..experiments.catalogue import installed
 from ..faults import Chance, Fault
 from ..runs.run import Run
+
+if TYPE_CHECKING:
+    from ..experiments.base import Experiment
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,14 @@ class Hit:
     fault: Fault | Defect
 
 
-def decide(runs: Sequence[Run], chance: Chance, catalogue: Mapping[str, Experiment] | None = None) -> list[Hit]:
+def installed() -> Mapping[str, "Experiment"]:
+    """The installed experiments; they need pydantic, which a process in which nothing runs does without."""
+    from ..experiments import catalogue  # noqa: PLC0415
+
+    return catalogue.installed()
+
+
+def decide(runs: Sequence[Run], chance: Chance, catalogue: Mapping[str, "Experiment"] | None = None) -> list[Hit]:
     """The hits in the order in which they are applied. A run of an unknown experiment hits nothing."""
     hits = []
     known = installed() if catalogue is None else catalogue
