@@ -278,6 +278,22 @@ def _api(
 
     @cache
     def api() -> "Api":
-        raise NotImplementedError
+        from .api.api import Api  # noqa: PLC0415
+        from .api.openapi import document  # noqa: PLC0415
+
+        ports.catalogue().check_limits(settings.limits)
+        return Api(
+            ports.runs,
+            ports.results,
+            authenticator,
+            ports.process.clock,
+            settings,
+            alarms=ports.alarms,
+            spare_memory_mb=engine.effects["memory"].available_mb,
+            environment=ports.process.name,
+            prefix=prefix,
+            document=partial(document, prefix, settings.limits),
+            on_change=engine.snapshot.invalidate,
+        )
 
     return api

@@ -6,10 +6,12 @@ from typing import Any
 
 from chalicelib.access import Token
 from chalicelib.errors import AlarmsUnavailable, Halted, StoreUnavailable, UnknownAlarm
-from chalicelib.experiments import EXPERIMENTS
-from chalicelib.results.recorder import Later, Tallies
+from chalicelib.experiments.base import Parameters
+from chalicelib.experiments.catalogue import installed
+from chalicelib.results.recorder import FlushPolicy, Recorder, Schedule
 from chalicelib.results.tally import Tally
 from chalicelib.runs.event import Action, Event
+from chalicelib.runs.options import Hypothesis
 from chalicelib.runs.run import Run
 
 NOW = 1_800_000_000.0
@@ -34,9 +36,29 @@ def an_event(action: Action = "halt", *, now: float = NOW, token: str = "e", **m
     return Event.of(action, now=now, by="ada", token=token, **more)
 
 
-def a_run(name: str = "latency_injection", *, now: float = NOW, token: str = "1", **parameters: Any) -> Run:
-    experiment = EXPERIMENTS[name]
-    return Run.started(experiment, experiment.Parameters(**parameters), now=now, by="ada", token=token)
+def a_run(
+    name: str = "latency_injection",
+    *,
+    now: float = NOW,
+    token: str = "1",
+    options: Mapping[str, Any] | None = None,
+    **parameters: Any,
+) -> Run:
+    """Of an experiment that is not installed, with the parameters that all have."""
+    model = installed()[name].Parameters if name in installed() else Parameters
+    complete = model(**parameters).model_dump(mode="json")
+    return Run.started(name, complete, now=now, by="ada", token=token, options=options)
+
+
+def with_options(run: Run, **options: Any) -> Run:
+    """The run as if it had been started with these options, too."""
+    return replace(run, options={**run.options, **options})
+
+
+def with_hypothesis(run: Run, **hypothesis: Any) -> Run:
+    """The run as if it had been started with this hypothesis."""
+    expected = Hypothesis(**hypothesis).model_dump(mode="json", exclude_none=True)
+    return with_options(run, hypothesis=expected)
 
 
 @dataclass
@@ -60,29 +82,29 @@ class FakeRunStore:
 
     def start(self, run: Run, *, now: float, replaced: Run | None = None) -> Run | None:
         self._answer()
-        known = self.runs.get(run.experiment.name)
+        known = self.runs.get(run.experiment)
         if known and known.is_active(now) and not (replaced and replaced.run_id == known.run_id):
             return known
         if self.halt_event:
             raise Halted("The scope is halted; nothing was started.")
         if replaced:
             self.past.setdefault(replaced.run_id, replaced)
-        self.runs[run.experiment.name] = self.past[run.run_id] = run
+        self.runs[run.experiment] = self.past[run.run_id] = run
         return None
 
     def stop(self, run: Run) -> bool:
         self._answer()
-        known = self.runs.get(run.experiment.name)
+        known = self.runs.get(run.experiment)
         if known is None or known.run_id != run.run_id or not known.is_active(run.ended_at or 0):
             return False
-        self.runs[run.experiment.name] = self.past[run.run_id] = replace(run, defect=known.defect)
+        self.runs[run.experiment] = self.past[run.run_id] = replace(run, defect=known.defect)
         return True
 
-    def mark(self, run: Run, defect: str) -> None:
+    def record_defect(self, run: Run, defect: str) -> None:
         self._answer()
-        known = self.runs.get(run.experiment.name)
+        known = self.runs.get(run.experiment)
         if known and known.run_id == run.run_id and not known.defect:
-            self.runs[run.experiment.name] = self.past[run.run_id] = replace(known, defect=defect)
+            self.runs[run.experiment] = self.past[run.run_id] = replace(known, defect=defect)
 
     def halted(self) -> Event | None:
         self._answer()
@@ -117,9 +139,7 @@ class FakeRunStore:
         self._answer()
         found = []
         for key, each in sorted(self.past.items(), reverse=True):
-            at, name = (
-                (each.at, each.experiment) if isinstance(each, Event) else (each.started_at, each.experiment.name)
-            )
+            at, name = (each.at, each.experiment) if isinstance(each, Event) else (each.started_at, each.experiment)
             if since <= at < until and (before is None or key < before) and experiment in (None, name):
                 found.append(each)
         return found[:limit]
@@ -129,9 +149,12 @@ class FakeRunStore:
             raise StoreUnavailable("The table does not answer.")
 
 
-def tallies(clock: Clock, store: "FakeResultStore | None" = None, *, later: Later | None = None) -> Tallies:
-    """As in Lambda, unless there is a `later`."""
-    return Tallies(store or FakeResultStore(), clock, environment="here", interval_seconds=1.0, later=later)
+def a_recorder(
+    clock: Clock, store: "FakeResultStore | None" = None, *, schedule: Schedule | None = None
+) -> Recorder:
+    """As in Lambda, unless there is a `schedule`."""
+    policy = FlushPolicy(interval_seconds=1.0, schedule=schedule)
+    return Recorder(store or FakeResultStore(), clock, policy, process="here")
 
 
 @dataclass

@@ -25,13 +25,13 @@ from ..errors import (
 )
 from ..experiments import EXPERIMENTS, LONGEST_SHOWN, find
 from ..experiments.base import Experiment, Limits
-from ..guardrails.base import Alarms, told
+from ..guardrails.alarms import Alarms, alarm_reason
 from ..report.documents import chosen
-from ..results.judgement import Hypothesis
+from ..results.store import ResultStore
 from ..results.tally import Tally
 from ..runs.event import Action, Event
 from ..runs.run import Run
-from ..runs.store import ResultStore, RunStore
+from ..runs.store import RunStore
 from ..settings import Settings
 from . import requests, responses
 from .console import page
@@ -156,15 +156,13 @@ class Api:
         self._require_silent(options.alarms)
         now = self._clock()
         run = Run.started(
-            experiment,
-            parameters,
+            experiment.name,
+            parameters.model_dump(mode="json"),
             now=now,
             by=caller.name,
             token=secrets.token_hex(4),
             source=request.source,
-            reason=options.reason,
-            alarms=options.alarms,
-            hypothesis=Hypothesis(**options.hypothesis.model_dump()) if options.hypothesis else None,
+            options=options.content(),
         )
         replaced = self._active(now).get(experiment.name) if options.restart else None
         if replaced:
@@ -250,7 +248,7 @@ class Api:
         experiment = find(names[0])
         now = self._clock()
         for run in self._store.latest():
-            if run.experiment.name == experiment.name:
+            if run.experiment == experiment.name:
                 return self._read(run, now)
         return responses.inactive(experiment)
 
@@ -348,7 +346,7 @@ class Api:
 
     def _active(self, now: float) -> dict[str, Run]:
         """What runs, by the experiment's name."""
-        return {run.experiment.name: run for run in self._store.active(now)}
+        return {run.experiment: run for run in self._store.active(now)}
 
     def _as_ended(self, run: Run, now: float) -> Run:
         """A halt ends what runs also where it could not be written that the runs are ended."""
@@ -389,7 +387,7 @@ class Api:
     def _require_silent(self, alarms: list[str]) -> None:
         firing = self._alarms.firing(alarms) if alarms else {}
         if firing:
-            causes = "; ".join(told(name, why) for name, why in firing.items())
+            causes = "; ".join(alarm_reason(name, why) for name, why in firing.items())
             raise AlarmActive(
                 f"No experiment was started: {causes}. Wait until the alarm is OK, or remove it from alarms."
             )

@@ -16,7 +16,7 @@ from ..report.documents import FORMATS
 from .api import Api
 from .endpoints import ENDPOINTS, Endpoint
 from .query import CURSOR, MOST_ENTRIES, USUAL_ENTRIES
-from .requests import HaltOptions, ResumeOptions, StartOptions, StopOptions, options_schema, schema
+from .requests import HaltOptions, ResumeOptions, StartRequest, StopOptions, options_schema, schema
 
 Schema = dict[str, Any]
 
@@ -192,7 +192,7 @@ def _body(handler: str, limits: Limits) -> Schema | None:
 
 def _start(name: str, limits: Limits) -> Schema:
     content = schema(EXPERIMENTS[name], limits)
-    options = options_schema(StartOptions)
+    options = options_schema(StartRequest)
     options["properties"]["experiment_name"] |= {"const": name}
     return {
         "title": name,

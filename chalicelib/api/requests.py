@@ -2,28 +2,18 @@
 
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Self, TypeVar, cast
+from typing import Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import BodyTooLarge, InvalidJson, InvalidParameters, MissingParameter, UnsupportedMediaType
 from ..experiments import LONGEST_SHOWN
 from ..experiments.base import Experiment, Limits, Parameters
+from ..runs.options import BOUNDS, LONGEST_REASON, WHY, OneLine, Reason, StartOptions
 from .http import MAX_BODY_BYTES
 
 JSON = "application/json"
-LONGEST_REASON = 100
-"""In characters. What runs must stay small, because every environment reads it every second."""
-
-MOST_ALARMS = 5
-LONGEST_ALARM = 100
-
-BOUNDS = ("max_error_rate", "p95_seconds")
-"""Of a hypothesis; it has one at least."""
-
 KINDS = {
     "object": "an object",
     "number": "a number",
@@ -37,97 +27,32 @@ KINDS = {
 UNITS = {"share": "a share: 0.1 is 10 %"}
 """What a unit means, where its name does not say it."""
 
-CONTROL = "[\\u0000-\\u001f\\u007f-\\u009f]"
-
-
-def _without_control(text: str) -> str:
-    if re.search(CONTROL, text):
-        raise PydanticCustomError("control", "has control characters")
-    return text
-
-
-OneLine = Annotated[str, AfterValidator(_without_control), Field(json_schema_extra={"not": {"pattern": CONTROL}})]
-"""What somebody writes is shown in others' terminals."""
-
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Problem = dict[str, Any]
 
 
-WHY = f"Why, in one line of at most {LONGEST_REASON} characters. The history keeps it."
+class Named(BaseModel):
+    """A request that names an experiment."""
 
-
-class StopOptions(BaseModel):
-    """Which experiment to stop, and why."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     experiment_name: str = Field(
         description="Name of the experiment, from `available_experiments` of `GET /list`.",
         examples=["latency_injection"],
     )
-    reason: Annotated[OneLine, Field(max_length=LONGEST_REASON)] | None = Field(
-        default=None, description=WHY, examples=["Game day: slow payments"]
-    )
 
 
-class HypothesisOptions(BaseModel):
-    """What is expected of the untouched requests, those that no fault hits. At least one bound is required."""
+class StopOptions(Named):
+    """Which experiment to stop, and why."""
 
-    model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        allow_inf_nan=False,
-        json_schema_extra={"anyOf": [{"required": [name]} for name in BOUNDS]},
-    )
-
-    max_error_rate: float = Field(
-        default=cast("float", None),
-        ge=0,
-        le=1,
-        description="Largest share of untouched requests that may be answered with a server error (5xx): 0.01 is 1 %.",
-        examples=[0.01],
-        json_schema_extra={"unit": "share"},
-    )
-    p95_seconds: float = Field(
-        default=cast("float", None),
-        gt=0,
-        le=900,
-        description="Longest 95th percentile of the response times of untouched requests, in seconds.",
-        examples=[1.5],
-        json_schema_extra={"unit": "seconds"},
-    )
-    min_requests: int = Field(
-        default=50,
-        ge=1,
-        le=1_000_000,
-        description="How many untouched requests are needed for a verdict. With fewer it is `too_few_requests`.",
-    )
-    abort: bool = Field(
-        default=False, description="Abort the run in all environments as soon as the hypothesis fails beyond chance."
-    )
-
-    @model_validator(mode="after")
-    def _names_a_bound(self) -> Self:
-        if not self.model_fields_set.intersection(BOUNDS):
-            raise PydanticCustomError("no_bound", "names no bound")
-        return self
+    reason: Reason | None = Field(default=None, description=WHY, examples=["Game day: slow payments"])
 
 
-class StartOptions(StopOptions):
-    """What a start may have beside the parameters of the experiment."""
+class StartRequest(StartOptions, Named):
+    """What to start: the options that are stored with the run, and those that concern the request alone."""
 
     restart: bool = Field(
         default=False, description="Replace the run of this experiment that is running, instead of answering 409."
-    )
-    alarms: list[Annotated[OneLine, Field(min_length=1, max_length=LONGEST_ALARM)]] = Field(
-        default=[],
-        max_length=MOST_ALARMS,
-        description="Names of CloudWatch alarms. While one of them is in state ALARM nothing starts; as soon as one "
-        "goes into ALARM the run is aborted.",
-        examples=[["orders-5xx"]],
-    )
-    hypothesis: HypothesisOptions | None = Field(
-        default=None, description="What is expected of the untouched requests. The run then gets a verdict."
     )
 
 
@@ -146,9 +71,7 @@ class ResumeOptions(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    reason: Annotated[OneLine, Field(max_length=LONGEST_REASON)] | None = Field(
-        default=None, description=WHY, examples=["The cause was a deployment"]
-    )
+    reason: Reason | None = Field(default=None, description=WHY, examples=["The cause was a deployment"])
 
 
 def parse(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
@@ -191,11 +114,11 @@ def experiment_name(content: Mapping[str, Any], names: Sequence[str]) -> str:
 
 def start_parameters(
     content: Mapping[str, Any], experiment: Experiment, limits: Limits
-) -> tuple[StartOptions, Parameters]:
-    options_given = {name: content[name] for name in StartOptions.model_fields if name in content}
+) -> tuple[StartRequest, Parameters]:
+    options_given = {name: content[name] for name in StartRequest.model_fields if name in content}
     given = {name: value for name, value in content.items() if name not in options_given}
-    fields_of_options = options_schema(StartOptions)["properties"]
-    options, option_problems = _validated(StartOptions, options_given, fields_of_options)
+    fields_of_options = options_schema(StartRequest)["properties"]
+    options, option_problems = _validated(StartRequest, options_given, fields_of_options)
     fields = schema(experiment, limits)["properties"]
     defaults = {name: fields[name]["default"] for name in limits}
     parameters, problems = _validated(experiment.Parameters, {**defaults, **given}, {**fields, **fields_of_options})

@@ -8,9 +8,11 @@ from typing_extensions import TypedDict  # pydantic asks for it, before Python 3
 
 from ..access import Caller, Role
 from ..experiments.base import Experiment, Limits
-from ..results.judgement import Figure, Hypothesis, judge
+from ..experiments.catalogue import installed
+from ..results.judgement import Figure, judge
 from ..results.tally import ERRORS, MEMORY, REQUESTS, Side, Slice, Tally, upper_bound
 from ..runs.event import Event
+from ..runs.options import Hypothesis
 from ..runs.run import Run
 from .requests import schema
 
@@ -267,10 +269,10 @@ def run(shown: Run, now: float, tally: Tally | None = None, *, whole: bool = Tru
     ended = shown.status(now) in ("stopped", "aborted")
     return {
         "run_id": shown.run_id,
-        "name": shown.experiment.name,
-        "description": shown.experiment.description,
+        "name": shown.experiment,
+        "description": _description(shown.experiment),
         "status": shown.status(now),
-        "parameters": shown.parameters.model_dump(),
+        "parameters": dict(shown.parameters),
         "start_time": iso(shown.started_at),
         "end_time": iso(shown.ended_at if ended and shown.ended_at is not None else shown.expires_at),
         "remaining_seconds": shown.remaining_seconds(now),
@@ -282,12 +284,20 @@ def run(shown: Run, now: float, tally: Tally | None = None, *, whole: bool = Tru
         "ended_from": shown.ended_from if ended else None,
         "end_reason": shown.end_reason if ended else None,
         "defect": shown.defect,
-        "hypothesis": _hypothesis(shown.hypothesis, tally or Tally()) if shown.hypothesis else None,
+        "hypothesis": _hypothesis(shown.hypothesis, tally or Tally()),
         "results": _results(shown, tally, whole=whole) if tally and tally is not UNREAD else {},
     }
 
 
-def _hypothesis(expected: Hypothesis, tally: Tally) -> ShownHypothesis:
+def _description(experiment: str) -> str:
+    """The experiment's; empty for one that this version does not have."""
+    known = installed().get(experiment)
+    return known.description if known else ""
+
+
+def _hypothesis(expected: Hypothesis | None, tally: Tally) -> ShownHypothesis | None:
+    if expected is None:
+        return None
     judgement = judge(expected, tally)
     return {
         "max_error_rate": expected.max_error_rate,
@@ -398,7 +408,7 @@ def entry(kept: Run | Event, now: float, tallies: Mapping[str, Tally]) -> Entry:
         "by": kept.started_by,
         "source": kept.started_from,
         "reason": kept.reason,
-        "experiment": kept.experiment.name,
+        "experiment": kept.experiment,
         "run": run(kept, now, tallies.get(kept.run_id), whole=False),
         "details": {},
     }

@@ -21,7 +21,6 @@ from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
 from ..errors import Halted, StoreUnavailable
-from ..results.judgement import Hypothesis
 from ..runs.event import Action as EventAction
 from ..runs.event import Event, identifier
 from ..runs.run import Run
@@ -191,13 +190,13 @@ class DynamoDBRunStore:
             return refused.again and stored is not None and stored.end == run.end
         return True
 
-    def mark(self, run: Run, defect: str) -> None:
+    def record_defect(self, run: Run, defect: str) -> None:
         item = self._item
 
         def fill(transaction: TransactWrite) -> None:
-            unmarked = (item.run_id == run.run_id) & item.defect.does_not_exist()
+            undefective = (item.run_id == run.run_id) & item.defect.does_not_exist()
             transaction.update(
-                self._current(run), actions=[item.defect.set(defect)], condition=unmarked, return_values="ALL_OLD"
+                self._current(run), actions=[item.defect.set(defect)], condition=undefective, return_values="ALL_OLD"
             )
             transaction.update(self._history(run), actions=[item.defect.set(defect)])
 
@@ -334,7 +333,7 @@ class DynamoDBRunStore:
             raise _Busy(f"{BUSY} ({told})") from error
 
     def _current(self, run: Run) -> RunItem:
-        return self._stored(self._scope, RUN + run.experiment.name, run)
+        return self._stored(self._scope, RUN + run.experiment, run)
 
     def _history(self, run: Run) -> RunItem:
         return self._stored(HISTORY + self._scope, run.run_id, run)
@@ -345,15 +344,15 @@ class DynamoDBRunStore:
             sk,
             ttl=ttl(run.expires_at + KEPT_SECONDS),
             run_id=run.run_id,
-            experiment=run.experiment.name,
-            parameters=run.parameters.model_dump_json(),
+            experiment=run.experiment,
+            parameters=json.dumps(run.parameters),
             started_at=run.started_at,
             expires_at=run.expires_at,
             started_by=run.started_by,
             started_from=run.started_from or None,
             reason=run.reason,
             alarms=json.dumps(run.alarms) if run.alarms else None,
-            hypothesis=json.dumps(run.hypothesis.content()) if run.hypothesis else None,
+            hypothesis=json.dumps(run.options["hypothesis"]) if run.options.get("hypothesis") else None,
         )
 
 
@@ -389,21 +388,21 @@ def _runs(items: Sequence[RunItem]) -> list[Run]:
 
 def _run(item: RunItem) -> Run | None:
     """The run that an item keeps; None, logged, where it is of a version that knows other experiments."""
-    from ..experiments import EXPERIMENTS  # noqa: PLC0415 - as bootstrap's Api: where nothing runs, not needed
-
     try:
-        experiment = EXPERIMENTS[item.experiment]
+        options = {
+            "reason": item.reason,
+            "alarms": json.loads(item.alarms or "[]"),
+            "hypothesis": json.loads(item.hypothesis or "null"),
+        }
         return Run(
             run_id=item.run_id,
-            experiment=experiment,
-            parameters=experiment.Parameters.model_validate_json(item.parameters),
+            experiment=item.experiment,
+            parameters=json.loads(item.parameters),
             started_at=float(item.started_at),
             expires_at=float(item.expires_at),
             started_by=item.started_by,
             started_from=item.started_from or "",
-            reason=item.reason,
-            alarms=tuple(json.loads(item.alarms or "[]")),
-            hypothesis=Hypothesis.of(json.loads(item.hypothesis or "null")),
+            options={name: value for name, value in options.items() if value},
             ended_at=None if item.ended_at is None else float(item.ended_at),
             ended_by=item.ended_by,
             ended_from=item.ended_from,

@@ -1,10 +1,13 @@
 """What an operator expects of the requests that no fault hit, and whether a run bears it out."""
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from .tally import BEGUN, Tally
+
+if TYPE_CHECKING:
+    from ..runs.options import Hypothesis
 
 Verdict = Literal["held", "failed", "too_few_requests"]
 
@@ -19,26 +22,6 @@ ODDS = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0)
 
 Z = 1.96
 """Of a 95 % interval."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hypothesis:
-    """Of untouched requests at most a share fails, and 95 of 100 take no longer than a time.
-
-    With `abort` it ends the run as soon as it has failed beyond chance.
-    """
-
-    max_error_rate: float | None = None
-    p95_seconds: float | None = None
-    min_requests: int = 50
-    abort: bool = False
-
-    @classmethod
-    def of(cls, content: dict[str, Any] | None) -> Self | None:
-        return cls(**content) if content else None
-
-    def content(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +43,7 @@ class Judgement:
     figures: tuple[Figure, ...]
 
 
-def judge(hypothesis: Hypothesis, tally: Tally) -> Judgement:
+def judge(hypothesis: "Hypothesis", tally: Tally) -> Judgement:
     """Held where what was seen is within the bounds, failed where it is outside by more than chance explains."""
     requests = tally.requests("untouched")
     figures = []
@@ -98,7 +81,7 @@ def judge(hypothesis: Hypothesis, tally: Tally) -> Judgement:
     )
 
 
-def fails_beyond_chance(hypothesis: Hypothesis, tally: Tally) -> bool:
+def fails_beyond_chance(hypothesis: "Hypothesis", tally: Tally) -> bool:
     """Whether to end the run now. It may be called any number of times without getting more likely to err."""
     answered = tally.requests("untouched")
     if answered < hypothesis.min_requests:
@@ -166,7 +149,7 @@ def _percentile_interval(tally: Tally, requests: int) -> tuple[float | None, flo
     )
 
 
-def _explained(hypothesis: Hypothesis, tally: Tally, figures: list[Figure]) -> str:
+def _explained(hypothesis: "Hypothesis", tally: Tally, figures: list[Figure]) -> str:
     requests = tally.requests("untouched")
     if requests < hypothesis.min_requests:
         return f"Untouched requests counted: {requests}; a verdict needs at least {hypothesis.min_requests}."

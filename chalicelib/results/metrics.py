@@ -34,7 +34,7 @@ class Metrics:
             log.exception("Could not write the metrics of run %s", run.run_id, extra={"run_id": run.run_id})
 
     def _write(self, run: Run, counts: Mapping[str, int]) -> None:
-        own = (self._settings.application, self._settings.stage or "", run.experiment.name)
+        own = (self._settings.application, self._settings.stage or "", run.experiment)
         tally = Tally(dict(counts))
         metrics = self._provider(namespace=NAMESPACE, service=self._settings.application)
         for name, value in zip(DIMENSIONS, own, strict=True):

@@ -62,7 +62,7 @@ def bucket(seconds: float) -> int:
 
 
 def slice_seconds(run: Run) -> float:
-    return max((run.expires_at - run.started_at) / SLICES, SHORTEST_SLICE_SECONDS)
+    return max(run.duration_seconds / SLICES, SHORTEST_SLICE_SECONDS)
 
 
 class Counting:
@@ -72,7 +72,7 @@ class Counting:
 
     def __init__(self, run: Run) -> None:
         width = slice_seconds(run)
-        bound = run.hypothesis.p95_seconds if run.hypothesis else None
+        bound = run.slow_after_seconds
         self.slice_starts = tuple(run.started_at + number * width for number in range(1, SLICES))
         """Of the second slice and those after it: what is earlier is in the first one, what is later in the last."""
         self.slow_above = math.inf if bound is None else bound

@@ -1,1 +1,1 @@
-"""What is running: runs, the port to the table that keeps them, and this process's view of it."""
+"""Runs: what one is, its options, its target store (a port), and the events of the history."""

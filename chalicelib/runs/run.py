@@ -1,14 +1,17 @@
-"""A run and its life. Pure: everything follows from what was stored and `now` (epoch seconds, UTC)."""
+"""A run and its life. Pure: everything follows from what was stored and `now` (epoch seconds, UTC).
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Self
+A run is plain JSON inside: it can be listed, stopped and halted by a version that knows neither its experiment nor its
+options.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from .event import identifier
 
 if TYPE_CHECKING:
-    from ..experiments.base import Experiment, Parameters
-    from ..results.judgement import Hypothesis
+    from .options import Hypothesis
 
 NEVER = float("-inf")
 """Before any moment, in epoch seconds."""
@@ -20,19 +23,18 @@ Status = Literal["running", "completed", "stopped", "aborted"]
 class Run:
     """One started experiment. Times are epoch seconds, to the millisecond.
 
-    `alarms` are CloudWatch's, any of which ends it; `defect` is what an environment found wrong with its experiment.
+    `experiment` is its name; `parameters` are complete, as validated at the start; `options` are `StartOptions` as
+    stored, with whatever a newer version has added. `defect` is what an environment found wrong with its experiment.
     """
 
     run_id: str
-    experiment: "Experiment"
-    parameters: "Parameters"
+    experiment: str
+    parameters: Mapping[str, Any] = field(hash=False)
     started_at: float
     expires_at: float
     started_by: str
     started_from: str = ""
-    reason: str | None = None
-    alarms: tuple[str, ...] = ()
-    hypothesis: "Hypothesis | None" = None
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     ended_at: float | None = None
     ended_by: str | None = None
     ended_from: str | None = None
@@ -43,16 +45,14 @@ class Run:
     @classmethod
     def started(
         cls,
-        experiment: "Experiment",
-        parameters: "Parameters",
+        experiment: str,
+        parameters: Mapping[str, Any],
         *,
         now: float,
         by: str,
         token: str,
         source: str = "",
-        reason: str | None = None,
-        alarms: Sequence[str] = (),
-        hypothesis: "Hypothesis | None" = None,
+        options: Mapping[str, Any] | None = None,
     ) -> Self:
         """A new run. `token` makes its id unique; ids sort by the time of the start."""
         started_at = round(now, 3)
@@ -61,12 +61,10 @@ class Run:
             experiment=experiment,
             parameters=parameters,
             started_at=started_at,
-            expires_at=round(started_at + parameters.duration_seconds, 3),
+            expires_at=round(started_at + parameters["duration_seconds"], 3),
             started_by=by,
             started_from=source,
-            reason=reason,
-            alarms=tuple(alarms),
-            hypothesis=hypothesis,
+            options=options or {},
         )
 
     def ended(
@@ -75,14 +73,43 @@ class Run:
         return replace(self, ended_at=round(now, 3), ended_by=by, ended_from=source, end_reason=reason, aborted=aborted)
 
     @property
-    def end(self) -> tuple[str, float | None, str | None]:
-        """What tells one end of a run from another."""
-        return self.run_id, self.ended_at, self.ended_by
+    def duration_seconds(self) -> float:
+        """How long it was to last."""
+        return round(self.expires_at - self.started_at, 3)
+
+    @property
+    def reason(self) -> str | None:
+        return self.options.get("reason")
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """Names of the CloudWatch alarms any of which ends the run."""
+        return tuple(self.options.get("alarms") or ())
+
+    @property
+    def hypothesis(self) -> "Hypothesis | None":
+        """What is expected of untouched requests. Validated at each call: not for the path of a request."""
+        if not self.options.get("hypothesis"):
+            return None
+        from .options import Hypothesis  # noqa: PLC0415 - pydantic, which a process in which nothing runs does without
+
+        return Hypothesis.stored(self.options["hypothesis"])
 
     @property
     def aborts_itself(self) -> bool:
         """Whether it ends as soon as its hypothesis has failed beyond chance."""
-        return self.hypothesis is not None and self.hypothesis.abort
+        return bool((self.options.get("hypothesis") or {}).get("abort"))
+
+    @property
+    def slow_after_seconds(self) -> float | None:
+        """The response time that the hypothesis allows to 95 % of the untouched requests."""
+        bound: float | None = (self.options.get("hypothesis") or {}).get("p95_seconds")
+        return bound
+
+    @property
+    def end(self) -> tuple[str, float | None, str | None]:
+        """The identity of an end: two ends of a run that differ were made by different requests."""
+        return self.run_id, self.ended_at, self.ended_by
 
     def is_active(self, now: float) -> bool:
         return self.ended_at is None and now < self.expires_at

@@ -1,9 +1,8 @@
-"""The port: what the rest of the house may ask of the table."""
+"""The port to the runs, the halt and the history of one scope."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
-from ..results.tally import Tally
 from .event import Event
 from .run import Run
 
@@ -18,15 +17,15 @@ class RunStore(Protocol):
         """The runs that are running at `now`, by the same kind of read; none while the scope is halted."""
 
     def start(self, run: Run, *, now: float, replaced: Run | None = None) -> Run | None:
-        """Keep the run, in the table and in its history; or, changing nothing, give the one that is running at `now`.
+        """Store the run, and record it in the history; or, changing nothing, return the one that is running at `now`.
 
-        `replaced`, as it ended, gives way: it must be what the table last knew of the experiment. Raises Halted.
+        `replaced` is the run that makes room, as it ended: it must be the experiment's current one. Raises Halted.
         """
 
     def stop(self, run: Run) -> bool:
         """Record how the run ended. False, changing nothing, where it had ended already."""
 
-    def mark(self, run: Run, defect: str) -> None:
+    def record_defect(self, run: Run, defect: str) -> None:
         """Record what is wrong with the run's experiment, unless something is recorded already."""
 
     def halted(self) -> Event | None:
@@ -42,7 +41,7 @@ class RunStore(Protocol):
         """Let experiments be started again. False, changing nothing, where nothing is halted."""
 
     def record(self, event: Event) -> None:
-        """Keep the event in the history."""
+        """Add the event to the history."""
 
     def find(self, run_id: str) -> Run | None:
         """A run of the history, by its id."""
@@ -54,13 +53,3 @@ class RunStore(Protocol):
 
         `before` is the last id of the page before.
         """
-
-
-class ResultStore(Protocol):
-    """What the environments of one scope saw while runs were active. Every method may raise StoreUnavailable."""
-
-    def add(self, run: Run, counts: Mapping[str, int], *, environment: str, number: int) -> None:
-        """Add to the run's counts. Each environment numbers what it adds, from 1 on: nothing is added twice."""
-
-    def results(self, runs: Sequence[Run]) -> Mapping[str, Tally]:
-        """All that was added, by the run's id; nothing for a run without any counts."""

@@ -176,7 +176,7 @@ def test_a_limit_of_this_environment_is_named_beside_the_other_problems(desk: De
 NAMES = "latency_injection, error_injection, resource_exhaustion"
 LINE = "in one line, without control characters"
 FIELDS_OF_A_START = (
-    "duration_seconds, percentage, delay_seconds, allow_timeout, experiment_name, reason, restart, alarms, hypothesis"
+    "duration_seconds, percentage, delay_seconds, allow_timeout, experiment_name, reason, alarms, hypothesis, restart"
 )
 MESSAGES: dict[str, tuple[bytes | str, str]] = {
     "above the limit": (start(delay_seconds=61), "delay_seconds must be a number from 0 to 60 (seconds); got 61."),

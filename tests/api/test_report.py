@@ -6,15 +6,20 @@ from html.parser import HTMLParser
 import pytest
 
 from chalicelib.api.http import Response
-from chalicelib.results.judgement import Hypothesis
 from chalicelib.results.tally import Counting, Served, Tally
 from tests.api.conftest import Desk
-from tests.support import NOW, a_run, an_event
+from tests.support import NOW, a_run, an_event, with_hypothesis, with_options
 
-RUN = replace(
-    a_run(delay_seconds=0.5, duration_seconds=60.0, percentage=33.3),
-    reason="what if <the stock> is | slow?",
-    hypothesis=Hypothesis(max_error_rate=0.01, p95_seconds=0.1, min_requests=10),
+RUN = with_hypothesis(
+    a_run(
+        delay_seconds=0.5,
+        duration_seconds=60.0,
+        percentage=33.3,
+        options={"reason": "what if <the stock> is | slow?"},
+    ),
+    max_error_rate=0.01,
+    p95_seconds=0.1,
+    min_requests=10,
 )
 
 
@@ -153,7 +158,7 @@ def test_a_run_that_nobody_told_of_has_a_report_that_says_so(desk: Desk) -> None
 
 
 def test_alarms_a_defect_and_what_another_run_hit_are_in_it(told: Desk) -> None:
-    guarded = replace(RUN, alarms=("orders-5xx",), hypothesis=None, defect="it broke")
+    guarded = replace(with_options(RUN, alarms=["orders-5xx"], hypothesis=None), defect="it broke")
     told.store.past[RUN.run_id] = guarded
     told.results.tallies[RUN.run_id].record(Counting(guarded), Served(at=NOW, seconds=0.1, status=200, side=None))
     text = report(told, format="markdown").body

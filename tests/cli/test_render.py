@@ -9,12 +9,12 @@ from rich.console import Console
 
 from chalicelib.api import responses
 from chalicelib.cli import render
-from chalicelib.results.judgement import Hypothesis
+from chalicelib.experiments.catalogue import installed
 from chalicelib.results.tally import Counting, Served, Tally
 from chalicelib.runs.run import Run
-from tests.support import NOW, a_run, an_event
+from tests.support import NOW, a_run, an_event, with_hypothesis
 
-RUN = replace(a_run(delay_seconds=0.5, duration_seconds=60.0), hypothesis=Hypothesis(max_error_rate=0.01))
+RUN = with_hypothesis(a_run(delay_seconds=0.5, duration_seconds=60.0), max_error_rate=0.01)
 
 
 def drawn(what: Any, width: int = 120) -> str:
@@ -62,7 +62,7 @@ def test_a_run_that_ended_shows_who_ended_it_and_what_came_of_it() -> None:
 
 def test_what_nobody_reported_and_what_never_ran_are_said_so() -> None:
     assert "No results yet" in drawn(render.run(responses.run(RUN, NOW)))
-    assert "never ran" in drawn(render.run(responses.inactive(RUN.experiment)))
+    assert "never ran" in drawn(render.run(responses.inactive(installed()[RUN.experiment])))
 
 
 @pytest.mark.parametrize(

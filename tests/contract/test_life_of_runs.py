@@ -65,9 +65,9 @@ def machine(settings: Settings) -> type[RuleBasedStateMachine]:  # noqa: C901 - 
 
         @invariant()
         def everybody_reads_the_same(self) -> None:
-            assert {run.experiment.name: run for run in self.store.latest()} == self.known
+            assert {run.experiment: run for run in self.store.latest()} == self.known
             active = {name: run for name, run in self.known.items() if run.is_active(self.now)}
-            assert {run.experiment.name: run for run in self.store.active(self.now)} == active
+            assert {run.experiment: run for run in self.store.active(self.now)} == active
 
     return LifeOfRuns
 

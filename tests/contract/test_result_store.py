@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from chalicelib.dynamodb.results import PER_READ, SPREAD, DynamoDBResultStore
-from chalicelib.runs.store import ResultStore
+from chalicelib.results.store import ResultStore
 from chalicelib.settings import Settings
 from tests.support import FakeResultStore, a_run
 

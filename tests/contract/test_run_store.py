@@ -43,9 +43,9 @@ def test_what_is_active_is_what_has_neither_ended_nor_run_out(store: RunStore) -
     stopped, short, long = a_run("error_injection"), a_run(duration_seconds=1.5), a_run("resource_exhaustion")
     for run in (stopped, short, long):
         store.start(run, now=NOW)
-    assert sorted(store.active(NOW), key=lambda run: run.experiment.name) == [stopped, short, long]
+    assert sorted(store.active(NOW), key=lambda run: run.experiment) == [stopped, short, long]
     store.stop(stopped.ended(now=NOW + 1, by="bob", reason=None))
-    assert sorted(store.active(NOW + 1.499), key=lambda run: run.experiment.name) == [short, long]
+    assert sorted(store.active(NOW + 1.499), key=lambda run: run.experiment) == [short, long]
     assert store.active(NOW + 1.5) == [long]
     assert store.active(NOW + 30) == []
 
@@ -53,7 +53,7 @@ def test_what_is_active_is_what_has_neither_ended_nor_run_out(store: RunStore) -
 def test_experiments_do_not_stand_in_each_others_way(store: RunStore) -> None:
     runs = [a_run(name) for name in ("error_injection", "latency_injection", "resource_exhaustion")]
     assert [store.start(run, now=NOW) for run in runs] == [None] * 3
-    assert sorted(store.latest(), key=lambda run: run.experiment.name) == runs
+    assert sorted(store.latest(), key=lambda run: run.experiment) == runs
 
 
 def test_an_experiment_can_start_again_when_its_time_was_up(store: RunStore) -> None:
@@ -160,11 +160,11 @@ def test_of_two_halts_the_first_stays_and_of_two_resumes_the_second_does_nothing
 
 
 def test_an_aborted_run_says_so_and_a_defect_is_marked_once(store: RunStore) -> None:
-    run = replace(a_run(), alarms=("orders-5xx", "orders-slow"), started_from="10.0.0.1")
+    run = replace(a_run(options={"alarms": ["orders-5xx", "orders-slow"]}), started_from="10.0.0.1")
     store.start(run, now=NOW)
-    store.mark(run, "TypeError: no")
-    store.mark(run, "another one")
-    store.mark(a_run(token="2"), "of a run that is not the current one")
+    store.record_defect(run, "TypeError: no")
+    store.record_defect(run, "another one")
+    store.record_defect(a_run(token="2"), "of a run that is not the current one")
     aborted = run.ended(now=NOW + 1, by="alarm", reason="orders-5xx", source="10.0.0.2", aborted=True)
     assert store.stop(aborted)
     (known,) = store.latest()

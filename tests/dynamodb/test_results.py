@@ -1,13 +1,10 @@
 """What is DynamoDB's own about results; the port's suite is in tests/contract."""
 
-from dataclasses import replace
-
 import pytest
 from botocore.stub import Stubber
 
 from chalicelib.dynamodb.results import DynamoDBResultStore, addition
 from chalicelib.errors import StoreUnavailable
-from chalicelib.results.judgement import Hypothesis
 from chalicelib.results.tally import (
     LAST_BUCKET,
     MEMORY,
@@ -20,9 +17,9 @@ from chalicelib.results.tally import (
     upper_bound,
 )
 from chalicelib.settings import Settings
-from tests.support import a_run
+from tests.support import a_run, with_hypothesis
 
-RUN = replace(a_run(), hypothesis=Hypothesis(p95_seconds=0.1))
+RUN = with_hypothesis(a_run(), p95_seconds=0.1)
 MOST_BYTES = 4096
 """Of an expression, says DynamoDB."""
 

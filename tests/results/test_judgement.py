@@ -3,8 +3,9 @@ import random
 
 import pytest
 
-from chalicelib.results.judgement import BY_CHANCE, Hypothesis, evidence, fails_beyond_chance, interval, judge
+from chalicelib.results.judgement import BY_CHANCE, evidence, fails_beyond_chance, interval, judge
 from chalicelib.results.tally import Tally
+from chalicelib.runs.options import Hypothesis
 
 
 def seen(requests: int, errors: int = 0, slow: int = 0) -> Tally:

@@ -1,10 +1,7 @@
-from dataclasses import replace
-
 import pytest
 
-from chalicelib.results.judgement import Hypothesis
 from chalicelib.results.tally import LAST_BUCKET, Counting, Served, Tally, bucket, slice_seconds, upper_bound
-from tests.support import NOW, a_run
+from tests.support import NOW, a_run, with_hypothesis
 
 RUN = a_run(duration_seconds=60.0)
 COUNTING = Counting(RUN)
@@ -84,7 +81,7 @@ def test_a_request_that_is_answered_after_the_end_belongs_to_the_last_part() -> 
 
 
 def test_what_is_slower_than_the_hypothesis_allows_is_counted_exactly() -> None:
-    counting = Counting(replace(RUN, hypothesis=Hypothesis(p95_seconds=0.25)))
+    counting = Counting(with_hypothesis(RUN, p95_seconds=0.25))
     tally = Tally()
     for seconds in (0.2499, 0.25, 0.2501, 3.0):
         tally.record(counting, served(seconds=seconds))

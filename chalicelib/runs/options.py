@@ -1,0 +1,117 @@
+"""What a start may have beside the parameters of its experiment, declared once.
+
+The request, what is stored, what is echoed and what `GET /list` publishes are all made of these models.
+
+It needs pydantic, so it is imported only where a run starts, is shown or is judged: never by a process in which nothing
+runs.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Self, cast
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+LONGEST_REASON = 100
+"""In characters. What runs must stay small, because every environment reads it every second."""
+
+MOST_ALARMS = 5
+LONGEST_ALARM = 100
+
+BOUNDS = ("max_error_rate", "p95_seconds")
+"""The fields of a hypothesis of which at least one is required."""
+
+CONTROL = "[\\u0000-\\u001f\\u007f-\\u009f]"
+
+
+def _without_control(text: str) -> str:
+    if re.search(CONTROL, text):
+        raise PydanticCustomError("control", "has control characters")
+    return text
+
+
+OneLine = Annotated[str, AfterValidator(_without_control), Field(json_schema_extra={"not": {"pattern": CONTROL}})]
+"""Text without control characters: it is printed in other people's terminals."""
+
+Reason = Annotated[OneLine, Field(max_length=LONGEST_REASON)]
+WHY = f"Why, in one line of at most {LONGEST_REASON} characters. The history keeps it."
+
+
+class Hypothesis(BaseModel):
+    """What is expected of the untouched requests, those that no fault hits. At least one bound is required."""
+
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        json_schema_extra={"anyOf": [{"required": [name]} for name in BOUNDS]},
+    )
+
+    max_error_rate: float = Field(
+        default=cast("float", None),
+        ge=0,
+        le=1,
+        description="Largest share of untouched requests that may be answered with a server error (5xx): 0.01 is 1 %.",
+        examples=[0.01],
+        json_schema_extra={"unit": "share"},
+    )
+    p95_seconds: float = Field(
+        default=cast("float", None),
+        gt=0,
+        le=900,
+        description="Longest 95th percentile of the response times of untouched requests, in seconds.",
+        examples=[1.5],
+        json_schema_extra={"unit": "seconds"},
+    )
+    min_requests: int = Field(
+        default=50,
+        ge=1,
+        le=1_000_000,
+        description="How many untouched requests are needed for a verdict. With fewer it is `too_few_requests`.",
+    )
+    abort: bool = Field(
+        default=False, description="Abort the run in all environments as soon as the hypothesis fails beyond chance."
+    )
+
+    @model_validator(mode="after")
+    def _names_a_bound(self) -> Self:
+        if not self.model_fields_set.intersection(BOUNDS):
+            raise PydanticCustomError("no_bound", "names no bound")
+        return self
+
+    @classmethod
+    def stored(cls, content: Any) -> Self | None:  # noqa: ANN401 - JSON
+        """A hypothesis from the table; None where there is none, or none that this version can judge."""
+        if not isinstance(content, Mapping):
+            return None
+        known = {name: content[name] for name in cls.model_fields if content.get(name) is not None}
+        try:
+            return cls.model_validate(known)
+        except ValidationError:
+            return None
+
+
+class StartOptions(BaseModel):
+    """What a start may have beside the parameters of its experiment: it is stored with the run, and echoed."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    reason: Reason | None = Field(default=None, description=WHY, examples=["Game day: slow payments"])
+    alarms: list[Annotated[OneLine, Field(min_length=1, max_length=LONGEST_ALARM)]] = Field(
+        default=[],
+        max_length=MOST_ALARMS,
+        description="Names of CloudWatch alarms. While one of them is in state ALARM nothing starts; as soon as one "
+        "goes into ALARM the run is aborted.",
+        examples=[["orders-5xx"]],
+    )
+    hypothesis: Hypothesis | None = Field(
+        default=None, description="What is expected of the untouched requests. The run then gets a verdict."
+    )
+
+    def content(self) -> dict[str, Any]:
+        """The JSON that is stored: the options that were chosen, each complete, without nulls."""
+        fields = StartOptions.model_fields
+        dumped = self.model_dump(mode="json", include=set(fields), exclude_none=True)
+        return {name: value for name, value in dumped.items() if value != fields[name].default}

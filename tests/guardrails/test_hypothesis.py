@@ -1,0 +1,103 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chalicelib.errors import StoreUnavailable
+from chalicelib.guardrails.hypothesis import CHECKING_ENVIRONMENTS, REMEMBERED_RUNS, HypothesisGuard
+from chalicelib.results.tally import Tally
+from chalicelib.runs.run import Run
+from tests.support import NOW, Clock, FakeResultStore, FakeRunStore, a_run, with_hypothesis
+
+
+class Watched:
+    """A run with a hypothesis, and what environments have told of it."""
+
+    def __init__(self, clock: Clock, hypothesis: dict[str, Any] | None, *, chance: float = 0.0) -> None:
+        run = a_run(duration_seconds=600)
+        self.run = with_hypothesis(run, **hypothesis) if hypothesis else run
+        self.store, self.results, self.aborted = FakeRunStore(), FakeResultStore(), 0
+        self.store.start(self.run, now=NOW)
+        self.guard = HypothesisGuard(
+            self.store, self.results, clock, lambda: chance, environment="here", on_abort=self._note
+        )
+
+    def _note(self) -> None:
+        self.aborted += 1
+
+    def told(self, requests: int, errors: int, environments: int = 8) -> Run:
+        counts = {"requests": requests, "untouched.2xx": requests - errors, "untouched.5xx": errors}
+        self.results.tallies[self.run.run_id] = Tally(counts, environments)
+        self.guard(self.run, counts)
+        return self.store.runs["latency_injection"]
+
+
+FEW_ERRORS = {"max_error_rate": 0.01, "abort": True}
+
+
+def test_a_hypothesis_that_fails_beyond_chance_ends_the_run_for_all_and_says_why(clock: Clock) -> None:
+    watched = Watched(clock, FEW_ERRORS)
+    assert watched.told(200, 3).ended_at is None
+    clock.now += 5
+    aborted = watched.told(200, 40)
+    assert (aborted.status(clock.now), aborted.ended_at, watched.aborted) == ("aborted", NOW + 5, 1)
+    assert aborted.end_reason is not None
+    assert "40 of 200 untouched requests failed, 20 %" in aborted.end_reason
+
+
+@pytest.mark.parametrize("hypothesis", [None, {"max_error_rate": 0.01}])
+def test_a_hypothesis_that_is_not_to_end_the_run_is_not_looked_at(
+    clock: Clock, hypothesis: dict[str, Any] | None
+) -> None:
+    assert Watched(clock, hypothesis).told(1000, 1000).ended_at is None
+
+
+def test_a_run_that_is_over_is_not_looked_at(clock: Clock) -> None:
+    watched = Watched(clock, FEW_ERRORS)
+    clock.now += 600
+    assert watched.told(1000, 1000).ended_at is None
+
+
+def test_a_table_that_does_not_tell_what_was_seen_ends_nothing(clock: Clock) -> None:
+    watched = Watched(clock, FEW_ERRORS)
+    watched.results.broken = True
+    with pytest.raises(StoreUnavailable):
+        watched.told(1000, 1000)
+    assert watched.store.runs["latency_injection"].ended_at is None
+
+
+def test_of_many_environments_some_look(clock: Clock) -> None:
+    watched = Watched(clock, FEW_ERRORS, chance=0.5)
+    watched.told(200, 0, environments=4 * CHECKING_ENVIRONMENTS)
+    assert watched.told(200, 200, environments=4 * CHECKING_ENVIRONMENTS).ended_at is None
+    lucky = Watched(clock, FEW_ERRORS, chance=0.1)
+    lucky.told(200, 0, environments=4 * CHECKING_ENVIRONMENTS)
+    assert lucky.told(200, 200, environments=4 * CHECKING_ENVIRONMENTS).ended_at == NOW
+
+
+def test_of_a_run_that_nobody_has_told_of_nothing_is_judged(clock: Clock) -> None:
+    watched = Watched(clock, FEW_ERRORS)
+    watched.guard(watched.run, {})
+    assert watched.store.runs["latency_injection"].ended_at is None
+
+
+def test_how_many_look_at_is_remembered_of_some_runs(clock: Clock) -> None:
+    watched = Watched(clock, FEW_ERRORS)
+    for number in range(REMEMBERED_RUNS + 1):
+        run = replace(watched.run, run_id=str(number))
+        watched.results.tallies[run.run_id] = Tally({"requests": 1}, 1)
+        watched.guard(run, {})
+    assert len(watched.guard._environments) == 1
+
+
+def test_of_many_environments_some_look_at_each_of_several_runs(clock: Clock) -> None:
+    watched = Watched(clock, FEW_ERRORS, chance=0.5)
+    other = replace(watched.run, run_id="other")
+    for run in (watched.run, other):
+        watched.results.tallies[run.run_id] = Tally({"requests": 100}, 4 * CHECKING_ENVIRONMENTS)
+        watched.guard(run, {})
+    looks: list[str] = []
+    watched.results.results = lambda runs: looks.append(runs[0].run_id) or {}  # type: ignore[assignment,func-returns-value,method-assign]
+    for run in (watched.run, other):
+        watched.guard(run, {})
+    assert looks == []
