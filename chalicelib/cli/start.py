@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..api.requests import StartOptions, options_schema
+from ..api.requests import StartRequest, options_schema
 from ..experiments.base import Parameters
 from . import render
 from .context import CommandContext, context_of
@@ -30,7 +30,7 @@ Detach = Annotated[bool, typer.Option(DETACH, help="Return at once; the run goes
 
 def local_start_options() -> dict[str, Any]:
     """Those of this version, for an application that publishes none."""
-    schema = options_schema(StartOptions)
+    schema = options_schema(StartRequest)
     del schema["properties"]["experiment_name"]
     return schema
 

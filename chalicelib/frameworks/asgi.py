@@ -191,10 +191,11 @@ class ASGIBoundary:
         run = self._control_threads.run_blocking
         if not self._module.is_test(path):
             return await run(partial(self._module.handle, request))
-        refusal = await run(partial(self._module.refusal, request))
+        if refusal := await run(partial(self._module.refusal, request)):
+            return refusal
         injection = await self.injection()
-        if refusal or injection is None:
-            return refusal or await run(partial(self._module.handle, request))
+        if injection is None:
+            return await run(partial(self._module.handle, request))
         result = await injection.test(ASGICall(scope, path))
         outcome = tested(request, result)
         response = outcome if isinstance(outcome, Response) else await run(partial(self._module.handle, outcome))

@@ -44,14 +44,14 @@ class ChaosExperiments:
         return whole
 
 
-def has_module(app: "Starlette") -> bool:
+def has_module(app: object) -> bool:
     """Whether an application has the module already."""
-    return isinstance(app.router.middleware_stack, RoutePlace)
+    return isinstance(getattr(getattr(app, "router", None), "middleware_stack", None), RoutePlace)
 
 
 def surround(app: "Starlette", module: ChaosModule) -> None:
     """Put the boundary around a Starlette application, and the route's place into it."""
-    app.router.middleware_stack = RoutePlace(app.router)
+    app.router.middleware_stack = RoutePlace(app.router)  # type: ignore[assignment]
     app.build_middleware_stack = partial(_surrounded, app, app.build_middleware_stack, module)  # type: ignore[method-assign]
 
 

@@ -64,7 +64,7 @@ class ChaosModule:
         """Raises ValueError where an option cannot be."""
         given: dict[str, Any] = {**options}
         wire, origins = given.pop("wire", bootstrap), given.pop("allowed_origins", ())
-        self.prefix = given.setdefault("prefix", PREFIX)
+        self.prefix: str = given.setdefault("prefix", PREFIX)
         self.settings = options.get("settings")
         self._origins = frozenset(origins)
         _check(self.prefix, options.get("excluded_paths", ()))
@@ -132,7 +132,7 @@ class ChaosModule:
 
     def is_ours(self, path: str) -> bool:
         """Whether the path is below the prefix."""
-        return path.startswith(self.prefix) and (path.startswith(self._below) or path == self.prefix)
+        return path.startswith(self._below) or path == self.prefix
 
     def is_test(self, path: str) -> bool:
         """Whether it is the test endpoint, to which faults are applied."""

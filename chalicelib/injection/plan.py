@@ -3,10 +3,13 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
-from ..experiments.base import Experiment
 from ..faults.base import Fault
 from ..runs.run import Run
+
+if TYPE_CHECKING:
+    from ..experiments.base import Experiment
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +44,7 @@ class Compiler:
 
     def __init__(
         self,
-        catalogue: Callable[[], Mapping[str, Experiment]],
+        catalogue: "Callable[[], Mapping[str, Experiment]]",
         record_defect: Callable[[Run, str], None],
     ) -> None:
         self._catalogue = catalogue
