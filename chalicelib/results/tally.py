@@ -19,9 +19,10 @@ SIDES: tuple[Side, ...] = ("hit", "untouched")
 REQUESTS, ERRORS, DELAY, MEMORY = "requests", "injected_errors", "delay", "memory_mb"
 SLOW = "untouched.slow"
 BEGUN = "begun"
-"""The counter of untouched requests that have begun: failures are compared with it where a hypothesis may abort the run,
-because errors are often answered sooner than successes, so that of the *answered* requests too many may have failed.
-A request must be counted here no later than its failure is flushed, so a server counts it when it begins, and Lambda,
+"""The counter of untouched requests that have begun, with which failures are compared where a hypothesis may abort the
+run: errors are often answered sooner than successes, so that of the *answered* requests too many may have failed.
+
+A request must be counted here no later than its failure is flushed. So a server counts it when it begins, and Lambda,
 where a flush follows the answer, counts one request ahead.
 """
 
