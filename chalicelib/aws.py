@@ -37,9 +37,8 @@ def table_session(settings: Settings) -> Session:
     if settings.embedded:
         return _isolated()
     made = session(settings)
-    if settings.development and not made.get_config_variable("region"):
-        made.set_config_variable("region", STAND_IN_REGION)
     if settings.development:
+        made.set_config_variable("region", made.get_config_variable("region") or STAND_IN_REGION)
         made.register_component("credential_provider", _Development())
     return made
 

@@ -182,7 +182,7 @@ def token(settings: Settings) -> str:
 
 
 def _shared_text(path: Path, text: str) -> str:
-    """The content of the file, which the text becomes where there is none. Of processes that race, one makes the link."""
+    """The content of the file; the text becomes it where there is none. Of processes that race, one makes the link."""
     part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
     part.write_text(text)
     try:
