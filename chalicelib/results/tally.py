@@ -82,7 +82,7 @@ class Served:
     """One request that was served while the run was active. `seconds` is until its response, delay included.
 
     `counters` are what the faults that hit it report, by the names of `Tally.counts`: `{"delay": 2_000_000}`.
-    Not frozen, which would triple the time that it takes to make one.
+    Not frozen: that would more than double the time that it takes to make one.
     """
 
     at: float
