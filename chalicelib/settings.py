@@ -23,7 +23,11 @@ ELSEWHERE = {"CHAOS_URL", "CHAOS_TOKEN", "CHAOS_PROFILE", "CHAOS_ALARM_TOPIC"}
 MISSPELT_EDITS = 2
 ENDPOINTS = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL")
 HMAC = "HS256"
-ASYMMETRIC = ("RS256", "ES256")
+ALGORITHMS = {
+    False: ((HMAC,), f"{HMAC} without CHAOS_JWT_JWKS_URL"),
+    True: (("RS256", "ES256"), "RS256 or ES256 with CHAOS_JWT_JWKS_URL"),
+}
+"""What CHAOS_JWT_ALGORITHM may be, the default first, and in words; True is with keys from an address."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +127,7 @@ def _count(text: str) -> int:
 
 
 def _listed(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    return tuple(filter(None, map(str.strip, text.split(","))))
 
 
 def _paths(text: str) -> tuple[str, ...]:
@@ -258,7 +262,7 @@ class _Reader:
         """Where the variables name DynamoDB for every AWS tool; boto3 has one to ignore them."""
         if self.text("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").lower() == "true":
             return None
-        name = next((each for each in ENDPOINTS if self.text(each)), ENDPOINTS[0])
+        name = next(filter(self.text, ENDPOINTS), ENDPOINTS[0])
         found = self.read([_Variable(name, "endpoint_url", _matching(r"https?://[^\s/]+\S*"), URL)])
         return found.get("endpoint_url")
 
@@ -279,10 +283,9 @@ def _web_tokens(reader: _Reader) -> WebTokens | None:
     if not values.get("operators") and not values.get("viewers"):
         return None
     has_keys = "jwks_url" in values
-    allowed = ASYMMETRIC if has_keys else (HMAC,)
-    algorithm = values.setdefault("algorithm", allowed[0])
-    if algorithm not in allowed:
-        words = f"{' or '.join(allowed)} {'with' if has_keys else 'without'} CHAOS_JWT_JWKS_URL"
+    algorithms, words = ALGORITHMS[has_keys]
+    algorithm = values.setdefault("algorithm", algorithms[0])
+    if algorithm not in algorithms:
         reader.refuse("CHAOS_JWT_ALGORITHM", words, algorithm)
     if has_keys:
         values["secret"] = ""

@@ -1,4 +1,4 @@
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, fields
 from typing import Any
 
 import pytest
@@ -6,7 +6,16 @@ import pytest
 from chalicelib.errors import Misconfigured
 from chalicelib.experiments.catalogue import Catalogue
 from chalicelib.paths import ALLOWED_PATH
-from chalicelib.settings import ELSEWHERE, KNOWN, Settings, _edits, read_settings
+from chalicelib.settings import (
+    ELSEWHERE,
+    KNOWN,
+    VARIABLES,
+    WEB_TOKEN_VARIABLES,
+    Settings,
+    WebTokens,
+    _edits,
+    read_settings,
+)
 
 SECONDS = {
     "CHAOS_REFRESH_SECONDS": ("refresh_seconds", 1.0),
@@ -247,3 +256,8 @@ def test_a_limit_that_is_misspelt_protects_nothing_and_is_refused_where_the_expe
     with pytest.raises(Misconfigured, match="CHAOS_MAX_DELAYS_SECONDS limits no parameter of any experiment"):
         Catalogue().check_limits(limits)
     Catalogue().check_limits(Settings().limits)
+
+
+def test_every_variable_sets_a_field_that_there_is() -> None:
+    assert {each.field for each in VARIABLES} <= {each.name for each in fields(Settings)}
+    assert {each.field for each in WEB_TOKEN_VARIABLES} == {each.name for each in fields(WebTokens)}

@@ -21,11 +21,11 @@ SIDES: tuple[Side, ...] = ("hit", "untouched")
 REQUESTS = "requests"
 SLOW = "untouched.slow"
 BEGUN = "begun"
-"""The counter of untouched requests that have begun, answered or not; counted where a hypothesis may abort the run.
+"""The counter of untouched requests that have begun, with which failures are compared where a hypothesis may abort the
+run: errors are often answered sooner than successes, so that of the *answered* requests too many may have failed.
 
-Errors are often answered sooner than successes, so that too large a share of the *answered* requests may have failed;
-that is why failures are compared with all requests that have begun. A request must be counted here no later than its
-failure is: a server counts it when it begins, a Lambda environment, which flushes after the answer, one request ahead.
+A request must be counted here no later than its failure is flushed. So a server counts it when it begins, and Lambda,
+where a flush follows the answer, counts one request ahead.
 """
 
 SMALLEST_SECONDS = 0.0001
@@ -83,7 +83,7 @@ class Served:
     """One request that was served while the run was active. `seconds` is until its response, delay included.
 
     `counters` are what the faults that hit it report, by the names of `Tally.counts`: `{"delay": 2_000_000}`.
-    Not frozen, which would triple the time that it takes to make one.
+    Not frozen: that would more than double the time that it takes to make one.
     """
 
     at: float
@@ -140,18 +140,14 @@ class Tally:
 
     def statuses(self, side: Side) -> dict[str, int]:
         """How many were answered with each class of status: "2xx"."""
-        prefix = f"{side}."
-        found = {name.removeprefix(prefix): number for name, number in self.counts.items() if name.startswith(prefix)}
-        return {name: found[name] for name in sorted(found) if name.endswith("xx")}
+        return {name[-3:]: self.counts[name] for name in STATUS_COUNTERS[side] if name in self.counts}
 
     def requests(self, side: Side) -> int:
         return sum(self.statuses(side).values())
 
     def buckets(self, side: Side) -> dict[int, int]:
         """How many belong to each bucket of response times, the fastest first."""
-        prefix = f"{side}.b"
-        found = {int(name.removeprefix(prefix)): n for name, n in self.counts.items() if name.startswith(prefix)}
-        return dict(sorted(found.items()))
+        return {number: self.counts[name] for number, name in enumerate(BUCKET_COUNTERS[side]) if name in self.counts}
 
     def percentile(self, side: Side, share: float) -> float | None:
         """The time within which a share of the requests was answered, in seconds, to the width of a bucket."""
@@ -181,24 +177,27 @@ class Tally:
 
     def timeline(self, run: Run) -> Iterator["Slice"]:
         """The parts of the run's life in which there was a request."""
-        width = slice_seconds(run)
-        for number in range(SLICES):
-            counts = {side: self.get(f"s{number}.{side}") for side in SIDES}
-            if any(counts.values()):
-                yield Slice(
-                    at=run.started_at + number * width,
-                    seconds=width,
-                    hit=counts["hit"],
-                    untouched=counts["untouched"],
-                    errors=self.get(f"s{number}.errors"),
-                    injected_errors=self.get(f"s{number}.{ERRORS}"),
-                    hit_mean_seconds=self._mean(number, "hit"),
-                    untouched_mean_seconds=self._mean(number, "untouched"),
-                )
+        slices = (self._slice(run, number) for number in range(SLICES))
+        return (part for part in slices if part.hit or part.untouched)
 
-    def _mean(self, part: int, side: Side) -> float | None:
-        count = self.get(f"s{part}.{side}")
-        return self.get(f"s{part}.{side}.us") / MICROSECONDS / count if count else None
+    def _slice(self, run: Run, number: int) -> "Slice":
+        width = slice_seconds(run)
+        errors, injected_errors = SLICE_ERRORS[number]
+        hit, untouched = (SLICE_COUNTERS[side][number] for side in SIDES)
+        return Slice(
+            at=run.started_at + number * width,
+            seconds=width,
+            hit=self.get(hit[0]),
+            untouched=self.get(untouched[0]),
+            errors=self.get(errors),
+            injected_errors=self.get(injected_errors),
+            hit_mean_seconds=self._mean(*hit),
+            untouched_mean_seconds=self._mean(*untouched),
+        )
+
+    def _mean(self, requests: str, microseconds: str) -> float | None:
+        count = self.get(requests)
+        return self.get(microseconds) / MICROSECONDS / count if count else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
