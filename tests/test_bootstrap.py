@@ -146,7 +146,7 @@ def test_the_lambdas_memory_size_limits_what_may_be_held(wire: Wire) -> None:
 
 
 def test_clock_sleep_and_chance_are_the_ones_handed_in(wire: Wire, runs: FakeRunStore, clock: Clock) -> None:
-    runs.runs = {name: a_run(name, error_rate=0.001) for name in ["error_injection"]}
+    runs.runs = {"error_injection": a_run("error_injection", token="2", error_rate=0.001)}
     runs.runs["latency_injection"] = a_run(delay_seconds=0.5)
     assert answer_of(hit(wire()))
     assert clock.slept == [0.5]
@@ -161,16 +161,12 @@ def test_a_process_that_is_switched_off_reads_nothing(wire: Wire, runs: FakeRunS
 def test_a_defect_of_an_experiment_is_recorded_and_an_unreachable_table_does_not_matter(
     wire: Wire, runs: FakeRunStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    chaos = wire(catalogue=catalogue)
-    run = runs.runs["defective"] = a_run("defective", token="1", duration_seconds=600)
-    assert not hit(chaos).hits
+    runs.runs["defective"] = a_run("defective", token="1", duration_seconds=600)
+    assert not hit(wire(catalogue=catalogue)).hits
     assert runs.runs["defective"].defect == "ZeroDivisionError: a defect"
-    runs.runs["defective"] = a_run("defective", token="2", duration_seconds=600)
     runs.record_defect = unreachable  # type: ignore[method-assign]
-    chaos.engine.snapshot.get_fresh()
-    assert not hit(chaos).hits
+    assert not hit(wire(catalogue=catalogue)).hits
     assert f"Could not record the defect of run {runs.runs['defective'].run_id}" in caplog.text
-    assert run.run_id not in caplog.text.rpartition("Could not record")[2]
 
 
 def unreachable(_run: Run, _defect: str) -> None:

@@ -1,6 +1,6 @@
 """Any WSGI application: a boundary around it that answers the endpoints itself, before the application sees them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -108,16 +108,18 @@ class WSGIBoundary:
         environ: "WSGIEnvironment",
         start_response: "StartResponse",
     ) -> Iterable[bytes]:
-        finished: list[int] = []
-        token = CURRENT.set((injection, result))
+        answered: list[int] = []
+        current = (injection, result)
+        token = CURRENT.set(current)
         try:
-            return self._application(environ, _counted(injection, result, start_response, finished))
+            body = self._application(environ, _counted(injection, result, start_response, answered))
         except Exception:
-            if not finished:
+            if not answered:
                 injection.finish(result, SERVER_ERROR)
             raise
         finally:
             CURRENT.reset(token)
+        return body if answered else _late(body, current)
 
     # The control plane
 
@@ -140,20 +142,31 @@ def decoded(path: str) -> str:
 
 
 def _counted(
-    injection: SyncInjection, result: InjectionResult, start_response: "StartResponse", finished: list[int]
+    injection: SyncInjection, result: InjectionResult, start_response: "StartResponse", answered: list[int]
 ) -> Callable[..., Any]:
     """`start_response` for a request that is counted; an error may start an answer after the first one."""
 
     def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:  # noqa: ANN401
         if result.reached_route:
-            if not finished:
-                finished.append(int(status[:3]))
-                injection.finish(result, finished[0])
+            if not answered:
+                answered.append(int(status[:3]))
+                injection.finish(result, answered[0])
                 annotate(result)
             headers = [*headers, *result.headers.items()]
         return start_response(status, headers, *error)
 
     return start
+
+
+def _late(body: Iterable[bytes], current: tuple[SyncInjection, InjectionResult]) -> Iterator[bytes]:
+    """The body of an application that serves when its body is asked for, as generators do."""
+    token = CURRENT.set(current)
+    try:
+        yield from body
+    finally:
+        CURRENT.reset(token)
+        if hasattr(body, "close"):
+            body.close()
 
 
 def _request(path: str, environ: "WSGIEnvironment") -> Request:

@@ -204,10 +204,10 @@ def test_the_others_do_not_queue_behind_the_reading_but_go_on_with_what_is_known
     assert snapshot.get() == (run,)
     clock.now = NOW + 1
     stop(running, run, clock)
-    refresher = pool.submit(snapshot.active)
+    refresher = pool.submit(snapshot.get)
     try:
         assert blocked.begun.wait(HUNG)
-        others = [pool.submit(snapshot.active) for _ in range(10)]
+        others = [pool.submit(snapshot.get) for _ in range(10)]
         assert [other.result(HUNG) for other in others] == [(run,)] * 10
         assert not refresher.done()
     finally:
@@ -222,10 +222,10 @@ def test_before_the_first_read_has_answered_the_others_go_on_untouched(
 ) -> None:
     blocked = BlockedRead(running.latest)
     snapshot = Snapshot(blocked, clock)
-    refresher = pool.submit(snapshot.active)
+    refresher = pool.submit(snapshot.get)
     try:
         assert blocked.begun.wait(HUNG)
-        assert pool.submit(snapshot.active).result(HUNG) == ()
+        assert pool.submit(snapshot.get).result(HUNG) == ()
     finally:
         blocked.let_go.set()
     assert refresher.result(HUNG) == snapshot.get() == (run,)
@@ -309,9 +309,9 @@ def test_no_two_requests_pay_for_one_silence(running: FakeRunStore, clock: Clock
         return running.latest()
 
     snapshot = Snapshot(read, clock)
-    first = pool.submit(snapshot.active)
+    first = pool.submit(snapshot.get)
     assert begun.wait(HUNG)
-    tests = [pool.submit(snapshot.refresh) for _ in range(5)]  # these queue, but do not pay again
+    tests = [pool.submit(snapshot.get_fresh) for _ in range(5)]  # these queue, but do not pay again
     let_go.set()
     assert [each.result(HUNG) for each in (first, *tests)] == [()] * 6
     assert running.reads == 1
@@ -478,12 +478,12 @@ def test_callers_that_refresh_together_share_one_read_that_began_after_they_aske
 
     blocked = BlockedRead(store.latest)
     snapshot = Snapshot(blocked, clock)
-    first = pool.submit(snapshot.refresh)
+    first = pool.submit(snapshot.get_fresh)
     assert blocked.begun.wait(HUNG)
     while asked.acquire(blocking=False):
         pass
     store.start(run, now=NOW)
-    others: list[Future[tuple[Run, ...]]] = [pool.submit(snapshot.refresh) for _ in range(8)]
+    others: list[Future[tuple[Run, ...]]] = [pool.submit(snapshot.get_fresh) for _ in range(8)]
     for _ in others:
         assert asked.acquire(timeout=HUNG)  # all eight have asked; the read under way began before that
     blocked.let_go.set()
@@ -520,7 +520,7 @@ def test_a_read_that_began_before_a_change_by_this_process_does_not_hide_it(
 ) -> None:
     blocked = BlockedRead(store.latest)
     snapshot = Snapshot(blocked, clock)
-    refresher = pool.submit(snapshot.active)
+    refresher = pool.submit(snapshot.get)
     assert blocked.begun.wait(HUNG)
     store.start(run, now=NOW)
     changer = pool.submit(snapshot.invalidate)
@@ -562,7 +562,7 @@ def test_a_thread_that_is_late_does_not_hide_what_has_been_read_since(
     store.runs.clear()
     read.begun.clear()
     read.let_go.clear()
-    refresher = pool.submit(snapshot.active)
+    refresher = pool.submit(snapshot.get)
     assert read.begun.wait(HUNG)
     late, go_on = threading.Event(), threading.Event()
     is_active = Run.is_active
@@ -573,7 +573,7 @@ def test_a_thread_that_is_late_does_not_hide_what_has_been_read_since(
         return is_active(self, now)
 
     monkeypatch.setattr(Run, "is_active", slowly)
-    other = pool.submit(snapshot.active)
+    other = pool.submit(snapshot.get)
     assert late.wait(HUNG)
     read.let_go.set()
     assert refresher.result(HUNG) == ()

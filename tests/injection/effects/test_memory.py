@@ -171,11 +171,13 @@ def test_of_several_threads_that_ask_at_once_one_allocates_and_the_others_do_not
         first = pool.submit(memory.hold, run, 4)
         try:
             assert allocating.wait(HUNG)
-            assert [pool.submit(memory.hold, run, 4).result(HUNG) for _ in range(8)] == [0] * 8
-            assert pool.submit(memory.hold, another_run, 4).result(HUNG) == 0
+            assert [pool.submit(memory.hold, run, 4).result(HUNG) for _ in range(8)] == [(0, 0)] * 8
+            assert pool.submit(memory.hold, another_run, 4).result(HUNG) == (0, 0)
         finally:
             go_on.set()
-        assert first.result(HUNG) == memory.held_mb == memory.hold(run, 4)[0] == 4
+        assert first.result(HUNG) == (4, 4)
+        assert memory.hold(run, 4) == (4, 0)
+        assert memory.held_mb == 4
 
 
 def test_threads_that_start_together_allocate_once(environment: Environment, memory: Memory) -> None:
@@ -184,7 +186,7 @@ def test_threads_that_start_together_allocate_once(environment: Environment, mem
     def serve() -> None:
         together.wait(HUNG)
         for _ in range(50):
-            memory.hold(run, 2)[0]
+            memory.hold(run, 2)
 
     with ThreadPoolExecutor(16) as pool:
         for served in [pool.submit(serve) for _ in range(16)]:
