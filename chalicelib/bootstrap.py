@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from .access import Authenticator, OwnAuthentication, TokenStore
@@ -23,7 +22,7 @@ from .guardrails.base import Guardrails
 from .guardrails.hypothesis import HypothesisGuard
 from .injection.effects.memory import Memory
 from .injection.effects.spare_memory import spare_mb
-from .injection.engine import Engine, Process
+from .injection.engine import Engine, Process, Slots
 from .injection.plan import Compiler, Plan
 from .injection.snapshot import Snapshot
 from .logs import log_as_json
@@ -208,7 +207,7 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
         effects={"memory": Memory(snapshot.get, spare_memory, clock, snapshot.seconds_until_stale, ports.sleep)},
         process=ports.process,
         excluded=PathSet((*settings.excluded_paths, *excluded_paths)),
-        slots=BoundedSemaphore(settings.max_active_faults),
+        slots=Slots(settings.max_active_faults),
     )
 
 

@@ -34,5 +34,8 @@ class PathSet:
         self._exact = frozenset(path.rstrip("/") for path in paths if not path.endswith(BELOW))
         self._prefixes = tuple(path[:-1] for path in paths if path.endswith(BELOW))
 
+    def __bool__(self) -> bool:
+        return bool(self._exact or self._prefixes)
+
     def __contains__(self, path: str) -> bool:
         return path.startswith(self._prefixes) or path.rstrip("/") in self._exact

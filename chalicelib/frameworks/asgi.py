@@ -134,9 +134,10 @@ class ASGIBoundary:
             if message["type"] == "http.response.start" and result.reached_route:
                 started = True
                 injection.count(result, message["status"])
-                annotate(result)
-                added = [(name.lower().encode(), value.encode()) for name, value in result.headers.items()]
-                message = {**message, "headers": [*message.get("headers", ()), *added]}
+                if result.hits:
+                    annotate(result)
+                    added = [(name.lower().encode(), value.encode()) for name, value in result.headers.items()]
+                    message = {**message, "headers": [*message.get("headers", ()), *added]}
             await send(message)
 
         token = CURRENT.set((injection, result))

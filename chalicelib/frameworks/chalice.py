@@ -254,8 +254,9 @@ def _served(
     finally:
         CURRENT.reset(token)
     injection.finish(result, response.status_code)
-    annotate(result)
-    response.headers = {**response.headers, **result.headers}
+    if result.hits:
+        annotate(result)
+        response.headers = {**response.headers, **result.headers}
     return response
 
 

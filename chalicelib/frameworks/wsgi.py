@@ -152,7 +152,8 @@ def _counted(
                 answered.append(int(status[:3]))
                 injection.finish(result, answered[0])
                 annotate(result)
-            headers = [*headers, *result.headers.items()]
+            if result.hits:
+                headers = [*headers, *result.headers.items()]
         return start_response(status, headers, *error)
 
     return start

@@ -9,7 +9,7 @@ from ..errors import ChaosError
 from ..runs.run import NEVER, Run
 from .served import ActivePlan, ServedCall, ServedHit
 from .store import ResultStore
-from .tally import BEGUN, Counting, Served, Tally
+from .tally import BEGUN, Counting, Served, Side, Tally
 
 log = logging.getLogger(__name__)
 
@@ -103,8 +103,12 @@ class Recorder:
 
     def begin(self, plans: Sequence[ActivePlan]) -> bool:
         """Count that a call which no run hits is about to be served. Whether to flush at once: see `BEGUN`."""
-        if not any(plan.aborts_itself for plan in plans):
-            return False
+        for plan in plans:
+            if plan.aborts_itself:
+                return self._begin(plans)
+        return False
+
+    def _begin(self, plans: Sequence[ActivePlan]) -> bool:
         is_first = False
         with self._counting:
             for pending in self._of(plans):
@@ -117,15 +121,15 @@ class Recorder:
 
     def count(self, call: ServedCall, status: int, seconds: float) -> None:
         """Count one call that is answered, for each of the runs that were active when it began."""
-        at, hits = self._clock(), call.hits
+        served = Served(self._clock(), seconds, status, "untouched")
         with self._counting:
             for pending in self._of(call.plans):
-                if hits:
-                    own = [hit for hit in hits if hit.plan.run_id == pending.run.run_id]
-                    self._record_hit(pending, own, Served(at=at, seconds=seconds, status=status, side=None))
+                if call.hits:
+                    self._record_hit(pending, call.hits, served)
                 else:
-                    self._record_untouched(pending, Served(at=at, seconds=seconds, status=status, side="untouched"))
-            self._plan_flush()
+                    self._record_untouched(pending, served)
+            if not self._scheduled:
+                self._plan_flush()
 
     def is_flush_due(self) -> bool:
         """Whether it is this request's turn to flush; only in Lambda."""
@@ -152,25 +156,23 @@ class Recorder:
         if self._in_lambda and pending.aborts:
             pending.fresh.add(BEGUN)  # the next one, ahead
 
-    def _record_hit(self, pending: PendingCounts, own: Sequence[ServedHit], served: Served) -> None:
+    def _record_hit(self, pending: PendingCounts, hits: Sequence[ServedHit], served: Served) -> None:
         """A call that was hit; where only other runs hit it, it is on neither side of this run."""
+        side: Side | None = None
         counters: dict[str, int] = {}
-        for hit in own:
-            for name, number in hit.applied.counters.items():
-                counters[name] = counters.get(name, 0) + number
-        served.side, served.counters = "hit" if own else None, counters
-        pending.fresh.record(pending.counting, served)
+        for hit in hits:
+            if hit.plan.run_id == pending.run.run_id:
+                side = "hit"
+                for name, number in hit.applied.counters.items():
+                    counters[name] = counters.get(name, 0) + number
+        pending.fresh.record(pending.counting, Served(served.at, served.seconds, served.status, side, counters))
 
     def _of(self, plans: Sequence[ActivePlan]) -> list[PendingCounts]:
         """The counts of the runs; not of one that ended long ago, whose numbers are forgotten."""
-        found = []
         for plan in plans:
-            pending = self._pending.get(plan.run_id)
-            if pending is None and self._clock() <= plan.expires_at + PENDING_SECONDS:
-                pending = self._pending[plan.run_id] = PendingCounts(plan.run, Counting(plan.run), plan.aborts_itself)
-            if pending:
-                found.append(pending)
-        return found
+            if plan.run_id not in self._pending and self._clock() <= plan.expires_at + PENDING_SECONDS:
+                self._pending[plan.run_id] = PendingCounts(plan.run, Counting(plan.run), plan.aborts_itself)
+        return [self._pending[plan.run_id] for plan in plans if plan.run_id in self._pending]
 
     def _plan_flush(self, seconds: float | None = None) -> None:
         """Schedule a flush of what is pending."""

@@ -78,7 +78,7 @@ class Counting:
         self.slow_above = math.inf if bound is None else bound
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Served:
     """One request that was served while the run was active. `seconds` is until its response, delay included.
 

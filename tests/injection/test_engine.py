@@ -1,7 +1,6 @@
 import logging
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from threading import BoundedSemaphore
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from chalicelib.faults.base import Answer
 from chalicelib.injection.call import LambdaContext
 from chalicelib.injection.drivers import SyncInjection
 from chalicelib.injection.effects.memory import Memory
-from chalicelib.injection.engine import Engine, InjectionResult, Process, answer_of
+from chalicelib.injection.engine import Engine, InjectionResult, Process, Slots, answer_of
 from chalicelib.injection.plan import Compiler
 from chalicelib.injection.snapshot import Snapshot
 from chalicelib.paths import PathSet
@@ -66,7 +65,7 @@ class House:
             effects={"memory": self.effect or self.memory},
             process=Process(name="here", clock=self.clock, chance=lambda: 0.0),
             excluded=PathSet(self.excluded),
-            slots=BoundedSemaphore(self.max_active_faults),
+            slots=Slots(self.max_active_faults),
         )
         self.injection = SyncInjection(self.engine, self.sleep)
 
