@@ -108,7 +108,8 @@ class Served:
 def served(host: Host, folder: Path, module: Module = "on", **variables: str) -> Iterator[Served]:
     """One process; it knows at once what it has changed. `variables` name the table that the module has."""
     stage = "dev" if module == "on" else ""
-    place = {"HOST": host.name, "MODULE": module, "CHAOS_STAGE": stage, "CHAOS_APPLICATION": f"{folder.name}"}
+    place = {"HOST": host.name, "MODULE": module, "CHAOS_STAGE": stage, "CHAOS_APPLICATION": folder.name}
+    place["PYTHONHASHSEED"] = "0"  # by which Werkzeug orders the methods of Allow
     folder.mkdir(exist_ok=True)
     with serving(host.served_by, folder, **{**place, **variables}) as server:
         yield Served(host, replace(server, url=server.url + host.base, idle_seconds=0.0, refresh_seconds=0.0))

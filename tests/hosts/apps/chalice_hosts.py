@@ -73,5 +73,23 @@ def plain() -> Chalice:
     return app
 
 
+def mirror() -> Chalice:
+    """It answers with what it was asked, as Chalice has it for exactly that."""
+    app = shop()
+    add_module(app)
+
+    @app.route("/request")
+    def request() -> dict[str, Any]:
+        assert app.current_request is not None
+        return app.current_request.to_dict()  # type: ignore[no-any-return]
+
+    @app.route("/context")
+    def context() -> dict[str, Any]:
+        assert app.current_request is not None
+        return {"names": sorted(app.current_request.context), "context": app.current_request.context}
+
+    return app
+
+
 def make() -> Chalice:
     return globals()[os.environ["HOST"]]()  # type: ignore[no-any-return]

@@ -178,5 +178,19 @@ def broken_teardown() -> flask.Flask:
     return app
 
 
+def calls_upstream() -> flask.Flask:
+    """It calls another service by HTTPS, with a client library that it imports when it first does."""
+    app = shop()
+    add_module(app)
+
+    @app.get("/upstream")
+    def upstream() -> str:
+        import requests  # noqa: PLC0415 - with --preload nothing may import ssl's users before the worker patches it
+
+        return requests.get(os.environ["UPSTREAM"], verify=os.environ["UPSTREAM_CA"], timeout=10).text
+
+    return app
+
+
 def make() -> Any:
     return globals()[os.environ["HOST"]]()
