@@ -91,5 +91,17 @@ def mirror() -> Chalice:
     return app
 
 
+def paths() -> Chalice:
+    app = Chalice(app_name="host")
+    add_module(app, excluded_paths=os.environ["EXCLUDED"].split())
+
+    def route(**parts: str) -> dict[str, Any]:
+        return {"path": parts}
+
+    for path in ("/{first}", "/{first}/{second}", "/{first}/{second}/{third}"):
+        app.route(path)(route)
+    return app
+
+
 def make() -> Chalice:
     return globals()[os.environ["HOST"]]()  # type: ignore[no-any-return]

@@ -173,5 +173,36 @@ def plain() -> fastapi.FastAPI:
     return app
 
 
+def module_twice() -> fastapi.FastAPI:
+    """In an application, and again in one that is mounted inside of it."""
+    inner, outer = shop(), shop()
+    add_module(inner)
+    outer.mount("/inner", inner)
+    add_module(outer)
+    return outer
+
+
+def module_twice_in_two_frameworks() -> fastapi.FastAPI:
+    from a2wsgi import WSGIMiddleware  # noqa: PLC0415 - one host needs them
+
+    from tests.hosts.apps import flask_hosts  # noqa: PLC0415
+
+    outer = shop()
+    outer.mount("/inner", WSGIMiddleware(flask_hosts.plain()))  # type: ignore[arg-type]
+    add_module(outer)
+    return outer
+
+
+def paths() -> fastapi.FastAPI:
+    app = fastapi.FastAPI()
+    add_module(app, excluded_paths=os.environ["EXCLUDED"].split())
+
+    @app.get("/{path:path}")
+    async def route(path: str) -> dict[str, str]:
+        return {"path": path}
+
+    return app
+
+
 def make() -> Any:
     return globals()[os.environ["HOST"]]()

@@ -192,5 +192,25 @@ def calls_upstream() -> flask.Flask:
     return app
 
 
+def module_twice() -> flask.Flask:
+    """In an application, and again in one that is mounted inside of it."""
+    inner, outer = shop(), shop()
+    add_module(inner)
+    outer.wsgi_app = DispatcherMiddleware(outer.wsgi_app, {"/inner": inner})  # type: ignore[method-assign]
+    add_module(outer)
+    return outer
+
+
+def paths() -> flask.Flask:
+    app = flask.Flask("host", static_folder=None)
+    add_module(app, excluded_paths=os.environ["EXCLUDED"].split())
+
+    @app.get("/<path:path>")
+    def route(path: str) -> dict[str, str]:
+        return {"path": path}
+
+    return app
+
+
 def make() -> Any:
     return globals()[os.environ["HOST"]]()
