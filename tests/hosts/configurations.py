@@ -25,7 +25,7 @@ FLASK = {
 
 FASTAPI = {
     "plain": Host("fastapi", "plain"),
-    "log-in": Host("fastapi", "log_in", SESSION),
+    "log-in": Host("fastapi", "log_in", SESSION, refuses_before_the_route=False),  # a dependency of each route
     "log-in middleware": Host("fastapi", "log_in_middleware", SESSION),
     "log-in middleware added later": Host("fastapi", "log_in_middleware_added_later", SESSION),
     "middleware that raises": Host("fastapi", "middleware_that_raises", SESSION),

@@ -60,6 +60,9 @@ class Host:
     status: int = 201
     """What its route answers who has the headers."""
 
+    refuses_before_the_route: bool = True
+    """False where what turns a request away is a part of the route itself."""
+
     @property
     def served_by(self) -> Command:
         return self.command or SERVERS[self.framework](f"tests.hosts.apps.{self.framework}_hosts")
@@ -99,7 +102,7 @@ class Served:
         """Nothing is halted, and nothing runs. A test has failed where the control plane does not answer."""
         self.control("POST", "/resume", json={})
         answer = self.control("GET", "/list")
-        if answer.headers["Content-Type"] == "application/json" and answer.status_code == 200:
+        if answer.headers.get("Content-Type") == "application/json" and answer.status_code == 200:
             for run in answer.json()["resultset"]["active_experiments"]:
                 self.stop(run["name"])
 

@@ -4,6 +4,7 @@
 """
 
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,11 +20,11 @@ def add_module(app: Chalice, **options: Any) -> None:
     ChaosExperiments(app, **options)
 
 
-def shop() -> Chalice:
+def shop(*, cors: bool = False) -> Chalice:
     """The application that all of them are, with two routes of its own."""
     app = Chalice(app_name="host")
 
-    @app.route("/orders/{number}")
+    @app.route("/orders/{number}", cors=cors)
     def order(number: str) -> Response:
         return Response({"order": number}, headers={"X-Own": "1"}, status_code=201)
 
@@ -100,6 +101,36 @@ def paths() -> Chalice:
 
     for path in ("/{first}", "/{first}/{second}", "/{first}/{second}/{third}"):
         app.route(path)(route)
+    return app
+
+
+def decorate(request: Request, get_response: Callable[[Request], Response]) -> Response:
+    """It refuses, and says on each answer what it saw of it."""
+    if "x-refuse" in request.headers:
+        return Response("refused", status_code=403)
+    began = time.monotonic()
+    try:
+        response = get_response(request)
+    except Exception as error:  # noqa: BLE001 - it counts them all
+        response = Response(f"handled {type(error).__name__}", status_code=418)
+    response.headers["X-Took"] = str(time.monotonic() - began)
+    response.headers["X-After"] = str(response.status_code)
+    return response
+
+
+def watched() -> Chalice:
+    """Its middleware says on each answer what it saw of it."""
+    app = shop(cors=True)
+    app.register_middleware(decorate, "http")
+    add_module(app)
+    return app
+
+
+def watched_later() -> Chalice:
+    """The same, but the module came first."""
+    app = shop(cors=True)
+    add_module(app)
+    app.register_middleware(decorate, "http")
     return app
 
 

@@ -3,7 +3,9 @@
 `HOST` names the function, `MODULE` says whether the module is there: on, off, absent. `X-Session` is the hosts' log-in.
 """
 
+import asyncio
 import os
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,10 +14,15 @@ from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from starlette.applications import Starlette
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH"]
+
+
+class OutOfStock(Exception):
+    """What a route of its own may raise."""
 
 
 def add_module(app: fastapi.FastAPI, **options: Any) -> None:
@@ -200,6 +207,38 @@ def paths() -> fastapi.FastAPI:
     @app.get("/{path:path}")
     async def route(path: str) -> dict[str, str]:
         return {"path": path}
+
+    return app
+
+
+async def handled(_request: fastapi.Request, error: Exception) -> fastapi.Response:
+    return fastapi.Response(f"handled {type(error).__name__}", 418)
+
+
+async def decorate(request: fastapi.Request, call_next: RequestResponseEndpoint) -> fastapi.Response:
+    """It refuses, times out, and says on each answer what it saw of it."""
+    if "x-refuse" in request.headers:
+        return fastapi.Response("refused", 403)
+    began = time.monotonic()
+    try:
+        response = await asyncio.wait_for(call_next(request), float(request.headers.get("x-time-out", "10")))
+    except TimeoutError:
+        response = fastapi.Response("timed out", 504)
+    response.headers["X-Took"] = str(time.monotonic() - began)
+    response.headers["X-After"] = str(response.status_code)
+    return response
+
+
+def watched() -> fastapi.FastAPI:
+    """Its middleware and handlers say on each answer what they saw of it."""
+    app = shop(exception_handlers={Exception: handled, OutOfStock: handled, 500: handled})
+    app.add_middleware(BaseHTTPMiddleware, dispatch=decorate)
+    add_module(app)
+    app.add_middleware(CORSMiddleware, allow_origins=["https://shop.example"])
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise OutOfStock
 
     return app
 

@@ -4,6 +4,7 @@
 """
 
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,10 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.wrappers import Response
 
 METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH"]
+
+
+class OutOfStock(Exception):
+    """What a route of its own may raise."""
 
 
 def add_module(app: flask.Flask, **options: Any) -> None:
@@ -208,6 +213,36 @@ def paths() -> flask.Flask:
     @app.get("/<path:path>")
     def route(path: str) -> dict[str, str]:
         return {"path": path}
+
+    return app
+
+
+def watched() -> flask.Flask:
+    """Its hooks and handlers say on each answer what they saw of it."""
+    app = shop()
+    add_module(app)
+
+    @app.before_request
+    def set_up() -> Response | None:
+        flask.g.began = time.monotonic()
+        return flask.Response("refused", 403) if "X-Refuse" in flask.request.headers else None
+
+    @app.after_request
+    def decorate(response: flask.Response) -> flask.Response:
+        response.headers["X-Took"] = str(time.monotonic() - flask.g.began)  # fails without set_up
+        response.headers["X-After"] = str(response.status_code)
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        return response
+
+    @app.errorhandler(OutOfStock)
+    @app.errorhandler(Exception)
+    @app.errorhandler(500)
+    def handled(error: Exception) -> tuple[str, int]:
+        return f"handled {type(error).__name__}", getattr(error, "code", 418)
+
+    @app.get("/broken")
+    def broken() -> str:
+        raise OutOfStock
 
     return app
 
