@@ -3,7 +3,7 @@
 What can be sent is a tree: a hypothesis has bounds. On the command line it is flat: each leaf is one option.
 """
 
-from collections.abc import Collection, Iterable, Iterator, KeysView, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -129,18 +129,22 @@ def incomplete(properties: Mapping[str, Schema], given: Collection[Option], opti
     problems = []
     for name, schema in properties.items():
         inside = {each.path[1]: each.name for each in given if each.path[:-1] == (name,)}
-        needed = _alternatives(schema)
-        if inside and not any(map(inside.keys().__ge__, needed)):
-            missing = either(" and ".join(names.get((name, field), field) for field in each) for each in needed)
+        if not _is_enough(schema, inside):
+            missing = [" and ".join(names.get((name, field), field) for field in each) for each in _needed(schema)]
             verb = "makes" if len(inside) == 1 else "make"
-            problems.append(f"{' and '.join(inside.values())} {verb} no {name}: add {missing}.")
+            problems.append(f"{' and '.join(inside.values())} {verb} no {name}: add {either(missing)}.")
     return problems
 
 
-def _alternatives(schema: Schema) -> list[KeysView[str]]:
-    """Sets of properties of which an object needs one; the empty one if it needs nothing."""
-    published = _without_null(schema).get("anyOf", [])
-    return [dict.fromkeys(each.get("required", ())).keys() for each in published] or [{}.keys()]
+def _is_enough(schema: Schema, fields: Container[str]) -> bool:
+    """Whether an object can be made of these fields. Of none it need not be made."""
+    return not fields or any(all(map(fields.__contains__, each)) for each in _needed(schema))
+
+
+def _needed(schema: Schema) -> list[Sequence[str]]:
+    """Fields of which an object needs one group: it needs nothing where one is empty."""
+    groups = _without_null(schema).get("anyOf", [{}])
+    return [each.get("required", ()) for each in groups]
 
 
 def _leaves(properties: Mapping[str, Schema], above: Path = ()) -> Iterator[tuple[Path, Schema]]:

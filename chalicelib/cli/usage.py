@@ -109,9 +109,11 @@ class Commands(TyperGroup):
     """Commands that are suggested where one is misspelt."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - typer's classes are private
-        if args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
-            raise Wrong(unknown("experiment" if self.name == "start" else "command", args[0], self.commands), ctx=ctx)
-        return super().resolve_command(ctx, args)
+        name = args[0]
+        if name in self.commands or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        what = "experiment" if self.name == "start" else "command"
+        raise Wrong(unknown(what, name, self.commands), ctx=ctx)
 
 
 PHRASES = (
