@@ -22,10 +22,10 @@ from .usage import NUMBERS, Schema, Wrong, option_names, plain, strangers
 STRANGERS = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Words that are not known are left to the command, which reports them with everything else that is wrong."""
 
-DETACH = "--detach"
-"""The one option that is the command line's own."""
+OWN = ("--detach", "--help")
+"""Options of the command line itself, which are not sent."""
 
-Detach = Annotated[bool, typer.Option(DETACH, help="Return at once; the run goes on until it ends.")]
+Detach = Annotated[bool, typer.Option(OWN[0], help="Return at once; the run goes on until it ends.")]
 
 
 def local_start_options() -> dict[str, Any]:
@@ -44,7 +44,7 @@ def add_experiments(app: typer.Typer, experiments: Sequence[Mapping[str, Any]], 
             short_help=experiment["description"].partition(",")[0],
             epilog=epilog(program, [_example(experiment)]),
             context_settings=STRANGERS,
-        )(_command(experiment, options["properties"]))
+        )(_command(experiment, options.get("properties", {})))
 
 
 def _example(experiment: Mapping[str, Any]) -> str:
@@ -62,7 +62,7 @@ def _is_number(schema: Schema) -> bool:
 def _command(experiment: Mapping[str, Any], properties: Mapping[str, Schema]) -> Callable[..., None]:
     """The function that typer makes a command of: its signature has an argument for each option."""
     own = list(parameter_options(experiment["parameters"]["properties"]))
-    general = start_options(properties, {DETACH, *(each.name for each in own)})
+    general = start_options(properties, {*OWN, *(each.name for each in own)})
     form = _Form(properties, {f"option_{number}": each for number, each in enumerate(chain(own, general))})
 
     def start(typer_context: typer.Context, *, detach: bool, **typed: Any) -> None:  # noqa: ANN401 - as typer has it
