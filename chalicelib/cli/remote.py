@@ -84,14 +84,15 @@ class Remote:
             self.url = address(destination.url)
         except ValueError as error:
             raise Misconfigured(f"{destination.url_from} {error}") from None
-        self._token = destination.token.strip()
+        token = destination.token.strip()
+        self._authorization = {"Authorization": f"Bearer {token}"} if token else {}
         self._destination = destination
         self._program = program
         self._command = command
         self._note = note
         self._pool = urllib3.PoolManager(timeout=patience_seconds, retries=False)
         self._is_ours: bool | None = None
-        if not TOKEN.fullmatch(self._token):
+        if not TOKEN.fullmatch(token):
             raise Misconfigured(
                 f"The token from {destination.token_from} was not sent: it has characters that no token has. "
                 "Copy it again."
@@ -142,19 +143,23 @@ class Remote:
         """To the endpoints. The application itself gets no token, and nothing is done there."""
         self.locate()
         if not self._is_ours:
-            raise self._refused("GET", DOCUMENT, self._send("GET", DOCUMENT, None, self.url))
+            raise self._refused("GET", DOCUMENT, self._document(self.url))
 
     def _published_at(self, url: str) -> str:
-        return published(_content(self._send("GET", DOCUMENT, None, url)), url)
+        return published(_content(self._document(url)), url)
 
-    def _send(self, method: str, path: str, body: Mapping[str, Any] | None, url: str = "") -> urllib3.BaseHTTPResponse:
-        """The token goes to the endpoints only, not to a `url` where they are looked for."""
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token and not url else {}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        payload = None if body is None else json.dumps(body).encode()
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> urllib3.BaseHTTPResponse:
+        return self._request(method, self.url + path, body, self._authorization)
+
+    def _document(self, url: str) -> urllib3.BaseHTTPResponse:
+        """What is published at an address. The token is not sent: it is for the endpoints alone."""
+        return self._request("GET", url + DOCUMENT, None, {})
+
+    def _request(
+        self, method: str, url: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
+    ) -> urllib3.BaseHTTPResponse:
         try:
-            return self._pool.request(method, (url or self.url) + path, body=payload, headers=headers)
+            return self._pool.request(method, url, json=body, headers=headers)
         except urllib3.exceptions.HTTPError as error:
             may_be_done = method == "POST" and not isinstance(error, NEVER_SENT)
             raise Unreachable(self._unreachable(error, may_be_done=may_be_done)) from error
@@ -182,7 +187,7 @@ class Remote:
             is_ours=self._is_ours is not False,
             sent=body or dict(parse_qsl(asked.query)),
             writes=method == "POST",
-            token_from=self._destination.token_from if self._token else "",
+            token_from=self._destination.token_from if self._authorization else "",
             program=self._program,
             command=self._command,
         )
