@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -141,10 +142,9 @@ def _before_the_command(words: Sequence[str]) -> Sequence[str]:
 
 def _selection(words: Sequence[str]) -> Selection:
     """The application that these words choose, which typer has not parsed yet."""
-    following = dict(zip(words, [*words, ""][1:], strict=True))
-    spelled = {name: value for name, found, value in (word.partition("=") for word in words) if found}
-    typed = {option.removeprefix("--"): spelled.get(option) or following.get(option, "") for option in VALUED}
-    return Selection(**typed)
+    parts = [word.split("=", 1) if word.startswith("--") else [word] for word in words]
+    following = dict(pairwise([*chain(*parts), ""]))
+    return Selection(**{option.removeprefix("--"): following.get(option, "") for option in VALUED})
 
 
 def _add_published_experiments(

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 from typing import Any, cast
 
 import typer
@@ -45,20 +46,29 @@ def destination(typed: Selection, variables: Selection) -> Destination:
     Options go before variables, a named profile goes before the current one, and the token of a profile goes to the
     address of that profile only.
     """
-    url_from = "--url" if typed.url else "CHAOS_URL" if variables.url else ""
-    token_from = "--token" if typed.token else "CHAOS_TOKEN"
     named = typed.profile or ("" if typed.url else variables.profile)
-    if not named and (typed.url or variables.url or variables.token):
-        return Destination(typed.url or variables.url or LOCAL, typed.token or variables.token, url_from, token_from)
-    profile = Profiles.of_the_user().find(named)
-    if not profile:
-        return Destination(LOCAL, typed.token, "", token_from)
-    of_the_profile = f"the profile {named}" if named else "the current profile"
-    if typed.url and typed.url != profile["url"]:
+    is_direct = typed.url or variables.url or variables.token
+    profile = {} if is_direct and not named else Profiles.of_the_user().find(named)
+    return _of_profile(typed, named, profile) if profile else _without_profile(typed, variables)
+
+
+def _without_profile(typed: Selection, variables: Selection) -> Destination:
+    url, url_from = _first((typed.url, "--url"), (variables.url, "CHAOS_URL"), (LOCAL, ""))
+    token, token_from = _first((typed.token, "--token"), (variables.token, "CHAOS_TOKEN"))
+    return Destination(url, token, url_from, token_from)
+
+
+def _of_profile(typed: Selection, named: str, profile: Mapping[str, str]) -> Destination:
+    source = f"the profile {named}" if named else "the current profile"
+    if typed.url not in ("", profile["url"]):
         return Destination(typed.url, typed.token, "--url", "--token")
-    if typed.token:
-        return Destination(profile["url"], typed.token, of_the_profile, "--token")
-    return Destination(profile["url"], profile["token"], of_the_profile, of_the_profile)
+    token, token_from = _first((typed.token, "--token"), (profile["token"], source))
+    return Destination(profile["url"], token, source, token_from)
+
+
+def _first(*choices: tuple[str, str]) -> tuple[str, str]:
+    """The first value that is not empty, and where it is from; or the last choice."""
+    return next(filter(itemgetter(0), choices), choices[-1])
 
 
 @dataclass(kw_only=True)

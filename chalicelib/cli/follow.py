@@ -1,6 +1,7 @@
 """A run that was started, until it ends."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -75,33 +76,43 @@ def _watched(context: CommandContext, run: Mapping[str, Any]) -> Mapping[str, An
 def _followed(
     context: CommandContext, run: Mapping[str, Any], draw: Callable[[Mapping[str, Any]], None]
 ) -> Mapping[str, Any]:
-    """Raises Unreachable where nothing answers until long after its end; before that, it is asked again."""
-    unreachable = False
+    """Raises Unreachable if nothing answers until long after its end; before that, it is asked again."""
     given_up_at = time.monotonic() + run["remaining_seconds"] + GIVEN_UP_SECONDS
-    over_since: float | None = None
-    while over_since is None or time.monotonic() < over_since + FLUSH_SECONDS:
+    flushed_at, unreachable = math.inf, False
+    while time.monotonic() < flushed_at:
         time.sleep(POLL_SECONDS)
         try:
-            shown = context.remote.ask("GET", f"/status?experiment_name={run['name']}")
-            if shown["run_id"] != run["run_id"]:
-                context.print_note(f"{shown['started_by']} replaced this run of {run['name']} by a new one.")
-                shown = json.loads(context.remote.text(f"/report?run_id={run['run_id']}&format=json"))["resultset"][
-                    "run"
-                ]
+            run = _asked(context, run)
         except (Refused, Unreachable) as error:
-            if not is_passing(error):
-                raise
-            if time.monotonic() > given_up_at:
-                raise Unreachable(error.message) from error
+            _check_passing(error, given_up_at)
             if not unreachable:
                 context.print_note(f"{error.message}\nTrying again.")
             unreachable = True
             continue
-        unreachable, run = False, shown
+        unreachable = False
         draw(run)
-        if run["status"] != "running" and over_since is None:
-            over_since = time.monotonic()
+        if run["status"] != "running":
+            flushed_at = min(flushed_at, time.monotonic() + FLUSH_SECONDS)
     return run
+
+
+def _asked(context: CommandContext, run: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The run as it is now, also if another one has replaced it."""
+    shown = context.remote.ask("GET", f"/status?experiment_name={run['name']}")
+    if shown["run_id"] == run["run_id"]:
+        return shown
+    context.print_note(f"{shown['started_by']} replaced this run of {run['name']} by a new one.")
+    report = json.loads(context.remote.text(f"/report?run_id={run['run_id']}&format=json"))
+    replaced: Mapping[str, Any] = report["resultset"]["run"]
+    return replaced
+
+
+def _check_passing(error: Refused | Unreachable, given_up_at: float) -> None:
+    """Raises the error unless trying again may help, and Unreachable if that was tried for too long."""
+    if not is_passing(error):
+        raise error
+    if time.monotonic() > given_up_at:
+        raise Unreachable(error.message) from error
 
 
 def _clock(iso: str) -> str:

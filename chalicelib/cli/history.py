@@ -4,9 +4,10 @@ import json
 import sys
 import tempfile
 import webbrowser
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import typer
@@ -79,30 +80,54 @@ def report(
     """Print the report of a run, with the verdict on its hypothesis."""
     context = context_of(typer_context)
     run_id = run_id or _last_run(context)
-    form = Form.json if context.as_json else Form.html if open_it else form
-    text = context.remote.text("/report?" + urlencode({"run_id": run_id, "format": form.value}))
-    if form is Form.json:
-        text = json.dumps(json.loads(text)["resultset"], indent=2)
-    if open_it and output is None:
-        output = Path(tempfile.mkdtemp(prefix="chaos-report-")) / f"{run_id}.html"
-    if output is None:
+    text = _report(context, run_id, _form(form, as_html=open_it, as_json=context.as_json))
+    if open_it:
+        _open(
+            context, _saved(context, text, output or Path(tempfile.mkdtemp(prefix="chaos-report-")) / f"{run_id}.html")
+        )
+    elif output:
+        _saved(context, text, output)
+    else:
         print(text)
-        return
+
+
+def _form(form: Form, *, as_html: bool, as_json: bool) -> Form:
+    """--json goes before --open, which goes before --format."""
+    if as_json:
+        return Form.json
+    return Form.html if as_html else form
+
+
+def _report(context: CommandContext, run_id: str, form: Form) -> str:
+    text = context.remote.text("/report?" + urlencode({"run_id": run_id, "format": form.value}))
+    return json.dumps(json.loads(text)["resultset"], indent=2) if form is Form.json else text
+
+
+def _saved(context: CommandContext, text: str, output: Path) -> Path:
     try:
         output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise Misconfigured(f"Cannot write the report to {output}: {error.strerror}. Give another --output.") from None
     context.print_note(f"The report is in {output}")
-    if open_it and not webbrowser.open(output.resolve().as_uri()):
+    return output
+
+
+def _open(context: CommandContext, output: Path) -> None:
+    if not webbrowser.open(output.resolve().as_uri()):
         context.print_note("No browser could be started. Open the file yourself.")
 
 
 def _last_run(context: CommandContext) -> str:
+    for entry in _entries(context):
+        if entry["run"]:
+            return str(entry["id"])
+    raise UnknownRun("There is no run in the history yet: start an experiment first.")
+
+
+def _entries(context: CommandContext) -> Iterator[dict[str, Any]]:
+    """The whole history, page by page."""
     page = context.remote.ask("GET", "/history?limit=100")
-    while True:
-        for entry in page["entries"]:
-            if entry["run"]:
-                return str(entry["id"])
-        if not page["next"]:
-            raise UnknownRun("There is no run in the history yet: start an experiment first.")
+    yield from page["entries"]
+    while page["next"]:
         page = context.remote.ask("GET", "/history?" + urlencode({"limit": 100, "before": page["next"]}))
+        yield from page["entries"]

@@ -65,8 +65,11 @@ def load_test(
         raise typer.Exit(EXIT_UNREACHABLE)
 
 
+UNTOUCHED = "untouched"
+
+
 class _Answer(NamedTuple):
-    """What came of one request: a status code, or the class of the error. `hit_by` names experiments."""
+    """What came of one request: a status code, or the class of the error; and the experiments that hit it."""
 
     status: str
     seconds: float
@@ -78,14 +81,14 @@ def _measured(pool: urllib3.PoolManager, url: str) -> _Answer:
     try:
         answer = pool.request("GET", url)
     except urllib3.exceptions.HTTPError as error:
-        return _Answer(type(error).__name__, time.perf_counter() - began, "")
-    return _Answer(str(answer.status), time.perf_counter() - began, answer.headers.get("X-Chaos-Experiment", ""))
+        return _Answer(type(error).__name__, time.perf_counter() - began, UNTOUCHED)
+    return _Answer(str(answer.status), time.perf_counter() - began, answer.headers.get("X-Chaos-Experiment", UNTOUCHED))
 
 
 def _draw(context: CommandContext, url: str, answers: Sequence[_Answer]) -> None:
     statuses = Counter(answer.status for answer in answers)
-    touched = Counter(answer.hit_by or "untouched" for answer in answers)
-    named = {REASONS.get(status, status): count for status, count in statuses.items()}
+    touched = Counter(answer.hit_by for answer in answers)
+    named = Counter(REASONS.get(answer.status, answer.status) for answer in answers)
     buckets = Counter(bucket(answer.seconds) // 4 * 4 for answer in answers)
     times = {f"up to {render.seconds(upper_bound(number + 4))}": buckets[number] for number in sorted(buckets)}
     summary = {"url": url, "requests": len(answers), "statuses": statuses, "touched": touched, "times": times}

@@ -1,6 +1,6 @@
 """What the application answered, in the words of the command line: it has options where the API has fields."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -41,16 +41,20 @@ class Answer:
         code = self.content.get("code")
         if isinstance(code, str):
             return code
-        if self.is_ours and self.status in CODES:
-            return CODES[self.status]
-        return "unexpected_answer"
+        return CODES.get(self.status, UNEXPECTED) if self.is_ours else UNEXPECTED
+
+    @property
+    def resultset(self) -> Mapping[str, Any]:
+        """What the API adds to some errors: the run that is running already, the halt."""
+        return self.content.get("resultset") or {}
 
     @property
     def message(self) -> str:
         return str(self.content.get("error_message") or "")
 
 
-CODES = {UNAUTHENTICATED: "unauthenticated", FORBIDDEN: "forbidden"}
+UNEXPECTED = "unexpected_answer"
+CODES: Mapping[int, str] = {UNAUTHENTICATED: "unauthenticated", FORBIDDEN: "forbidden"}
 
 
 def explained(answer: Answer) -> str:
@@ -86,7 +90,7 @@ def _forbidden(answer: Answer) -> str:
 
 
 def _already_running(answer: Answer) -> str:
-    run = answer.content.get("resultset") or {}
+    run = answer.resultset
     if "name" not in run:
         return answer.message
     name = run["name"]
@@ -97,7 +101,7 @@ def _already_running(answer: Answer) -> str:
 
 
 def _halted(answer: Answer) -> str:
-    halt = answer.content.get("resultset") or {}
+    halt = answer.resultset
     if "halted_by" not in halt:
         return answer.message
     return (
@@ -116,7 +120,7 @@ def _unknown_alarm(answer: Answer) -> str:
 
 def _unknown_experiment(answer: Answer) -> str:
     name = str(answer.sent.get("experiment_name", ""))
-    names = (answer.content.get("resultset") or {}).get("available_experiments", [])
+    names = answer.resultset.get("available_experiments", [])
     likely = near(name, names)
     hint = f" Did you mean {either(likely)}?" if likely else ""
     return f"There is no experiment {shown(name)}.{hint} Available: {', '.join(names)}."
@@ -129,17 +133,25 @@ def _unknown_run(answer: Answer) -> str:
 
 
 def _invalid_parameters(answer: Answer) -> str:
-    return "\n".join(_problem(each, answer.sent) for each in answer.content.get("details") or ()) or answer.message
+    details: Sequence[Mapping[str, Any]] = answer.content.get("details", ())
+    return "\n".join(_problem(each, answer.sent) for each in details) or answer.message
 
 
 def _problem(detail: Mapping[str, Any], sent: Mapping[str, Any]) -> str:
     name, problem, allowed = (str(detail.get(each, "")) for each in ("field", "problem", "allowed"))
-    outer, _, inner = name.rpartition(".")
-    given = (sent.get(outer) or {} if outer else sent).get(inner)
-    named = option(inner, is_list=isinstance(given, list))
-    if given is not None and not problem.startswith(("has ", "is unknown")):
-        return f"{named} must be {allowed}; got {shown(given)}."
-    return f"{named} {problem}. Allowed: {allowed}."
+    *above, field = name.split(".")
+    given = _inner(sent, above).get(field)
+    named = option(field, is_list=isinstance(given, list))
+    if given is None or problem.startswith(("has ", "is unknown")):
+        return f"{named} {problem}. Allowed: {allowed}."
+    return f"{named} must be {allowed}; got {shown(given)}."
+
+
+def _inner(content: Mapping[str, Any], path: Iterable[str]) -> Mapping[str, Any]:
+    """An object within what was sent; empty if there is none."""
+    for name in path:
+        content = content.get(name) or {}
+    return content
 
 
 def option(name: str, *, is_list: bool = False) -> str:

@@ -17,15 +17,15 @@ from .exits import EXIT_UNREACHABLE
 from .follow import attend, how_to_stop
 from .messages import option
 from .options import Option, incomplete, parameter_options, start_options
-from .usage import Schema, Wrong, plain, strangers
+from .usage import NUMBERS, Schema, Wrong, option_names, plain, strangers
 
 STRANGERS = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Words that are not known are left to the command, which reports them with everything else that is wrong."""
 
-DETACH = "--detach"
-"""The one option that is the command line's own."""
+OWN = ("--detach", "--help")
+"""Options of the command line itself, which are not sent."""
 
-Detach = Annotated[bool, typer.Option(DETACH, help="Return at once; the run goes on until it ends.")]
+Detach = Annotated[bool, typer.Option(OWN[0], help="Return at once; the run goes on until it ends.")]
 
 
 def local_start_options() -> dict[str, Any]:
@@ -44,34 +44,33 @@ def add_experiments(app: typer.Typer, experiments: Sequence[Mapping[str, Any]], 
             short_help=experiment["description"].partition(",")[0],
             epilog=epilog(program, [_example(experiment)]),
             context_settings=STRANGERS,
-        )(_command(experiment, options["properties"]))
+        )(_command(experiment, options.get("properties", {})))
 
 
 def _example(experiment: Mapping[str, Any]) -> str:
     """A start with the experiment's own first number."""
     schemas: Mapping[str, Schema] = experiment["parameters"]["properties"]
-    own = [
-        name
-        for name, each in schemas.items()
-        if name not in Parameters.model_fields and each.get("type") in ("number", "integer") and "default" in each
-    ]
+    own = [name for name in schemas if name not in Parameters.model_fields and _is_number(schemas[name])]
     options = "".join(f"{option(name)} {plain(schemas[name]['default'])} " for name in own[:1])
     return f"start {experiment['name']} {options}--percentage 20 --duration-seconds 60"
+
+
+def _is_number(schema: Schema) -> bool:
+    return schema.get("type") in NUMBERS and "default" in schema
 
 
 def _command(experiment: Mapping[str, Any], properties: Mapping[str, Schema]) -> Callable[..., None]:
     """The function that typer makes a command of: its signature has an argument for each option."""
     own = list(parameter_options(experiment["parameters"]["properties"]))
-    general = start_options(properties, {DETACH, *(each.name for each in own)})
+    general = start_options(properties, {*OWN, *(each.name for each in own)})
     form = _Form(properties, {f"option_{number}": each for number, each in enumerate(chain(own, general))})
 
     def start(typer_context: typer.Context, *, detach: bool, **typed: Any) -> None:  # noqa: ANN401 - as typer has it
         body = form.read(typed, typer_context)
         _start(context_of(typer_context), {"experiment_name": experiment["name"], **body}, detach=detach)
 
-    parameters = [inspect.Parameter("typer_context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
-    parameters += form.parameters
-    parameters += [inspect.Parameter("detach", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Detach)]
+    context = _keyword("typer_context", inspect.Parameter.empty, typer.Context)
+    parameters = [context, *form.parameters, _keyword("detach", False, Detach)]  # noqa: FBT003 - a default
     start.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     start.__annotations__ = {each.name: each.annotation for each in parameters}
     start.__name__ = str(experiment["name"])
@@ -87,21 +86,13 @@ class _Form:
 
     @property
     def parameters(self) -> list[inspect.Parameter]:
-        return [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=False if each.is_flag else None,
-                annotation=each.annotation,
-            )
-            for name, each in self.options.items()
-        ]
+        return [_keyword(name, each.absent, each.annotation) for name, each in self.options.items()]
 
     def read(self, typed: Mapping[str, Any], typer_context: typer.Context) -> dict[str, Any]:
         """The body to send. Raises Wrong with everything that is wrong."""
-        names = [name for each in typer_context.command.params for name in (*each.opts, *each.secondary_opts)]
-        given = {each: typed[name] for name, each in self.options.items() if each.is_given(typed[name])}
-        problems, body = strangers(typer_context.args, names), dict[str, Any]()
+        problems = strangers(typer_context.args, option_names(typer_context))
+        given = {each: typed[name] for name, each in self.options.items() if typed[name] not in ([], each.absent)}
+        body: dict[str, Any] = {}
         for each, text in given.items():
             try:
                 _put(body, each.path, each.read(text))
@@ -111,6 +102,10 @@ class _Form:
         if problems:
             raise Wrong("\n".join(problems), ctx=typer_context)
         return body
+
+
+def _keyword(name: str, default: object, annotation: Any) -> inspect.Parameter:  # noqa: ANN401 - any type
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _put(body: dict[str, Any], path: Sequence[str], value: object) -> None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -111,9 +111,14 @@ def _remember(chaos: Chaos, action: Action, token: Token, now: float) -> None:
     chaos.runs.record(Event.of(action, now=now, by=user(), token=unique, source=COMMAND_LINE, details=details))
 
 
-def _shown(token: Token) -> dict[str, str | None]:
-    expires_at = None if token.expires_at is None else datetime.fromtimestamp(token.expires_at, UTC).isoformat()
-    return {"hash": token.hash[:SHOWN_HASH], "name": token.name, "role": token.role.word, "expires_at": expires_at}
+def _shown(token: Token) -> dict[str, Any]:
+    expires_at = _moment(token.expires_at)
+    return {
+        "hash": token.hash[:SHOWN_HASH],
+        "name": token.name,
+        "role": token.role.word,
+        "expires_at": expires_at and expires_at.isoformat(),
+    }
 
 
 def _only(found: Sequence[Token], beginning: str) -> Token:
@@ -126,6 +131,9 @@ def _only(found: Sequence[Token], beginning: str) -> Token:
 
 
 def _until(expires_at: float | None) -> str:
-    if expires_at is None:
-        return "until revoked"
-    return f"until {datetime.fromtimestamp(expires_at, UTC):%Y-%m-%d %H:%M} UTC"
+    moment = _moment(expires_at)
+    return f"until {moment:%Y-%m-%d %H:%M} UTC" if moment else "until revoked"
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
