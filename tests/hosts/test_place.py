@@ -97,9 +97,10 @@ def test_the_hosts_time_out_ends_a_delay(host: Served) -> None:
     if host.host.framework != "fastapi":
         pytest.skip("in WSGI nothing ends a call from outside of it")
     host.start("latency_injection", delay_seconds=30)
+    began = time.monotonic()
     answer = host.own("GET", "/orders/7", headers={"X-Time-Out": "0.2"})
     assert (answer.status_code, answer.text) == (504, "timed out")
-    assert float(answer.headers["X-Took"]) < 5
+    assert time.monotonic() - began < 10
     host.stop("latency_injection")
     assert host.own("GET", "/orders/7").status_code == 201
 

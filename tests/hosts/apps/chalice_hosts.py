@@ -134,5 +134,30 @@ def watched_later() -> Chalice:
     return app
 
 
+def cross_origin() -> Chalice:
+    app = shop()
+    add_module(app, allowed_origins=["https://admin.example", "https://ops.example"])
+    return app
+
+
+def cross_origin_log_in() -> Chalice:
+    app = shop()
+    app.register_middleware(closed, "http")
+    add_module(app, allowed_origins=["https://admin.example", "https://ops.example"])
+    return app
+
+
+def not_open() -> Chalice:
+    """Even the open endpoints want a viewer, whom it knows by a header."""
+    from chalicelib.access import Caller, Role  # noqa: PLC0415 - as above
+
+    app = shop()
+    viewer = Caller("vic", Role.VIEWER)
+    add_module(
+        app, open_endpoints=False, authenticate=lambda headers: viewer if headers.get("x-viewer") == "vic" else None
+    )
+    return app
+
+
 def make() -> Chalice:
     return globals()[os.environ["HOST"]]()  # type: ignore[no-any-return]

@@ -216,17 +216,28 @@ async def handled(_request: fastapi.Request, error: Exception) -> fastapi.Respon
 
 
 async def decorate(request: fastapi.Request, call_next: RequestResponseEndpoint) -> fastapi.Response:
-    """It refuses, times out, and says on each answer what it saw of it."""
+    """It refuses, and says on each answer what it saw of it."""
     if "x-refuse" in request.headers:
         return fastapi.Response("refused", 403)
     began = time.monotonic()
-    try:
-        response = await asyncio.wait_for(call_next(request), float(request.headers.get("x-time-out", "10")))
-    except TimeoutError:
-        response = fastapi.Response("timed out", 504)
+    response = await call_next(request)
     response.headers["X-Took"] = str(time.monotonic() - began)
     response.headers["X-After"] = str(response.status_code)
     return response
+
+
+class TimeOut:
+    """It ends a request that takes longer than its client has said."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        seconds = dict(scope.get("headers", ())).get(b"x-time-out")
+        try:
+            await asyncio.wait_for(self.app(scope, receive, send), float(seconds) if seconds else None)
+        except TimeoutError:
+            await fastapi.Response("timed out", 504)(scope, receive, send)
 
 
 def watched() -> fastapi.FastAPI:
@@ -235,12 +246,49 @@ def watched() -> fastapi.FastAPI:
     app.add_middleware(BaseHTTPMiddleware, dispatch=decorate)
     add_module(app)
     app.add_middleware(CORSMiddleware, allow_origins=["https://shop.example"])
+    app.add_middleware(TimeOut)
 
     @app.get("/broken")
     async def broken() -> None:
         raise OutOfStock
 
     return app
+
+
+def cross_origin() -> fastapi.FastAPI:
+    app = shop()
+    add_module(app, allowed_origins=["https://admin.example", "https://ops.example"])
+    return app
+
+
+def cross_origin_log_in() -> fastapi.FastAPI:
+    app = shop(dependencies=[fastapi.Depends(closed)])
+    add_module(app, allowed_origins=["https://admin.example", "https://ops.example"])
+    return app
+
+
+def not_open() -> fastapi.FastAPI:
+    """Even the open endpoints want a viewer, whom it knows by a header."""
+    from chalicelib.access import Caller, Role  # noqa: PLC0415 - as above
+
+    app = shop()
+    viewer = Caller("vic", Role.VIEWER)
+    add_module(
+        app, open_endpoints=False, authenticate=lambda headers: viewer if headers.get("x-viewer") == "vic" else None
+    )
+    return app
+
+
+def own_cors() -> fastapi.FastAPI:
+    """As GenericSuite has it."""
+    app = shop()
+    add_module(app)
+    app.add_middleware(CORSMiddleware, allow_origins=["https://shop.example"], allow_methods=["*"])
+    return app
+
+
+def cors_around() -> ASGIApp:
+    return CORSMiddleware(plain(), allow_origins=["https://shop.example"], allow_methods=["*"])
 
 
 def make() -> Any:

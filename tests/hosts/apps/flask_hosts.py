@@ -247,5 +247,55 @@ def watched() -> flask.Flask:
     return app
 
 
+def cross_origin() -> flask.Flask:
+    app = shop()
+    add_module(app, allowed_origins=["https://admin.example", "https://ops.example"])
+    return app
+
+
+def cross_origin_log_in() -> flask.Flask:
+    app = shop()
+    app.before_request(closed)
+    add_module(app, allowed_origins=["https://admin.example", "https://ops.example"])
+    return app
+
+
+def not_open() -> flask.Flask:
+    """Even the open endpoints want a viewer, whom it knows by a header."""
+    from chalicelib.access import Caller, Role  # noqa: PLC0415 - as above
+
+    app = shop()
+    viewer = Caller("vic", Role.VIEWER)
+    add_module(
+        app, open_endpoints=False, authenticate=lambda headers: viewer if headers.get("x-viewer") == "vic" else None
+    )
+    return app
+
+
+def allow_origin(response: Response) -> Response:
+    response.headers["Access-Control-Allow-Origin"] = "https://shop.example"
+    response.headers["Access-Control-Allow-Methods"] = "GET, POST"
+    return response
+
+
+def own_cors() -> flask.Flask:
+    """As GenericSuite has it: Flask answers OPTIONS, a hook decorates the answer."""
+    app = shop()
+    add_module(app)
+    app.after_request(allow_origin)  # type: ignore[arg-type]
+    return app
+
+
+def cors_around() -> Callable[..., Any]:
+    app = plain()
+
+    def around(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        if environ["REQUEST_METHOD"] == "OPTIONS":
+            return allow_origin(Response())(environ, start_response)
+        return allow_origin(Response.from_app(app, environ))(environ, start_response)
+
+    return around
+
+
 def make() -> Any:
     return globals()[os.environ["HOST"]]()
