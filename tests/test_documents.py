@@ -25,7 +25,9 @@ from chalicelib.cli.stages import settings_of
 from chalicelib.development.banner import banner
 from chalicelib.errors import ChaosError
 from chalicelib.experiments import EXPERIMENTS
+from chalicelib.injection.drivers import SyncInjection
 from chalicelib.settings import Settings
+from tests.injection.support import FakeCall
 from tests.support import NOW, a_run
 
 PROJECT = Path(__file__).parents[1]
@@ -332,10 +334,14 @@ def test_who_halts_from_the_shell_may_call_what_that_calls(called: Calls) -> Non
 
 def test_a_process_that_serves_may_call_what_that_calls(called: Calls) -> None:
     start(bootstrap(settings_of("qa")), percentage=50, hypothesis={"max_error_rate": 0.1, "abort": True})
-    module = bootstrap(settings_of("qa"), later=lambda _seconds, _call: None)
+    module = bootstrap(settings_of("qa"), schedule=lambda _seconds, _call: None)
+    injection = SyncInjection(module.engine)
     called.clear()
     for _ in range(200):
-        module.injection.finish(module.injection("/"), 500)
-    module.injection.tallies.tell()
+        result = injection.arrive(FakeCall("/"))
+        assert result
+        injection.apply(result)
+        injection.finish(result, 500)
+    module.engine.recorder.flush()
     documented = policies()
     assert called == set().union(*(documented[name] for name in DATA_PLANE if name != "ReadAlarms"))

@@ -5,9 +5,9 @@ from botocore.stub import Stubber
 
 from chalicelib.dynamodb.results import DynamoDBResultStore, addition
 from chalicelib.errors import StoreUnavailable
+from chalicelib.faults.hold import MEMORY
 from chalicelib.results.tally import (
     LAST_BUCKET,
-    MEMORY,
     SIDES,
     SLICES,
     Counting,
