@@ -47,7 +47,7 @@ def decide(runs: Sequence[Run], chance: Chance, catalogue: Mapping[str, "Experim
     hits = []
     known = installed() if catalogue is None else catalogue
     for run in runs:
-        if run.experiment not in known:
+        if run.unreadable or run.experiment not in known:
             continue
         share = run.parameters["percentage"]
         if share < WHOLE and chance() * WHOLE >= share:
