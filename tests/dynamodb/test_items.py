@@ -20,7 +20,7 @@ from chalicelib.settings import Settings
 from tests.support import NOW, a_run, an_event, with_hypothesis, with_options
 
 FORMAT_1 = json.loads(Path(__file__).with_name("items_of_format_1.json").read_text())
-"""Items as the version before format 2 wrote them, of the application `shop` in the stage `qa`."""
+"""Items as the version before format 2 wrote them, of the application `shop` in the stage `dev`."""
 
 RUNNING = Run(
     run_id="20270115T080000.000Z-full",
@@ -41,11 +41,9 @@ HALT = an_event(now=NOW + 3, token="h", reason="orders are lost", source="10.0.0
 
 
 @pytest.fixture
-def store(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> DynamoDBRunStore:
+def store(settings: Settings) -> DynamoDBRunStore:
     """On a table with the items of format 1."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    store = DynamoDBRunStore(replace(settings, application="shop", stage="qa", region="us-east-1"))
+    store = DynamoDBRunStore(replace(settings, application="shop"))
     put(store, settings, *FORMAT_1["running"])
     return store
 
@@ -56,7 +54,7 @@ def put(store: DynamoDBRunStore, settings: Settings, *items: dict[str, Any]) -> 
 
 
 def kept(store: DynamoDBRunStore) -> list[str]:
-    return [item.sk for item in store._item.query("shop#qa")]
+    return [item.sk for item in store._item.query("shop#dev")]
 
 
 def test_what_runs_is_read_with_its_options(store: DynamoDBRunStore) -> None:
@@ -122,7 +120,7 @@ def test_a_halt_is_in_effect_until_it_was_resumed_from(store: DynamoDBRunStore, 
 
 
 def test_results_and_tokens_are_read(store: DynamoDBRunStore, settings: Settings) -> None:
-    of_shop = replace(settings, application="shop", stage="qa", region="us-east-1")
+    of_shop = replace(settings, application="shop")
     (tally,) = DynamoDBResultStore(of_shop).results([RUNNING]).values()
     assert (tally.counts, tally.environments) == ({"requests": 3, "untouched.2xx": 3}, 1)
     token = Token(hash="a" * 64, name="ada", role=Role.OPERATOR, created_at=NOW, expires_at=NOW + 60)
@@ -137,6 +135,6 @@ def test_the_version_before_reads_what_this_one_writes(store: DynamoDBRunStore) 
         "pk": "S", "sk": "S", "ttl": "N", "format": "N", "run_id": "S", "experiment": "S", "parameters": "S",
         "started_at": "N", "expires_at": "N", "started_by": "S", "options": "S",
     }  # fmt: skip
-    assert (item["pk"]["S"], item["sk"]["S"], item["format"]["N"]) == ("shop#qa", "run#latency_injection", str(FORMAT))
+    assert (item["pk"]["S"], item["sk"]["S"], item["format"]["N"]) == ("shop#dev", "run#latency_injection", str(FORMAT))
     assert installed()[run.experiment].Parameters.model_validate_json(item["parameters"]["S"])
     assert read_run(item) == run

@@ -143,14 +143,14 @@ def test_a_restart_starts_where_nothing_runs_any_more(store: DynamoDBRunStore) -
 
 
 def test_the_scopes_partition_has_only_what_runs(store: DynamoDBRunStore, settings: Settings) -> None:
-    replaced, stopped, again = a_run("error_injection"), a_run(), a_run("error_injection", token="2")
-    expired = a_run("resource_exhaustion", duration_seconds=1.0)
+    replaced, again = a_run("error_injection", token="1"), a_run("error_injection", token="2")
+    stopped, expired = a_run(token="3"), a_run("resource_exhaustion", token="4", duration_seconds=1.0)
     for run in (replaced, stopped, expired):
         store.start(run, now=NOW)
     store.start(again, now=NOW + 1, replaced=replaced.ended(now=NOW + 1, by="bob", reason=None))
     store.stop(stopped.ended(now=NOW + 1, by="bob", reason=None))
     assert kept(store, settings) == ["run#error_injection", "run#resource_exhaustion"]
-    later = a_run(token="3", now=NOW + 30 + CLOCK_SKEW_SECONDS)
+    later = a_run(token="5", now=NOW + 30 + CLOCK_SKEW_SECONDS)
     store.start(later, now=later.started_at)
     assert kept(store, settings) == ["run#latency_injection"]
     lasts = [store.last(name) for name in ("error_injection", "latency_injection", "resource_exhaustion")]
