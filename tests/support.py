@@ -13,6 +13,7 @@ from chalicelib.results.tally import Tally
 from chalicelib.runs.event import Action, Event
 from chalicelib.runs.options import Hypothesis
 from chalicelib.runs.run import Run
+from chalicelib.runs.store import RunStore
 
 NOW = 1_800_000_000.0
 
@@ -50,6 +51,11 @@ def a_run(
     return Run.started(name, complete, now=now, by="ada", token=token, options=options)
 
 
+def latest(store: RunStore) -> list[Run]:
+    """The current or last run of each experiment."""
+    return [run for name in sorted(installed()) if (run := store.last(name))]
+
+
 def with_options(run: Run, **options: Any) -> Run:
     """The run as if it had been started with these options, too."""
     return replace(run, options={**run.options, **options})
@@ -72,9 +78,16 @@ class FakeRunStore:
     past: dict[str, Run | Event] = field(default_factory=dict)
 
     def latest(self) -> Sequence[Run]:
+        """The current or last run of each experiment."""
         self.reads += 1
         self._answer()
         return list(self.runs.values())
+
+    def running(self, now: float) -> Sequence[Run]:
+        return [run for run in self.latest() if run.is_active(now)]
+
+    def last(self, experiment: str) -> Run | None:
+        return next((run for run in self.latest() if run.experiment == experiment), None)
 
     def active(self, now: float) -> Sequence[Run]:
         runs = self.latest()

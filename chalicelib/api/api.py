@@ -247,10 +247,8 @@ class Api:
             raise _missing_in_query("experiment_name", f"one of {', '.join(EXPERIMENTS)}")
         experiment = find(names[0])
         now = self._clock()
-        for run in self._store.latest():
-            if run.experiment == experiment.name:
-                return self._read(run, now)
-        return responses.inactive(experiment)
+        run = self._store.last(experiment.name)
+        return self._read(run, now) if run else responses.inactive(experiment)
 
     def history(self, request: Request, caller: Caller) -> responses.History:
         """List past runs and events, newest first.
@@ -404,7 +402,7 @@ class Api:
 
     def _end_what_runs(self, halt: Event, now: float) -> list[str]:
         """The ids of the runs that the halt ended."""
-        over = [_ended_by(halt, run) for run in self._store.latest() if run.is_active(now)]
+        over = [_ended_by(halt, run) for run in self._store.running(now)]
         return [run.run_id for run in over if self._store.stop(run)]
 
     def _everywhere_by(self, now: float) -> str:

@@ -15,8 +15,7 @@ from ..errors import StoreUnavailable
 from ..results.tally import Tally
 from ..runs.run import Run
 from ..settings import Settings
-from .runs import KEPT_SECONDS
-from .table import REFUSED, Connection, Item, bind, ttl
+from .table import CONDITION_FAILED, RETENTION_SECONDS, Connection, Item, bind, ttl
 
 RESULTS = "results#"
 SPREAD = 8
@@ -30,13 +29,13 @@ PROCESS = "."
 PER_READ = 100
 
 Key = Mapping[str, Mapping[str, str]]
-Told = tuple[str, Mapping[str, int], set[str]]
+Counted = tuple[str, Mapping[str, int], set[str]]
 """A run's id, its counts, and the environments that they are of."""
 
 
 def addition(run: Run, counts: Mapping[str, int], *, environment: str, number: int) -> dict[str, Any]:
-    """What UpdateItem is told. The expression is as short as it can be: DynamoDB takes 4 KB, and all counters fit."""
-    kept_until = int(ttl(run.expires_at + KEPT_SECONDS).timestamp())
+    """The arguments of UpdateItem. The expression is short: DynamoDB takes 4 KB, and all counters fit."""
+    kept_until = int(ttl(run.expires_at + RETENTION_SECONDS).timestamp())
     names = {"#e": ENVIRONMENT + environment, "#t": "ttl"}
     values = {":e": {"N": str(number)}, ":t": {"N": str(kept_until)}}
     for position, (name, count) in enumerate(counts.items()):
@@ -68,7 +67,7 @@ class DynamoDBResultStore:
             try:
                 self._connection.client.update_item(TableName=self._table, Key=key, **asked)
             except ClientError as error:
-                if error.response["Error"]["Code"] not in REFUSED:
+                if error.response["Error"]["Code"] not in CONDITION_FAILED:
                     raise
                 # It was added before, and the answer got lost.
 
@@ -80,29 +79,29 @@ class DynamoDBResultStore:
         environments: dict[str, set[str]] = {}
         while keys:
             some, keys = keys[:PER_READ], keys[PER_READ:]
-            told, left = self._connection.call(lambda asked=some: self._read(asked))  # type: ignore[misc]
+            read, left = self._connection.call(lambda asked=some: self._read(asked))  # type: ignore[misc]
             if len(left) == len(some):
                 raise StoreUnavailable("DynamoDB throttled the read; nothing was changed. Try again.")
             keys += left
-            for run_id, counts, names in told:
+            for run_id, counts, names in read:
                 found.setdefault(run_id, Tally()).merge(counts)
                 environments.setdefault(run_id, set()).update(names)
         for run_id, tally in found.items():
             tally.environments = len(environments[run_id])
         return found
 
-    def _read(self, keys: Sequence[Key]) -> tuple[list[Told], Sequence[Key]]:
-        """What the items tell, and the keys of those that the table turned away."""
+    def _read(self, keys: Sequence[Key]) -> tuple[list[Counted], Sequence[Key]]:
+        """What the items say, and the keys of those whose read was throttled."""
         asked = {self._table: {"Keys": keys, "ConsistentRead": True}}
         answer = self._connection.client.batch_get_item(RequestItems=asked)
         left = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
-        return [_told(item) for item in answer["Responses"][self._table]], left
+        return [_counted(item) for item in answer["Responses"][self._table]], left
 
     def _key(self, run_id: str, number: int) -> Key:
         return {"pk": {"S": f"{RESULTS}{self._scope}#{number}"}, "sk": {"S": run_id}}
 
 
-def _told(item: Mapping[str, Any]) -> Told:
+def _counted(item: Mapping[str, Any]) -> Counted:
     counts = {name: int(value["N"]) for name, value in item.items() if name.startswith(COUNTER)}
     names = [name.removeprefix(ENVIRONMENT) for name in item if name.startswith(ENVIRONMENT)]
     return (

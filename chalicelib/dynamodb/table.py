@@ -1,9 +1,9 @@
-"""One table a stage: how it is reached, how it is made, and how its failures are told."""
+"""One table a stage: how it is reached, how it is read, how it is made, and how its failures are described."""
 
 import logging
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,6 +21,7 @@ from botocore.session import Session
 from pynamodb.attributes import TTLAttribute, UnicodeAttribute
 from pynamodb.constants import PAY_PER_REQUEST_BILLING_MODE
 from pynamodb.exceptions import PynamoDBException
+from pynamodb.expressions.condition import Condition
 from pynamodb.models import Model
 
 from .. import aws
@@ -42,8 +43,11 @@ CREATION_SECONDS = 30.0
 GARBLED = (LookupError, ValueError, TypeError, AttributeError)
 """What botocore and pynamodb fail with on half an answer, or on one that is not DynamoDB's."""
 
-REFUSED = {"ConditionalCheckFailedException", "TransactionCanceledException"}
-"""The table's answers that are the caller's to read."""
+CONDITION_FAILED = {"ConditionalCheckFailedException", "TransactionCanceledException"}
+"""DynamoDB's answers that the caller of an operation handles."""
+
+RETENTION_SECONDS = 90 * 24 * 3600
+"""How long the table remembers runs, events and results."""
 
 
 def ttl(epoch_seconds: float) -> datetime:
@@ -123,7 +127,7 @@ class Connection:
                     raise
                 return operation()
         except (PynamoDBException, BotoCoreError, ClientError, ResponseParserError) as error:
-            if error_code(error) in REFUSED:
+            if error_code(error) in CONDITION_FAILED:
                 raise
             raise self._unavailable(error, may_be_made=writes and (again or _may_be_made(error))) from error
         except GARBLED as error:
@@ -137,6 +141,31 @@ class Connection:
     def client(self) -> Any:  # noqa: ANN401 - botocore's clients have no type
         """For what pynamodb has no words for, within `call`."""
         return self._open()
+
+    @property
+    def low_level(self) -> Any:  # noqa: ANN401 - as `_connection`
+        """What pynamodb's transactions are made on, within `call`."""
+        return _connection(self._item)
+
+    def query(
+        self, pk: str, keys: Condition | None = None, only: Condition | None = None, *, newest_first: bool = False
+    ) -> Iterator[Mapping[str, Mapping[str, Any]]]:
+        """Items of a partition as DynamoDB gives them, by strongly consistent reads, within `call`."""
+        following = None
+        while True:
+            page = self.low_level.query(
+                self._settings.table,
+                pk,
+                range_key_condition=keys,
+                filter_condition=only,
+                consistent_read=True,
+                exclusive_start_key=following,
+                scan_index_forward=not newest_first,
+            )
+            yield from page["Items"]
+            following = page.get("LastEvaluatedKey")
+            if not following:
+                return
 
     def _open(self) -> Any:  # noqa: ANN401 - botocore's clients have no type
         if self._client is None:

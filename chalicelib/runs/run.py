@@ -25,6 +25,8 @@ class Run:
 
     `experiment` is its name; `parameters` are complete, as validated at the start; `options` are `StartOptions` as
     stored, with whatever a newer version has added. `defect` is what an environment found wrong with its experiment.
+    `unreadable`: another version wrote it, and this one cannot read its parameters and options. It can be listed,
+    stopped and halted, and must not be injected.
     """
 
     run_id: str
@@ -35,6 +37,7 @@ class Run:
     started_by: str
     started_from: str = ""
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    unreadable: bool = False
     ended_at: float | None = None
     ended_by: str | None = None
     ended_from: str | None = None

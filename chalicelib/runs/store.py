@@ -10,11 +10,14 @@ from .run import Run
 class RunStore(Protocol):
     """The runs of one scope. Every method may raise StoreUnavailable, which says what may have been changed."""
 
-    def latest(self) -> Sequence[Run]:
-        """The current or last run of each experiment: one strongly consistent read."""
-
     def active(self, now: float) -> Sequence[Run]:
-        """The runs that are running at `now`, by the same kind of read; none while the scope is halted."""
+        """The runs that are running at `now`, by one strongly consistent read; none while the scope is halted."""
+
+    def running(self, now: float) -> Sequence[Run]:
+        """The runs that have neither ended nor expired at `now`, also while the scope is halted."""
+
+    def last(self, experiment: str) -> Run | None:
+        """The current or last run of the experiment."""
 
     def start(self, run: Run, *, now: float, replaced: Run | None = None) -> Run | None:
         """Store the run, and record it in the history; or, changing nothing, return the one that is running at `now`.

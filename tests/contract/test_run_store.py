@@ -11,7 +11,7 @@ from chalicelib.runs.event import Event
 from chalicelib.runs.run import Run
 from chalicelib.runs.store import RunStore
 from chalicelib.settings import Settings
-from tests.support import NOW, FakeRunStore, a_run, an_event
+from tests.support import NOW, FakeRunStore, a_run, an_event, latest
 
 
 @pytest.fixture(params=["fake", "dynamodb"])
@@ -23,20 +23,20 @@ def store(request: pytest.FixtureRequest) -> RunStore:
 
 
 def test_an_empty_store_knows_of_nothing(store: RunStore) -> None:
-    assert store.latest() == []
+    assert latest(store) == []
 
 
 def test_a_started_run_comes_back_as_it_was(store: RunStore) -> None:
     run = a_run(delay_seconds=1.25, duration_seconds=0.125)
     assert store.start(run, now=NOW) is None
-    assert store.latest() == [run]
+    assert latest(store) == [run]
 
 
 def test_a_second_start_gives_the_run_that_is_running_and_changes_nothing(store: RunStore) -> None:
     run = a_run()
     store.start(run, now=NOW)
     assert store.start(a_run(token="2"), now=NOW + 29.999) == run
-    assert store.latest() == [run]
+    assert latest(store) == [run]
 
 
 def test_what_is_active_is_what_has_neither_ended_nor_run_out(store: RunStore) -> None:
@@ -53,14 +53,14 @@ def test_what_is_active_is_what_has_neither_ended_nor_run_out(store: RunStore) -
 def test_experiments_do_not_stand_in_each_others_way(store: RunStore) -> None:
     runs = [a_run(name) for name in ("error_injection", "latency_injection", "resource_exhaustion")]
     assert [store.start(run, now=NOW) for run in runs] == [None] * 3
-    assert sorted(store.latest(), key=lambda run: run.experiment) == runs
+    assert sorted(latest(store), key=lambda run: run.experiment) == runs
 
 
 def test_an_experiment_can_start_again_when_its_time_was_up(store: RunStore) -> None:
     store.start(a_run(), now=NOW)
     again = a_run(now=NOW + 30, token="2")
     assert store.start(again, now=NOW + 30) is None
-    assert store.latest() == [again]
+    assert latest(store) == [again]
 
 
 def test_an_experiment_can_start_again_when_it_was_stopped(store: RunStore) -> None:
@@ -69,7 +69,7 @@ def test_an_experiment_can_start_again_when_it_was_stopped(store: RunStore) -> N
     store.stop(run.ended(now=NOW + 1, by="bob", reason=None))
     again = a_run(now=NOW + 1, token="2")
     assert store.start(again, now=NOW + 1) is None
-    assert store.latest() == [again]
+    assert latest(store) == [again]
 
 
 def test_a_stop_works_once_and_is_remembered(store: RunStore) -> None:
@@ -78,7 +78,7 @@ def test_a_stop_works_once_and_is_remembered(store: RunStore) -> None:
     ended = run.ended(now=NOW + 1, by="bob", reason="enough")
     assert store.stop(ended)
     assert not store.stop(run.ended(now=NOW + 2, by="eve", reason=None))
-    assert store.latest() == [ended]
+    assert latest(store) == [ended]
 
 
 def test_a_stop_that_was_answered_does_not_win_again(store: RunStore) -> None:
@@ -99,19 +99,19 @@ def test_a_restart_of_what_was_replaced_meanwhile_gives_the_run_that_is_running(
 def test_a_stop_does_not_hit_another_run_of_the_experiment(store: RunStore) -> None:
     store.start(a_run(), now=NOW)
     assert not store.stop(a_run(token="2").ended(now=NOW + 1, by="bob", reason=None))
-    assert store.latest() == [a_run()]
+    assert latest(store) == [a_run()]
 
 
 def test_a_run_whose_time_was_up_cannot_be_stopped(store: RunStore) -> None:
     run = a_run()
     store.start(run, now=NOW)
     assert not store.stop(run.ended(now=NOW + 30, by="bob", reason=None))
-    assert store.latest() == [run]
+    assert latest(store) == [run]
 
 
 def test_a_run_that_never_was_cannot_be_stopped(store: RunStore) -> None:
     assert not store.stop(a_run().ended(now=NOW + 1, by="bob", reason=None))
-    assert store.latest() == []
+    assert latest(store) == []
 
 
 def test_a_restart_replaces_the_run_that_is_running(store: RunStore) -> None:
@@ -119,7 +119,7 @@ def test_a_restart_replaces_the_run_that_is_running(store: RunStore) -> None:
     store.start(run, now=NOW)
     again = a_run(now=NOW + 1, token="2")
     assert store.start(again, now=NOW + 1, replaced=run.ended(now=NOW + 1, by="bob", reason="replaced")) is None
-    assert store.latest() == [again]
+    assert latest(store) == [again]
 
 
 def test_a_halt_is_seen_by_the_read_of_what_is_active_and_a_resume_too(store: RunStore) -> None:
@@ -167,7 +167,7 @@ def test_an_aborted_run_says_so_and_a_defect_is_marked_once(store: RunStore) -> 
     store.record_defect(a_run(token="2"), "of a run that is not the current one")
     aborted = run.ended(now=NOW + 1, by="alarm", reason="orders-5xx", source="10.0.0.2", aborted=True)
     assert store.stop(aborted)
-    (known,) = store.latest()
+    (known,) = latest(store)
     assert known == replace(aborted, defect="TypeError: no")
     assert known.status(NOW + 100) == "aborted"
 

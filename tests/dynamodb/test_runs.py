@@ -5,15 +5,16 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from pynamodb.exceptions import CancellationReason, TransactWriteError, VerboseClientError
 
-from chalicelib.dynamodb.runs import DynamoDBRunStore
+from chalicelib.dynamodb.runs import CLOCK_SKEW_SECONDS, DynamoDBRunStore
 from chalicelib.errors import StoreUnavailable
 from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
-from tests.support import NOW, a_run, with_options
+from tests.support import NOW, a_run, an_event, latest, with_options
 
 DAY = 24 * 3600
 
@@ -36,14 +37,34 @@ def history(store: DynamoDBRunStore, settings: Settings) -> list[dict[str, objec
     return [dict(item.attribute_values) for item in store._item.query(f"history#{settings.scope}")]
 
 
+def kept(store: DynamoDBRunStore, settings: Settings) -> list[str]:
+    """What there is in the scope's partition."""
+    return [item.sk for item in store._item.query(settings.scope)]
+
+
+def alter(store: DynamoDBRunStore, settings: Settings, run: Run, changed: dict[str, Any]) -> None:
+    """Write the run's item as another version would; a key of it may be among the changes."""
+    plain = {name: each for name, each in store._current(run).serialize().items() if name not in changed}
+    store._connection.client.put_item(TableName=settings.table, Item={**plain, **changed})
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
 def test_a_read_is_one_query_and_a_start_and_a_stop_one_transaction(store: DynamoDBRunStore, calls: list[str]) -> None:
     run = a_run()
-    store.latest()
+    store.running(NOW)
     store.active(NOW)
     store.start(run, now=NOW)
+    assert calls == ["Query", "Query", "TransactWriteItems", "Query"]  # the last one is for what is over
+    del calls[:]
     store.start(a_run(token="2"), now=NOW)
     store.stop(run.ended(now=NOW + 1, by="bob", reason=None))
-    assert calls == ["Query", "Query", *["TransactWriteItems"] * 3]
+    assert calls == ["TransactWriteItems"] * 2
 
 
 def test_the_read_is_strongly_consistent_and_its_answer_small(store: DynamoDBRunStore) -> None:
@@ -55,7 +76,7 @@ def test_the_read_is_strongly_consistent_and_its_answer_small(store: DynamoDBRun
     events = store._item._get_connection().connection.client.meta.events
     events.register("before-call.dynamodb.Query", lambda params, **_: sent.append(params["body"]))
     events.register("after-call.dynamodb.Query", lambda http_response, **_: sizes.append(len(http_response.content)))
-    assert len(store.latest()) == len(store.active(NOW)) == 3
+    assert len(store.running(NOW)) == len(store.active(NOW)) == 3
     assert all(json.loads(body)["ConsistentRead"] for body in sent)
     assert max(sizes) < 4096
 
@@ -75,7 +96,8 @@ def test_the_history_says_who_when_why_and_how_it_ended(store: DynamoDBRunStore,
         "started_at": NOW,
         "expires_at": NOW + 30,
         "started_by": "ada",
-        "reason": "why not",
+        "options": '{"reason": "why not"}',
+        "format": 2,
         "ended_at": NOW + 1,
         "ended_by": "bob",
         "end_reason": "enough",
@@ -108,46 +130,107 @@ def test_a_restart_that_comes_second_changes_nothing(store: DynamoDBRunStore) ->
     ended = run.ended(now=NOW + 1, by="bob", reason=None)
     store.start(first, now=NOW + 1, replaced=ended)
     assert store.start(a_run(token="3"), now=NOW + 1, replaced=ended) == first
-    assert store.latest() == [first]
+    assert latest(store) == [first]
 
 
-def test_a_restart_that_meets_a_run_that_is_over_says_that_nothing_was_changed(store: DynamoDBRunStore) -> None:
-    run, first = a_run(), a_run(token="2")
+def test_a_restart_starts_where_nothing_runs_any_more(store: DynamoDBRunStore) -> None:
+    run, first, second = a_run(), a_run(token="2"), a_run(token="3", now=NOW + 2)
     store.start(run, now=NOW)
     store.start(first, now=NOW, replaced=run.ended(now=NOW, by="bob", reason=None))
     store.stop(first.ended(now=NOW + 1, by="bob", reason=None))
-    with pytest.raises(StoreUnavailable, match="nothing was changed"):
-        store.start(a_run(token="3"), now=NOW + 2, replaced=run.ended(now=NOW + 2, by="bob", reason=None))
+    assert store.start(second, now=NOW + 2, replaced=run.ended(now=NOW + 2, by="bob", reason=None)) is None
+    assert [store.last("latency_injection"), store.running(NOW + 2)] == [second, [second]]
 
 
-@pytest.mark.parametrize("changed", [{"parameters": "not JSON"}, {"alarms": "{"}])
-def test_an_item_of_another_version_is_left_out(
-    store: DynamoDBRunStore, changed: dict[str, str], caplog: pytest.LogCaptureFixture
+def test_the_scopes_partition_has_only_what_runs(store: DynamoDBRunStore, settings: Settings) -> None:
+    replaced, again = a_run("error_injection", token="1"), a_run("error_injection", token="2")
+    stopped, expired = a_run(token="3"), a_run("resource_exhaustion", token="4", duration_seconds=1.0)
+    for run in (replaced, stopped, expired):
+        store.start(run, now=NOW)
+    store.start(again, now=NOW + 1, replaced=replaced.ended(now=NOW + 1, by="bob", reason=None))
+    store.stop(stopped.ended(now=NOW + 1, by="bob", reason=None))
+    assert kept(store, settings) == ["run#error_injection", "run#resource_exhaustion"]
+    later = a_run(token="5", now=NOW + 30 + CLOCK_SKEW_SECONDS)
+    store.start(later, now=later.started_at)
+    assert kept(store, settings) == ["run#latency_injection"]
+    lasts = [store.last(name) for name in ("error_injection", "latency_injection", "resource_exhaustion")]
+    assert lasts == [again, later, expired]
+
+
+def test_what_is_over_is_left_to_a_later_start_where_it_cannot_be_removed(
+    store: DynamoDBRunStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.start(a_run("error_injection"), now=NOW)
-    item = store._current(a_run())
-    for name, value in changed.items():
-        setattr(item, name, value)
-    item.save()
+    store.start(a_run(), now=NOW)
+    later = a_run("error_injection", now=NOW + 1000)
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_read", raising(StoreUnavailable("The table does not answer.")))
+        assert store.start(later, now=NOW + 1000) is None
+    assert kept(store, settings) == ["run#error_injection", "run#latency_injection"]
+
+
+def test_a_resume_leaves_nothing_of_the_halt(store: DynamoDBRunStore, settings: Settings) -> None:
+    store.halt(an_event())
+    assert kept(store, settings) == ["halt"]
+    store.resume(an_event("resume", token="r"))
+    assert kept(store, settings) == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"parameters": {"S": "not JSON"}},
+        {"parameters": {"S": "[]"}},
+        {"parameters": {"M": {}}},
+        {"options": {"N": "1"}},
+        {"format": {"N": "3"}, "parameters": {"S": "encrypted"}},
+    ],
+)
+def test_a_run_of_which_only_the_envelope_can_be_read_is_listed_stopped_and_replaced(
+    store: DynamoDBRunStore, settings: Settings, changed: dict[str, dict[str, object]]
+) -> None:
+    run, other = a_run(), a_run("error_injection")
+    store.start(other, now=NOW)
+    store.start(run, now=NOW)
+    alter(store, settings, run, changed)
+    envelope = replace(run, parameters={}, options={}, unreadable=True)
+    assert list(store.active(NOW)) == list(store.running(NOW)) == [other, envelope]
+    assert store.start(a_run(token="2"), now=NOW) == envelope
+    ended = envelope.ended(now=NOW + 1, by="bob", reason=None)
+    again = a_run(token="3", now=NOW + 1)
+    assert store.start(again, now=NOW + 1, replaced=ended) is None
+    alter(store, settings, again, changed)
+    assert store.stop(again.ended(now=NOW + 2, by="bob", reason=None))
+    assert store.running(NOW + 2) == [other]
+
+
+def test_an_experiment_that_this_version_does_not_have_is_a_run_like_any_other(store: DynamoDBRunStore) -> None:
+    unknown = replace(a_run(), experiment="of_another_version", options={"reason": "why", "of_a_newer_version": [1]})
+    store.start(unknown, now=NOW)
+    assert (store.active(NOW), store.last("of_another_version")) == ([unknown], unknown)
+    assert store.stop(unknown.ended(now=NOW + 1, by="bob", reason=None))
+
+
+@pytest.mark.parametrize("name", ["run_id", "experiment", "started_at", "started_by"])
+def test_an_item_without_an_envelope_spoils_nothing_else(
+    store: DynamoDBRunStore, settings: Settings, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    run, other = a_run(), a_run("error_injection")
+    store.start(run, now=NOW)
+    store.start(other, now=NOW)
+    alter(store, settings, run, {name: {"M": {}}})
     with caplog.at_level(logging.WARNING):
-        assert store.latest() == [a_run("error_injection")]
+        assert store.running(NOW) == [other]
     assert "run#latency_injection" in caplog.text
-
-
-def test_an_item_that_cannot_be_read_is_told_to_who_starts_the_experiment(store: DynamoDBRunStore) -> None:
-    item = store._current(a_run())
-    item.parameters = "not JSON"
-    item.save()
     with pytest.raises(
         StoreUnavailable, match="written by another version of the module, and cannot be read; nothing was changed"
     ):
-        store.start(a_run(), now=NOW)
+        store.start(a_run(token="2"), now=NOW)
 
 
 def test_scopes_do_not_see_each_other(store: DynamoDBRunStore, settings: Settings) -> None:
     other = DynamoDBRunStore(replace(settings, application="other"))
     store.start(a_run(), now=NOW)
-    assert other.latest() == []
+    assert latest(other) == []
     assert other.start(a_run(token="2"), now=NOW) is None
 
 
@@ -204,17 +287,20 @@ def test_of_four_processes_one_wins(store: DynamoDBRunStore, settings: Settings)
     assert sum(results.get(timeout=60) for _ in processes) == 1
     for process in processes:
         process.join(60)
-    (run,) = store.latest()
+    (run,) = latest(store)
     assert isinstance(run, Run)
 
 
-def test_what_cannot_be_read_takes_nobodys_place_in_a_page_of_the_history(settings: Settings) -> None:
-    store = DynamoDBRunStore(settings)
-    runs = [a_run(now=NOW + number, token=str(number)) for number in range(5)]
+def test_what_cannot_be_read_takes_nobodys_place_in_a_page_of_the_history(
+    store: DynamoDBRunStore, settings: Settings
+) -> None:
+    runs = [a_run(now=NOW + number, token=str(number)) for number in range(6)]
     for run in runs:
         store.start(run, now=run.started_at)
         store.stop(run.ended(now=run.started_at + 0.5, by="ada", reason=None))
-    item = store._history_item(f"history#{settings.scope}", runs[3].run_id)
-    item.update(actions=[store._history_item.parameters.set("not JSON")])
+    past = {"pk": {"S": f"history#{settings.scope}"}}
+    alter(store, settings, runs[4], {**past, "sk": {"S": runs[4].run_id}, "started_at": {"S": "soon"}})
+    event = {"action": {"S": "halt"}, "at": {"S": "soon"}}
+    alter(store, settings, runs[3], {**past, "sk": {"S": runs[3].run_id}, **event})
     page = store.history(since=0, until=NOW + 100, experiment=None, before=None, limit=3)
-    assert [run.run_id for run in page if isinstance(run, Run)] == [runs[4].run_id, runs[2].run_id, runs[1].run_id]
+    assert [run.run_id for run in page if isinstance(run, Run)] == [runs[5].run_id, runs[2].run_id, runs[1].run_id]

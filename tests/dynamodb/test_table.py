@@ -20,7 +20,7 @@ from chalicelib.dynamodb.table import Item, bind, create_table
 from chalicelib.errors import StoreUnavailable
 from chalicelib.injection.snapshot import Snapshot
 from chalicelib.settings import Settings
-from tests.support import NOW, Clock, a_run
+from tests.support import NOW, Clock, a_run, latest
 
 RESET = struct.pack("ii", 1, 0)  # closing sends a reset, without a farewell
 
@@ -144,7 +144,7 @@ def test_the_table_has_two_keys_a_ttl_and_is_paid_by_use(settings: Settings) -> 
 def test_a_table_that_is_there_stays_as_it_is(settings: Settings) -> None:
     DynamoDBRunStore(settings).start(a_run(), now=NOW)
     assert not create_table(settings)
-    assert DynamoDBRunStore(settings).latest() == [a_run()]
+    assert latest(DynamoDBRunStore(settings)) == [a_run()]
 
 
 @contextmanager
@@ -166,7 +166,7 @@ def test_many_that_make_the_table_together_all_find_it_made(settings: Settings) 
 
     with ThreadPoolExecutor(8) as pool:
         assert any(pool.map(make, range(8)))  # moto lets more than one believe that it made it
-    assert DynamoDBRunStore(missing).latest() == []
+    assert latest(DynamoDBRunStore(missing)) == []
 
 
 def test_a_missing_table_is_told_as_such(settings: Settings) -> None:
@@ -175,16 +175,16 @@ def test_a_missing_table_is_told_as_such(settings: Settings) -> None:
         credentials(),
         pytest.raises(StoreUnavailable, match=r"Table not-there does not exist .*; nothing was changed"),
     ):
-        store.latest()
+        latest(store)
 
 
 def test_in_development_a_missing_table_is_made_when_it_is_needed(settings: Settings) -> None:
     missing = replace(settings, table=f"{settings.table}-again")
     store = DynamoDBRunStore(missing)
-    assert store.latest() == []
+    assert latest(store) == []
     bind(Item, missing).delete_table()
     assert store.start(a_run(), now=NOW) is None
-    assert store.latest() == [a_run()]
+    assert latest(store) == [a_run()]
     bind(Item, missing).delete_table()
 
 
@@ -202,7 +202,7 @@ def test_a_refused_connection_is_told_at_once_and_changed_nothing(settings: Sett
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
     store = DynamoDBRunStore(replace(settings, endpoint_url=url))
     with pytest.raises(StoreUnavailable, match="nothing was changed"):
-        store.latest()
+        latest(store)
     with pytest.raises(StoreUnavailable, match="nothing was changed"):
         store.start(a_run(), now=NOW)
 
@@ -211,7 +211,7 @@ def test_a_silent_table_costs_two_timeouts_and_no_more(settings: Settings) -> No
     with silent_server() as (url, accepted):
         store = DynamoDBRunStore(replace(settings, endpoint_url=url, table_timeout_seconds=0.05))
         with pytest.raises(StoreUnavailable, match="nothing was changed"):
-            store.latest()
+            latest(store)
         assert len(accepted) == 2
         with pytest.raises(StoreUnavailable, match="may have been made"):
             store.start(a_run(), now=NOW)
@@ -220,7 +220,7 @@ def test_a_silent_table_costs_two_timeouts_and_no_more(settings: Settings) -> No
 
 def test_a_healthy_connection_is_used_again(through_proxy: DynamoDBRunStore, proxy: Proxy) -> None:
     for _ in range(3):
-        through_proxy.latest()
+        latest(through_proxy)
     assert proxy.connections == 1
 
 
@@ -230,38 +230,38 @@ def test_a_connection_that_was_closed_while_idle_is_replaced_at_once(
 ) -> None:
     through_proxy.start(a_run(), now=NOW)
     proxy.cut(reset=reset)
-    assert through_proxy.latest() == [a_run()]
+    assert latest(through_proxy) == [a_run()]
     assert proxy.connections == 2
 
 
 @pytest.mark.parametrize("way", ["hang_up", "silent"])
 def test_a_connection_that_turns_out_to_be_dead_is_replaced_at_once(settings: Settings, proxy: Proxy, way: str) -> None:
     store = DynamoDBRunStore(replace(settings, endpoint_url=proxy.url, table_timeout_seconds=2.0))
-    store.latest()
+    latest(store)
     setattr(proxy, way, True)
-    assert store.latest() == []
+    assert latest(store) == []
     assert proxy.connections == 2
 
 
 def test_a_write_whose_answer_was_lost_is_carried_out_once_and_told_as_done(
     through_proxy: DynamoDBRunStore, proxy: Proxy
 ) -> None:
-    through_proxy.latest()
+    latest(through_proxy)
     run = a_run()
     proxy.lose_the_answer = True
     assert through_proxy.start(run, now=NOW) is None
-    assert through_proxy.latest() == [run]
+    assert latest(through_proxy) == [run]
     proxy.lose_the_answer = True
     ended = run.ended(now=NOW + 1, by="bob", reason="enough")
     assert through_proxy.stop(ended)
-    assert through_proxy.latest() == [ended]
+    assert latest(through_proxy) == [ended]
     assert proxy.connections == 3
 
 
 def test_a_write_that_was_sent_twice_and_got_no_answer_may_have_been_made(
     through_proxy: DynamoDBRunStore, proxy: Proxy
 ) -> None:
-    through_proxy.latest()
+    latest(through_proxy)
     proxy.lose_the_answer = True
     proxy.stop_listening_after_that = True
     with pytest.raises(StoreUnavailable, match="may have been made"):
@@ -281,7 +281,7 @@ def test_a_table_that_dies_in_mid_experiment_ends_it_within_three_seconds(settin
     create_table(mortal)
     store = DynamoDBRunStore(mortal)
     store.start(a_run(duration_seconds=3600.0), now=NOW)
-    snapshot = Snapshot(store.latest, clock)
+    snapshot = Snapshot(lambda: store.running(NOW), clock)
     assert snapshot.get() == (a_run(duration_seconds=3600.0),)
     server.stop()
     clock.now = NOW + 2.9

@@ -1,0 +1,85 @@
+"""The history of a scope: an item a run or event, `pk` "history#<scope>", `sk` its id, which sorts by time."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+from pynamodb.transactions import TransactWrite
+
+from ..runs.event import Event, identifier
+from ..runs.run import Run
+from ..settings import Settings
+from .items import EventItem, Raw, RunItem, attributes_of_event, attributes_of_run, read_event, read_run, retention
+from .table import bind
+from .transactions import Transactions
+
+HISTORY = "history#"
+
+
+class HistoryItems(Transactions):
+    """What of `RunStore` is about the history."""
+
+    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
+        super().__init__(settings, sleep)
+        self._event_item = bind(EventItem, settings)
+        self._history = HISTORY + settings.scope
+
+    def record(self, event: Event) -> None:
+        self._connection.call(self._event(event).save, writes=True)
+
+    def find(self, run_id: str) -> Run | None:
+        raw = self._read(self._history, self._item.sk == run_id)
+        return read_run(raw[0]) if raw and "action" not in raw[0] else None
+
+    def history(
+        self, *, since: float, until: float, experiment: str | None, before: str | None, limit: int
+    ) -> Sequence[Run | Event]:
+        last = min(identifier(until, ""), before) if before else identifier(until, "")
+        asked = self._item.sk.between(identifier(since, ""), last)
+        only = self._item.experiment == experiment if experiment else None
+
+        def page() -> list[Run | Event]:
+            found: list[Run | Event] = []
+            for entry in self._entries(asked, only, last):
+                found.append(entry)
+                if len(found) == limit:
+                    break
+            return found
+
+        return self._connection.call(page)
+
+    def _entries(self, asked: Condition, only: Condition | None, last: str) -> Iterator[Run | Event]:
+        """What can be read, the newest first; `between` includes its bounds, and `last` is not asked for."""
+        for raw in self._connection.query(self._history, asked, only, newest_first=True):
+            entry = read_event(raw) if "action" in raw else read_run(raw)
+            if entry and raw["sk"]["S"] < last:
+                yield entry
+
+    def _read(self, pk: str, asked: Condition | None = None, only: Condition | None = None) -> Sequence[Raw]:
+        """Items of a partition, by a strongly consistent read."""
+        return self._connection.call(lambda: list(self._connection.query(pk, asked, only)))
+
+    def _is_recorded(self, event: Event) -> bool:
+        return bool(self._read(self._history, self._item.sk == event.event_id))
+
+    def _event(self, event: Event) -> EventItem:
+        kept = retention(event.at)
+        return self._event_item(self._history, event.event_id, ttl=kept, **attributes_of_event(event))
+
+    def _past(self, run: Run) -> RunItem:
+        """The run's item in the history."""
+        return self._item(self._history, run.run_id, ttl=retention(run.expires_at), **attributes_of_run(run))
+
+    def _record_end(self, transaction: TransactWrite, run: Run) -> None:
+        """Record how the run ended, unless an end is recorded already."""
+        item = self._item
+        ends = (
+            (item.ended_at, run.ended_at),
+            (item.ended_by, run.ended_by),
+            (item.ended_from, run.ended_from),
+            (item.end_reason, run.end_reason),
+            (item.aborted, run.aborted or None),
+        )
+        actions: list[Action] = [attribute.set(attribute | value) for attribute, value in ends if value is not None]
+        transaction.update(self._past(run), actions=actions)

@@ -1,0 +1,92 @@
+"""Writes of several items at once: all of them are made or none is, and one whose answer was lost is recognised."""
+
+import random
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from pynamodb.exceptions import TransactWriteError
+from pynamodb.transactions import TransactWrite
+
+from ..errors import StoreUnavailable
+from ..settings import Settings
+from .items import Raw, RunItem
+from .table import Connection, bind
+
+MAYBE = "DynamoDB did not confirm the change, so it may have been made. Check what is running before you try again."
+BUSY = "Another change was made at the same time; nothing was changed. Try again."
+ATTEMPTS = 4
+"""How often a change is sent that meets another one."""
+
+URGENT_ATTEMPTS = 40
+PAUSE_SECONDS = 0.05
+CONDITION_FAILED = "ConditionalCheckFailed"
+
+
+class ConditionFailed(Exception):
+    """What the table has is not what a transaction asked for; `stored` is what it has, where it was asked to say.
+
+    `again`: the transaction was sent twice, so that it may have met itself. `first`: the first condition does not hold;
+    pynamodb sends checks of other items before writes.
+    """
+
+    def __init__(self, stored: Raw | None, *, again: bool, first: bool) -> None:
+        super().__init__()
+        self.stored = stored
+        self.again = again
+        self.first = first
+
+
+class _Busy(StoreUnavailable):
+    """Another change was made at the same moment; this one was not."""
+
+
+class Transactions:
+    """The connection of a store, and its transactions."""
+
+    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._item = bind(RunItem, settings)
+        self._connection = Connection(self._item, settings)
+        self._scope = settings.scope
+        self._sleep = sleep
+
+    def _transact(self, fill: Callable[[TransactWrite], None], attempts: int = ATTEMPTS) -> None:
+        """Raises ConditionFailed. A transaction that met another one is sent anew."""
+        for left in reversed(range(attempts)):
+            try:
+                self._transact_once(fill)
+            except _Busy:
+                if not left:
+                    raise
+                self._sleep(PAUSE_SECONDS * random.random())  # noqa: S311 - not for secrets
+            else:
+                return
+
+    def _transact_once(self, fill: Callable[[TransactWrite], None]) -> None:
+        """A transaction whose answer got lost is sent once more.
+
+        DynamoDB knows it by its token; an emulator may not, and fails its conditions for what it did the first time.
+        """
+        token = str(uuid.uuid4())
+        sent = 0
+
+        def commit() -> None:
+            nonlocal sent
+            sent += 1
+            with TransactWrite(connection=self._connection.low_level, client_request_token=token) as transaction:
+                fill(transaction)
+
+        try:
+            self._connection.call(commit, writes=True)
+        except TransactWriteError as error:
+            raise _cancelled(error.cancellation_reasons, again=sent > 1) from error
+
+
+def _cancelled(reasons: Any, *, again: bool) -> Exception:  # noqa: ANN401 - pynamodb's
+    codes = [reason and reason.code for reason in reasons]
+    if CONDITION_FAILED in codes:
+        items = [reason.raw_item for reason in reasons if reason and reason.raw_item]
+        return ConditionFailed(items[0] if items else None, again=again, first=codes[0] == CONDITION_FAILED)
+    listed = ", ".join(code for code in codes if code)
+    return StoreUnavailable(f"{MAYBE} ({listed})") if again else _Busy(f"{BUSY} ({listed})")
