@@ -1,4 +1,4 @@
-"""Who may do what: roles, bearer tokens, the port that looks tokens up."""
+"""Access: roles, callers, bearer tokens, and the port in which tokens are found."""
 
 import hashlib
 import hmac
@@ -10,11 +10,9 @@ from typing import Protocol
 
 from .errors import Forbidden, Unauthenticated
 
-BEARER = "Send the header 'Authorization: Bearer <token>'."
-
 
 class Role(IntEnum):
-    """Each role may do what the ones before it may."""
+    """What a caller may do. Each role may do what the ones before it may."""
 
     ANYONE = 0
     VIEWER = 1
@@ -50,7 +48,7 @@ ANYONE = Caller("anyone", Role.ANYONE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """A bearer token as it is kept: its SHA-256 hash, never itself. Times are epoch seconds."""
+    """A bearer token as it is stored: its SHA-256 hash, never itself. Times are epoch seconds."""
 
     hash: str
     name: str
@@ -79,13 +77,24 @@ def hash_token(secret: str) -> str:
 
 
 def new_token(name: str, role: Role, *, now: float, expires_at: float | None = None) -> tuple[str, Token]:
-    """A random secret, for its owner alone, and the token to keep."""
+    """A random secret, for its owner alone, and the token to store."""
     secret = f"chaos_{secrets.token_urlsafe(32)}"
     return secret, Token(hash=hash_token(secret), name=name, role=role, created_at=now, expires_at=expires_at)
 
 
 OwnAuthentication = Callable[[Mapping[str, str]], Caller | None]
-"""From a request's headers, names in lower case, to its caller; None where bearer tokens shall decide."""
+"""An application's own authentication, from a request's headers (names in lower case) to its caller.
+
+None leaves it to bearer tokens.
+"""
+
+
+def _bearer_token(header: str) -> str:
+    """The token in the header `Authorization`. Raises Unauthenticated."""
+    scheme, _, secret = header.strip().partition(" ")
+    if scheme.lower() != "bearer" or not secret:
+        raise Unauthenticated("The request has no bearer token. Send the header 'Authorization: Bearer <token>'.")
+    return secret.strip()
 
 
 class Authenticator:
@@ -108,13 +117,9 @@ class Authenticator:
 
     def __call__(self, headers: Mapping[str, str]) -> Caller:
         """Raises Unauthenticated, which never repeats the token; StoreUnavailable."""
-        return (self._own and self._own(headers)) or self._by_token(headers.get("authorization", ""))
+        return (self._own and self._own(headers)) or self._by_token(_bearer_token(headers.get("authorization", "")))
 
-    def _by_token(self, header: str) -> Caller:
-        scheme, _, secret = header.strip().partition(" ")
-        secret = secret.strip()
-        if scheme.lower() != "bearer" or not secret:
-            raise Unauthenticated(f"The request has no bearer token. {BEARER}")
+    def _by_token(self, secret: str) -> Caller:
         token_hash = hash_token(secret)
         if self._dev_hash and hmac.compare_digest(token_hash, self._dev_hash):
             return Caller("developer", Role.OPERATOR)

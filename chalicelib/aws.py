@@ -1,7 +1,7 @@
 """Sessions of botocore: the one place that decides which of the machine's AWS settings count.
 
-They count as for boto3 in the same process, and AWS_REGION does where nothing else names a region. With the embedded
-DynamoDB none of them counts.
+All of them count as for boto3 in the same process, and AWS_REGION does where nothing else names a region. With the
+embedded DynamoDB none of them counts.
 """
 
 import os
@@ -22,7 +22,7 @@ FILES = ("config_file", "credentials_file")
 
 
 def session(settings: Settings) -> Session:
-    """A new one: botocore's sessions are not safe to share between threads that make clients.
+    """A new session, since botocore's are not safe to share between threads that make clients.
 
     The clients that it makes raise botocore's errors where a profile does not exist, a credential process fails, …
     """
@@ -33,13 +33,12 @@ def session(settings: Settings) -> Session:
 
 
 def table_session(settings: Settings) -> Session:
-    """The session for the table. In development stand-ins do where nobody names a region or credentials."""
+    """A session for the table. In development it has stand-ins for a region and credentials that nobody names."""
     if settings.embedded:
         return _isolated()
     made = session(settings)
-    if settings.development and not made.get_config_variable("region"):
-        made.set_config_variable("region", STAND_IN_REGION)
     if settings.development:
+        made.set_config_variable("region", made.get_config_variable("region") or STAND_IN_REGION)
         made.register_component("credential_provider", _Development())
     return made
 
@@ -53,7 +52,7 @@ class _Development:
 
 @cache
 def _credentials() -> Credentials | None:
-    """Asked for once in a process: it may start a program, or wait for an instance's metadata service."""
+    """The machine's credentials, read once in a process: that may start a program, or wait for a metadata service."""
     return Session().get_credentials()
 
 

@@ -1,67 +1,33 @@
-"""The only reader of the environment: variables in, one frozen object out."""
+"""The settings of a process: the only reader of its variables makes one frozen object of them."""
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from .errors import Misconfigured
+from .paths import ALLOWED_PATH, problem_of
 
 DEVELOPMENT = "dev"
 PRODUCTION = re.compile(r"prod|prd|(^|[^a-z])live([^a-z]|$)", re.IGNORECASE)
 """Names that may be those of a stage with users. Rather one too many: who means it names the stage."""
 
-OFF = {"false", "0", "no", "off"}
-ON = {"true", "1", "yes", "on"}
-LIMITED = {
-    "CHAOS_MAX_DURATION_SECONDS": "duration_seconds",
-    "CHAOS_MAX_PERCENTAGE": "percentage",
-    "CHAOS_MAX_DELAY_SECONDS": "delay_seconds",
-    "CHAOS_MAX_ERROR_RATE": "error_rate",
-    "CHAOS_MAX_MEMORY_MB": "memory_mb",
-}
-"""Which parameter each variable limits."""
-
 OURS = "CHAOS_"
-KNOWN = {
-    *LIMITED,
-    "CHAOS_STAGE",
-    "CHAOS_ENABLED",
-    "CHAOS_ALLOW_PRODUCTION",
-    "CHAOS_APPLICATION",
-    "CHAOS_TABLE",
-    "CHAOS_EXCLUDED_PATHS",
-    "CHAOS_REFRESH_SECONDS",
-    "CHAOS_IDLE_REFRESH_SECONDS",
-    "CHAOS_MAX_STALENESS_SECONDS",
-    "CHAOS_MAX_ACTIVE_FAULTS",
-    "CHAOS_GUARDRAIL_SECONDS",
-    "CHAOS_TABLE_TIMEOUT_SECONDS",
-    "CHAOS_DEV_TOKEN",
-    "CHAOS_JWT_OPERATORS",
-    "CHAOS_JWT_VIEWERS",
-    "CHAOS_JWT_SECRET",
-    "CHAOS_JWT_JWKS_URL",
-    "CHAOS_JWT_ALGORITHM",
-    "CHAOS_JWT_CLAIM",
-    "CHAOS_JWT_ISSUER",
-    "CHAOS_JWT_AUDIENCE",
-}
-"""The variables of a serving process."""
+LIMIT = f"{OURS}MAX_"
+"""The prefix of the variables that limit a parameter: CHAOS_MAX_DELAY_SECONDS limits `delay_seconds`."""
 
 ELSEWHERE = {"CHAOS_URL", "CHAOS_TOKEN", "CHAOS_PROFILE", "CHAOS_ALARM_TOPIC"}
 """Those of the command line and of `app.py`, which are no misspelt ones of the others."""
 
 MISSPELT_EDITS = 2
-NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-TABLE = re.compile(r"[A-Za-z0-9._-]{3,255}|arn:[^\s]{1,1020}")
-TOKEN = re.compile(r"[ -~]{1,256}")
 ENDPOINTS = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL")
-ENDPOINT = re.compile(r"https?://[^\s/]+\S*")
-APPLICATION = re.compile(r"[^#\x00-\x1f\x7f]{1,128}")
-
 HMAC = "HS256"
-ASYMMETRIC = ("RS256", "ES256")
+ALGORITHMS = {
+    False: ((HMAC,), f"{HMAC} without CHAOS_JWT_JWKS_URL"),
+    True: (("RS256", "ES256"), "RS256 or ES256 with CHAOS_JWT_JWKS_URL"),
+}
+"""What CHAOS_JWT_ALGORITHM may be, the default first, and in words; True is with keys from an address."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +47,7 @@ class WebTokens:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a process is told from outside. `stage` is None where the module is off."""
+    """What a process reads from its variables once. `stage` is None where the module is off."""
 
     stage: str | None = None
     enabled: bool = True
@@ -121,7 +87,7 @@ class Settings:
 
     @property
     def production_locked(self) -> bool:
-        """Whether the stage is named like production, and nobody has said that it may be hit."""
+        """Whether the stage is named like production, and CHAOS_ALLOW_PRODUCTION does not name it."""
         return self.production and self.allow_production != self.stage
 
     @property
@@ -130,126 +96,209 @@ class Settings:
         return self.stage == DEVELOPMENT and not self.in_lambda
 
 
-class _Variables:
-    """The environment's variables, and what is wrong with them."""
+Parse = Callable[[str], Any]
+"""Makes a value of a variable's text. Raises ValueError or KeyError for a text that is not allowed."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self.environment = environment
-        self.problems: list[dict[str, str]] = []
+SWITCHES = {**dict.fromkeys(("true", "1", "yes", "on"), True), **dict.fromkeys(("false", "0", "no", "off"), False)}
 
-    def refuse(self, name: str, given: str | float | None, allowed: str) -> None:
-        got = "it is not set" if given is None else f"got {given!r}"
-        self.problems.append({"field": name, "problem": f"must be {allowed}; {got}", "allowed": allowed})
 
-    def text(self, name: str) -> str | None:
-        return self.environment.get(name, "").strip() or None
+def _switch(text: str) -> bool:
+    return SWITCHES[text.lower()]
 
-    def matching(self, name: str, pattern: re.Pattern[str], allowed: str) -> str | None:
-        given = self.text(name)
-        if given is not None and not pattern.fullmatch(given):
-            self.refuse(name, given, allowed)
-        return given
 
-    def paths(self, name: str) -> tuple[str, ...]:
-        given = self.listed(name)
-        for path in given:
-            if not path.startswith("/"):
-                self.refuse(name, path, f"paths that begin with a slash, such as /{path}")
-        return given
+def _matching(pattern: str) -> Parse:
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(text)
+        return text
 
-    def refuse_misspelt(self) -> None:
-        """A name that is nearly one of ours would be ignored without a word."""
-        for name in sorted(self.environment):
-            if name.startswith(OURS) and name not in KNOWN | ELSEWHERE:
-                near = [known for known in sorted(KNOWN) if _edits(name, known) <= MISSPELT_EDITS]
-                if near:
-                    problem = f"is not a setting; did you mean {near[0]}?"
-                    self.problems.append({"field": name, "problem": problem, "allowed": near[0]})
+    return parse
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise ValueError(text)
+    return value
+
+
+def _count(text: str) -> int:
+    return math.ceil(_positive(text))
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, text.split(","))))
+
+
+def _paths(text: str) -> tuple[str, ...]:
+    paths = _listed(text)
+    if any(problem_of(path) for path in paths):
+        raise ValueError(text)
+    return paths
+
+
+def _decimal(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
+
+
+class _Variable(NamedTuple):
+    """A variable, the field that it sets where it is set, and what it may be, in words."""
+
+    name: str
+    field: str
+    parse: Parse = str
+    allowed: str = ""
+
+
+NUMBER = "a number greater than 0"
+SECONDS = "a number of seconds greater than 0"
+NAME = "letters, digits, dots, underscores and hyphens"
+URL = "a URL such as http://localhost:8001"
+
+VARIABLES = (
+    _Variable("CHAOS_STAGE", "stage", _matching(r"[A-Za-z0-9._-]{1,64}"), f"1 to 64 {NAME}"),
+    _Variable("CHAOS_ENABLED", "enabled", _switch, f"one of {', '.join(sorted(SWITCHES))}"),
+    _Variable("CHAOS_ALLOW_PRODUCTION", "allow_production"),
+    _Variable(
+        "CHAOS_APPLICATION",
+        "application",
+        _matching(r"[^#\x00-\x1f\x7f]{1,128}"),
+        "1 to 128 characters without # and line breaks",
+    ),
+    _Variable(
+        "CHAOS_TABLE",
+        "table",
+        _matching(r"[A-Za-z0-9._-]{3,255}|arn:[^\s]{1,1020}"),
+        f"3 to 255 {NAME}; or an ARN",
+    ),
+    _Variable("CHAOS_EXCLUDED_PATHS", "excluded_paths", _paths, f"paths, each {ALLOWED_PATH}"),
+    _Variable("CHAOS_REFRESH_SECONDS", "refresh_seconds", _positive, SECONDS),
+    _Variable("CHAOS_IDLE_REFRESH_SECONDS", "idle_refresh_seconds", _positive, SECONDS),
+    _Variable("CHAOS_MAX_STALENESS_SECONDS", "max_staleness_seconds", _positive, SECONDS),
+    _Variable("CHAOS_GUARDRAIL_SECONDS", "guardrail_seconds", _positive, SECONDS),
+    _Variable("CHAOS_TABLE_TIMEOUT_SECONDS", "table_timeout_seconds", _positive, SECONDS),
+    _Variable("CHAOS_MAX_ACTIVE_FAULTS", "max_active_faults", _count, NUMBER),
+    _Variable(
+        "CHAOS_DEV_TOKEN", "dev_token", _matching(r"[ -~]{1,256}"), "1 to 256 letters, digits and signs of ASCII"
+    ),
+    _Variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "lambda_memory_mb", _decimal),
+    _Variable("AWS_LAMBDA_LOG_STREAM_NAME", "log_stream"),
+    _Variable("AWS_DEFAULT_REGION", "region"),
+    _Variable("AWS_REGION", "fallback_region"),
+)
+WEB_TOKEN_VARIABLES = (
+    _Variable("APP_SECRET_KEY", "secret"),  # GenericSuite's
+    _Variable("CHAOS_JWT_SECRET", "secret"),
+    _Variable("CHAOS_JWT_OPERATORS", "operators", _listed),
+    _Variable("CHAOS_JWT_VIEWERS", "viewers", _listed),
+    _Variable("CHAOS_JWT_JWKS_URL", "jwks_url"),
+    _Variable("CHAOS_JWT_ALGORITHM", "algorithm"),
+    _Variable("CHAOS_JWT_CLAIM", "claim"),
+    _Variable("CHAOS_JWT_ISSUER", "issuer"),
+    _Variable("CHAOS_JWT_AUDIENCE", "audience"),
+    _Variable("HEADER_TOKEN_ENTRY_NAME", "header"),  # GenericSuite's
+)
+KNOWN = {each.name for each in (*VARIABLES, *WEB_TOKEN_VARIABLES) if each.name.startswith(OURS)}
+"""The variables of a serving process, those that limit a parameter aside."""
+
+
+def read_settings(variables: Mapping[str, str]) -> Settings:
+    """Raises Misconfigured, which names every variable that is wrong and what it may be."""
+    reader = _Reader(variables)
+    values = reader.read(VARIABLES)
+    values.setdefault("table", f"chaos-experiments-{values.get('stage')}")
+    settings = Settings(
+        **values,
+        limits={**Settings().limits, **reader.limits()},
+        in_lambda="AWS_LAMBDA_FUNCTION_NAME" in variables,
+        endpoint_url=reader.endpoint_url(),
+        web_tokens=_web_tokens(reader),
+    )
+    if settings.max_staleness_seconds < settings.refresh_seconds:
+        allowed = f"at least CHAOS_REFRESH_SECONDS ({settings.refresh_seconds}), or faults would come and go"
+        reader.refuse("CHAOS_MAX_STALENESS_SECONDS", allowed, settings.max_staleness_seconds)
+    reader.refuse_misspelt()
+    reader.raise_problems()
+    return settings
+
+
+class _Reader:
+    """Reads variables, and collects what is wrong with them. One that is empty counts as not set."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self._problems: list[dict[str, str]] = []
+        self._misspelt = {name: meant for name in sorted(variables) if (meant := _meant(name))}
+
+    def text(self, name: str) -> str:
+        return self._variables.get(name, "").strip()
+
+    def read(self, wanted: Iterable[_Variable]) -> dict[str, Any]:
+        """The values of the variables that are set and allowed, by field. A later one of the same field wins."""
+        values = {}
+        for name, target, parse, allowed in wanted:
+            if given := self.text(name):
+                try:
+                    values[target] = parse(given)
+                except (ValueError, KeyError):
+                    self.refuse(name, allowed, given)
+        return values
+
+    def refuse(self, name: str, allowed: str, given: object) -> None:
+        self._problem(name, f"must be {allowed}; got {given!r}", allowed)
+
+    def require(self, name: str, allowed: str) -> None:
+        self._problem(name, f"must be {allowed}; it is not set", allowed)
+
+    def _problem(self, name: str, problem: str, allowed: str) -> None:
+        self._problems.append({"field": name, "problem": problem, "allowed": allowed})
+
+    def limits(self) -> dict[str, float]:
+        """The limits of parameters. Whether an experiment has such a parameter is checked where these are known."""
+        names = {name for name in self._variables if name.startswith(LIMIT)} - KNOWN - self._misspelt.keys()
+        return self.read(_Variable(name, name.removeprefix(LIMIT).lower(), _positive, NUMBER) for name in sorted(names))
 
     def endpoint_url(self) -> str | None:
         """Where the variables name DynamoDB for every AWS tool; boto3 has one to ignore them."""
-        if (self.text("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") or "").lower() == "true":
+        if self.text("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").lower() == "true":
             return None
-        name = next((each for each in ENDPOINTS if self.text(each)), ENDPOINTS[0])
-        return self.matching(name, ENDPOINT, "a URL such as http://localhost:8001")
+        name = next(filter(self.text, ENDPOINTS), ENDPOINTS[0])
+        found = self.read([_Variable(name, "endpoint_url", _matching(r"https?://[^\s/]+\S*"), URL)])
+        return found.get("endpoint_url")
 
-    def listed(self, name: str) -> tuple[str, ...]:
-        return tuple(part.strip() for part in self.environment.get(name, "").split(",") if part.strip())
+    def refuse_misspelt(self) -> None:
+        """Refuse each name that is nearly one of ours: otherwise it would have no effect, and nobody would notice."""
+        for name, meant in self._misspelt.items():
+            self._problem(name, f"is not a setting; did you mean {meant}?", meant)
 
-    def number(self, name: str, default: float, unit: str = "") -> float:
-        given = self.text(name)
-        if given is None:
-            return default
-        try:
-            value = float(given)
-        except ValueError:
-            value = math.nan
-        if not 0 < value < math.inf:
-            self.refuse(name, given, f"a number {unit}greater than 0")
-            return default
-        return value
-
-    def seconds(self, name: str, default: float) -> float:
-        return self.number(name, default, "of seconds ")
-
-    def limits(self) -> dict[str, float]:
-        given = {LIMITED[name]: self.number(name, 0.0) for name in LIMITED if self.text(name)}
-        return {**Settings().limits, **given}
-
-    def is_on(self, name: str) -> bool:
-        """On where it is not set, and where nobody can tell."""
-        given = (self.text(name) or "true").lower()
-        if given not in ON | OFF:
-            self.refuse(name, given, f"one of {', '.join(sorted(ON | OFF))}")
-        return given not in OFF
+    def raise_problems(self) -> None:
+        if self._problems:
+            each = " ".join(f"{problem['field']} {problem['problem']}".rstrip("?.") + "." for problem in self._problems)
+            raise Misconfigured(f"{each} Correct the environment variables and restart.", details=self._problems)
 
 
-def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Raises Misconfigured, which names every variable that is wrong and what it may be."""
-    variables = _Variables(environment)
-    text, seconds = variables.text, variables.seconds
-    stage = variables.matching("CHAOS_STAGE", NAME, "1 to 64 letters, digits, dots, underscores and hyphens")
-    application = variables.matching("CHAOS_APPLICATION", APPLICATION, "1 to 128 characters without # and line breaks")
-    table = variables.matching(
-        "CHAOS_TABLE", TABLE, "3 to 255 letters, digits, dots, underscores and hyphens; or an ARN"
-    )
-    enabled = variables.is_on("CHAOS_ENABLED")
-    memory = environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
-    settings = Settings(
-        stage=stage,
-        enabled=enabled,
-        application=application or Settings.application,
-        table=table or f"chaos-experiments-{stage}",
-        refresh_seconds=seconds("CHAOS_REFRESH_SECONDS", Settings.refresh_seconds),
-        idle_refresh_seconds=seconds("CHAOS_IDLE_REFRESH_SECONDS", Settings.idle_refresh_seconds),
-        max_staleness_seconds=seconds("CHAOS_MAX_STALENESS_SECONDS", Settings.max_staleness_seconds),
-        guardrail_seconds=seconds("CHAOS_GUARDRAIL_SECONDS", Settings.guardrail_seconds),
-        limits=variables.limits(),
-        max_active_faults=math.ceil(variables.number("CHAOS_MAX_ACTIVE_FAULTS", Settings.max_active_faults)),
-        allow_production=text("CHAOS_ALLOW_PRODUCTION"),
-        table_timeout_seconds=seconds("CHAOS_TABLE_TIMEOUT_SECONDS", Settings.table_timeout_seconds),
-        excluded_paths=variables.paths("CHAOS_EXCLUDED_PATHS"),
-        dev_token=variables.matching("CHAOS_DEV_TOKEN", TOKEN, "1 to 256 letters, digits and signs of ASCII"),
-        web_tokens=_web_tokens(variables),
-        lambda_memory_mb=int(memory) if memory.isdecimal() else None,
-        log_stream=text("AWS_LAMBDA_LOG_STREAM_NAME"),
-        in_lambda="AWS_LAMBDA_FUNCTION_NAME" in environment,
-        endpoint_url=variables.endpoint_url(),
-        region=text("AWS_DEFAULT_REGION"),
-        fallback_region=text("AWS_REGION"),
-    )
-    if settings.max_staleness_seconds < settings.refresh_seconds:
-        variables.refuse(
-            "CHAOS_MAX_STALENESS_SECONDS",
-            settings.max_staleness_seconds,
-            f"at least CHAOS_REFRESH_SECONDS ({settings.refresh_seconds}), or faults would come and go",
-        )
-    variables.refuse_misspelt()
-    problems = variables.problems
-    if problems:
-        each = " ".join(f"{problem['field']} {problem['problem']}".rstrip("?.") + "." for problem in problems)
-        raise Misconfigured(f"{each} Correct the environment variables and restart.", details=problems)
-    return settings
+def _web_tokens(reader: _Reader) -> WebTokens | None:
+    """The settings of JSON Web Tokens; None unless an operator or a viewer is named."""
+    values = reader.read(WEB_TOKEN_VARIABLES)
+    if not values.get("operators") and not values.get("viewers"):
+        return None
+    has_keys = "jwks_url" in values
+    algorithms, words = ALGORITHMS[has_keys]
+    algorithm = values.setdefault("algorithm", algorithms[0])
+    if algorithm not in algorithms:
+        reader.refuse("CHAOS_JWT_ALGORITHM", words, algorithm)
+    if has_keys:
+        values["secret"] = ""
+    elif "secret" not in values:
+        reader.require("CHAOS_JWT_SECRET", "a secret, here or in APP_SECRET_KEY, or keys in CHAOS_JWT_JWKS_URL")
+    return WebTokens(**values)
+
+
+def _meant(name: str) -> str | None:
+    """The known variable that an unknown one of ours is a misspelt name of."""
+    if not name.startswith(OURS) or name in KNOWN | ELSEWHERE:
+        return None
+    return next((known for known in sorted(KNOWN) if _edits(name, known) <= MISSPELT_EDITS), None)
 
 
 def _edits(one: str, other: str) -> int:
@@ -260,32 +309,3 @@ def _edits(one: str, other: str) -> int:
         for position, against in enumerate(other, 1):
             row.append(min(previous[position] + 1, row[-1] + 1, previous[position - 1] + (letter != against)))
     return row[-1]
-
-
-def _web_tokens(variables: _Variables) -> WebTokens | None:
-    """Accepted only where somebody is named who may come with one."""
-    text = variables.text
-    operators, viewers = variables.listed("CHAOS_JWT_OPERATORS"), variables.listed("CHAOS_JWT_VIEWERS")
-    if not operators and not viewers:
-        return None
-    jwks_url = text("CHAOS_JWT_JWKS_URL")
-    secret = text("CHAOS_JWT_SECRET") or text("APP_SECRET_KEY")
-    algorithm = text("CHAOS_JWT_ALGORITHM") or ("RS256" if jwks_url else HMAC)
-    allowed = ASYMMETRIC if jwks_url else (HMAC,)
-    if algorithm not in allowed:
-        told = f"{' or '.join(allowed)} {'with' if jwks_url else 'without'} CHAOS_JWT_JWKS_URL"
-        variables.refuse("CHAOS_JWT_ALGORITHM", algorithm, told)
-    if not jwks_url and not secret:
-        told = "a secret, here or in APP_SECRET_KEY, or keys in CHAOS_JWT_JWKS_URL"
-        variables.refuse("CHAOS_JWT_SECRET", None, told)
-    return WebTokens(
-        algorithm=algorithm,
-        secret="" if jwks_url else secret or "",
-        jwks_url=jwks_url,
-        claim=text("CHAOS_JWT_CLAIM") or WebTokens.claim,
-        header=text("HEADER_TOKEN_ENTRY_NAME") or WebTokens.header,
-        operators=operators,
-        viewers=viewers,
-        issuer=text("CHAOS_JWT_ISSUER"),
-        audience=text("CHAOS_JWT_AUDIENCE"),
-    )

@@ -21,7 +21,7 @@ from .stack import Stack
 def main(arguments: Sequence[str], root: Path) -> int:
     """Exit code 0, or 1 with a message that says what to do."""
     options = _parser().parse_args(arguments)
-    session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+    session = open_session()
     try:
         stage = open_stage(root, options.stage, session)
         match options.command:
@@ -37,6 +37,12 @@ def main(arguments: Sequence[str], root: Path) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def open_session() -> boto3.Session:
+    """A session of boto3, in its own region, or else in AWS_REGION: as the application chooses it."""
+    session = boto3.Session()
+    return session if session.region_name else boto3.Session(region_name=os.environ.get("AWS_REGION"))
 
 
 def _parser() -> argparse.ArgumentParser:

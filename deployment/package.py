@@ -128,5 +128,5 @@ def _key(archive: bytes, services: Iterable[str]) -> str:
     """Made from what goes in, because neither a zip's dates nor a compiled module's bytes are the same twice."""
     with zipfile.ZipFile(io.BytesIO(archive)) as given:
         content = sorted((info.filename, info.CRC) for info in _kept(given, services))
-    told = json.dumps([content, sorted(services), sys.version])
-    return hashlib.sha256(told.encode()).hexdigest()[:LONGEST_KEY] + ".zip"
+    content_and_versions = json.dumps([content, sorted(services), sys.version])
+    return hashlib.sha256(content_and_versions.encode()).hexdigest()[:LONGEST_KEY] + ".zip"

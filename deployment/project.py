@@ -92,6 +92,6 @@ def _account(session: boto3.Session) -> Account:
     except (BotoCoreError, ClientError) as error:
         raise DeploymentError(
             f"AWS did not say which account this is: {error}\n"
-            "Set credentials and a region as for any AWS tool, for example AWS_PROFILE and AWS_REGION."
+            "Set credentials and a region as for any AWS tool, for example AWS_PROFILE and AWS_DEFAULT_REGION."
         ) from error
     return Account(number=caller["Account"], partition=caller["Arn"].split(":")[1], region=session.region_name)

@@ -27,21 +27,21 @@ class Stack:
         stage: Stage,
         session: boto3.Session,
         *,
-        tell: Callable[[str], None] = print,
+        report: Callable[[str], None] = print,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._stage = stage
         self._cloudformation: Any = session.client("cloudformation")
         self._s3: Any = session.client("s3")
         self._logs: Any = session.client("logs")
-        self._tell = tell
+        self._report = report
         self._sleep = sleep
 
     def deploy(self, package: Package, parameters: Mapping[str, str]) -> dict[str, str]:
         """The stack's outputs. Parameters that are not given stay what they were. Raises DeploymentError."""
         status = self._status()
         if status in FAILED_AT_FIRST:
-            self._tell(f"The stack was never created ({status}). It is removed first.")
+            self._report(f"The stack was never created ({status}). It is removed first.")
             self._delete()
             status = GONE
         elif status.endswith("_IN_PROGRESS") and status not in NEVER_MADE:
@@ -53,7 +53,7 @@ class Stack:
         if change:
             self._execute(change)
         else:
-            self._tell("Nothing has changed.")
+            self._report("Nothing has changed.")
         return {output["OutputKey"]: output["OutputValue"] for output in self._describe().get("Outputs", ())}
 
     def undeploy(self) -> None:
@@ -102,7 +102,7 @@ class Stack:
             )
         stored = self._s3.list_objects_v2(Bucket=bucket, Prefix=package.key, ExpectedBucketOwner=account.number)
         if not stored["KeyCount"]:
-            self._tell(f"Uploading {len(package.archive) / 1e6:.1f} MB to s3://{bucket}/{package.key}")
+            self._report(f"Uploading {len(package.archive) / 1e6:.1f} MB to s3://{bucket}/{package.key}")
             self._s3.put_object(
                 Bucket=bucket, Key=package.key, Body=package.archive, ExpectedBucketOwner=account.number
             )
@@ -182,7 +182,7 @@ class Stack:
                 seen.add(event["EventId"])
                 reason = event.get("ResourceStatusReason", "")
                 line = f"{event['ResourceStatus']:28} {event['ResourceType']:34} {event['LogicalResourceId']}  {reason}"
-                self._tell(f"  {event['Timestamp']:%H:%M:%S}  {line.rstrip()}")
+                self._report(f"  {event['Timestamp']:%H:%M:%S}  {line.rstrip()}")
                 if event["ResourceStatus"].endswith("_FAILED") and "cancelled" not in reason:
                     failures.append(f"  {event['LogicalResourceId']} ({event['ResourceType']}): {reason}")
             if not status.endswith("_IN_PROGRESS"):

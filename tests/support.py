@@ -6,8 +6,9 @@ from typing import Any
 
 from chalicelib.access import Token
 from chalicelib.errors import AlarmsUnavailable, Halted, StoreUnavailable, UnknownAlarm
+from chalicelib.experiments.base import Parameters
 from chalicelib.experiments.catalogue import installed
-from chalicelib.results.recorder import Later, Tallies
+from chalicelib.results.recorder import FlushPolicy, Recorder, Schedule
 from chalicelib.results.tally import Tally
 from chalicelib.runs.event import Action, Event
 from chalicelib.runs.options import Hypothesis
@@ -44,7 +45,9 @@ def a_run(
     options: Mapping[str, Any] | None = None,
     **parameters: Any,
 ) -> Run:
-    complete = installed()[name].Parameters(**parameters).model_dump(mode="json")
+    """Of an experiment that is not installed, with the parameters that all have."""
+    model = installed()[name].Parameters if name in installed() else Parameters
+    complete = model(**parameters).model_dump(mode="json")
     return Run.started(name, complete, now=now, by="ada", token=token, options=options)
 
 
@@ -159,9 +162,10 @@ class FakeRunStore:
             raise StoreUnavailable("The table does not answer.")
 
 
-def tallies(clock: Clock, store: "FakeResultStore | None" = None, *, later: Later | None = None) -> Tallies:
-    """As in Lambda, unless there is a `later`."""
-    return Tallies(store or FakeResultStore(), clock, environment="here", interval_seconds=1.0, later=later)
+def a_recorder(clock: Clock, store: "FakeResultStore | None" = None, *, schedule: Schedule | None = None) -> Recorder:
+    """As in Lambda, unless there is a `schedule`."""
+    policy = FlushPolicy(interval_seconds=1.0, schedule=schedule)
+    return Recorder(store or FakeResultStore(), clock, policy, process="here")
 
 
 @dataclass

@@ -67,7 +67,7 @@ def test_anyone_may_do_what_needs_no_role_and_nothing_else() -> None:
 # Tokens
 
 
-def test_what_is_kept_of_a_token_is_its_hash_and_never_itself() -> None:
+def test_what_is_stored_of_a_token_is_its_hash_and_never_itself() -> None:
     secret, token = new_token("ada", Role.OPERATOR, now=NOW)
     assert token.hash == hash_token(secret) == hashlib.sha256(secret.encode()).hexdigest()
     assert secret not in repr(token)
@@ -91,7 +91,7 @@ def test_a_token_without_an_end_is_valid_for_good_and_another_until_just_before_
 
 
 @pytest.mark.parametrize("form", ["Bearer {}", "bearer {}", "BEARER   {}", "  Bearer {}  "])
-def test_a_known_token_tells_who_calls(authenticate: Authenticator, secret: str, form: str) -> None:
+def test_a_known_token_is_its_owners(authenticate: Authenticator, secret: str, form: str) -> None:
     assert authenticate({"authorization": form.format(secret)}) == Caller("ada", Role.VIEWER)
 
 
@@ -133,12 +133,12 @@ def test_the_hash_of_a_token_is_no_token(authenticate: Authenticator, secret: st
 
 
 def test_a_table_that_does_not_answer_is_not_taken_for_an_unknown_token(clock: Clock) -> None:
-    class Silent(FakeTokenStore):
+    class Unreachable(FakeTokenStore):
         def find(self, token_hash: str) -> None:
             raise StoreUnavailable("The table does not answer.")
 
     with pytest.raises(StoreUnavailable):
-        Authenticator(Silent(), clock)({"authorization": f"Bearer {SECRET}"})
+        Authenticator(Unreachable(), clock)({"authorization": f"Bearer {SECRET}"})
 
 
 def test_the_developers_token_is_an_operators_and_needs_no_table(clock: Clock) -> None:
@@ -154,7 +154,7 @@ def test_no_developers_token_opens_nothing(clock: Clock, dev_token: str | None) 
         Authenticator(FakeTokenStore(), clock, dev_token)({"authorization": "Bearer "})
 
 
-def test_an_application_may_tell_who_calls_and_leave_it_to_tokens(clock: Clock) -> None:
+def test_an_application_may_authenticate_callers_and_leave_it_to_tokens(clock: Clock) -> None:
     def own(headers: Mapping[str, str]) -> Caller | None:
         return Caller("own", Role.VIEWER) if headers.get("x-user") else None
 

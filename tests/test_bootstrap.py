@@ -1,8 +1,6 @@
 import json
 import socket
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -11,23 +9,20 @@ import pytest
 
 from chalicelib.access import Caller, Role, new_token
 from chalicelib.api.http import Request, Response
-from chalicelib.bootstrap import Chaos, Lazy, bootstrap
+from chalicelib.bootstrap import Chaos, bootstrap
 from chalicelib.errors import Misconfigured, ModuleOff, StoreUnavailable, Unauthenticated
-from chalicelib.experiments.catalogue import BUILT_IN, Catalogue
-from chalicelib.injection.engine import UNTOUCHED
+from chalicelib.experiments.catalogue import Catalogue, installed
+from chalicelib.injection.call import LambdaContext
+from chalicelib.injection.drivers import SyncInjection
+from chalicelib.injection.engine import InjectionResult, answer_of
+from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
-from tests.injection.test_decide import Defective
+from tests.injection.support import FakeCall, catalogue
 from tests.support import NOW, Clock, FakeAlarms, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
 
 Wire = Callable[..., Chaos]
 
 OPERATOR = Caller("ada", Role.OPERATOR)
-
-
-@pytest.fixture
-def with_defective(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if a package had installed an experiment with a defect."""
-    monkeypatch.setattr("chalicelib.injection.decide.installed", lambda: Catalogue([*BUILT_IN, Defective]))
 
 
 @pytest.fixture
@@ -49,6 +44,7 @@ def wire(runs: FakeRunStore, tokens: FakeTokenStore, clock: Clock) -> Wire:
         prefix: str = "/chaos_experiments",
         alarms: FakeAlarms | None = None,
         results: FakeResultStore | None = None,
+        catalogue: Callable[[], Catalogue] = installed,
         **settings: Any,
     ) -> Chaos:
         return bootstrap(
@@ -58,6 +54,7 @@ def wire(runs: FakeRunStore, tokens: FakeTokenStore, clock: Clock) -> Wire:
             runs=runs,
             results=results or FakeResultStore(),
             tokens=tokens,
+            catalogue=catalogue,
             clock=clock,
             sleep=clock.sleep,
             chance=lambda: 0.0,
@@ -70,6 +67,28 @@ def post(chaos: Chaos, path: str, body: bytes) -> Response:
     return chaos.api().handle(Request(method="POST", path=path, body=body, caller=OPERATOR))
 
 
+def inject(chaos: Chaos, path: str = "/orders", context: LambdaContext | None = None) -> InjectionResult | None:
+    """As a boundary does it."""
+    if chaos.engine.is_idle():
+        return None
+    injection = SyncInjection(chaos.engine, chaos.sleep)
+    result = injection.arrive(FakeCall(path, context))
+    if result:
+        injection.apply(result)
+    return result
+
+
+def hit(chaos: Chaos, path: str = "/orders", context: LambdaContext | None = None) -> InjectionResult:
+    result = inject(chaos, path, context)
+    assert result
+    return result
+
+
+def serve(chaos: Chaos, context: LambdaContext | None = None) -> None:
+    """A request from its arrival to its answer."""
+    SyncInjection(chaos.engine, chaos.sleep).finish(hit(chaos, context=context), 200)
+
+
 # Wiring
 
 
@@ -78,7 +97,7 @@ def test_in_lambda_an_environment_is_called_like_its_log_stream(wire: Wire) -> N
     answer = chaos.api().handle(Request(method="GET", path="/test", body=b""))
     assert json.loads(answer.body)["resultset"]["environment"] == "ccddeeff"
     post(chaos, "/start", b'{"experiment_name": "latency_injection"}')
-    assert chaos.injection("/orders").headers["X-Chaos-Environment"] == "ccddeeff"
+    assert hit(chaos).headers["X-Chaos-Environment"] == "ccddeeff"
 
 
 def test_wiring_reads_nothing(wire: Wire, runs: FakeRunStore) -> None:
@@ -88,11 +107,11 @@ def test_wiring_reads_nothing(wire: Wire, runs: FakeRunStore) -> None:
 
 def test_what_the_api_starts_the_next_request_of_this_process_feels(wire: Wire) -> None:
     chaos = wire()
-    assert chaos.injection("/orders") is UNTOUCHED
+    assert inject(chaos) is None
     assert post(chaos, "/start", b'{"experiment_name": "error_injection"}').status == 200
-    assert chaos.injection("/orders").answer
+    assert answer_of(hit(chaos))
     assert post(chaos, "/stop", b'{"experiment_name": "error_injection"}').status == 200
-    assert chaos.injection("/orders") is UNTOUCHED
+    assert inject(chaos) is None
 
 
 def test_the_settings_reach_the_snapshot(wire: Wire, runs: FakeRunStore, clock: Clock) -> None:
@@ -100,21 +119,20 @@ def test_the_settings_reach_the_snapshot(wire: Wire, runs: FakeRunStore, clock: 
     reads = []
     for after in (0, 19, 20, 20.25, 20.5):
         clock.now = NOW + after
-        chaos.injection("/orders")
+        inject(chaos)
         reads.append(runs.reads)
         runs.runs["error_injection"] = a_run("error_injection", duration_seconds=600)
     assert reads == [1, 1, 2, 2, 3]
     runs.broken = True
     clock.now = NOW + 21.25
-    assert chaos.injection("/orders") is UNTOUCHED
+    assert inject(chaos) is None
 
 
 def test_the_settings_reach_the_injection(wire: Wire, runs: FakeRunStore) -> None:
     chaos = wire(excluded_paths=("/health",))
     runs.runs["error_injection"] = a_run("error_injection")
-    assert chaos.injection("/health") is UNTOUCHED
-    assert chaos.injection("/chaos_experiments/list") is UNTOUCHED
-    assert chaos.injection("/orders").answer
+    assert inject(chaos, "/health") is None
+    assert answer_of(hit(chaos))
 
 
 def test_the_settings_reach_the_api(wire: Wire) -> None:
@@ -128,46 +146,37 @@ def test_the_lambdas_memory_size_limits_what_may_be_held(wire: Wire) -> None:
 
 
 def test_clock_sleep_and_chance_are_the_ones_handed_in(wire: Wire, runs: FakeRunStore, clock: Clock) -> None:
-    runs.runs = {name: a_run(name, error_rate=0.001) for name in ["error_injection"]}
+    runs.runs = {"error_injection": a_run("error_injection", token="2", error_rate=0.001)}
     runs.runs["latency_injection"] = a_run(delay_seconds=0.5)
-    assert wire().injection("/orders").answer
+    assert answer_of(hit(wire()))
     assert clock.slept == [0.5]
 
 
-def test_a_process_that_is_deaf_reads_nothing_and_says_so(wire: Wire, runs: FakeRunStore) -> None:
+def test_a_process_that_is_switched_off_reads_nothing(wire: Wire, runs: FakeRunStore) -> None:
     with pytest.raises(ModuleOff, match="CHAOS_ENABLED"):
         wire(enabled=False)
-    module = Lazy(lambda **options: wire(enabled=False, **options))
-    for _ in range(3):
-        assert module.inject("/orders") is UNTOUCHED
-    assert module.handle(Request(method="GET", path="/list")).content["code"] == "module_off"
     assert runs.reads == 0
 
 
-@pytest.mark.usefixtures("with_defective")
-def test_a_defect_of_an_experiment_marks_its_run_and_a_silent_table_does_not_matter(
+def test_a_defect_of_an_experiment_is_recorded_and_an_unreachable_table_does_not_matter(
     wire: Wire, runs: FakeRunStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    chaos = wire()
-    for name, told in (("defective", "ZeroDivisionError: a defect"), ("another", None)):
-        runs.runs = {
-            name: replace(
-                a_run(token=name, duration_seconds=600), experiment="defective", parameters={"percentage": 100.0}
-            )
-        }
-        run = next(iter(runs.runs.values()))
-        runs.runs = {"defective": run}
-        chaos.injection.snapshot.refresh()
-        runs.broken = told is None
-        assert not chaos.injection("/orders").hits
-        assert runs.runs["defective"].defect == told
-    assert "Could not record the defect of run" in caplog.text
+    runs.runs["defective"] = a_run("defective", token="1", duration_seconds=600)
+    assert not hit(wire(catalogue=catalogue)).hits
+    assert runs.runs["defective"].defect == "ZeroDivisionError: a defect"
+    runs.record_defect = unreachable  # type: ignore[method-assign]
+    assert not hit(wire(catalogue=catalogue)).hits
+    assert f"Could not record the defect of run {runs.runs['defective'].run_id}" in caplog.text
+
+
+def unreachable(_run: Run, _defect: str) -> None:
+    raise StoreUnavailable("The table does not answer.")
 
 
 def test_a_run_whose_alarm_fires_is_not_injected_any_more(wire: Wire, runs: FakeRunStore) -> None:
-    runs.runs["error_injection"] = a_run("error_injection", error_rate=1.0, options={"alarms": ["orders-5xx"]})
-    assert wire(alarms=FakeAlarms({"orders-5xx": None})).injection("/orders").answer
-    assert not wire(alarms=FakeAlarms({"orders-5xx": "5 errors"})).injection("/orders").answer
+    runs.runs["error_injection"] = replace(a_run("error_injection", error_rate=1.0), options={"alarms": ["orders-5xx"]})
+    assert answer_of(hit(wire(alarms=FakeAlarms({"orders-5xx": None}))))
+    assert inject(wire(alarms=FakeAlarms({"orders-5xx": "5 errors"}))) is None
     assert runs.runs["error_injection"].aborted
 
 
@@ -194,34 +203,36 @@ def test_the_developers_token_opens_nothing_outside_development_or_inside_lambda
         chaos.authenticate({"authorization": "Bearer dev-token"})
 
 
-def test_in_lambda_no_request_waits_for_a_silent_table_twice(wire: Wire, runs: FakeRunStore, clock: Clock) -> None:
+def test_in_lambda_no_request_waits_for_an_unreachable_table_twice(
+    wire: Wire, runs: FakeRunStore, clock: Clock
+) -> None:
     results = FakeResultStore()
     chaos = wire(results=results, in_lambda=True)
     post(chaos, "/start", b'{"experiment_name": "latency_injection", "delay_seconds": 0}')
 
-    def serve() -> None:
-        chaos.injection.finish(chaos.injection("/orders"), 200)
+    def serve_and_wait() -> None:
+        serve(chaos)
         clock.now += 1.0
 
-    serve()
+    serve_and_wait()
     assert results.writes == 1
     runs.broken = True
-    serve()
+    serve_and_wait()
     assert results.writes == 1
     runs.broken = False
-    serve()
+    serve_and_wait()
     assert results.writes == 2
 
 
-def test_an_invocation_that_has_no_time_left_tells_nothing(wire: Wire) -> None:
+def test_an_invocation_that_has_no_time_left_flushes_nothing(wire: Wire) -> None:
     results = FakeResultStore()
     chaos = wire(results=results, in_lambda=True)
     post(chaos, "/start", b'{"experiment_name": "latency_injection", "delay_seconds": 0}')
     late = SimpleNamespace(get_remaining_time_in_millis=lambda: 999)
-    chaos.injection.finish(chaos.injection("/orders", late), 200)
+    serve(chaos, late)
     assert results.writes == 0
     in_time = SimpleNamespace(get_remaining_time_in_millis=lambda: 1000)
-    chaos.injection("/orders", in_time)
+    inject(chaos, "/orders", in_time)
     assert results.writes == 1
 
 
@@ -249,39 +260,7 @@ def test_development_makes_the_table_that_is_missing(settings: Settings, clock: 
     chaos = bootstrap(missing, clock=clock, sleep=clock.sleep, chance=lambda: 0.0)
     assert chaos.settings.dev_token  # made up
     assert post(chaos, "/start", b'{"experiment_name": "error_injection"}').status == 200
-    assert chaos.injection("/orders").answer
-
-
-# Lazy
-
-
-def test_nothing_is_wired_before_it_is_needed_and_then_once(wire: Wire) -> None:
-    wired: list[Chaos] = []
-
-    def once(**_: str) -> Chaos:
-        wired.append(wire())
-        return wired[-1]
-
-    lazy = Lazy(once)
-    assert wired == []
-    assert lazy.inject("/orders") is lazy.inject("/orders") is UNTOUCHED
-    assert lazy.get() is lazy.get() is wired[0]
-    assert len(wired) == 1
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"prefix": "chaos"},
-        {"prefix": "/chaos/"},
-        {"prefix": ""},
-        {"excluded_paths": "/health"},
-        {"excluded_paths": ["/ok", "health"]},
-    ],
-)
-def test_a_prefix_and_excluded_paths_that_cannot_be_are_refused_at_once(wire: Wire, options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"{next(iter(options))} must .*; got"):
-        Lazy(wire, **options)
+    assert answer_of(hit(chaos))
 
 
 def test_in_development_a_table_that_is_not_reachable_yet_is_no_reason_not_to_start(
@@ -291,65 +270,13 @@ def test_in_development_a_table_that_is_not_reachable_yet_is_no_reason_not_to_st
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
     chaos = bootstrap(Settings(stage="dev", table="later", endpoint_url=url, dev_token="x"))
     assert f"No faults are injected until the table is ready: Table later at {url} is unreachable" in caplog.text
-    assert chaos.injection("/orders") is UNTOUCHED
+    assert inject(chaos) is None
 
 
-def test_requests_go_straight_to_the_injection_once_it_is_wired(wire: Wire, runs: FakeRunStore) -> None:
-    runs.runs["error_injection"] = a_run("error_injection")
-    lazy = Lazy(wire)
-    assert lazy.inject("/orders").answer
-    assert lazy.inject is lazy.get().injection
+def test_a_limit_of_a_parameter_that_no_experiment_has_is_refused(wire: Wire) -> None:
+    with pytest.raises(Misconfigured, match="CHAOS_MAX_DELAY limits no parameter"):
+        wire(limits={"duration_seconds": 10.0, "delay": 1.0}).api()
 
 
-def test_threads_that_come_together_wire_once(wire: Wire, runs: FakeRunStore) -> None:
-    runs.runs["error_injection"] = a_run("error_injection")
-    together, wired = threading.Barrier(8), []
-
-    def once(**_: str) -> Chaos:
-        wired.append(1)
-        return wire()
-
-    lazy = Lazy(once)
-
-    def get() -> Chaos:
-        together.wait(30)
-        return lazy.get()
-
-    with ThreadPoolExecutor(8) as pool:
-        assert len({id(served.result(30)) for served in [pool.submit(get) for _ in range(8)]}) == 1
-    assert wired == [1]
-
-
-@pytest.mark.parametrize(
-    ("error", "told"),
-    [
-        (ModuleOff("It is off."), (ModuleOff, "It is off.")),
-        (Misconfigured("A bad value."), (Misconfigured, "A bad value.")),
-        (StoreUnavailable("No table."), (StoreUnavailable, "No table.")),
-        (ZeroDivisionError("a defect"), (Misconfigured, "The chaos experiments module did not start: a defect")),
-    ],
-)
-def test_a_refusal_is_remembered_and_every_request_goes_on_untouched(
-    error: Exception, told: tuple[type[Exception], str], caplog: pytest.LogCaptureFixture
-) -> None:
-    attempts = []
-
-    def refuse(**_: str) -> Chaos:
-        attempts.append(1)
-        raise error
-
-    lazy = Lazy(refuse)
-    assert [lazy.inject("/orders") for _ in range(3)] == [UNTOUCHED] * 3
-    for _ in range(2):
-        with pytest.raises(told[0]) as refused:
-            lazy.get()
-        assert str(refused.value) == told[1]
-    assert attempts == [1]
-    assert [record.message for record in caplog.records] == [f"No faults are injected by this process: {told[1]}"]
-
-
-def test_a_process_without_a_stage_serves_its_application() -> None:
-    lazy = Lazy()
-    assert lazy.inject("/orders") is UNTOUCHED
-    with pytest.raises(ModuleOff):
-        lazy.get()
+def test_two_processes_count_under_two_names(wire: Wire) -> None:
+    assert wire().engine.recorder._process != wire().engine.recorder._process

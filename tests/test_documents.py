@@ -25,7 +25,9 @@ from chalicelib.cli.stages import settings_of
 from chalicelib.development.banner import banner
 from chalicelib.errors import ChaosError
 from chalicelib.experiments import EXPERIMENTS
+from chalicelib.injection.drivers import SyncInjection
 from chalicelib.settings import Settings
+from tests.injection.support import FakeCall
 from tests.support import NOW, a_run
 
 PROJECT = Path(__file__).parents[1]
@@ -43,6 +45,14 @@ DOCUMENTS = sorted(
 )
 CLI_ONLY = {"UnknownToken"}
 COMMAND_LINE = {"CHAOS_URL", "CHAOS_TOKEN", "CHAOS_PROFILE"}
+LIMITS = {
+    f"CHAOS_MAX_{name.upper()}"
+    for experiment in EXPERIMENTS.values()
+    for name, parameter in experiment.Parameters.model_fields.items()
+    if parameter.annotation in {int, float}
+}
+"""The limits of the built-in experiments' parameters, which are all documented by name."""
+
 LONGEST_README = 1150
 """In words: a third of what it once had."""
 
@@ -81,7 +91,8 @@ def test_every_variable_that_is_read_is_in_the_configuration_table() -> None:
     read = variables_in(Path(settings_module.__file__)) | variables_in(PROJECT / "app.py") | COMMAND_LINE
     rows = re.findall(r"^\| (`CHAOS_[^|]*)\|", CONFIGURATION, flags=re.MULTILINE)
     documented = {name for row in rows for name in re.findall(r"`(CHAOS_[A-Z_]+)`", row)}
-    assert documented == read
+    assert documented == read | LIMITS
+    assert "| `CHAOS_MAX_<PARAMETER>` |" in CONFIGURATION
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=named)
@@ -324,11 +335,15 @@ def test_who_halts_from_the_shell_may_call_what_that_calls(called: Calls) -> Non
 
 def test_a_process_that_serves_may_call_what_that_calls(called: Calls) -> None:
     start(bootstrap(settings_of("qa")), percentage=50, hypothesis={"max_error_rate": 0.1, "abort": True})
-    module = bootstrap(settings_of("qa"), later=lambda _seconds, _call: None)
+    module = bootstrap(settings_of("qa"), schedule=lambda _seconds, _call: None)
+    injection = SyncInjection(module.engine)
     called.clear()
     for _ in range(200):
-        module.injection.finish(module.injection("/"), 500)
-    module.injection.tallies.tell()
+        result = injection.arrive(FakeCall("/"))
+        assert result
+        injection.apply(result)
+        injection.finish(result, 500)
+    module.engine.recorder.flush()
     module.runs.record_defect(a_run(), "it broke")
     documented = policies()
     assert called == set().union(*(documented[name] for name in DATA_PLANE if name != "ReadAlarms"))

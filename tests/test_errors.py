@@ -42,7 +42,7 @@ def test_no_two_errors_have_one_code() -> None:
 
 
 @pytest.mark.parametrize("family", FAMILY)
-def test_an_error_carries_its_message_and_nothing_else_unless_told(family: type[ChaosError]) -> None:
+def test_an_error_carries_its_message_and_nothing_else_unless_given(family: type[ChaosError]) -> None:
     error = family("What went wrong.")
     assert str(error) == error.message == "What went wrong."
     assert (error.details, error.resultset, error.headers) == ([], {}, {})

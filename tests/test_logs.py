@@ -28,9 +28,9 @@ def test_a_line_is_one_object_with_the_fields_that_are_known(capsys: pytest.Capt
     more = {"request_id": "r-1", "run_id": "run-1", "authorization": "secret", "code": None}
     logging.getLogger("chalicelib.api.api").info("POST /start\nby %s", "ada", extra=more)
     (line,) = capsys.readouterr().out.splitlines()
-    told = json.loads(line)
-    assert told.pop("timestamp").endswith("+00:00")
-    assert told == {
+    logged = json.loads(line)
+    assert logged.pop("timestamp").endswith("+00:00")
+    assert logged == {
         "level": "INFO",
         "logger": "chalicelib.api.api",
         "message": "POST /start\nby ada",

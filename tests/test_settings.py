@@ -1,10 +1,21 @@
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, fields
 from typing import Any
 
 import pytest
 
 from chalicelib.errors import Misconfigured
-from chalicelib.settings import ELSEWHERE, KNOWN, LIMITED, Settings, _edits, read_settings
+from chalicelib.experiments.catalogue import Catalogue
+from chalicelib.paths import ALLOWED_PATH
+from chalicelib.settings import (
+    ELSEWHERE,
+    KNOWN,
+    VARIABLES,
+    WEB_TOKEN_VARIABLES,
+    Settings,
+    WebTokens,
+    _edits,
+    read_settings,
+)
 
 SECONDS = {
     "CHAOS_REFRESH_SECONDS": ("refresh_seconds", 1.0),
@@ -50,6 +61,8 @@ def test_a_stage_is_all_that_is_needed() -> None:
         ("CHAOS_MAX_ERROR_RATE", "0.5", "limits", {"duration_seconds": 3600.0, "error_rate": 0.5}),
         ("CHAOS_MAX_MEMORY_MB", "64", "limits", {"duration_seconds": 3600.0, "memory_mb": 64.0}),
         ("CHAOS_MAX_PERCENTAGE", "10", "limits", {"duration_seconds": 3600.0, "percentage": 10.0}),
+        ("CHAOS_MAX_THROUGHPUT_KB", "8", "limits", {"duration_seconds": 3600.0, "throughput_kb": 8.0}),
+        ("CHAOS_MAX_THROUGHPUT_KB", " ", "limits", {"duration_seconds": 3600.0}),
         ("CHAOS_MAX_ACTIVE_FAULTS", "20", "max_active_faults", 20),
         ("CHAOS_ALLOW_PRODUCTION", "prod", "allow_production", "prod"),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512", "lambda_memory_mb", 512),
@@ -135,7 +148,7 @@ def test_runs_that_would_come_and_go_between_two_reads_are_refused() -> None:
     assert read_settings({"CHAOS_REFRESH_SECONDS": "3"})
 
 
-@pytest.mark.parametrize("variable", sorted(LIMITED))
+@pytest.mark.parametrize("variable", ["CHAOS_MAX_DURATION_SECONDS", "CHAOS_MAX_MEMORY_MB", "CHAOS_MAX_THROUGHPUT_KB"])
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "much"])
 def test_a_limit_that_is_no_number_is_refused(variable: str, value: str) -> None:
     with pytest.raises(Misconfigured, match=f"{variable} must be a number greater than 0; got '{value}'"):
@@ -182,7 +195,8 @@ def test_other_stages_are_not(stage: str | None) -> None:
         ("CHAOS_DEV_TOKEN", "\u00fcmlaut", "1 to 256 letters, digits and signs of ASCII"),
         ("AWS_ENDPOINT_URL_DYNAMODB", "localhost:8001", "a URL such as http://localhost:8001"),
         ("AWS_ENDPOINT_URL", "localhost:8001", "a URL such as http://localhost:8001"),
-        ("CHAOS_EXCLUDED_PATHS", "/ok,health", "paths that begin with a slash, such as /health"),
+        ("CHAOS_EXCLUDED_PATHS", "/ok,health", f"paths, each {ALLOWED_PATH}"),
+        ("CHAOS_EXCLUDED_PATHS", "/health*", f"paths, each {ALLOWED_PATH}"),
     ],
 )
 def test_a_name_that_cannot_be_is_refused_with_what_is_allowed(variable: str, value: str, allowed: str) -> None:
@@ -203,13 +217,15 @@ def test_a_table_may_be_named_by_its_arn() -> None:
         ("CHAOS_REFESH_SECONDS", "CHAOS_REFRESH_SECONDS"),
         ("CHAOS_ENABLE", "CHAOS_ENABLED"),
         ("CHAOS_STAGES", "CHAOS_STAGE"),
-        ("CHAOS_MAX_DELAYS_SECONDS", "CHAOS_MAX_DELAY_SECONDS"),
+        ("CHAOS_MAX_STALENES_SECOND", "CHAOS_MAX_STALENESS_SECONDS"),
+        ("CHAOS_MAX_ACTIVE_FAULT", "CHAOS_MAX_ACTIVE_FAULTS"),
         ("CHAOS_EXCLUDE_PATH", "CHAOS_EXCLUDED_PATHS"),
     ],
 )
 def test_a_misspelt_variable_is_refused_with_the_one_that_was_meant(misspelt: str, meant: str) -> None:
-    with pytest.raises(Misconfigured, match=f"{misspelt} is not a setting; did you mean {meant}"):
+    with pytest.raises(Misconfigured, match=f"^{misspelt} is not a setting; did you mean {meant}") as refused:
         read_settings({"CHAOS_STAGE": "qa", misspelt: "1"})
+    assert len(refused.value.details) == 1
 
 
 @pytest.mark.parametrize("name", [*sorted(ELSEWHERE), "CHAOS_MONKEY", "CHAOSE"])
@@ -227,8 +243,21 @@ def test_every_variable_that_is_read_is_known_and_the_other_way_round() -> None:
             return super().get(name, default)
 
     read_settings(Recorded({"CHAOS_STAGE": "qa", "CHAOS_JWT_VIEWERS": "*", "CHAOS_JWT_SECRET": "s"}))
-    assert {name for name in asked if name.startswith("CHAOS_")} | set(LIMITED) == KNOWN
+    assert {name for name in asked if name.startswith("CHAOS_")} == KNOWN
 
 
 def test_no_known_variable_is_nearly_another_one() -> None:
     assert not [(one, other) for one in KNOWN for other in KNOWN | ELSEWHERE if one < other and _edits(one, other) <= 1]
+
+
+def test_a_limit_that_is_misspelt_protects_nothing_and_is_refused_where_the_experiments_are_known() -> None:
+    limits = read_settings({"CHAOS_STAGE": "qa", "CHAOS_MAX_DELAYS_SECONDS": "5"}).limits
+    assert limits["delays_seconds"] == 5.0
+    with pytest.raises(Misconfigured, match="CHAOS_MAX_DELAYS_SECONDS limits no parameter of any experiment"):
+        Catalogue().check_limits(limits)
+    Catalogue().check_limits(Settings().limits)
+
+
+def test_every_variable_sets_a_field_that_there_is() -> None:
+    assert {each.field for each in VARIABLES} <= {each.name for each in fields(Settings)}
+    assert {each.field for each in WEB_TOKEN_VARIABLES} == {each.name for each in fields(WebTokens)}

@@ -56,9 +56,9 @@ def unsigned() -> str:
     ],
 )
 def test_what_is_not_valid_is_refused_without_repeating_it(refused: str) -> None:
-    with pytest.raises(Unauthenticated) as told:
+    with pytest.raises(Unauthenticated) as error:
         ask(refused)
-    assert refused not in told.value.message
+    assert refused not in error.value.message
 
 
 def test_issuer_and_audience_are_checked_where_they_are_given() -> None:
@@ -156,15 +156,15 @@ def test_an_address_of_keys_changes_the_algorithm() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "told"),
+    ("variables", "message"),
     [
         ({}, "CHAOS_JWT_SECRET must be a secret.*; it is not set"),
         ({"CHAOS_JWT_SECRET": SECRET, "CHAOS_JWT_ALGORITHM": "RS256"}, "HS256 without CHAOS_JWT_JWKS_URL"),
         ({"CHAOS_JWT_JWKS_URL": "https://keys", "CHAOS_JWT_ALGORITHM": "none"}, "RS256 or ES256 with"),
     ],
 )
-def test_what_cannot_be_is_told(variables: dict[str, str], told: str) -> None:
-    with pytest.raises(Misconfigured, match=told):
+def test_what_cannot_be_is_refused_with_what_is_allowed(variables: dict[str, str], message: str) -> None:
+    with pytest.raises(Misconfigured, match=message):
         read_settings({"CHAOS_JWT_OPERATORS": "ada", **variables})
 
 

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ..access import Caller
 from ..errors import ChaosError
-from ..faults import Answer
+from ..faults.base import Answer
 
 MAX_BODY_BYTES = 16 * 1024
 
@@ -50,6 +50,10 @@ class Response:
     @property
     def all_headers(self) -> dict[str, str]:
         return {"Content-Type": "application/json", "Cache-Control": "no-store", **self.headers}
+
+    def with_headers(self, added: Mapping[str, str]) -> "Response":
+        """The same, with further headers."""
+        return replace(self, headers={**self.headers, **added}) if added else self
 
 
 def success(resultset: Mapping[str, Any]) -> Response:

@@ -9,8 +9,10 @@ from typing_extensions import TypedDict  # pydantic asks for it, before Python 3
 from ..access import Caller, Role
 from ..experiments.base import Experiment, Limits
 from ..experiments.catalogue import installed
+from ..faults.answer import ERRORS
+from ..faults.hold import MEMORY
 from ..results.judgement import Figure, judge
-from ..results.tally import ERRORS, MEMORY, REQUESTS, Side, Slice, Tally, upper_bound
+from ..results.tally import REQUESTS, Side, Slice, Tally, upper_bound
 from ..runs.event import Event
 from ..runs.options import Hypothesis
 from ..runs.run import Run

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .exits import REFUSED
+from .exits import EXIT_REFUSED
 from .missing import missing_packages, wrong_python
 
 if TYPE_CHECKING:
@@ -28,14 +28,14 @@ def main(arguments: Sequence[str], wire: "Callable[[Settings], Chaos] | None" = 
     problem = wrong_python()
     if problem:
         print(problem, file=sys.stderr)
-        return REFUSED
+        return EXIT_REFUSED
     try:
         from .execute import execute  # noqa: PLC0415 - it needs the packages
     except ModuleNotFoundError as error:
         if (error.name or PACKAGE).startswith(PACKAGE):
             raise
         print(missing_packages(error, PACKAGE, arguments), file=sys.stderr)
-        return REFUSED
+        return EXIT_REFUSED
     return execute(arguments, wire, program)
 
 

@@ -54,8 +54,13 @@ def published(content: Mapping[str, Any], url: str) -> str:
     if content.get("code") in OFF:
         return url
     paths = content.get("paths")
-    for path, operations in paths.items() if isinstance(paths, dict) else ():
-        if path.endswith(LIST) and OPERATIONS in json.dumps(operations):
-            prefix = path.removesuffix(LIST)
-            return url if url.endswith(prefix) else url + prefix
+    for path in filter(_is_list, paths.items() if isinstance(paths, dict) else ()):
+        prefix = path[0].removesuffix(LIST)
+        return url if url.endswith(prefix) else url + prefix
     return ""
+
+
+def _is_list(described: tuple[str, Any]) -> bool:
+    """Whether a path of an OpenAPI document, and its operations, are our list of experiments."""
+    path, operations = described
+    return path.endswith(LIST) and OPERATIONS in json.dumps(operations)

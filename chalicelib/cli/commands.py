@@ -1,7 +1,8 @@
-"""All commands, put together. `start` has a command for each experiment that the application publishes."""
+"""The whole command, put together. `start` has a command for each experiment that the application publishes."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +12,13 @@ from .. import __version__
 from ..api import responses
 from ..bootstrap import Chaos
 from ..errors import ChaosError
-from ..experiments import EXPERIMENTS
+from ..experiments.catalogue import installed
 from ..settings import Settings
-from . import PROGRAM, halt, history, profiles, runs, table, tokens
-from .context import Desk, Said
+from . import PROGRAM, halt, history, load_test, profiles, runs, table, tokens
+from .context import CommandContext, Selection, context_of
 from .examples import add_examples
-from .remote import PATIENCE_SECONDS, Refused, Remote, Unreachable
-from .start import add_experiments
+from .remote import PATIENCE_SECONDS, Refused, Unreachable
+from .start import add_experiments, local_start_options
 from .usage import Commands
 
 HELP = """Start, watch and stop chaos experiments in a running application.
@@ -44,6 +45,18 @@ ORDER = (
     "start", "stop", "status", "watch", "list", "test", "halt", "resume", "history", "report", "profile", "token",
     "table",
 )  # fmt: skip
+COMMANDS: Mapping[str, Callable[..., None]] = {
+    "list": runs.list_experiments,
+    "stop": runs.stop,
+    "status": runs.status,
+    "watch": runs.watch,
+    "test": load_test.load_test,
+    "halt": halt.halt,
+    "resume": halt.resume,
+    "history": history.history,
+    "report": history.report,
+}
+GROUPS: Mapping[str, typer.Typer] = {"profile": profiles.app, "token": tokens.app, "table": table.app}
 VALUED = ("--profile", "--url", "--token")
 COMPLETING_SECONDS = 2.0
 COMPLETING = ("_CHAOS_EXPERIMENTS_COMPLETE", "_TYPER_COMPLETE_ARGS")
@@ -51,68 +64,70 @@ HELPING = "--help"
 
 
 def build(arguments: Sequence[str], wire: Callable[[Settings], Chaos], program: str) -> Any:  # noqa: ANN401 - typer's
-    """The command. Asks the application which experiments there are where `start` is among the arguments."""
-    app = typer.Typer(
-        help=HELP,
-        cls=Commands,
-        no_args_is_help=True,
-        add_completion=program == PROGRAM,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-    )
-    asked: list[Remote] = []
-
-    @app.callback()
-    def options(
-        context: typer.Context,
-        *,
-        profile: Annotated[
-            str, typer.Option(metavar="<name>", help="The application of this profile; see `profile`.")
-        ] = "",
-        url: Annotated[
-            str,
-            typer.Option(
-                metavar="<address>",
-                help="The address of the endpoints, such as http://localhost:8000/chaos_experiments.",
-            ),
-        ] = "",
-        token: Annotated[str, typer.Option(metavar="<token>", help="The bearer token to send.")] = "",
-        as_json: Annotated[
-            bool, typer.Option("--json", help="Print JSON, for scripts. May stand anywhere in the command.")
-        ] = False,
-        _version: Annotated[
-            bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
-        ] = False,
-    ) -> None:
-        desk = Desk(said=Said(profile=profile, url=url, token=token), as_json=as_json, wire=wire, program=program)
-        if asked:
-            desk.remote = asked[0]
-        context.obj = desk
-
+    """The command. Asks the application which experiments there are if `start` is among the arguments."""
+    context = CommandContext(wire=wire, program=program)
     start = typer.Typer(help=START, cls=Commands, no_args_is_help=True)
+    app = _program(context)
     app.add_typer(start, name="start")
-    app.command("list")(runs.list_experiments)
-    for command in (runs.stop, runs.status, runs.watch, runs.test, halt.halt, halt.resume):
-        app.command()(command)
-    app.command("history")(history.history)
-    app.command("report")(history.report)
-    app.add_typer(profiles.app, name="profile")
-    app.add_typer(tokens.app, name="token")
-    app.add_typer(table.app, name="table")
     words = [*arguments, *os.environ.get(COMPLETING[1], "").split(), *os.environ.get("COMP_WORDS", "").split()]
     before = _before_the_command(words)
     if words[len(before) : len(before) + 1] == ["start"]:
-        asked += _ask_for_experiments(start, before, program, helping=HELPING in words)
+        _add_published_experiments(start, context, before, helping=HELPING in words)
     made: Any = typer.main.get_command(app)
     made.commands = {name: made.commands[name] for name in ORDER}
     add_examples(made, program)
     return made
 
 
+def _program(context: CommandContext) -> typer.Typer:
+    """The command with all that it has in every application. Each of its commands is handed the context."""
+    app = typer.Typer(
+        help=HELP,
+        cls=Commands,
+        no_args_is_help=True,
+        add_completion=context.program == PROGRAM,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"obj": context},
+    )
+    app.callback()(_read_options)
+    for name, command in COMMANDS.items():
+        app.command(name)(command)
+    for name, group in GROUPS.items():
+        app.add_typer(group, name=name)
+    return app
+
+
 def _print_version(asked: bool) -> None:  # noqa: FBT001 - as typer calls it
     if asked:
         print(__version__)
         raise typer.Exit
+
+
+def _read_options(
+    typer_context: typer.Context,
+    *,
+    profile: Annotated[
+        str, typer.Option(metavar="<name>", help="The application of this profile; see `profile`.")
+    ] = "",
+    url: Annotated[
+        str,
+        typer.Option(
+            metavar="<address>",
+            help="The address of the endpoints, such as http://localhost:8000/chaos_experiments.",
+        ),
+    ] = "",
+    token: Annotated[str, typer.Option(metavar="<token>", help="The bearer token to send.")] = "",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, for scripts. May stand anywhere in the command.")
+    ] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    context = context_of(typer_context)
+    context.selection = Selection(profile=profile, url=url, token=token)
+    context.as_json = as_json
 
 
 def _before_the_command(words: Sequence[str]) -> Sequence[str]:
@@ -125,23 +140,29 @@ def _before_the_command(words: Sequence[str]) -> Sequence[str]:
     return words
 
 
-def _ask_for_experiments(start: typer.Typer, words: Sequence[str], program: str, *, helping: bool) -> list[Remote]:
-    """The application that was asked. Where none answers, completion and help have the experiments of this version."""
-    following = dict(zip(words, [*words, ""][1:], strict=True))
-    spelled = {name: value for name, found, value in (word.partition("=") for word in words) if found}
-    typed = {option.removeprefix("--"): spelled.get(option) or following.get(option, "") for option in VALUED}
+def _selection(words: Sequence[str]) -> Selection:
+    """The application that these words choose, which typer has not parsed yet."""
+    parts = [word.split("=", 1) if word.startswith("--") else [word] for word in words]
+    following = dict(pairwise([*chain(*parts), ""]))
+    return Selection(**{option.removeprefix("--"): following.get(option, "") for option in VALUED})
+
+
+def _add_published_experiments(
+    start: typer.Typer, context: CommandContext, words: Sequence[str], *, helping: bool
+) -> None:
+    """Those that the application publishes. If none answers, completion and help have those of this version."""
     completing = COMPLETING[0] in os.environ
-    patience = COMPLETING_SECONDS if completing else PATIENCE_SECONDS
-    desk = Desk(said=Said(**typed), program=program, patience_seconds=patience)
+    context.selection = _selection(words)
+    context.patience_seconds = COMPLETING_SECONDS if completing else PATIENCE_SECONDS
     try:
-        add_experiments(start, desk.remote.ask("GET", "/list")["available_experiments"], program)
+        listed = context.remote.ask("GET", "/list")
     except (Refused, Unreachable, ChaosError) as error:
         if not completing and not helping:
             raise
         if not completing:
-            desk.tell(
+            context.print_note(
                 f"{error.message}\n\nThese are the experiments of this version; the application may have others.\n"
             )
-        add_experiments(start, [responses.experiment(each, {}) for each in EXPERIMENTS.values()], program)
-        return []
-    return [desk.remote]
+        listed = {"available_experiments": [responses.experiment(each, {}) for each in installed().values()]}
+    options = listed.get("start_options") or local_start_options()
+    add_experiments(start, listed["available_experiments"], options, context.program)

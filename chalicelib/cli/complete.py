@@ -1,8 +1,8 @@
-"""What completion offers where the application need not be asked."""
+"""Completions for which the application need not be asked."""
 
-from ..experiments import EXPERIMENTS
+from ..experiments.catalogue import installed
 
 
 def known(incomplete: str) -> list[str]:
     """The experiments of this version."""
-    return [name for name in EXPERIMENTS if name.startswith(incomplete)]
+    return [name for name in installed() if name.startswith(incomplete)]

@@ -1,4 +1,4 @@
-"""What every command has at hand."""
+"""The context of a command: which application it is for, and how its answer is printed."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 from typing import Any, cast
 
 import typer
@@ -22,50 +23,59 @@ LOCAL = "http://localhost:8000/chaos_experiments"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
-    """Where the application is, as it was given in one place; empty where it was not."""
+class Selection:
+    """A choice of the application, made in one place: by options, or by variables. Empty where nothing was given."""
 
     profile: str = ""
     url: str = ""
     token: str = ""
 
     @classmethod
-    def by_the_environment(cls) -> "Said":
+    def from_variables(cls) -> "Selection":
         return cls(**{name: os.environ.get(f"CHAOS_{name.upper()}", "") for name in ("profile", "url", "token")})
 
     def options(self) -> str:
         """The same, to be typed before a command. No token is repeated."""
-        told = {"profile": self.profile, "url": self.url, "token": self.token and "…"}
-        return "".join(f"--{name} {value} " for name, value in told.items() if value)
+        given = {"profile": self.profile, "url": self.url, "token": self.token and "…"}
+        return "".join(f"--{name} {value} " for name, value in given.items() if value)
 
 
-def destination(typed: Said, environment: Said) -> Destination:
+def destination(typed: Selection, variables: Selection) -> Destination:
     """Where to send requests, and the token. Raises Misconfigured.
 
     Options go before variables, a named profile goes before the current one, and the token of a profile goes to the
     address of that profile only.
     """
-    url_from = "--url" if typed.url else "CHAOS_URL" if environment.url else ""
-    token_from = "--token" if typed.token else "CHAOS_TOKEN"
-    named = typed.profile or ("" if typed.url else environment.profile)
-    if not named and (typed.url or environment.url or environment.token):
-        return Destination(
-            typed.url or environment.url or LOCAL, typed.token or environment.token, url_from, token_from
-        )
-    profile = Profiles.of_the_user().find(named)
-    if not profile:
-        return Destination(LOCAL, typed.token, "", token_from)
-    of_the_profile = f"the profile {named}" if named else "the current profile"
-    if typed.url and typed.url != profile["url"]:
+    named = typed.profile or ("" if typed.url else variables.profile)
+    is_direct = typed.url or variables.url or variables.token
+    profile = {} if is_direct and not named else Profiles.of_the_user().find(named)
+    return _of_profile(typed, named, profile) if profile else _without_profile(typed, variables)
+
+
+def _without_profile(typed: Selection, variables: Selection) -> Destination:
+    url, url_from = _first((typed.url, "--url"), (variables.url, "CHAOS_URL"), (LOCAL, ""))
+    token, token_from = _first((typed.token, "--token"), (variables.token, "CHAOS_TOKEN"))
+    return Destination(url, token, url_from, token_from)
+
+
+def _of_profile(typed: Selection, named: str, profile: Mapping[str, str]) -> Destination:
+    source = f"the profile {named}" if named else "the current profile"
+    if typed.url not in ("", profile["url"]):
         return Destination(typed.url, typed.token, "--url", "--token")
-    if typed.token:
-        return Destination(profile["url"], typed.token, of_the_profile, "--token")
-    return Destination(profile["url"], profile["token"], of_the_profile, of_the_profile)
+    token, token_from = _first((typed.token, "--token"), (profile["token"], source))
+    return Destination(profile["url"], token, source, token_from)
+
+
+def _first(*choices: tuple[str, str]) -> tuple[str, str]:
+    """The first value that is not empty, and where it is from; or the last choice."""
+    return next(filter(itemgetter(0), choices), choices[-1])
 
 
 @dataclass(kw_only=True)
-class Desk:
-    said: Said = field(default_factory=Said)
+class CommandContext:
+    """What every command is handed: the application that it is for, and how to print."""
+
+    selection: Selection = field(default_factory=Selection)
     as_json: bool = False
     patience_seconds: float = PATIENCE_SECONDS
     wire: Callable[[Settings], Chaos] = bootstrap
@@ -73,12 +83,12 @@ class Desk:
 
     @cached_property
     def remote(self) -> Remote:
-        """The application."""
+        """The application's endpoints over HTTP."""
         return Remote(
-            destination(self.said, Said.by_the_environment()),
+            destination(self.selection, Selection.from_variables()),
             program=self.program,
             command=self.command,
-            note=self.tell,
+            note=self.print_note,
             patience_seconds=self.patience_seconds,
         )
 
@@ -93,17 +103,17 @@ class Desk:
 
     def command(self, words: str) -> str:
         """A command for the same application, to be pasted."""
-        return f"{self.program} {self.said.options()}{words}"
+        return f"{self.program} {self.selection.options()}{words}"
 
-    def tell(self, text: str) -> None:
+    def print_note(self, text: str) -> None:
         """Print what is not the answer itself."""
         note(text, self.program)
 
-    def say(self, resultset: Mapping[str, Any], text: str) -> None:
-        """As `give`, for text that is to be copied: it is not wrapped."""
+    def print_text(self, resultset: Mapping[str, Any], text: str) -> None:
+        """Print the answer as text that is to be copied: it is not wrapped. As JSON where that is asked for."""
         print(json.dumps(resultset, indent=2) if self.as_json else text, flush=True)
 
-    def give(self, resultset: Mapping[str, Any], *shown: Any) -> None:  # noqa: ANN401 - whatever rich draws
+    def print_result(self, resultset: Mapping[str, Any], *shown: Any) -> None:  # noqa: ANN401 - whatever rich draws
         """Print the answer: as JSON where that is asked for, drawn otherwise."""
         if self.as_json:
             print(json.dumps(resultset, indent=2), flush=True)
@@ -112,5 +122,5 @@ class Desk:
                 self.console.print(each)
 
 
-def desk_of(context: typer.Context) -> Desk:
-    return cast("Desk", context.obj)
+def context_of(typer_context: typer.Context) -> CommandContext:
+    return cast("CommandContext", typer_context.obj)

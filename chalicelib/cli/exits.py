@@ -1,13 +1,11 @@
-"""Exit codes, for scripts. Wrong usage is 2."""
+"""Exit codes of the command, for scripts."""
 
-REFUSED = 1
-WRONG_USAGE = 2
-UNREACHABLE = 3
-FAILED = 4
-"""The hypothesis failed."""
-
-ENDED_EARLY = 5
+EXIT_REFUSED = 1
+EXIT_WRONG_USAGE = 2
+EXIT_UNREACHABLE = 3
+EXIT_HYPOTHESIS_FAILED = 4
+EXIT_ENDED_EARLY = 5
 """The run was aborted, halted, or stopped or replaced by somebody else."""
 
-INTERRUPTED = 130
+EXIT_INTERRUPTED = 130
 """With Ctrl-C."""

@@ -1,6 +1,7 @@
 """A run that was started, until it ends."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -10,92 +11,108 @@ import typer
 from rich.live import Live
 
 from . import render
-from .context import Desk
-from .exits import ENDED_EARLY, FAILED, INTERRUPTED, REFUSED, UNREACHABLE
+from .context import CommandContext
+from .exits import EXIT_ENDED_EARLY, EXIT_HYPOTHESIS_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_UNREACHABLE
 from .remote import Refused, Unreachable, is_passing
 
-LOOK_SECONDS = 0.5
-TELLING_SECONDS = 1.5
+POLL_SECONDS = 0.5
+FLUSH_SECONDS = 1.5
 """How long after the end of a run environments still flush their counts."""
 
 GIVEN_UP_SECONDS = 10.0
 """How long after its planned end the state of a run is still asked for, where nothing answers."""
 
 
-def attend(desk: Desk, run: Mapping[str, Any]) -> None:
+def attend(context: CommandContext, run: Mapping[str, Any]) -> None:
     """Wait until it ends; Ctrl-C stops it. Exits with what came of it."""
     try:
-        run = _watched(desk, run)
+        run = _watched(context, run)
     except KeyboardInterrupt:
-        raise typer.Exit(_stop(desk, run)) from None
+        raise typer.Exit(_stop(context, run)) from None
     except Unreachable:
-        desk.tell(
+        context.print_note(
             f"It is unknown how {run['name']} ended. It ends by itself at {_clock(run['end_time'])} at the latest."
         )
         raise
-    desk.give(run, *([] if desk.is_live else [render.run(run)]))
+    context.print_result(run, *([] if context.is_live else [render.run(run)]))
     if run["status"] != "completed":
-        raise typer.Exit(ENDED_EARLY)
+        raise typer.Exit(EXIT_ENDED_EARLY)
     if run["hypothesis"] and run["hypothesis"]["verdict"] == "failed":
-        raise typer.Exit(FAILED)
+        raise typer.Exit(EXIT_HYPOTHESIS_FAILED)
 
 
-def _stop(desk: Desk, run: Mapping[str, Any]) -> int:
+def _stop(context: CommandContext, run: Mapping[str, Any]) -> int:
     """Stop it because of Ctrl-C. The exit code."""
     name = run["name"]
     try:
-        stopped = desk.remote.ask("POST", "/stop", {"experiment_name": name, "reason": "Ctrl-C"})
+        stopped = context.remote.ask("POST", "/stop", {"experiment_name": name, "reason": "Ctrl-C"})
     except (Refused, Unreachable, KeyboardInterrupt) as error:
         if isinstance(error, Refused) and error.content.get("code") == "not_running":
-            desk.tell(f"{name} had already ended.")
-            return INTERRUPTED
+            context.print_note(f"{name} had already ended.")
+            return EXIT_INTERRUPTED
         why = "Interrupted before the answer." if isinstance(error, KeyboardInterrupt) else error.message
-        desk.tell(f"NOT stopped. {why}\n{name} ends by itself at {_clock(run['end_time'])}.{how_to_stop(desk, name)}")
-        return REFUSED if isinstance(error, Refused) else UNREACHABLE
-    desk.give(stopped, render.run(stopped))
-    desk.tell(f"Stopped {name}. No process injects it after {_clock(stopped['effective_everywhere_by'])}.")
-    return INTERRUPTED
+        context.print_note(
+            f"NOT stopped. {why}\n{name} ends by itself at {_clock(run['end_time'])}.{how_to_stop(context, name)}"
+        )
+        return EXIT_REFUSED if isinstance(error, Refused) else EXIT_UNREACHABLE
+    context.print_result(stopped, render.run(stopped))
+    context.print_note(f"Stopped {name}. No process injects it after {_clock(stopped['effective_everywhere_by'])}.")
+    return EXIT_INTERRUPTED
 
 
-def how_to_stop(desk: Desk, name: str) -> str:
-    return f"\nCheck: {desk.command(f'status {name}')}\nStop it: {desk.command(f'stop {name}')}"
+def how_to_stop(context: CommandContext, name: str) -> str:
+    return f"\nCheck: {context.command(f'status {name}')}\nStop it: {context.command(f'stop {name}')}"
 
 
-def _watched(desk: Desk, run: Mapping[str, Any]) -> Mapping[str, Any]:
+def _watched(context: CommandContext, run: Mapping[str, Any]) -> Mapping[str, Any]:
     """The run as it ended, a moment later, when every environment has flushed its counts."""
-    if not desk.is_live:
-        desk.tell(f"Started {run['name']} for {run['remaining_seconds']:g} s. Press Ctrl-C to stop it.")
-        return _followed(desk, run, lambda _run: None)
-    with Live(render.run(run), console=desk.console, auto_refresh=False) as live:
-        return _followed(desk, run, lambda shown: live.update(render.run(shown), refresh=True))
+    if not context.is_live:
+        context.print_note(f"Started {run['name']} for {run['remaining_seconds']:g} s. Press Ctrl-C to stop it.")
+        return _followed(context, run, lambda _run: None)
+    with Live(render.run(run), console=context.console, auto_refresh=False) as live:
+        return _followed(context, run, lambda shown: live.update(render.run(shown), refresh=True))
 
 
-def _followed(desk: Desk, run: Mapping[str, Any], draw: Callable[[Mapping[str, Any]], None]) -> Mapping[str, Any]:
-    """Raises Unreachable where nothing answers until long after its end; before that, it is asked again."""
-    silent = False
+def _followed(
+    context: CommandContext, run: Mapping[str, Any], draw: Callable[[Mapping[str, Any]], None]
+) -> Mapping[str, Any]:
+    """Raises Unreachable if nothing answers until long after its end; before that, it is asked again."""
     given_up_at = time.monotonic() + run["remaining_seconds"] + GIVEN_UP_SECONDS
-    over_since: float | None = None
-    while over_since is None or time.monotonic() < over_since + TELLING_SECONDS:
-        time.sleep(LOOK_SECONDS)
+    flushed_at, unreachable = math.inf, False
+    while time.monotonic() < flushed_at:
+        time.sleep(POLL_SECONDS)
         try:
-            shown = desk.remote.ask("GET", f"/status?experiment_name={run['name']}")
-            if shown["run_id"] != run["run_id"]:
-                desk.tell(f"{shown['started_by']} replaced this run of {run['name']} by a new one.")
-                shown = json.loads(desk.remote.text(f"/report?run_id={run['run_id']}&format=json"))["resultset"]["run"]
+            run = _asked(context, run)
         except (Refused, Unreachable) as error:
-            if not is_passing(error):
-                raise
-            if time.monotonic() > given_up_at:
-                raise Unreachable(error.message) from error
-            if not silent:
-                desk.tell(f"{error.message}\nTrying again.")
-            silent = True
+            _check_passing(error, given_up_at)
+            if not unreachable:
+                context.print_note(f"{error.message}\nTrying again.")
+            unreachable = True
             continue
-        silent, run = False, shown
+        unreachable = False
         draw(run)
-        if run["status"] != "running" and over_since is None:
-            over_since = time.monotonic()
+        if run["status"] != "running":
+            flushed_at = min(flushed_at, time.monotonic() + FLUSH_SECONDS)
     return run
+
+
+def _asked(context: CommandContext, run: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The run as it is now, also if another one has replaced it."""
+    shown = context.remote.ask("GET", f"/status?experiment_name={run['name']}")
+    if shown["run_id"] == run["run_id"]:
+        return shown
+    context.print_note(f"{shown['started_by']} replaced this run of {run['name']} by a new one.")
+    report = json.loads(context.remote.text(f"/report?run_id={run['run_id']}&format=json"))
+    replaced: Mapping[str, Any] = report["resultset"]["run"]
+    return replaced
+
+
+def _check_passing(error: Refused | Unreachable, given_up_at: float) -> None:
+    """Raises the error unless trying again may help, and Unreachable if that was tried for too long."""
+    if not is_passing(error):
+        raise error
+    if time.monotonic() > given_up_at:
+        raise Unreachable(error.message) from error
 
 
 def _clock(iso: str) -> str:

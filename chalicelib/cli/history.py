@@ -4,9 +4,10 @@ import json
 import sys
 import tempfile
 import webbrowser
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import typer
@@ -14,7 +15,7 @@ import typer
 from ..errors import Misconfigured, UnknownRun
 from . import render
 from .complete import known
-from .context import Desk, desk_of
+from .context import CommandContext, context_of
 from .usage import choice, number
 
 
@@ -25,7 +26,7 @@ class Form(StrEnum):
 
 
 def history(
-    context: typer.Context,
+    typer_context: typer.Context,
     experiment: Annotated[
         str, typer.Option(metavar="<experiment>", autocompletion=known, help="Show entries of this experiment only.")
     ] = "",
@@ -45,19 +46,19 @@ def history(
     ] = "",
 ) -> None:
     """Show who did what, when and why, also what was refused. The newest entry is first."""
-    desk = desk_of(context)
+    context = context_of(typer_context)
     asked = {"limit": limit, "experiment_name": experiment, "since": since, "before": before}
-    page = desk.remote.ask("GET", "/history?" + urlencode({name: value for name, value in asked.items() if value}))
+    page = context.remote.ask("GET", "/history?" + urlencode({name: value for name, value in asked.items() if value}))
     if sys.stdout.isatty():
-        desk.give(page, render.entries(page["entries"], desk.console.width))
+        context.print_result(page, render.entries(page["entries"], context.console.width))
     else:
-        desk.say(page, render.lines(page["entries"]))
+        context.print_text(page, render.lines(page["entries"]))
     if page["next"]:
-        desk.tell(f"There may be older entries: add --before {page['next']}")
+        context.print_note(f"There may be older entries: add --before {page['next']}")
 
 
 def report(
-    context: typer.Context,
+    typer_context: typer.Context,
     run_id: Annotated[
         str, typer.Argument(metavar="run", help="The id of a run; see `history`. Default: the last run.")
     ] = "",
@@ -77,32 +78,56 @@ def report(
     open_it: Annotated[bool, typer.Option("--open", help="Open the report in the browser, as HTML.")] = False,
 ) -> None:
     """Print the report of a run, with the verdict on its hypothesis."""
-    desk = desk_of(context)
-    run_id = run_id or _last_run(desk)
-    form = Form.json if desk.as_json else Form.html if open_it else form
-    text = desk.remote.text("/report?" + urlencode({"run_id": run_id, "format": form.value}))
-    if form is Form.json:
-        text = json.dumps(json.loads(text)["resultset"], indent=2)
-    if open_it and output is None:
-        output = Path(tempfile.mkdtemp(prefix="chaos-report-")) / f"{run_id}.html"
-    if output is None:
+    context = context_of(typer_context)
+    run_id = run_id or _last_run(context)
+    text = _report(context, run_id, _form(form, as_html=open_it, as_json=context.as_json))
+    if open_it:
+        _open(
+            context, _saved(context, text, output or Path(tempfile.mkdtemp(prefix="chaos-report-")) / f"{run_id}.html")
+        )
+    elif output:
+        _saved(context, text, output)
+    else:
         print(text)
-        return
+
+
+def _form(form: Form, *, as_html: bool, as_json: bool) -> Form:
+    """--json goes before --open, which goes before --format."""
+    if as_json:
+        return Form.json
+    return Form.html if as_html else form
+
+
+def _report(context: CommandContext, run_id: str, form: Form) -> str:
+    text = context.remote.text("/report?" + urlencode({"run_id": run_id, "format": form.value}))
+    return json.dumps(json.loads(text)["resultset"], indent=2) if form is Form.json else text
+
+
+def _saved(context: CommandContext, text: str, output: Path) -> Path:
     try:
         output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise Misconfigured(f"Cannot write the report to {output}: {error.strerror}. Give another --output.") from None
-    desk.tell(f"The report is in {output}")
-    if open_it and not webbrowser.open(output.resolve().as_uri()):
-        desk.tell("No browser could be started. Open the file yourself.")
+    context.print_note(f"The report is in {output}")
+    return output
 
 
-def _last_run(desk: Desk) -> str:
-    page = desk.remote.ask("GET", "/history?limit=100")
-    while True:
-        for entry in page["entries"]:
-            if entry["run"]:
-                return str(entry["id"])
-        if not page["next"]:
-            raise UnknownRun("There is no run in the history yet: start an experiment first.")
-        page = desk.remote.ask("GET", "/history?" + urlencode({"limit": 100, "before": page["next"]}))
+def _open(context: CommandContext, output: Path) -> None:
+    if not webbrowser.open(output.resolve().as_uri()):
+        context.print_note("No browser could be started. Open the file yourself.")
+
+
+def _last_run(context: CommandContext) -> str:
+    for entry in _entries(context):
+        if entry["run"]:
+            return str(entry["id"])
+    raise UnknownRun("There is no run in the history yet: start an experiment first.")
+
+
+def _entries(context: CommandContext) -> Iterator[dict[str, Any]]:
+    """The whole history, page by page."""
+    page = context.remote.ask("GET", "/history?limit=100")
+    yield from page["entries"]
+    while page["next"]:
+        page = context.remote.ask("GET", "/history?" + urlencode({"limit": 100, "before": page["next"]}))
+        yield from page["entries"]

@@ -1,14 +1,14 @@
 """What the application answered, in the words of the command line: it has options where the API has fields."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 from .usage import LONGEST_SHOWN, either, near, shown
 
-OPTIONS = {"alarms": "--alarm", "experiment_name": "The name of the experiment", "run_id": "The id of the run"}
-"""Fields of the API whose option has another name, or that are arguments."""
+ARGUMENTS = {"experiment_name": "The name of the experiment", "run_id": "The id of the run"}
+"""Fields of the API that are no options of the command line."""
 
 UNAUTHENTICATED, FORBIDDEN, TOO_MANY, SERVER_ERROR = 401, 403, 429, 500
 HOW = "--token, CHAOS_TOKEN or a profile"
@@ -18,8 +18,8 @@ HOW = "--token, CHAOS_TOKEN or a profile"
 class Answer:
     """An answer that is no success, and what led to it.
 
-    `content` is the API's envelope, `words` are what anything else said in its place. `is_ours`: the endpoints are at
-    this address.
+    `content` is the API's envelope, `words` are what anything else answered in its place.
+    `is_ours`: the endpoints are at this address.
     """
 
     url: str
@@ -41,16 +41,20 @@ class Answer:
         code = self.content.get("code")
         if isinstance(code, str):
             return code
-        if self.is_ours and self.status in CODES:
-            return CODES[self.status]
-        return "unexpected_answer"
+        return CODES.get(self.status, UNEXPECTED) if self.is_ours else UNEXPECTED
+
+    @property
+    def resultset(self) -> Mapping[str, Any]:
+        """What the API adds to some errors: the run that is running already, the halt."""
+        return self.content.get("resultset") or {}
 
     @property
     def message(self) -> str:
         return str(self.content.get("error_message") or "")
 
 
-CODES = {UNAUTHENTICATED: "unauthenticated", FORBIDDEN: "forbidden"}
+UNEXPECTED = "unexpected_answer"
+CODES: Mapping[int, str] = {UNAUTHENTICATED: "unauthenticated", FORBIDDEN: "forbidden"}
 
 
 def explained(answer: Answer) -> str:
@@ -86,7 +90,7 @@ def _forbidden(answer: Answer) -> str:
 
 
 def _already_running(answer: Answer) -> str:
-    run = answer.content.get("resultset") or {}
+    run = answer.resultset
     if "name" not in run:
         return answer.message
     name = run["name"]
@@ -97,7 +101,7 @@ def _already_running(answer: Answer) -> str:
 
 
 def _halted(answer: Answer) -> str:
-    halt = answer.content.get("resultset") or {}
+    halt = answer.resultset
     if "halted_by" not in halt:
         return answer.message
     return (
@@ -116,7 +120,7 @@ def _unknown_alarm(answer: Answer) -> str:
 
 def _unknown_experiment(answer: Answer) -> str:
     name = str(answer.sent.get("experiment_name", ""))
-    names = (answer.content.get("resultset") or {}).get("available_experiments", [])
+    names = answer.resultset.get("available_experiments", [])
     likely = near(name, names)
     hint = f" Did you mean {either(likely)}?" if likely else ""
     return f"There is no experiment {shown(name)}.{hint} Available: {', '.join(names)}."
@@ -129,22 +133,31 @@ def _unknown_run(answer: Answer) -> str:
 
 
 def _invalid_parameters(answer: Answer) -> str:
-    return "\n".join(_problem(each, answer.sent) for each in answer.content.get("details") or ()) or answer.message
+    details: Sequence[Mapping[str, Any]] = answer.content.get("details", ())
+    return "\n".join(_problem(each, answer.sent) for each in details) or answer.message
 
 
 def _problem(detail: Mapping[str, Any], sent: Mapping[str, Any]) -> str:
     name, problem, allowed = (str(detail.get(each, "")) for each in ("field", "problem", "allowed"))
-    outer, _, inner = name.rpartition(".")
-    given = (sent.get(outer) or {} if outer else sent).get(inner)
-    if given is not None and not problem.startswith(("has ", "is unknown")):
-        return f"{option(name)} must be {allowed}; got {shown(given)}."
-    return f"{option(name)} {problem}. Allowed: {allowed}."
+    *above, field = name.split(".")
+    given = _inner(sent, above).get(field)
+    named = option(field, is_list=isinstance(given, list))
+    if given is None or problem.startswith(("has ", "is unknown")):
+        return f"{named} {problem}. Allowed: {allowed}."
+    return f"{named} must be {allowed}; got {shown(given)}."
 
 
-def option(field_name: str) -> str:
-    """The option of a field of the API."""
-    name = field_name.rpartition(".")[2]
-    return OPTIONS.get(name, f"--{name.replace('_', '-')}")
+def _inner(content: Mapping[str, Any], path: Iterable[str]) -> Mapping[str, Any]:
+    """An object within what was sent; empty if there is none."""
+    for name in path:
+        content = content.get(name) or {}
+    return content
+
+
+def option(name: str, *, is_list: bool = False) -> str:
+    """The option of a field of the API. One that is repeated has the name of one value: --alarm for `alarms`."""
+    name = name.removesuffix("s") if is_list else name
+    return ARGUMENTS.get(name, f"--{name.replace('_', '-')}")
 
 
 MESSAGES: Mapping[str, Callable[[Answer], str]] = {
@@ -158,22 +171,24 @@ MESSAGES: Mapping[str, Callable[[Answer], str]] = {
     "unknown_run": _unknown_run,
     "invalid_parameters": _invalid_parameters,
 }
-"""By the API's code. What is not here is said as the API says it."""
+"""By the API's code. For any other code the API's own message is printed."""
 
 
 def _unexpected(answer: Answer) -> str:
     phrase = HTTPStatus(answer.status).phrase if answer.status in set(HTTPStatus) else ""
-    said = f"{answer.url} answered {answer.status} {phrase}".rstrip()
+    summary = f"{answer.url} answered {answer.status} {phrase}".rstrip()
     if answer.words:
-        said += f" ({answer.words[:LONGEST_SHOWN]})"
+        summary += f" ({answer.words[:LONGEST_SHOWN]})"
     if answer.location:
-        return f"{said}: the address is now {answer.location}. Give the new address with --url, CHAOS_URL or a profile."
+        return (
+            f"{summary}: the address is now {answer.location}. Give the new address with --url, CHAOS_URL or a profile."
+        )
     if answer.status == TOO_MANY:
-        return f"{said}. Try again later."
+        return f"{summary}. Try again later."
     if answer.is_ours:
-        return f"{said}. This is the answer of something else: a proxy, a gateway or the application. Read its log."
+        return f"{summary}. This is the answer of something else: a proxy, a gateway or the application. Read its log."
     return (
-        f"{said}, which is not an answer of the chaos experiments. Is the address right?\n"
+        f"{summary}, which is not an answer of the chaos experiments. Is the address right?\n"
         "It ends in the prefix of the endpoints, such as http://localhost:8000/chaos_experiments. Give it with --url, "
         "CHAOS_URL or a profile."
     )

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from .address import address
-from .context import desk_of
+from .context import context_of
 from .profile_file import Profiles
 from .usage import Commands, parser
 
@@ -16,7 +16,7 @@ Name = Annotated[str, typer.Argument(metavar="name", help="The name of the profi
 
 @app.command()
 def add(
-    context: typer.Context,
+    typer_context: typer.Context,
     name: Name,
     url: Annotated[
         str,
@@ -34,41 +34,43 @@ def add(
     ],
 ) -> None:
     """Add or replace a profile, and make it the current one."""
-    kept = Profiles.of_the_user()
-    content = kept.read()
+    profiles = Profiles.of_the_user()
+    content = profiles.read()
     content["profiles"][name] = {"url": url, "token": token}
-    kept.write({**content, "current": name})
-    desk_of(context).say(
-        {"current": name, "file": str(kept.path)},
-        f"Added the profile {name} to {kept.path}. It is the current profile.",
+    profiles.write({**content, "current": name})
+    context_of(typer_context).print_text(
+        {"current": name, "file": str(profiles.path)},
+        f"Added the profile {name} to {profiles.path}. It is the current profile.",
     )
 
 
 @app.command("list")
-def list_profiles(context: typer.Context) -> None:
+def list_profiles(typer_context: typer.Context) -> None:
     """List the profiles. A star marks the current one."""
     content = Profiles.of_the_user().read()
     current, urls = content["current"], {name: profile["url"] for name, profile in content["profiles"].items()}
     lines = [f"{'*' if name == current else ' '} {name:12} {url}" for name, url in urls.items()]
-    desk_of(context).say({"current": current, "profiles": urls}, "\n".join(lines) or "There are no profiles.")
+    context_of(typer_context).print_text(
+        {"current": current, "profiles": urls}, "\n".join(lines) or "There are no profiles."
+    )
 
 
 @app.command()
-def use(context: typer.Context, name: Name) -> None:
+def use(typer_context: typer.Context, name: Name) -> None:
     """Make a profile the current one. It is used where nothing else is given."""
-    kept = Profiles.of_the_user()
-    kept.find(name)
-    kept.write({**kept.read(), "current": name})
-    desk_of(context).say({"current": name}, f"The current profile is {name}.")
+    profiles = Profiles.of_the_user()
+    profiles.find(name)
+    profiles.write({**profiles.read(), "current": name})
+    context_of(typer_context).print_text({"current": name}, f"The current profile is {name}.")
 
 
 @app.command()
-def remove(context: typer.Context, name: Name) -> None:
+def remove(typer_context: typer.Context, name: Name) -> None:
     """Remove a profile and its token from this machine."""
-    kept = Profiles.of_the_user()
-    kept.find(name)
-    content = kept.read()
+    profiles = Profiles.of_the_user()
+    profiles.find(name)
+    content = profiles.read()
     del content["profiles"][name]
     current = "" if content["current"] == name else content["current"]
-    kept.write({**content, "current": current})
-    desk_of(context).say({"current": current}, f"Removed the profile {name}.")
+    profiles.write({**content, "current": current})
+    context_of(typer_context).print_text({"current": current}, f"Removed the profile {name}.")

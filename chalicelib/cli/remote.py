@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
@@ -83,14 +84,15 @@ class Remote:
             self.url = address(destination.url)
         except ValueError as error:
             raise Misconfigured(f"{destination.url_from} {error}") from None
-        self._token = destination.token.strip()
+        token = destination.token.strip()
+        self._authorization = {"Authorization": f"Bearer {token}"} if token else {}
         self._destination = destination
         self._program = program
         self._command = command
         self._note = note
         self._pool = urllib3.PoolManager(timeout=patience_seconds, retries=False)
         self._is_ours: bool | None = None
-        if not TOKEN.fullmatch(self._token):
+        if not TOKEN.fullmatch(token):
             raise Misconfigured(
                 f"The token from {destination.token_from} was not sent: it has characters that no token has. "
                 "Copy it again."
@@ -127,10 +129,8 @@ class Remote:
     def _asked(
         self, method: str, path: str, body: Mapping[str, Any] | None, *, any_text: bool = False
     ) -> tuple[urllib3.BaseHTTPResponse, dict[str, Any]]:
-        if names_no_prefix(self.url):  # the application itself: it gets no token, and nothing is done there
-            self.locate()
-            if not self._is_ours:
-                raise self._refused("GET", DOCUMENT, self._send("GET", DOCUMENT, None, self.url))
+        if names_no_prefix(self.url):
+            self._leave_the_application()
         answer = self._send(method, path, body)
         content = _content(answer)
         expected = _is_ours(content) or (any_text and answer.status == OK)
@@ -139,52 +139,72 @@ class Remote:
             content = _content(answer)
         return answer, content
 
+    def _leave_the_application(self) -> None:
+        """To the endpoints. The application itself gets no token, and nothing is done there."""
+        self.locate()
+        if not self._is_ours:
+            raise self._refused("GET", DOCUMENT, self._document(self.url))
+
     def _published_at(self, url: str) -> str:
-        return published(_content(self._send("GET", DOCUMENT, None, url)), url)
+        return published(_content(self._document(url)), url)
 
-    def _send(self, method: str, path: str, body: Mapping[str, Any] | None, url: str = "") -> urllib3.BaseHTTPResponse:
-        """The token goes to the endpoints only, not to a `url` where they are looked for."""
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token and not url else {}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        encoded = None if body is None else json.dumps(body).encode()
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> urllib3.BaseHTTPResponse:
+        return self._request(method, self.url + path, body, self._authorization)
+
+    def _document(self, url: str) -> urllib3.BaseHTTPResponse:
+        """What is published at an address. The token is not sent: it is for the endpoints alone."""
+        return self._request("GET", url + DOCUMENT, None, {})
+
+    def _request(
+        self, method: str, url: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
+    ) -> urllib3.BaseHTTPResponse:
         try:
-            return self._pool.request(method, (url or self.url) + path, body=encoded, headers=headers)
+            return self._pool.request(method, url, json=body, headers=headers)
         except urllib3.exceptions.HTTPError as error:
-            done = ""
-            if method == "POST" and not isinstance(error, NEVER_SENT):
-                done = "The command may have been carried out all the same: check before you try again.\n"
-            raise Unreachable(
-                f"Nothing answers at {self.url}: {reason(error)}.\n{done}Is the application running? If it is "
-                f"elsewhere, give its address with --url, CHAOS_URL or a profile.{self._default()}"
-            ) from error
+            may_be_done = method == "POST" and not isinstance(error, NEVER_SENT)
+            raise Unreachable(self._unreachable(error, may_be_done=may_be_done)) from error
 
-    def _default(self) -> str:
-        return "" if self._destination.url_from else " (No address was given; this one is the default.)"
+    def _unreachable(self, error: Exception, *, may_be_done: bool) -> str:
+        done = "The command may have been carried out all the same: check before you try again.\n"
+        default = " (No address was given; this one is the default.)"
+        return (
+            f"Nothing answers at {self.url}: {reason(error)}.\n{done if may_be_done else ''}"
+            "Is the application running? If it is elsewhere, give its address with --url, CHAOS_URL or a profile."
+            f"{'' if self._destination.url_from else default}"
+        )
 
     def _refused(
         self, method: str, path: str, answer: urllib3.BaseHTTPResponse, body: Mapping[str, Any] | None = None
     ) -> Refused:
         content = _content(answer)
         asked = urlsplit(path)
-        location = answer.headers.get("Location", "") if answer.status in REDIRECTS else ""
-        told = Answer(
+        refused = Answer(
             url=self.url,
             status=answer.status,
             content=content if _is_ours(content) else {},
-            words=str(content.get("error_message") or content.get("message") or ""),
-            location=CONTROL.sub("", location).removesuffix(asked.path),
+            words=_words(content),
+            location=_location(answer).removesuffix(asked.path),
             is_ours=self._is_ours is not False,
             sent=body or dict(parse_qsl(asked.query)),
             writes=method == "POST",
-            token_from=self._destination.token_from if self._token else "",
+            token_from=self._destination.token_from if self._authorization else "",
             program=self._program,
             command=self._command,
         )
-        message = explained(told)
+        message = explained(refused)
         if not _is_ours(content):
-            content = {**content, **_envelope(told.code, message)}
+            content = {**content, **_envelope(refused.code, message)}
         return Refused(answer.status, message, content)
+
+
+def _words(content: Mapping[str, Any]) -> str:
+    """What an answer says, whoever gave it."""
+    return str(content.get("error_message") or content.get("message") or "")
+
+
+def _location(answer: urllib3.BaseHTTPResponse) -> str:
+    """Where an answer redirects to; empty if it does not."""
+    return CONTROL.sub("", answer.headers.get("Location", "")) if answer.status in REDIRECTS else ""
 
 
 def reason(error: Exception) -> str:
@@ -211,18 +231,20 @@ def _is_elsewhere(status: int) -> bool:
 
 def _content(answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
     """What it says, if it is a JSON object, with nothing in it that controls a terminal."""
-    try:
+    with suppress(ValueError):
         content = _harmless(json.loads(answer.data))
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}
+        if isinstance(content, dict):
+            return content
+    return {}
 
 
 def _harmless(value: Any) -> Any:  # noqa: ANN401 - JSON
-    if isinstance(value, str):
-        return CONTROL.sub("\ufffd", value)
-    if isinstance(value, list):
-        return [_harmless(each) for each in value]
-    if isinstance(value, dict):
-        return {name: _harmless(each) for name, each in value.items()}
-    return value
+    match value:
+        case str():
+            return CONTROL.sub("\ufffd", value)
+        case list():
+            return list(map(_harmless, value))
+        case dict():
+            return dict(zip(value, map(_harmless, value.values()), strict=True))
+        case _:
+            return value

@@ -1,6 +1,6 @@
 """Renders answers for a terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -26,9 +26,9 @@ def experiments(listed: Shown) -> RenderableType:
     """What can be started, with its options."""
     parts: list[RenderableType] = []
     for each in listed["available_experiments"]:
-        table = Table(box=None, padding=(0, 2, 0, 0))
-        for column in ("option", "default", "allowed"):
-            table.add_column(column, style="dim" if column != "option" else "")
+        table = Table("option", box=None, padding=(0, 2, 0, 0))
+        table.add_column("default", style="dim")
+        table.add_column("allowed", style="dim")
         for name, schema in each["parameters"]["properties"].items():
             table.add_row(f"--{name.replace('_', '-')}", plain(schema["default"]), allowed(schema) or "yes or no")
         parts += [f"[bold]{each['name']}[/]  {escape(each['description'])}", table, ""]
@@ -49,23 +49,10 @@ def stage(listed: Shown) -> str:
 
 def run(shown: Shown) -> RenderableType:
     """A run: the time that is left, its results, the verdict on its hypothesis."""
-    status = STATUSES.get(shown["status"], shown["status"])
-    head = f"[bold]{shown['name']}[/] {status}"
+    head = f"[bold]{shown['name']}[/] {STATUSES.get(shown['status'], shown['status'])}"
     if shown["status"] == "inactive":
         return head
-    parts: list[RenderableType] = [head]
-    total = shown["parameters"]["duration_seconds"]
-    if shown["status"] == "running":
-        bar = Table.grid()  # a bar alone does not end its line
-        bar.add_row(ProgressBar(total=total, completed=total - shown["remaining_seconds"], width=BAR))
-        parts.append(bar)
-        parts.append(
-            f"{shown['remaining_seconds']:.0f} s left of {total:g} s, started by {escape(shown['started_by'])}"
-        )
-    elif shown["ended_by"]:
-        why = f": {escape(shown['end_reason'])}" if shown["end_reason"] else ""
-        parts.append(f"ended by {escape(shown['ended_by'])}{why}")
-    parts += _results(shown["results"])
+    parts = [head, *_time(shown), *_results(shown["results"])]
     if shown.get("hypothesis"):
         hypothesis = shown["hypothesis"]
         so_far = ", so far" if shown["status"] == "running" else ""
@@ -75,24 +62,43 @@ def run(shown: Shown) -> RenderableType:
     return Group(*parts)
 
 
+def _time(shown: Shown) -> Iterator[RenderableType]:
+    """The time that is left, or who ended the run and why."""
+    total, left = shown["parameters"]["duration_seconds"], shown["remaining_seconds"]
+    if shown["status"] == "running":
+        bar = Table.grid()  # a bar alone does not end its line
+        bar.add_row(ProgressBar(total=total, completed=total - left, width=BAR))
+        yield bar
+        yield f"{left:.0f} s left of {total:g} s, started by {escape(shown['started_by'])}"
+    elif shown["ended_by"]:
+        yield f"ended by {escape(_because(shown['ended_by'], shown['end_reason']))}"
+
+
+def _because(what: str, why: str | None) -> str:
+    return f"{what}: {why}" if why else what
+
+
+COUNTERS: Mapping[str, Callable[[Shown], str]] = {
+    "injected_errors": lambda results: f"injected errors {results['actual_error_rate']:.1%}",
+    "injected_delay_seconds": lambda results: f"total delay {seconds(results['injected_delay_seconds'])}",
+    "held_memory_mb": lambda results: f"total memory {results['held_memory_mb']} MB",
+}
+"""How what was done to requests is shown, where it is not zero."""
+
+
 def _results(results: Shown) -> list[RenderableType]:
     if not results:
         return ["[dim]No results yet: there were no requests, or their counts are not flushed yet.[/]"]
     where = "1 environment" if results["environments"] == 1 else f"{results['environments']} environments"
-    told = [f"{results['requests']} requests, {results['requests_hit']} hit, in {where}"]
-    if results["injected_errors"]:
-        told.append(f"injected errors {results['actual_error_rate']:.1%}")
-    if results["injected_delay_seconds"]:
-        told.append(f"total delay {seconds(results['injected_delay_seconds'])}")
-    if results["held_memory_mb"]:
-        told.append(f"total memory {results['held_memory_mb']} MB")
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("", "requests", "50 %", "95 %", "99 %"):
-        table.add_column(column, justify="right" if column else "left")
+    figures = [f"{results['requests']} requests, {results['requests_hit']} hit, in {where}"]
+    figures += [render(results) for counter, render in COUNTERS.items() if results[counter]]
+    table = Table("", box=None, padding=(0, 2, 0, 0))
+    for column in ("requests", "50 %", "95 %", "99 %"):
+        table.add_column(column, justify="right")
     for side in ("hit", "untouched"):
-        each = results[side]
-        table.add_row(side, str(each["requests"]), *(seconds(each[f"p{p}_seconds"]) for p in (50, 95, 99)))
-    return [", ".join(told), table]
+        times = map(results[side].get, ("p50_seconds", "p95_seconds", "p99_seconds"))
+        table.add_row(side, str(results[side]["requests"]), *map(seconds, times))
+    return [", ".join(figures), table]
 
 
 NARROW = 110
@@ -117,13 +123,12 @@ def entries(history: Sequence[Shown], width: int) -> RenderableType:
 
 
 def _entry(entry: Shown) -> tuple[str, ...]:
-    shown = entry["run"]
-    how = str(entry["details"].get("message", ""))
-    if shown:
-        how = shown["status"] + (f": {shown['end_reason']}" if shown["end_reason"] else "")
-    what = shown["name"] if shown else entry["action"]
-    why = entry["by"] + (f": {entry['reason']}" if entry["reason"] else "")
-    return entry["at"][:19].replace("T", " "), what, why, how, entry["id"] if shown else ""
+    """Cells: time, what, who and why, what came of it, the id of the run."""
+    at, why = entry["at"][:19].replace("T", " "), _because(entry["by"], entry["reason"])
+    run = entry["run"]
+    if run:
+        return at, run["name"], why, _because(run["status"], run["end_reason"]), entry["id"]
+    return at, entry["action"], why, str(entry["details"].get("message", "")), ""
 
 
 def bars(counts: Mapping[str, int]) -> RenderableType:

@@ -15,19 +15,28 @@ COMMAND_LINE = "command line"
 
 
 def settings_of(stage: str) -> Settings:
-    """Raises Misconfigured. Names that may be misspelt are no reason not to halt."""
-    known = {name: value for name, value in os.environ.items() if not name.startswith(OURS) or name in KNOWN}
-    settings = read_settings({**known, **({"CHAOS_STAGE": stage} if stage else {})})
+    """Settings of a stage of this machine's application. Raises Misconfigured."""
+    settings = read_settings(_variables(stage))
     if settings.stage is None:
         raise Misconfigured("Which stage? Give --stage, or set CHAOS_STAGE.")
     if settings.development:
-        if not settings.endpoint_url and not rejoin(settings):
-            raise Misconfigured(
-                "The stage dev has a table only while a development server runs, and none runs in this folder. "
-                "Start one here, or set AWS_ENDPOINT_URL_DYNAMODB as that server has it."
-            )
-        settings = prepared(settings)
+        settings = _of_the_development_server(settings)
     return replace(settings, table_timeout_seconds=PATIENCE_SECONDS, enabled=True)
+
+
+def _variables(stage: str) -> dict[str, str]:
+    """Without names that may be misspelt: they are no reason not to halt."""
+    given = {**os.environ, "CHAOS_STAGE": stage or os.environ.get("CHAOS_STAGE", "")}
+    return {name: value for name, value in given.items() if name in KNOWN or not name.startswith(OURS)}
+
+
+def _of_the_development_server(settings: Settings) -> Settings:
+    if settings.endpoint_url or rejoin(settings):
+        return prepared(settings)
+    raise Misconfigured(
+        "The stage dev has a table only while a development server runs, and none runs in this folder. "
+        "Start one here, or set AWS_ENDPOINT_URL_DYNAMODB as that server has it."
+    )
 
 
 def user() -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ..dynamodb.table import create_table
-from .context import desk_of
+from .context import context_of
 from .stages import settings_of
 from .usage import Commands
 
@@ -19,11 +19,11 @@ def table() -> None:
 
 @app.command()
 def create(
-    context: typer.Context,
+    typer_context: typer.Context,
     stage: Annotated[str, typer.Option(metavar="<stage>", help="The stage. Default: CHAOS_STAGE.")] = "",
 ) -> None:
     """Create the table of a stage, unless it exists. Needs AWS credentials."""
     settings = settings_of(stage)
     made = create_table(settings)
-    told = f"Created the table {settings.table}." if made else f"The table {settings.table} exists already."
-    desk_of(context).say({"table": settings.table, "made": made}, told)
+    text = f"Created the table {settings.table}." if made else f"The table {settings.table} exists already."
+    context_of(typer_context).print_text({"table": settings.table, "made": made}, text)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,7 +13,7 @@ from ..access import ROLES, Token, new_token
 from ..bootstrap import Chaos
 from ..errors import UnknownToken
 from ..runs.event import Action, Event
-from .context import desk_of
+from .context import context_of
 from .stages import COMMAND_LINE, LONGEST_NAME, settings_of, user
 from .usage import Commands, choice, number, parser, shown
 
@@ -43,7 +43,7 @@ def _name(text: str) -> str:
 
 @app.command()
 def create(
-    context: typer.Context,
+    typer_context: typer.Context,
     name: Annotated[
         str,
         typer.Option(parser=parser("--name", _name), metavar="<name>", help="The owner, as the history will show it."),
@@ -68,41 +68,41 @@ def create(
     stage: Stage = "",
 ) -> None:
     """Create a token and print it on the last line. It is shown only once."""
-    chaos = desk_of(context).wire(settings_of(stage))
+    chaos = context_of(typer_context).wire(settings_of(stage))
     now = time.time()
     expires_at = now + days * DAY if days else None
     secret, token = new_token(name, ROLES[role.value], now=now, expires_at=expires_at)
     chaos.tokens.add(token)
     _remember(chaos, "token_created", token, now)
-    told = f"Token of {token.name} ({token.role.word}), valid {_until(token.expires_at)}. It is not shown again:"
-    desk_of(context).say({**_shown(token), "token": secret}, f"{told}\n{secret}")
+    title = f"Token of {token.name} ({token.role.word}), valid {_until(token.expires_at)}. It is not shown again:"
+    context_of(typer_context).print_text({**_shown(token), "token": secret}, f"{title}\n{secret}")
 
 
 @app.command("list")
-def list_tokens(context: typer.Context, stage: Stage = "") -> None:
+def list_tokens(typer_context: typer.Context, stage: Stage = "") -> None:
     """List the tokens: hash, role, expiry and name."""
-    desk = desk_of(context)
-    tokens = desk.wire(settings_of(stage)).tokens.all()
+    context = context_of(typer_context)
+    tokens = context.wire(settings_of(stage)).tokens.all()
     lines = [
         f"{each.hash[:SHOWN_HASH]}  {each.role.word:8}  {_until(each.expires_at):26}  {each.name}" for each in tokens
     ]
-    desk.say({"tokens": [_shown(each) for each in tokens]}, "\n".join(lines) or "There are no tokens.")
+    context.print_text({"tokens": [_shown(each) for each in tokens]}, "\n".join(lines) or "There are no tokens.")
 
 
 @app.command()
 def revoke(
-    context: typer.Context,
+    typer_context: typer.Context,
     beginning: Annotated[
         str, typer.Argument(metavar="hash", help="At least the first 6 characters of its hash; see `token list`.")
     ],
     stage: Stage = "",
 ) -> None:
     """Revoke a token: it is refused from now on."""
-    chaos = desk_of(context).wire(settings_of(stage))
+    chaos = context_of(typer_context).wire(settings_of(stage))
     token = _only([token for token in chaos.tokens.all() if token.hash.startswith(beginning)], beginning)
     chaos.tokens.revoke(token.hash)
     _remember(chaos, "token_revoked", token, time.time())
-    desk_of(context).say(_shown(token), f"Revoked the token of {token.name}.")
+    context_of(typer_context).print_text(_shown(token), f"Revoked the token of {token.name}.")
 
 
 def _remember(chaos: Chaos, action: Action, token: Token, now: float) -> None:
@@ -111,9 +111,14 @@ def _remember(chaos: Chaos, action: Action, token: Token, now: float) -> None:
     chaos.runs.record(Event.of(action, now=now, by=user(), token=unique, source=COMMAND_LINE, details=details))
 
 
-def _shown(token: Token) -> dict[str, str | None]:
-    expires_at = None if token.expires_at is None else datetime.fromtimestamp(token.expires_at, UTC).isoformat()
-    return {"hash": token.hash[:SHOWN_HASH], "name": token.name, "role": token.role.word, "expires_at": expires_at}
+def _shown(token: Token) -> dict[str, Any]:
+    expires_at = _moment(token.expires_at)
+    return {
+        "hash": token.hash[:SHOWN_HASH],
+        "name": token.name,
+        "role": token.role.word,
+        "expires_at": expires_at and expires_at.isoformat(),
+    }
 
 
 def _only(found: Sequence[Token], beginning: str) -> Token:
@@ -126,6 +131,9 @@ def _only(found: Sequence[Token], beginning: str) -> Token:
 
 
 def _until(expires_at: float | None) -> str:
-    if expires_at is None:
-        return "until revoked"
-    return f"until {datetime.fromtimestamp(expires_at, UTC):%Y-%m-%d %H:%M} UTC"
+    moment = _moment(expires_at)
+    return f"until {moment:%Y-%m-%d %H:%M} UTC" if moment else "until revoked"
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

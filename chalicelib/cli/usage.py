@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -18,7 +19,13 @@ UsageError: type[Any] = typer.BadParameter.__mro__[1]
 """Typer's base class of wrong usage; it is public under no name of its own."""
 
 BEFORE_THE_COMMAND = ("--profile", "--url", "--token", "--version")
-KINDS = {"number": "a number", "integer": "a whole number"}
+NUMBERS: Mapping[str, tuple[str, Callable[[str], float]]] = {
+    "number": ("a number", float),
+    "integer": ("a whole number", int),
+}
+"""Types of JSON in words, and how they are read."""
+
+YES_OR_NO = ("no", "yes")
 SHARE = "share"
 """The unit of numbers that have none."""
 
@@ -33,23 +40,30 @@ class Wrong(typer.BadParameter):
 def explained(error: Any) -> str:  # noqa: ANN401 - typer's classes are private
     """What to print: every problem, then how to read the help."""
     kind = type(error).__name__
-    if kind == "NoArgsIsHelpError":
-        return str(error.format_message())
-    context = error.ctx
-    if isinstance(error, Wrong):
-        told = error.message
-    elif kind == "NoSuchOption":
-        told = unknown_option(error.option_name, _options(context))
-    elif kind == "BadOptionUsage":
-        told = f"{error.option_name} {'needs' if 'requires' in error.message else 'does not take'} a value."
-    elif kind == "MissingParameter":
-        told = f"{_name(error.param)} is required."
-    else:
-        told = str(error.format_message())
-    return f"{told}\nHelp: {context.command_path} --help" if context else told
+    problem = PROBLEMS.get(kind, _as_typer_says)(error)
+    is_help = kind == "NoArgsIsHelpError" or error.ctx is None
+    return problem if is_help else f"{problem}\nHelp: {error.ctx.command_path} --help"
 
 
-def _options(context: Any) -> list[str]:  # noqa: ANN401 - typer's classes are private
+def _as_typer_says(error: Any) -> str:  # noqa: ANN401 - typer's classes are private
+    return str(error.format_message())
+
+
+def _wrong_value(error: Any) -> str:  # noqa: ANN401 - typer's classes are private
+    return f"{error.option_name} {'needs' if 'requires' in error.message else 'does not take'} a value."
+
+
+PROBLEMS: Mapping[str, Callable[[Any], str]] = {
+    "Wrong": lambda error: str(error.message),
+    "NoSuchOption": lambda error: unknown_option(error.option_name, option_names(error.ctx)),
+    "BadOptionUsage": _wrong_value,
+    "MissingParameter": lambda error: f"{_name(error.param)} is required.",
+}
+"""What is wrong, by the class of the error. For any other class it is what typer says."""
+
+
+def option_names(context: Any) -> list[str]:  # noqa: ANN401 - typer's classes are private
+    """The options of a command, in all their spellings."""
     return [name for each in context.command.params for name in (*each.opts, *each.secondary_opts)]
 
 
@@ -95,61 +109,88 @@ class Commands(TyperGroup):
     """Commands that are suggested where one is misspelt."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - typer's classes are private
-        if args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
-            raise Wrong(unknown("experiment" if self.name == "start" else "command", args[0], self.commands), ctx=ctx)
-        return super().resolve_command(ctx, args)
+        name = args[0]
+        if name in self.commands or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        what = "experiment" if self.name == "start" else "command"
+        raise Wrong(unknown(what, name, self.commands), ctx=ctx)
+
+
+PHRASES = (
+    (("exclusiveMinimum", "maximum"), "above {}, up to {}"),
+    (("exclusiveMinimum",), "above {}"),
+    (("minimum", "maximum"), "from {} to {}"),
+    (("minimum",), "at least {}"),
+    (("maximum",), "up to {}"),
+    ((), ""),
+)
+"""How limits read, by the words of JSON Schema that set them. The first that fits counts."""
 
 
 def limits(schema: Schema) -> str:
-    """What a number may be, in words: "from 0 to 60"; empty where there are no limits."""
-    low, above, high = (schema.get(name) for name in ("minimum", "exclusiveMinimum", "maximum"))
-    if above is not None:
-        return f"above {plain(above)}" + ("" if high is None else f", up to {plain(high)}")
-    if low is not None:
-        return f"at least {plain(low)}" if high is None else f"from {plain(low)} to {plain(high)}"
-    return "" if high is None else f"up to {plain(high)}"
+    """What a number may be, in words: "from 0 to 60"; empty if there are no limits."""
+    names, phrase = next(each for each in PHRASES if schema.keys() >= set(each[0]))
+    return phrase.format(*(plain(schema[name]) for name in names))
 
 
 def allowed(schema: Schema) -> str:
-    """The limits and the unit, in words."""
-    unit = schema.get("unit", "")
-    return f"{limits(schema)} {'' if unit == SHARE else unit}".strip()
+    """The limits and the unit, or the words that there are to choose from."""
+    if "enum" in schema:
+        return either(map(str, schema["enum"]))
+    unit = schema.get("unit", SHARE)
+    return limits(schema) if unit == SHARE else f"{limits(schema)} {unit}".strip()
 
 
 def plain(setting: object) -> str:
     """A value of JSON in words: whole numbers have no fraction."""
     if isinstance(setting, bool):
-        return "yes" if setting else "no"
-    return str(int(setting)) if isinstance(setting, float) and setting.is_integer() else str(setting)
+        return YES_OR_NO[setting]
+    return f"{setting:.0f}" if isinstance(setting, float) and setting.is_integer() else str(setting)
 
 
 def value(schema: Schema, text: str) -> float | str:
     """What was typed, as the schema has it. Raises ValueError, which says what is allowed."""
+    if text not in schema.get("enum", [text]):
+        raise ValueError(f"must be {allowed(schema)}; got {shown(text)}.")
     kind = schema.get("type", "string")
-    if kind == "string":
-        longest = schema.get("maxLength", math.inf)
-        if len(text) > longest or not text.isprintable():
-            raise ValueError(f"must be one line of up to {longest:g} characters; got {shown(text)}.")
+    return _line(schema, text) if kind == "string" else _number(schema, text, *NUMBERS[kind])
+
+
+def _line(schema: Schema, text: str) -> str:
+    longest = schema.get("maxLength", math.inf)
+    if len(text) <= longest and text.isprintable():
         return text
-    try:
-        number = int(text) if kind == "integer" else float(text)
-    except ValueError:
-        number = math.nan
-    low, above, high = schema.get("minimum", -math.inf), schema.get("exclusiveMinimum"), schema.get("maximum", math.inf)
-    if not low <= number <= high or math.isinf(number) or (above is not None and number <= above):
-        words = allowed(schema).replace("at least", "of at least")
-        raise ValueError(f"must be {KINDS[kind]} {words}".rstrip() + f"; got {shown(text)}.")
-    return number
+    raise ValueError(f"must be one line of up to {longest:g} characters; got {shown(text)}.")
+
+
+def _number(schema: Schema, text: str, kind: str, convert: Callable[[str], float]) -> float:
+    with suppress(ValueError):
+        number = convert(text)
+        if math.isfinite(number) and _is_within(schema, number):
+            return number
+    words = allowed(schema).replace("at least", "of at least")
+    raise ValueError(f"must be {kind} {words}".rstrip() + f"; got {shown(text)}.")
+
+
+def _is_within(schema: Schema, number: float) -> bool:
+    above, low, high = (
+        schema.get(name, unlimited)
+        for name, unlimited in (("exclusiveMinimum", -math.inf), ("minimum", -math.inf), ("maximum", math.inf))
+    )
+    return bool(above < number and low <= number <= high)
 
 
 def shown(text: object) -> str:
     """A value, as a message repeats it."""
-    if not isinstance(text, str):
-        return str(text)
+    return _quoted(text) if isinstance(text, str) else str(text)
+
+
+def _quoted(text: str) -> str:
+    """Numbers are not quoted, long texts are cut."""
     try:
         float(text)
     except ValueError:
-        return repr(text[:LONGEST_SHOWN] + ("…" if len(text) > LONGEST_SHOWN else ""))
+        return repr(text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…")
     return text
 
 

@@ -1,4 +1,4 @@
-"""What a developer reads at the start of a server: where the endpoints are, and which token opens them."""
+"""The text at the start of a development server: where the endpoints are, and which token opens them."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ NO_SERVERS = {"", "-c", "-", "ipython", "pytest", "py", "mypy", "alembic", "cele
 
 
 def banner(settings: Settings, url: str, prefix: str) -> str:
-    """What a developer sees at the start: where, with which token, and three lines to paste."""
+    """The text of `make run`: where the endpoints are, the token, and three lines to paste."""
     base = f"{url}{prefix}"
     token = f"-H {shlex.quote(f'Authorization: Bearer {settings.dev_token}')}"
     json = "-H 'Content-Type: application/json'"
@@ -34,11 +34,10 @@ Start an experiment, see its effect, stop it:
 
 
 def announce(prefix: str, settings: Settings | None, arguments: Sequence[str] | None = None) -> None:
-    """Say at the start of a development server where the endpoints are and which token opens them.
+    """Print at the start of a development server where the endpoints are and which token opens them. Never raises.
 
     Goes to the standard error, as servers do; what is wrong with the variables goes to the log, whatever the stage is.
-    Keeps an embedded DynamoDB that is running already: after a reload it is needed before the first request comes.
-    Raises nothing.
+    Connects to an embedded DynamoDB that is running already, which after a reload would end before the first request.
     """
     try:
         settings = settings or read_settings(os.environ)

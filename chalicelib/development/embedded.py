@@ -1,4 +1,4 @@
-"""How a process finds the embedded DynamoDB of its user, working directory, application and stage, or starts it.
+"""Finds the embedded DynamoDB of this user, working directory, application and stage, or starts it.
 
 What such processes share is in a private folder of the user: a lock, the server's address and log, and the token.
 """
@@ -35,18 +35,18 @@ GREETING_SECONDS = 2.0
 REJOIN_SECONDS = 1.0
 """How long the start of an application waits for others that start a server."""
 
-TABLE_TIMEOUT_SECONDS = 2.0
+SHORTEST_TIMEOUT_SECONDS = 2.0
 """The shortest time-out for the embedded table: all processes share one server, on a machine with other work."""
 
 TEMPORARY = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())  # noqa: S108 - see _private_folder
 """The same one whatever TMPDIR says: processes that differ in it shall find each other."""
 
 NEEDED = ("moto", "flask", "filelock")
-PRIVATE = 0o700
-RUN = (
+PRIVATE_FOLDER = 0o700
+RUN_MODULE = (
     "import runpy, sys; sys.path[:] = sys.argv.pop().split({!r}); runpy.run_module(sys.argv.pop(), run_name='__main__')"
 )
-"""Isolated from the working directory and the variables; with the paths of this process, in their order."""
+"""The program that starts the server, with the import paths of this process and nothing else of it."""
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "LD_LIBRARY_PATH")
 """The variables that the server's process gets: no AWS, proxy or Python setting of the application's."""
@@ -105,7 +105,7 @@ def _here() -> str:
 
 @cache
 def _own_token() -> str:
-    """Where the processes cannot share one."""
+    """The token of this process, where processes cannot share one."""
     return secrets.token_urlsafe(16)
 
 
@@ -132,7 +132,7 @@ def prepared(settings: Settings) -> Settings:
             settings,
             endpoint_url=join(settings).url,
             embedded=True,
-            table_timeout_seconds=max(settings.table_timeout_seconds, TABLE_TIMEOUT_SECONDS),
+            table_timeout_seconds=max(settings.table_timeout_seconds, SHORTEST_TIMEOUT_SECONDS),
         )
     return replace(settings, dev_token=token(settings))
 
@@ -162,7 +162,7 @@ def join(settings: Settings) -> Embedded:
 
 
 def rejoin(settings: Settings) -> bool:
-    """Keep a server that is running already, as after a reload. Whether there is one."""
+    """Connect to a server that is running already, so that it outlives a reload. Whether there is one."""
     if settings.endpoint_url or find_spec("filelock") is None:
         return False
     with suppress(Misconfigured, OSError):
@@ -177,12 +177,12 @@ def token(settings: Settings) -> str:
     if settings.dev_token:
         return settings.dev_token
     with suppress(Misconfigured, OSError):
-        return _kept(Shared.by(settings).file("token"), _own_token())
+        return _shared_text(Shared.by(settings).file("token"), _own_token())
     return _own_token()
 
 
-def _kept(path: Path, text: str) -> str:
-    """What the file has; the text, where nobody was here before. A link is made in one step, whoever else makes one."""
+def _shared_text(path: Path, text: str) -> str:
+    """The content of the file; the text becomes it where there is none. Of processes that race, one makes the link."""
     part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
     part.write_text(text)
     try:
@@ -194,7 +194,7 @@ def _kept(path: Path, text: str) -> str:
 
 
 def _find(shared: Shared) -> Embedded | None:
-    """The server, if it is running. Called with the lock held, so that it does not end at this moment."""
+    """The server, if it is running. Call it with the lock held, so that the server does not end at this moment."""
     known = _joined.get(shared.key)
     if known and known.is_running():
         return known
@@ -228,7 +228,7 @@ def _start(shared: Shared) -> None:
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     try:
         started = subprocess.run(  # noqa: S603 - this interpreter, and a module of this package
-            [_python(), "-IBc", RUN.format(os.pathsep), str(shared.folder), shared.key, server, paths],
+            [_python(), "-IBc", RUN_MODULE.format(os.pathsep), str(shared.folder), shared.key, server, paths],
             env=inherited,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -256,11 +256,11 @@ def _private_folder() -> Path:
         raise Misconfigured("There is no private folder on this system.")
     folder = TEMPORARY / f"chaos-experiments-{os.getuid()}"
     try:
-        folder.mkdir(mode=PRIVATE, exist_ok=True)
+        folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         found = folder.lstat()
     except OSError as error:
         raise Misconfigured(f"The stage dev needs the folder {folder}: {error.strerror}. Or {NAME_ONE}.") from error
-    foreign = found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != PRIVATE
+    foreign = found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != PRIVATE_FOLDER
     if foreign or not stat.S_ISDIR(found.st_mode):
         raise Misconfigured(f"{folder} must be a folder that only you can use. Remove it, or {NAME_ONE}.")
     return folder

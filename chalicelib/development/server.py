@@ -27,7 +27,7 @@ HOST = "127.0.0.1"
 LINGER_SECONDS = 10.0
 """How long it waits for the next process after the last one is gone: a reload takes less."""
 
-PRIVATE = 0o600
+PRIVATE_FILE = 0o600
 
 
 class EmbeddedDynamoDB:
@@ -160,13 +160,13 @@ def _withdraw(path: Path, address: str) -> None:
 
 
 def _detach(log: Path) -> None:
-    """Leave the terminal and its signals, and the starting process, which is not to be told of the end of a child."""
+    """Leave the terminal and its signals, and the starting process, which shall get no signal when it ends."""
     if os.fork():
         os._exit(0)
     os.setsid()
     os.chdir("/")
     nothing = os.open(os.devnull, os.O_RDWR)
-    written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
+    written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
     for number, target in enumerate((nothing, written, written)):
         os.dup2(target, number)
 

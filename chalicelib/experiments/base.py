@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..faults import Chance, Fault
+from ..faults.base import Fault
 
 Limits = Mapping[str, float]
 """The largest value of a parameter that this process allows now, by the parameter's name."""
@@ -46,8 +46,8 @@ class Experiment(ABC):
         return (type(self).__doc__ or "").strip().partition("\n")[0]
 
     @abstractmethod
-    def faults(self, parameters: Any, chance: Chance) -> Iterator[Fault]:  # noqa: ANN401 - each experiment has its own
-        """What happens to one request. Pure: no clock, no I/O, no randomness but `chance`."""
+    def faults(self, parameters: Any) -> Iterator[Fault]:  # noqa: ANN401 - each experiment has its own
+        """What a run with these parameters does to each call that it hits. Pure: called once for a run, not for a call."""
 
     def limits(self, spare_memory_mb: int) -> Limits:
         """Limits that depend on the environment; none unless an experiment says so."""

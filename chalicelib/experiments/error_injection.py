@@ -2,7 +2,8 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from ..faults import Answer, Chance, Fault
+from ..faults.answer import Answer
+from ..faults.base import Fault
 from . import base
 
 
@@ -21,6 +22,10 @@ class ErrorInjection(base.Experiment):
             json_schema_extra={"unit": "share"},
         )
 
-    def faults(self, parameters: Parameters, chance: Chance) -> Iterator[Fault]:
-        if chance() < parameters.error_rate:
-            yield Answer(500, "injected_error", "Chaos experiment: injected error")
+    def faults(self, parameters: Parameters) -> Iterator[Fault]:
+        yield Answer(
+            share=parameters.error_rate,
+            status=500,
+            code="injected_error",
+            message="Chaos experiment: injected error",
+        )

@@ -2,7 +2,8 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from ..faults import Chance, Fault, Wait
+from ..faults.base import Fault
+from ..faults.wait import Wait
 from . import base
 
 
@@ -26,6 +27,5 @@ class LatencyInjection(base.Experiment):
             "cut so that 0.5 seconds remain.",
         )
 
-    def faults(self, parameters: Parameters, chance: Chance) -> Iterator[Fault]:
-        del chance
-        yield Wait(parameters.delay_seconds, parameters.allow_timeout)
+    def faults(self, parameters: Parameters) -> Iterator[Fault]:
+        yield Wait(seconds=parameters.delay_seconds, allow_timeout=parameters.allow_timeout)

@@ -2,7 +2,8 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from ..faults import Chance, Fault, Hold
+from ..faults.base import Fault
+from ..faults.hold import Hold
 from . import base
 
 
@@ -21,9 +22,8 @@ class ResourceExhaustion(base.Experiment):
             json_schema_extra={"unit": "MB"},
         )
 
-    def faults(self, parameters: Parameters, chance: Chance) -> Iterator[Fault]:
-        del chance
-        yield Hold(parameters.memory_mb)
+    def faults(self, parameters: Parameters) -> Iterator[Fault]:
+        yield Hold(megabytes=parameters.memory_mb)
 
     def limits(self, spare_memory_mb: int) -> base.Limits:
         return {"memory_mb": spare_memory_mb}

@@ -1,11 +1,13 @@
-"""Chalice: a middleware for the application's routes, a handler for the module's own, an authorizer's answer."""
+"""Chalice: the outermost middleware as boundary, and the route's place where a view function is called."""
 
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Unpack, cast
+from functools import update_wrapper
+from typing import Any, Unpack, cast
+from urllib.parse import unquote
 
 from .chalice_local import restart_for_source_files_only, served_by_chalice_local
 
@@ -15,74 +17,154 @@ from chalice.app import AuthRequest, AuthResponse, AuthRoute, Chalice, SNSEvent
 from chalice.app import Request as ChaliceRequest
 from chalice.app import Response as ChaliceResponse
 
-from ..access import ROLES, Caller
-from ..api.endpoints import ENDPOINTS, METHODS, PREFIX
+from ..access import ROLES, Caller, Role
+from ..api.endpoints import ENDPOINTS, METHODS, Endpoint
 from ..api.http import Request, Response, failure, injected_failure
-from ..bootstrap import Chaos, Lazy, Options, bootstrap
 from ..development.banner import banner
 from ..errors import ChaosError, InvalidJson, Unauthenticated
 from ..guardrails.alarms import abort_for
-from ..injection.engine import UNTOUCHED, Injected
+from ..injection.call import Kind, LambdaContext, remaining_seconds
+from ..injection.drivers import SyncInjection
+from ..injection.engine import InjectionResult, answer_of
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
 from . import check_application
+from .module import CURRENT, ChaosModule, Options
 
 log = logging.getLogger(__name__)
-
-CONTEXT = "chaos_experiments"
-"""Where in the request's context the middleware leaves what it did, for the test endpoint to tell."""
 
 ANY_CONTENT_TYPE = ["*/*"]
 """The module itself refuses what is not JSON, in its envelope."""
 
-
 ROUTED = [method for method in METHODS if method not in {"OPTIONS", "TRACE"}]
 """OPTIONS is what Chalice itself answers, where a route has CORS; TRACE the gateway does not know."""
+
+GetResponse = Callable[[ChaliceRequest | None], ChaliceResponse]
+
+
+class ChaliceCall:
+    """A request, as Chalice has it."""
+
+    __slots__ = ("context", "name", "request")
+
+    def __init__(self, request: ChaliceRequest, path: str, context: LambdaContext | None) -> None:
+        self.request = request
+        self.name = path
+        self.context = context
+
+    @property
+    def kind(self) -> Kind:
+        return "request"
+
+    @property
+    def method(self) -> str:
+        return str(self.request.method)
+
+    def header(self, name: str) -> str | None:
+        value = self.request.headers.get(name)
+        return None if value is None else str(value)
+
+    @property
+    def remaining_seconds(self) -> float:
+        return remaining_seconds(self.context)
 
 
 class ChaosExperiments:
     """The module in a Chalice application. Wired at the first request, or at once where `chalice local` serves it."""
 
-    def __init__(
-        self,
-        app: Chalice,
-        *,
-        prefix: str = PREFIX,
-        routes: bool = True,
-        wire: Callable[..., Chaos] = bootstrap,
-        **options: Unpack[Options],
-    ) -> None:
-        """Where `routes` is false, the application has the endpoints' routes itself, and an authorizer that asks us."""
-        check_application(app, Chalice)
+    def __init__(self, app: Chalice, *, routes: bool = True, **options: Unpack[Options]) -> None:
+        """Where `routes` is false, call `mount` with the authorizer of the endpoints.
+
+        Raises ValueError for an application that has the module already.
+        """
+        has_module = any(
+            isinstance(getattr(handler, "__self__", None), ChaosExperiments)
+            for handler, _ in getattr(app, "middleware_handlers", ())
+        )
+        check_application(app, Chalice, has_module=has_module)
         self._app = app
-        self._module = Lazy(wire, prefix=prefix, **options)
-        app.register_middleware(self._middleware, "http")
+        self._module = ChaosModule(**options)
+        app.middleware_handlers.insert(0, (self._boundary, "http"))
         if routes:
-            for path in dict.fromkeys(endpoint.path for endpoint in ENDPOINTS):
-                app.route(prefix + path, methods=list(ROUTED), content_types=ANY_CONTENT_TYPE)(self.handle)
+            self.mount()
         if url := served_by_chalice_local(sys.argv):
             self._welcome(url)
+
+    def mount(self, *, authorizer: Any = None) -> None:  # noqa: ANN401 - a function that Chalice has wrapped
+        """Add the routes of the endpoints, which API Gateway needs to know.
+
+        With an authorizer, which asks `authorize`, the gateway refuses requests without a valid token.
+        """
+        for path in dict.fromkeys(endpoint.path for endpoint in ENDPOINTS):
+            endpoints = [endpoint for endpoint in ENDPOINTS if endpoint.path == path]
+            guarded = authorizer is not None and all(endpoint.role is not Role.ANYONE for endpoint in endpoints)
+            options = {"authorizer": authorizer} if guarded else {}
+            methods = ROUTED if authorizer is None else [method for each in endpoints for method in _methods(each)]
+            route = self._app.route(
+                self._module.prefix + path, methods=list(methods), content_types=ANY_CONTENT_TYPE, **options
+            )
+            route(self.handle)
 
     def _welcome(self, url: str) -> None:
         """The first thing that a developer reads; also what is wrong, while the application serves all the same."""
         with suppress(ChaosError):  # which is in the log
             print(banner(self._module.get().settings, url, self._module.prefix), flush=True)  # noqa: T201
 
+    # The data plane
+
+    def _boundary(self, request: ChaliceRequest | None, get_response: GetResponse) -> ChaliceResponse:
+        if request is None:
+            return get_response(request)
+        if self._module.is_ours(request.path):
+            return self.handle()
+        if self._module.is_idle():
+            return get_response(request)
+        return self._active(request, get_response)
+
+    def _active(self, request: ChaliceRequest, get_response: GetResponse) -> ChaliceResponse:
+        injection = self._module.injection()
+        result = None
+        if injection and CURRENT.get() is None:
+            result = injection.arrive(ChaliceCall(request, _path(request), self._app.lambda_context))
+        if injection is None or result is None:
+            return get_response(request)
+        self._make_place(request)
+        return _served(injection, result, request, get_response)
+
+    def _make_place(self, request: ChaliceRequest) -> None:
+        """Let the view of the request's route be called in the route's place; once for each route."""
+        route = self._route(request)
+        if route and not isinstance(route.view_function, _RoutePlace):
+            route.view_function = _RoutePlace(route.view_function)
+
+    def _route(self, request: ChaliceRequest) -> Any:  # noqa: ANN401 - chalice's
+        return self._app.routes.get(request.path, {}).get(request.method)
+
+    # The control plane
+
     def handle(self) -> ChaliceResponse:
-        """Answer the current request, which is one of the module's own."""
+        """Answer the current request, which is for one of the endpoints."""
         current = cast("ChaliceRequest", self._app.current_request)
-        try:
-            response = _translated(self._module.handle(self._request(current)))
-        except InvalidJson as error:
-            response = _translated(failure(error))
+        headers = {name.lower(): value for name, value in dict(current.headers).items()}
+        response = self._module.preflight(current.method, headers)
+        if response is None:
+            try:
+                request = self._request(current, headers)
+            except InvalidJson as error:
+                response = failure(error)
+            else:
+                call = ChaliceCall(current, current.path, self._app.lambda_context)
+                response = self._module.answer(request, call)
+        added = self._module.cross_origin(headers) or self._cors_headers(current)
+        translated = _translated(response.with_headers(added))
         if current.method == "HEAD":  # `chalice local` would send the body
-            response.body = ""
-        return response
+            translated.body = ""
+        return translated
 
     def authorize(self, request: AuthRequest) -> AuthResponse:
         """The routes that the bearer token opens.
 
-        Where nobody can tell, because the module is off or the table is silent, the gateway lets the request pass
+        Where nobody can tell, because the module is off or the table is unreachable, the gateway lets the request pass
         without a caller: the endpoint then tries again, and says why it refuses.
         """
         try:
@@ -93,7 +175,7 @@ class ChaosExperiments:
             log.warning("The authorizer could not authenticate, so the endpoint tries again: %s", error)
             return AuthResponse(routes=["*"], principal_id="unknown")
         routes = [
-            AuthRoute(self._module.prefix + endpoint.path, [endpoint.method])
+            AuthRoute(self._module.prefix + endpoint.path, _methods(endpoint))
             for endpoint in ENDPOINTS
             if endpoint.role <= caller.role
         ]
@@ -117,54 +199,78 @@ class ChaosExperiments:
             chaos = self._module.get()
             abort_for(chaos.runs, name, why, now=chaos.clock(), source="CloudWatch, by its topic")
 
-    def _middleware(
-        self, request: ChaliceRequest | None, get_response: Callable[[ChaliceRequest | None], ChaliceResponse]
-    ) -> ChaliceResponse:
-        if request is None or (injected := self._module.inject(request.path, self._app.lambda_context)) is UNTOUCHED:
-            return get_response(request)
-        request.context[CONTEXT] = injected
-        annotate(injected)
-        if injected.answer:
-            failed = _translated(injected_failure(injected.answer, injected.headers))
-            failed.headers = {**self._cors_headers(request), **failed.headers}
-            self._module.finish(injected, injected.answer.status)
-            return failed
-        try:
-            response = get_response(request)
-        except Exception:
-            self._module.finish(injected, SERVER_ERROR)
-            raise
-        self._module.finish(injected, response.status_code)
-        response.headers = {**response.headers, **injected.headers}
-        return response
+    def _cors_headers(self, request: ChaliceRequest) -> Mapping[str, str]:
+        """What Chalice adds to the answers of the route."""
+        route = self._route(request)
+        headers: Mapping[str, str] = route.cors.get_access_control_headers() if route and route.cors else {}
+        return headers
 
-    def _cors_headers(self, request: ChaliceRequest) -> dict[str, str]:
-        """What Chalice adds where it calls the route, for an answer in the route's place: browsers hide it without."""
-        route = self._app.routes.get(request.context.get("resourcePath", ""), {}).get(request.method)
-        return route.cors.get_access_control_headers() if route and route.cors else {}
-
-    def _request(self, current: ChaliceRequest) -> Request:
+    def _request(self, current: ChaliceRequest, headers: Mapping[str, str]) -> Request:
         try:
             body = current.raw_body
         except ValueError:  # no Base64, or text that no encoding gives
             raise InvalidJson("The body cannot be decoded. Send JSON in UTF-8.") from None
-        injected: Injected = current.context.get(CONTEXT, UNTOUCHED)
         authorized = current.context.get("authorizer") or {}
         role = ROLES.get(authorized.get("role", ""))
         query = current.query_params
         return Request(
             method=current.method,
             path=current.path.removeprefix(self._module.prefix),
-            headers=dict(current.headers),
+            headers=headers,
             query={name: query.getlist(name) for name in query} if query else {},
             body=body if isinstance(body, bytes) else body.encode(),
             caller=Caller(authorized["name"], role) if role else None,
-            active=injected.names,
-            injected=injected.hits,
-            problem=injected.problem,
             source=(current.context.get("identity") or {}).get("sourceIp", ""),
             request_id=current.context.get("requestId", ""),
         )
+
+
+class _RoutePlace:
+    """A view function, in whose place faults are applied: within all middleware, CORS and error handling of Chalice."""
+
+    def __init__(self, view: Callable[..., Any]) -> None:
+        self._view = view
+        update_wrapper(self, view)
+
+    def __call__(self, *values: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever a view has
+        current = CURRENT.get()
+        if current is not None and not current[1].reached_route:
+            injection, result = current
+            injection.apply(result)
+            if answer := answer_of(result):
+                return _translated(injected_failure(answer, {}))
+        return self._view(*values, **named)
+
+
+def _served(
+    injection: SyncInjection, result: InjectionResult, request: ChaliceRequest, get_response: GetResponse
+) -> ChaliceResponse:
+    token = CURRENT.set((injection, result))
+    try:
+        response = get_response(request)
+    except Exception:
+        injection.finish(result, SERVER_ERROR)
+        raise
+    finally:
+        CURRENT.reset(token)
+    injection.finish(result, response.status_code)
+    if result.hits:
+        annotate(result)
+        response.headers = {**response.headers, **result.headers}
+    return response
+
+
+def _methods(endpoint: Endpoint) -> list[str]:
+    """A HEAD is answered as a GET."""
+    return ["GET", "HEAD"] if endpoint.method == "GET" else [endpoint.method]
+
+
+def _path(request: ChaliceRequest) -> str:
+    """The decoded path that the client asked for, below the stage: Chalice has the route's, and its parameters."""
+    path: str = request.path
+    for name, value in (request.uri_params or {}).items():
+        path = path.replace(f"{{{name}}}", unquote(value))
+    return path
 
 
 def _translated(response: Response) -> ChaliceResponse:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from ..faults import Chance
+from ..faults.base import Chance
 from ..results.judgement import fails_beyond_chance, judge
 from ..results.store import ResultStore
 from ..results.tally import Tally

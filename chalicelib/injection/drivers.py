@@ -1,98 +1,161 @@
-"""Injection for an event loop: what waits does not block it, and what blocks does so in a thread."""
+"""The two drivers of the engine's steps: on the request's own thread, and on an event loop."""
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import closing
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
-from ..runs.run import Run
-from .engine import DEFECT, UNTOLD, UNTOUCHED, Injected, Injection, LambdaContext, Look
+from ..faults.base import PROCEED, Outcome, RefreshSnapshot, Sleep, Step
+from .call import Call
+from .engine import Blocked, Engine, InjectionResult
+from .plan import Plan
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-THREADS = 4
+DEFECT = "Fault injection raised an exception; the request continues untouched"
+NOT_FLUSHED = "Could not flush the request counts"
 
 
-class OffLoop:
-    """Called with the path of every request. Never raises: a defect is logged, and the request goes on untouched."""
+class SyncInjection:
+    """The engine on the request's thread. Nothing of it raises: a defect is logged, and the request continues."""
 
-    def __init__(self, injection: Injection, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        self._injection = injection
+    def __init__(self, engine: Engine, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.engine = engine
         self._sleep = sleep
-        self._looking = False
-        # Not the loop's own: a silent table must not take the application's threads. None is started before it is used.
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="chaos")
 
-    async def __call__(self, path: str, context: LambdaContext | None = None) -> Injected:
-        injection = self._injection
+    def arrive(self, call: Call) -> InjectionResult | None:
+        """To be called where the call arrives. None where nothing is active."""
         try:
-            if injection.spares(path):
-                return UNTOUCHED
-            if injection.reads_afresh(path):
-                return injection.with_problem(await self._inject(await self.run(injection.snapshot.refresh), context))
-            glimpsed = injection.snapshot.peek()
-            active = await self._look() if glimpsed is None else glimpsed
-            if active or injection.memory.is_holding or injection.tallies.waiting:
-                return await self._inject(active, context)
+            result = self.engine.arrive_now(call)
+            return self._drive(self.engine.arrive(call)) if isinstance(result, Blocked) else result
         except Exception:
             log.exception(DEFECT)
-        return UNTOUCHED
+            return None
 
-    def count(self, injected: Injected, status: int) -> None:
-        """Count a request that is answered. Never raises."""
-        self._injection.count(injected, status)
-
-    async def finish(self, injected: Injected) -> None:
-        """Tell what was counted, where that is a request's to do. Never raises."""
+    def apply(self, result: InjectionResult) -> Outcome:
+        """To be called in the route's place. What is to become of the call."""
         try:
-            if self._injection.tallies.waiting and self._injection.may_tell(injected.context):
-                await self.run(self._injection.tallies.tell_if_due)
+            hits = self.engine.decide(result)
+            return PROCEED if hits is None else self._drive(self.engine.apply(result, hits))
         except Exception:
-            log.exception(UNTOLD)
+            log.exception(DEFECT)
+            return PROCEED
 
-    async def tell(self) -> None:
-        """Tell all that was counted, now. Never raises."""
-        await self.run(self._injection.tallies.tell)
-
-    async def run(self, call: Callable[[], T]) -> T:
-        """What a call gives that may block."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
-
-    async def _look(self) -> tuple[Run, ...]:
-        """One request at a time is sent to look; the others go on with what is known, and wait for no thread."""
-        if self._looking:
-            return self._injection.snapshot.known()
-        self._looking = True
+    def test(self, call: Call) -> InjectionResult | None:
+        """Arrival and route in one, for the test endpoint."""
         try:
-            return await self.run(self._injection.snapshot.active)
-        finally:
-            self._looking = False
+            result = self._drive(self.engine.arrive_at_test(call))
+        except Exception:
+            log.exception(DEFECT)
+            return None
+        self.apply(result)
+        return result
 
-    async def _inject(self, active: tuple[Run, ...], context: LambdaContext | None) -> Injected:
-        injection = self._injection
-        if injection.memory.is_holding:
-            await self.run(lambda: injection.memory.settle(active))
-        if injection.tallies.waiting and injection.may_tell(context):
-            await self.run(injection.tallies.tell_if_due)
-        return await self._apply(active, context) if active else UNTOUCHED
+    def finish(self, result: InjectionResult, status: int) -> None:
+        """To be called when the call is answered. May block in Lambda, where it flushes counts."""
+        self.engine.count(result, status)
+        try:
+            if self.engine.may_flush(result.call):
+                self.engine.recorder.flush()
+        except Exception:
+            log.exception(NOT_FLUSHED)
 
-    async def _apply(self, active: tuple[Run, ...], context: LambdaContext | None) -> Injected:
-        steps = self._injection.steps(active, context)
-        result: object = None
-        with closing(steps):  # also where the client hangs up
+    def _drive(self, steps: Generator[Step, Any, T]) -> T:
+        answer: Any = None
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration as done:
+                return cast("T", done.value)
+            if isinstance(step, Sleep):
+                self._sleep(step.seconds)
+                answer = None
+            else:
+                answer = self.engine.snapshot.get() if isinstance(step, RefreshSnapshot) else step.call()
+
+
+class Loop(Protocol):
+    """What an event loop library offers."""
+
+    def sleep(self, seconds: float) -> Awaitable[None]: ...
+
+    def run_blocking(self, call: Callable[[], T]) -> Awaitable[T]:
+        """Run it on a thread, of which the module has a few of its own."""
+
+
+class AsyncInjection:
+    """The engine on an event loop: what waits does not block it. Nothing of it raises: a defect is logged."""
+
+    def __init__(self, engine: Engine, loop: Loop) -> None:
+        self.engine = engine
+        self._loop = loop
+        self._is_reading = False
+
+    async def arrive(self, call: Call) -> InjectionResult | None:
+        """As `SyncInjection.arrive`."""
+        try:
+            result = self.engine.arrive_now(call)
+            return await self._drive(self.engine.arrive(call)) if isinstance(result, Blocked) else result
+        except Exception:
+            log.exception(DEFECT)
+            return None
+
+    async def apply(self, result: InjectionResult) -> Outcome:
+        """As `SyncInjection.apply`."""
+        try:
+            hits = self.engine.decide(result)
+            return PROCEED if hits is None else await self._drive(self.engine.apply(result, hits))
+        except Exception:
+            log.exception(DEFECT)
+            return PROCEED
+
+    async def test(self, call: Call) -> InjectionResult | None:
+        """As `SyncInjection.test`."""
+        try:
+            result = await self._drive(self.engine.arrive_at_test(call))
+        except Exception:
+            log.exception(DEFECT)
+            return None
+        await self.apply(result)
+        return result
+
+    def count(self, result: InjectionResult, status: int) -> None:
+        """To be called when the response starts. Does not block."""
+        self.engine.count(result, status)
+
+    async def flush_if_due(self, result: InjectionResult) -> None:
+        """To be called when the call is answered, in Lambda: nothing else flushes counts there."""
+        try:
+            if self.engine.may_flush(result.call):
+                await self._loop.run_blocking(self.engine.recorder.flush)
+        except Exception:
+            log.exception(NOT_FLUSHED)
+
+    async def _drive(self, steps: Generator[Step, Any, T]) -> T:
+        answer: Any = None
+        with closing(steps):  # also if the client hangs up
             while True:
                 try:
-                    step = steps.send(result)
+                    step = steps.send(answer)
                 except StopIteration as done:
-                    injected: Injected = done.value
-                    return injected
-                if isinstance(step, float):
-                    await self._sleep(step)
-                elif isinstance(step, Look):
-                    result = await self._look()
+                    return cast("T", done.value)
+                if isinstance(step, Sleep):
+                    await self._loop.sleep(step.seconds)
+                    answer = None
+                elif isinstance(step, RefreshSnapshot):
+                    answer = await self._refresh()
                 else:
-                    result = await self.run(step)
+                    answer = await self._loop.run_blocking(step.call)
+
+    async def _refresh(self) -> Sequence[Plan]:
+        """One request at a time reads; the others go on with what is known, and wait for no thread."""
+        if self._is_reading:
+            return self.engine.snapshot.last_known()
+        self._is_reading = True
+        try:
+            return await self._loop.run_blocking(self.engine.snapshot.get)
+        finally:
+            self._is_reading = False

@@ -1,265 +1,274 @@
-"""One per process: decides what a request is hit by, and applies it."""
+"""The engine: what the active runs do to one call, from its arrival to its answer. Decides and counts; it never waits.
+
+What may wait is a generator of steps, which the drivers carry out: on a thread, or on an event loop.
+"""
 
 import logging
-import math
-import threading
 import time
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal
 
-from ..faults import Answer, Chance, Hold, Wait
-from ..results.recorder import Tallies
-from ..runs.run import Run
-from .decide import Defect, decide
-from .effects.memory import Memory
+from ..faults.base import PROCEED, Answer, Applied, Chance, Outcome, RefreshSnapshot, RunBlocking, Step
+from ..paths import PathSet
+from ..results.recorder import Recorder
+from .call import Call
+from .decide import Hit, decide
+from .effects.base import Effect
+from .plan import Plan
 from .snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
+FLUSH_SECONDS = 1.0
+"""How much time an invocation must have left to flush counts to the table."""
 
-@dataclass(frozen=True, slots=True)
-class Injected:
-    """What `environment` did to one request; `answer`, where there is one, takes the application's place.
+REFRESH = RefreshSnapshot()
 
-    `began` is when, by the timer, `context` the Lambda invocation's, where there is one. `problem` is why a request
-    that reads afresh could not. Who served the request tells `Injection.finish` how it was answered.
-    """
 
-    environment: str = ""
-    active: tuple[Run, ...] = ()
-    hits: tuple[dict[str, Any], ...] = ()
-    answer: Answer | None = None
-    began: float = 0.0
-    context: "LambdaContext | None" = None
-    problem: Literal["store_unavailable"] | None = None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """What is this process's own: its name in answers and logs, its clock (epoch seconds) and its chance."""
+
+    name: str
+    clock: Callable[[], float]
+    chance: Chance
+    timer: Callable[[], float] = time.perf_counter
+
+
+@dataclass(slots=True)
+class AppliedHit:
+    """What one fault of one run did to a call."""
+
+    plan: Plan
+    kind: str
+    applied: Applied
 
     @property
-    def names(self) -> list[str]:
-        """The experiments that are active."""
-        return [run.experiment for run in self.active]
+    def shown(self) -> dict[str, Any]:
+        """As the test endpoint shows it."""
+        run = self.plan.run
+        return {"experiment": run.experiment, "run_id": run.run_id, "fault": self.kind, **self.applied.details}
+
+
+class InjectionResult:
+    """What happened to one call while runs were active: made when it arrives, complete when its route answers.
+
+    Only a call that reached a route may be hit, and only such a call is counted.
+    """
+
+    __slots__ = ("began", "call", "environment", "hits", "outcome", "plans", "problem", "reached_route")
+
+    def __init__(self, plans: Sequence[Plan], call: Call, began: float, environment: str) -> None:
+        self.plans = plans
+        self.call = call
+        self.began = began
+        self.environment = environment
+        self.hits: list[AppliedHit] = []
+        self.outcome: Outcome = PROCEED
+        self.reached_route = False
+        self.problem: Literal["store_unavailable"] | None = None
+
+    @property
+    def active_names(self) -> list[str]:
+        """The names of the experiments that were active."""
+        return [plan.run.experiment for plan in self.plans]
 
     @property
     def headers(self) -> dict[str, str]:
-        """What tells a touched response from the application's own; empty for an untouched one."""
+        """The headers of a response that was hit; empty for an untouched one."""
         if not self.hits:
             return {}
-        cut = [hit["experiment"] for hit in self.hits if "cut_from_seconds" in hit]
-        return {
-            "X-Chaos-Experiment": ", ".join(dict.fromkeys(hit["experiment"] for hit in self.hits)),
+        runs = [hit.plan.run for hit in self.hits]
+        headers = {
+            "X-Chaos-Experiment": ", ".join(dict.fromkeys(run.experiment for run in runs)),
             "X-Chaos-Environment": self.environment,
-            "X-Chaos-Run": ", ".join(dict.fromkeys(hit["run_id"] for hit in self.hits)),
-            **({"X-Chaos-Cut": ", ".join(cut)} if cut else {}),
+            "X-Chaos-Run": ", ".join(dict.fromkeys(run.run_id for run in runs)),
         }
+        if cut := [hit.plan.run.experiment for hit in self.hits if "cut_from_seconds" in hit.applied.details]:
+            headers["X-Chaos-Cut"] = ", ".join(cut)
+        return headers
 
 
-UNTOUCHED = Injected()
-
-DEFECT = "Fault injection raised an exception; the request continues untouched"
-UNTOLD = "Could not flush the request counts"
-
-LEFT_FOR_THE_APPLICATION_SECONDS = 0.5
-"""How much of a Lambda invocation's time a delay leaves."""
-
-TELLING_SECONDS = 1.0
-"""How much time an invocation must have left to tell the table what was counted."""
+class Blocked:
+    """The answer of `Engine.arrive_now` where something has to be done first that may block."""
 
 
-class LambdaContext(Protocol):
-    """What Lambda hands to an invocation."""
-
-    def get_remaining_time_in_millis(self) -> int: ...
+BLOCKED: Final = Blocked()
 
 
-class Look:
-    """The step that asks what is active now."""
+@dataclass(slots=True)
+class _Target:
+    """One call and one run, for a fault."""
+
+    engine: "Engine"
+    call: Call
+    plan: Plan
+
+    @property
+    def run(self) -> Plan:
+        return self.plan
+
+    def remaining_seconds(self) -> float:
+        return self.call.remaining_seconds
+
+    def seconds_until_stale(self) -> float:
+        return self.engine.snapshot.seconds_until_stale()
+
+    def is_active(self) -> Generator[Step, Any, bool]:
+        return self.engine.is_active(self.plan)
+
+    def now(self) -> float:
+        return self.engine.process.clock()
+
+    def effect(self, name: str) -> Any:  # noqa: ANN401 - each effect has its own methods
+        return self.engine.effects[name]
 
 
-Step = float | Look | Callable[[], Any]
-Steps = Generator[Step, Any, Injected]
+class Slots:
+    """How many calls may be hit at a time. Safe to share between threads, and faster than a semaphore."""
 
+    __slots__ = ("_free",)
 
-class Injection:
-    """Called with the path of every request. Never raises: a defect is logged, and the request goes on untouched."""
+    def __init__(self, number: int) -> None:
+        self._free = deque([None] * number)
 
-    def __init__(
-        self,
-        snapshot: Snapshot,
-        memory: Memory,
-        tallies: Tallies,
-        *,
-        chance: Chance,
-        clock: Callable[[], float],
-        timer: Callable[[], float] = time.perf_counter,
-        sleep: Callable[[float], None],
-        environment: str,
-        control_plane: str,
-        excluded_paths: tuple[str, ...] = (),
-        max_active_faults: int = 1000,
-        mark: Callable[[Run, str], None] = lambda _run, _defect: None,
-    ) -> None:
-        """`excluded_paths` are never hit: exact, or everything that begins so where they end in `*`.
-
-        At most `max_active_faults` requests are being hit at a time; the ones above are spared. `mark` is told of
-        defects, once each run; it may block.
-        """
-        self.snapshot = snapshot
-        self.memory = memory
-        self.tallies = tallies
-        self._timer = timer
-        self._chance = chance
-        self._clock = clock
-        self._sleep = sleep
-        self._environment = environment
-        self._faults_left = threading.BoundedSemaphore(max_active_faults)
-        self._mark = mark
-        self._marked: set[str] = set()
-        prefixes = tuple(path[:-1] for path in excluded_paths if path.endswith("*"))
-        test_path = f"{control_plane}/test"
-        excluded = test_path in excluded_paths or test_path.startswith(prefixes)
-        self._test_paths = () if excluded else (test_path, f"{test_path}/")
-        self._exact = frozenset((*excluded_paths, control_plane))
-        self._prefixes = (f"{control_plane}/", *prefixes)
-
-    def __call__(self, path: str, context: LambdaContext | None = None) -> Injected:
-        """`context` is the Lambda invocation's, where there is one."""
+    def take(self) -> bool:
+        """Whether there was a free one."""
         try:
-            if self.spares(path):
-                return UNTOUCHED
-            if path in self._test_paths:
-                return self.with_problem(self._inject(self.snapshot.refresh(), context))
-            active = self.snapshot.active()
-            if active or self.memory.is_holding or self.tallies.waiting:
-                return self._inject(active, context)
-        except Exception:
-            log.exception(DEFECT)
-        return UNTOUCHED
+            self._free.pop()
+        except IndexError:
+            return False
+        return True
 
-    def finish(self, injected: Injected, status: int) -> None:
-        """Count a request that is answered, where something was active. May block in Lambda. Never raises."""
-        self.count(injected, status)
-        try:
-            if self.tallies.waiting and self.may_tell(injected.context):
-                self.tallies.tell_if_due()
-        except Exception:
-            log.exception(UNTOLD)
+    def give_back(self) -> None:
+        self._free.append(None)
 
-    def count(self, injected: Injected, status: int) -> None:
-        """As `finish`, without blocking."""
+
+@dataclass(kw_only=True)
+class Engine:
+    """One for each process. `slots` bounds how many calls are being hit at a time, and `excluded` are never hit."""
+
+    snapshot: Snapshot
+    recorder: Recorder
+    effects: Mapping[str, Any]
+    """Each is an `Effect`, with methods of its own for the faults that use it."""
+    process: Process
+    excluded: PathSet = field(default_factory=lambda: PathSet(()))
+    slots: Slots = field(default_factory=lambda: Slots(1000))
+
+    def is_idle(self) -> bool:
+        """Whether calls pass through: nothing is active, held or to be flushed, and no read is due."""
+        plans = self.snapshot.cached()
+        if plans or plans is None or self.recorder.is_waiting:
+            return False
+        for effect in self._effects():  # noqa: SIM110 - every request passes here, and any() costs twice as much
+            if effect.is_holding:
+                return False
+        return True
+
+    def _effects(self) -> Iterable[Effect]:
+        return self.effects.values()
+
+    # Its arrival
+
+    def arrive_now(self, call: Call) -> InjectionResult | Blocked | None:
+        """The call's result to be; None where nothing is active. BLOCKED where `arrive` must do something first."""
+        if self.excluded and call.name in self.excluded:
+            return None
+        plans = self.snapshot.cached()
+        if plans is None:
+            return BLOCKED
+        for effect in self._effects():
+            if effect.is_holding and effect.is_due(plans):
+                return BLOCKED
+        if self.recorder.is_waiting and self.recorder.is_flush_due():
+            return BLOCKED
+        return self._result(plans, call) if plans else None
+
+    def arrive(self, call: Call) -> Generator[Step, Any, InjectionResult | None]:
+        """As `arrive_now`, with what may block: the read of the table, effects that are over, pending counts."""
+        plans = self.snapshot.cached()
+        if plans is None:
+            plans = yield REFRESH
+        return (yield from self._receive(call, plans))
+
+    def arrive_at_test(self, call: Call) -> Generator[Step, Any, InjectionResult]:
+        """The arrival of a call to the test endpoint, which always reads the table."""
+        plans = yield RunBlocking(self.snapshot.get_fresh)
+        result = yield from self._receive(call, plans)
+        result = result or self._result(plans, call)
+        if self.snapshot.is_unreachable:
+            result.problem = "store_unavailable"
+        return result
+
+    def _receive(self, call: Call, plans: Sequence[Plan]) -> Generator[Step, Any, InjectionResult | None]:
+        for effect in self._effects():
+            if effect.is_holding and effect.is_due(plans):
+                yield RunBlocking(partial(effect.settle, plans))
+        if self.may_flush(call):
+            yield RunBlocking(self.recorder.flush)
+        return self._result(plans, call) if plans else None
+
+    def _result(self, plans: Sequence[Plan], call: Call) -> InjectionResult:
+        return InjectionResult(plans, call, self.process.timer(), self.process.name)
+
+    # In the route's place
+
+    def decide(self, result: InjectionResult) -> list[Hit] | None:
+        """What the call meets, now that it has reached a route; None where there is nothing to apply."""
+        result.reached_route = True
+        hits = decide(result.plans, self.process.chance)
+        if hits:
+            return hits
+        return [] if self.recorder.begin(result.plans) else None
+
+    def apply(self, result: InjectionResult, hits: Sequence[Hit]) -> Generator[Step, Any, Outcome]:
+        """Apply the hits, until one of them decides the outcome."""
+        if hits and self.slots.take():
+            try:
+                yield from self._apply(result, hits)
+            finally:
+                self.slots.give_back()
+        elif not hits or self.recorder.begin(result.plans):  # untouched, and the first that the table has to know of
+            yield RunBlocking(self.recorder.flush)
+        return result.outcome
+
+    def _apply(self, result: InjectionResult, hits: Sequence[Hit]) -> Generator[Step, Any, None]:
+        for plan, fault in hits:
+            if result.hits and not (yield from self.is_active(plan)):
+                continue  # it ended while an earlier fault delayed this call
+            applied = yield from fault.apply(_Target(self, result.call, plan))
+            result.hits.append(AppliedHit(plan, fault.kind, applied))
+            if applied.outcome is not PROCEED:
+                result.outcome = applied.outcome
+                return
+
+    def is_active(self, plan: Plan) -> Generator[Step, Any, bool]:
+        """Whether a run goes on, by the snapshot, which is refreshed where that is due."""
+        plans = self.snapshot.cached()
+        if plans is None:
+            plans = yield REFRESH
+        return any(each.run_id == plan.run_id for each in plans)
+
+    # Its answer
+
+    def count(self, result: InjectionResult, status: int) -> None:
+        """Count a call that is answered. Does not block, and never raises."""
+        if not result.reached_route:
+            return
         try:
-            if injected.active:
-                took = self._timer() - injected.began
-                self.tallies.count(injected.active, injected.hits, status, took)
+            self.recorder.count(result, status, self.process.timer() - result.began)
         except Exception:
             log.exception("Could not count a request")
 
-    def may_tell(self, context: LambdaContext | None) -> bool:
-        """Whether a request has the time to tell the table what is waiting to be told."""
-        return _left_seconds(context) >= TELLING_SECONDS
-
-    def spares(self, path: str) -> bool:
-        """Whether requests for the path are never hit."""
-        return (path.startswith(self._prefixes) or path in self._exact) and path not in self._test_paths
-
-    def reads_afresh(self, path: str) -> bool:
-        """Whether a request for the path has to know what runs at this moment: the test endpoint."""
-        return path in self._test_paths
-
-    def with_problem(self, injected: Injected) -> Injected:
-        """For a request that has read afresh: whether it could."""
-        return replace(injected, problem="store_unavailable") if self.snapshot.is_silent else injected
-
-    def steps(self, active: tuple[Run, ...], context: LambdaContext | None = None) -> Steps:
-        """What the runs do to one request, for whoever drives it.
-
-        A number is seconds to wait, a `Look` asks for what is active now; anything else is a call that may block. What
-        comes of it is sent back.
-        """
-        began = self._timer()
-        done: list[dict[str, Any]] = []
-        answer = None
-        if self._faults_left.acquire(blocking=False):
-            try:
-                answer = yield from self._hit(active, context, done)
-            finally:
-                self._faults_left.release()
-        if not done and self.tallies.begin(active):
-            yield self.tallies.tell
-        return Injected(self._environment, active, tuple(done), answer, began, context)
-
-    def _hit(
-        self, active: tuple[Run, ...], context: LambdaContext | None, done: list[dict[str, Any]]
-    ) -> Generator[Step, Any, Answer | None]:
-        """What is to be answered, where something is. What was done is appended to `done`."""
-        waited = 0.0
-        for hit in decide(active, self._chance):
-            if waited and not (yield from self._goes_on(hit.run)):
-                continue  # it ended while this request waited
-            told = {"experiment": hit.run.experiment, "run_id": hit.run.run_id}
-            match hit.fault:
-                case Hold(megabytes):
-                    held = yield partial(self.memory.hold, hit.run, megabytes)
-                    done.append({**told, "fault": "hold", "memory_mb": held})
-                case Defect(defect):
-                    if hit.run.run_id not in self._marked:
-                        self._marked.add(hit.run.run_id)
-                        yield partial(self._mark, hit.run, defect)
-                case Wait(seconds, allow_timeout):
-                    bearable = seconds if allow_timeout else min(seconds, _bearable(context))
-                    waited = yield from self._wait(hit.run, bearable)
-                    cut = {"cut_from_seconds": seconds} if bearable < seconds else {}
-                    done.append({**told, "fault": "wait", "seconds": waited, **cut})
-                case Answer() as answer:
-                    done.append({**told, "fault": "answer", "status": answer.status})
-                    return answer
-        return None
-
-    def _wait(self, run: Run, seconds: float) -> Generator[Step, Any, float]:
-        """One delay in pieces, between which to look whether the run goes on: a stop ends the delays under way too."""
-        waited = 0.0
-        while waited < seconds:
-            piece = min(seconds - waited, self.snapshot.fresh_for(), run.expires_at - self._clock())
-            if piece <= 0:
-                break
-            yield piece
-            waited += piece
-            if waited < seconds and not (yield from self._goes_on(run)):
-                break
-        return round(waited, 3)
-
-    def _goes_on(self, run: Run) -> Generator[Step, Any, bool]:
-        active = self.snapshot.peek()
-        if active is None:
-            active = yield Look()
-        return any(each.run_id == run.run_id for each in active)
-
-    def _inject(self, active: tuple[Run, ...], context: LambdaContext | None) -> Injected:
-        if self.memory.is_holding:
-            self.memory.settle(active)
-        if self.tallies.waiting and self.may_tell(context):
-            self.tallies.tell_if_due()
-        return self._apply(active, context) if active else UNTOUCHED
-
-    def _apply(self, active: tuple[Run, ...], context: LambdaContext | None) -> Injected:
-        steps = self.steps(active, context)
-        result = None
-        while True:
-            try:
-                step = steps.send(result)
-            except StopIteration as done:
-                injected: Injected = done.value
-                return injected
-            if isinstance(step, float):
-                self._sleep(step)
-            else:
-                result = self.snapshot.active() if isinstance(step, Look) else step()
+    def may_flush(self, call: Call) -> bool:
+        """Whether pending counts are due to be flushed, and the call has the time for it."""
+        return self.recorder.is_waiting and self.recorder.is_flush_due() and call.remaining_seconds >= FLUSH_SECONDS
 
 
-def _bearable(context: LambdaContext | None) -> float:
-    """How long a request may wait, in seconds, without its invocation running out of time."""
-    return max(_left_seconds(context) - LEFT_FOR_THE_APPLICATION_SECONDS, 0.0)
-
-
-def _left_seconds(context: LambdaContext | None) -> float:
-    return math.inf if context is None else context.get_remaining_time_in_millis() / 1000
+def answer_of(result: InjectionResult) -> Answer | None:
+    """The answer in the application's place, where a fault decided so."""
+    return result.outcome if isinstance(result.outcome, Answer) else None

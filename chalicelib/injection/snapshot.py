@@ -4,24 +4,28 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from ..runs.run import NEVER, Run
+from ..runs.run import NEVER
+from .plan import Plan
 
 log = logging.getLogger(__name__)
 
-A_MOMENT = 0.05
+SHORTEST_SECONDS = 0.05
 """How soon to check again, in seconds, where another thread is reading the table."""
 
 
 class Snapshot:
     """The active runs of the scope, from at most one read an interval, whatever the load.
 
+    Only the thread that holds the lock `_reading` reads the table and replaces the view; at most one does at a time.
+    All other threads go on with the view or the last read, so no request ever waits for another one's read.
+
     The clock is the wall clock, because runs expire by it and because it goes on while a Lambda environment is
-    frozen. It may step back, so what was worked out is used only from that moment on, and not for longer than it holds.
+    frozen. It may step back, so a view is used only from the moment on at which it was made, and while it holds.
     """
 
     def __init__(
         self,
-        read: Callable[[], Sequence[Run]],
+        read: Callable[[], Sequence[Plan]],
         clock: Callable[[], float],
         *,
         refresh_seconds: float = 1.0,
@@ -33,64 +37,64 @@ class Snapshot:
         self._refresh_seconds = refresh_seconds
         self._idle_refresh_seconds = idle_refresh_seconds
         self._max_staleness_seconds = max_staleness_seconds
-        self._refresher = threading.Lock()
+        self._reading = threading.Lock()
         self._failures = 0
         self._attempted_at = NEVER
         self._due_at = NEVER
         # Each is one tuple, replaced whole, so that no thread ever sees half of it.
-        self._known: tuple[float, tuple[Run, ...]] = (NEVER, ())  # when the read began, what it gave
-        self._view: tuple[float, float, tuple[Run, ...]] = (0.0, 0.0, ())  # valid from, valid until, active runs
+        self._known: tuple[float, tuple[Plan, ...]] = (NEVER, ())  # when the read began, what it gave
+        self._view: tuple[float, float, tuple[Plan, ...]] = (0.0, 0.0, ())  # valid from, valid until, active runs
 
-    def peek(self) -> tuple[Run, ...] | None:
-        """What runs now, without ever waiting; None where it is this caller's turn to read: call `active`."""
+    def cached(self) -> tuple[Plan, ...] | None:
+        """The active plans, without ever waiting; None if a read is due and nobody is at it: call `get`."""
         now = self._clock()
         since, until, runs = self._view
         if since <= now < until:
             return runs
-        return self.known() if self._refresher.locked() else None
+        return self.last_known() if self._reading.locked() else None
 
-    def known(self) -> tuple[Run, ...]:
-        """What runs now as far as the last read tells, as long as that is trusted."""
+    def last_known(self) -> tuple[Plan, ...]:
+        """The active plans of the last read, as long as it is trusted."""
         return self._known_to_be_active(self._clock())[0]
 
-    def active(self) -> tuple[Run, ...]:
-        """What runs now. Reads the table when that is due and nobody else is at it; never raises, never queues."""
+    def get(self) -> tuple[Plan, ...]:
+        """The active plans. Reads the table if a read is due and nobody is at it; never raises, never queues."""
         now = self._clock()
         since, until, runs = self._view
         if since <= now < until:
             return runs
-        if self._refresher.acquire(blocking=False):
+        if self._reading.acquire(blocking=False):
             try:
                 self._read_if_due()
-                return self._look()
+                return self._renew_view()
             finally:
-                self._refresher.release()
-        return self.known()
+                self._reading.release()
+        return self.last_known()
 
-    def refresh(self) -> tuple[Run, ...]:
-        """What runs now, by a read that began after this call; while the table is unreachable, like `active`."""
+    def get_fresh(self) -> tuple[Plan, ...]:
+        """The active plans, by a read that began after this call; while the table is unreachable, like `get`."""
         asked_at = self._clock()
-        with self._refresher:
+        with self._reading:
             if self._failures == 0 and self._known[0] <= asked_at:
                 self._due_at = NEVER
             self._read_if_due()
-            return self._look()
+            return self._renew_view()
 
-    def outdate(self) -> None:
+    def invalidate(self) -> None:
         """Read again at the next request: this process itself has just changed what runs."""
-        with self._refresher:
+        with self._reading:
             if self._failures == 0:
                 self._due_at = NEVER
                 self._view = (0.0, 0.0, ())
 
     @property
-    def is_silent(self) -> bool:
+    def is_unreachable(self) -> bool:
         """Whether the table did not answer when it was last read."""
         return self._failures > 0
 
-    def fresh_for(self) -> float:
-        """For how many seconds more `active` will not look at the table; at least a moment."""
-        return max(self._view[1] - self._clock(), A_MOMENT)
+    def seconds_until_stale(self) -> float:
+        """For how many seconds more `get` will not read the table; at least a moment."""
+        return max(self._view[1] - self._clock(), SHORTEST_SECONDS)
 
     def _read_if_due(self) -> None:
         now = self._clock()
@@ -115,7 +119,7 @@ class Snapshot:
             running = any(run.is_active(now) for run in runs)
             self._due_at = now + (self._refresh_seconds if running else self._idle_refresh_seconds)
 
-    def _look(self) -> tuple[Run, ...]:
+    def _renew_view(self) -> tuple[Plan, ...]:
         """Work the view out anew. Only for who holds the lock: a late one would hide what has been read since."""
         now = self._clock()
         active, trusted_until = self._known_to_be_active(now)
@@ -126,7 +130,7 @@ class Snapshot:
         self._view = (now, until, active)
         return active
 
-    def _known_to_be_active(self, now: float) -> tuple[tuple[Run, ...], float]:
+    def _known_to_be_active(self, now: float) -> tuple[tuple[Plan, ...], float]:
         """What runs as far as the last read tells, and until when that read is trusted."""
         read_at, runs = self._known
         trusted_until = read_at + self._max_staleness_seconds

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from ..faults.answer import ERRORS
 from ..runs.run import Run
 from ..settings import Settings
-from .tally import ERRORS, REQUESTS, Tally
+from .tally import REQUESTS, Tally
 
 log = logging.getLogger(__name__)
 

@@ -4,53 +4,70 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..errors import ChaosError
 from ..runs.run import NEVER, Run
+from .served import ActivePlan, ServedCall, ServedHit
 from .store import ResultStore
-from .tally import BEGUN, MEMORY, Served, Side, Tally
+from .tally import BEGUN, Counting, Served, Side, Tally
 
 log = logging.getLogger(__name__)
 
-KEPT_SECONDS = 600.0
+PENDING_SECONDS = 600.0
 """How long after a run's end pending counts are still flushed to the table."""
 
 MOST_FAILURES = 3
-"""After how many failures in a row the pause gets no longer."""
+"""After how many failures in a row the pause between two flushes gets no longer."""
 
-Told = Callable[[Run, Mapping[str, int]], None]
-"""Called with the counts of a run that have just been flushed. May raise ChaosError where the table is unreachable."""
+OnFlush = Callable[[Run, Mapping[str, int]], None]
+"""Called with the counts of a run that have just been flushed. May raise ChaosError if the table is unreachable."""
 
-Later = Callable[[float, Callable[[], None]], None]
+Schedule = Callable[[float, Callable[[], None]], None]
 """Calls something in so many seconds."""
 
 
 def in_a_thread(seconds: float, call: Callable[[], None]) -> None:
-    """`Later` for a process that lives on between requests."""
+    """`Schedule` for a process that lives on between requests."""
     timer = threading.Timer(seconds, call)
     timer.daemon = True
-    timer.name = "chaos-tallies"
+    timer.name = "chaos-results"
     timer.start()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlushPolicy:
+    """When counts are flushed. `schedule` is None in Lambda: there a request that begins or finishes flushes.
+
+    It flushes no further run once it has waited for `patience_seconds`.
+    """
+
+    interval_seconds: float
+    patience_seconds: float = 0.25
+    schedule: Schedule | None = in_a_thread
+
+
 @dataclass(slots=True)
-class _Counted:
+class PendingCounts:
+    """What was counted for one run and is not in the table yet.
+
+    `in_flight` was sent as `number`, and nobody knows whether it was added: it is sent again, unchanged.
+    """
+
     run: Run
+    counting: Counting
+    aborts: bool
     fresh: Tally = field(default_factory=Tally)
-    unsure: Mapping[str, int] | None = None
-    """What was sent as `number`, and nobody knows whether it was added."""
+    in_flight: Mapping[str, int] | None = None
     number: int = 0
-    told_at: float = NEVER
-    held_mb: int = 0
+    flushed_at: float = NEVER
     has_begun: bool = False
 
     @property
-    def is_told(self) -> bool:
-        return not self.unsure and not self.fresh.counts
+    def is_flushed(self) -> bool:
+        return not self.in_flight and not self.fresh.counts
 
 
-class Tallies:
+class Recorder:
     """At most one write per interval and run, and none where there is nothing to flush.
 
     In a process that lives on it is made by a timer, so that no request waits for it. In Lambda, where time stands
@@ -61,141 +78,142 @@ class Tallies:
         self,
         store: ResultStore,
         clock: Callable[[], float],
+        policy: FlushPolicy,
         *,
-        environment: str,
-        interval_seconds: float,
-        later: Later | None,
-        patience_seconds: float = 0.25,
-        is_silent: Callable[[], bool] = lambda: False,
-        told: Sequence[Told] = (),
+        process: str,
+        is_unreachable: Callable[[], bool] = lambda: False,
+        on_flush: Sequence[OnFlush] = (),
     ) -> None:
-        """`environment` is a name that no other process ever has. `later` is None in Lambda.
-
-        There a request flushes no further run once it has waited for `patience_seconds`, and nothing while the table is
-        known to be unreachable.
-        """
+        """`process` is a name that no other process ever has. `is_unreachable`: the table is known not to answer."""
         self._store = store
         self._clock = clock
-        self._environment = environment
-        self._interval_seconds = interval_seconds
-        self._later = later
-        self._patience_seconds = patience_seconds
-        self._is_silent = is_silent
-        self._told = told
+        self._policy = policy
+        self._process = process
+        self._is_unreachable = is_unreachable
+        self._on_flush = on_flush
+        self._in_lambda = policy.schedule is None
         self._counting = threading.Lock()
-        self._telling = threading.Lock()
-        self._counted: dict[str, _Counted] = {}
+        self._flushing = threading.Lock()
+        self._pending: dict[str, PendingCounts] = {}
         self._scheduled = False
         self._failures = 0
-        self._told_at = NEVER
-        self.waiting = False
-        """Whether there is something that a request has to tell."""
+        self._flushed_at = NEVER
+        self.is_waiting = False
+        """Whether there is something that a request has to flush; only in Lambda."""
 
-    def begin(self, active: Sequence[Run]) -> bool:
-        """A request that no run hits is about to be served. Whether the table has to know that at once: see `BEGUN`."""
-        if not any(run.aborts_itself for run in active):
-            return False
+    def begin(self, plans: Sequence[ActivePlan]) -> bool:
+        """Count that a call which no run hits is about to be served. Whether to flush at once: see `BEGUN`."""
+        for plan in plans:
+            if plan.aborts_itself:
+                return self._begin(plans)
+        return False
+
+    def _begin(self, plans: Sequence[ActivePlan]) -> bool:
         is_first = False
         with self._counting:
-            for counted in self._of(active):
-                if counted.run.aborts_itself and (self._later or not counted.has_begun):
-                    is_first |= not counted.has_begun
-                    counted.has_begun = True
-                    counted.fresh.add(BEGUN)
-            self._plan()
-        return self._later is None and is_first
+            for pending in self._of(plans):
+                if pending.aborts and not (self._in_lambda and pending.has_begun):
+                    is_first |= not pending.has_begun
+                    pending.has_begun = True
+                    pending.fresh.add(BEGUN)
+            self._plan_flush()
+        return self._in_lambda and is_first
 
-    def count(self, active: Sequence[Run], hits: Sequence[Mapping[str, Any]], status: int, seconds: float) -> None:
-        """One request that is answered, for each of the runs that were active when it began."""
-        at = self._clock()
+    def count(self, call: ServedCall, status: int, seconds: float) -> None:
+        """Count one call that is answered, for each of the runs that were active when it began."""
+        served = Served(self._clock(), seconds, status, "untouched")
         with self._counting:
-            for counted in self._of(active):
-                own = [hit for hit in hits if hit["run_id"] == counted.run.run_id]
-                side: Side | None = "hit" if own else (None if hits else "untouched")
-                served = Served(
-                    at=at,
-                    seconds=seconds,
-                    status=status,
-                    side=side,
-                    injected_error=any(hit["fault"] == "answer" for hit in own),
-                    delay_seconds=sum(hit.get("seconds", 0.0) for hit in own),
-                )
-                counted.fresh.record(counted.run, served)
-                if side == "untouched" and counted.run.aborts_itself and self._later is None:
-                    counted.fresh.add(BEGUN)  # the next one, ahead
-                held = sum(hit.get("memory_mb", 0) for hit in own)
-                if held > counted.held_mb:
-                    counted.fresh.add(MEMORY, held - counted.held_mb)
-                    counted.held_mb = held
-            self._plan()
+            for pending in self._of(call.plans):
+                if call.hits:
+                    self._record_hit(pending, call.hits, served)
+                else:
+                    self._record_untouched(pending, served)
+            if not self._scheduled:
+                self._plan_flush()
 
-    def tell_if_due(self) -> None:
-        """Where it is this request's turn to tell. Never raises."""
-        is_due = not self._told_at <= self._clock() < self._told_at + self._pause()
-        if self.waiting and is_due:
-            self.tell()
+    def is_flush_due(self) -> bool:
+        """Whether it is this request's turn to flush; only in Lambda."""
+        if not self.is_waiting:
+            return False
+        return not self._flushed_at <= self._clock() < self._flushed_at + self._pause()
 
-    def tell(self) -> None:
-        """Tell the table what there is to tell, unless somebody else is at it. Never raises."""
-        if (self._later is None and self._is_silent()) or not self._telling.acquire(blocking=False):
+    def flush(self) -> None:
+        """Flush all pending counts to the table, unless another thread is at it. May block; never raises."""
+        if (self._in_lambda and self._is_unreachable()) or not self._flushing.acquire(blocking=False):
             return
         try:
-            began = self._told_at = self._clock()
-            for counted in sorted(self._counted.values(), key=lambda counted: counted.told_at):
-                if not self._tell(counted):
-                    break  # the others would wait for the same silence
-                if self._later is None and self._clock() - began > self._patience_seconds:
-                    break
+            self._flush_all()
         except Exception:
             log.exception("Flushing the request counts raised an exception")
         finally:
             with self._counting:
                 self._forget()
-                self.waiting = self._later is None and self._is_pending()
-            self._telling.release()
+                self.is_waiting = self._in_lambda and self._is_pending()
+            self._flushing.release()
 
-    def _of(self, active: Sequence[Run]) -> list[_Counted]:
-        """What is counted of the runs; nothing of one that is long over, whose numbers are forgotten."""
-        now = self._clock()
-        for run in active:
-            if run.run_id not in self._counted and now <= run.expires_at + KEPT_SECONDS:
-                self._counted[run.run_id] = _Counted(run)
-        return [self._counted[run.run_id] for run in active if run.run_id in self._counted]
+    def _record_untouched(self, pending: PendingCounts, served: Served) -> None:
+        pending.fresh.record(pending.counting, served)
+        if self._in_lambda and pending.aborts:
+            pending.fresh.add(BEGUN)  # the next one, ahead
 
-    def _plan(self, seconds: float | None = None) -> None:
+    def _record_hit(self, pending: PendingCounts, hits: Sequence[ServedHit], served: Served) -> None:
+        """A call that was hit; where only other runs hit it, it is on neither side of this run."""
+        side: Side | None = None
+        counters: dict[str, int] = {}
+        for hit in hits:
+            if hit.plan.run_id == pending.run.run_id:
+                side = "hit"
+                for name, number in hit.applied.counters.items():
+                    counters[name] = counters.get(name, 0) + number
+        pending.fresh.record(pending.counting, Served(served.at, served.seconds, served.status, side, counters))
+
+    def _of(self, plans: Sequence[ActivePlan]) -> list[PendingCounts]:
+        """The counts of the runs; not of one that ended long ago, whose numbers are forgotten."""
+        for plan in plans:
+            if plan.run_id not in self._pending and self._clock() <= plan.expires_at + PENDING_SECONDS:
+                self._pending[plan.run_id] = PendingCounts(plan.run, Counting(plan.run), plan.aborts_itself)
+        return [self._pending[plan.run_id] for plan in plans if plan.run_id in self._pending]
+
+    def _plan_flush(self, seconds: float | None = None) -> None:
         """Schedule a flush of what is pending."""
-        if self._later is None:
-            self.waiting = True
+        schedule = self._policy.schedule
+        if schedule is None:
+            self.is_waiting = True
         elif not self._scheduled:
             try:
-                self._later(self._interval_seconds if seconds is None else seconds, self._tell_in_background)
+                schedule(self._policy.interval_seconds if seconds is None else seconds, self._flush_in_background)
                 self._scheduled = True
             except RuntimeError as error:  # no more threads
                 log.warning("Could not schedule a flush of the request counts; a later request does: %s", error)
 
     def _pause(self) -> float:
-        return self._interval_seconds * 2.0 ** min(self._failures, MOST_FAILURES)
+        return self._policy.interval_seconds * 2.0 ** min(self._failures, MOST_FAILURES)
 
-    def _tell_in_background(self) -> None:
-        self.tell()
+    def _flush_in_background(self) -> None:
+        self.flush()
         with self._counting:
             self._scheduled = False
             if self._is_pending():
-                self._plan(self._pause())
+                self._plan_flush(self._pause())
 
-    def _tell(self, counted: _Counted) -> bool:
+    def _flush_all(self) -> None:
+        """The longest waiting first, until one does not answer: the others would wait for the same silence."""
+        began = self._flushed_at = self._clock()
+        for pending in sorted(self._pending.values(), key=lambda pending: pending.flushed_at):
+            if not self._flush_run(pending):
+                return
+            if self._in_lambda and self._clock() - began > self._policy.patience_seconds:
+                return
+
+    def _flush_run(self, pending: PendingCounts) -> bool:
         """Whether the table answered, or did not have to."""
-        with self._counting:
-            if counted.is_told:
-                return True
-            if counted.unsure is None:
-                counted.unsure, counted.fresh = counted.fresh.counts, Tally()
-                counted.number += 1
-            sent = counted.unsure
-        counted.told_at = self._told_at
-        run = counted.run
+        sent = self._take(pending)
+        if sent is None:
+            return True
+        pending.flushed_at = self._flushed_at
+        run = pending.run
         try:
-            self._store.add(run, sent, environment=self._environment, number=counted.number)
+            self._store.add(run, sent, environment=self._process, number=pending.number)
         except ChaosError as error:
             self._failures += 1
             log.warning(
@@ -204,25 +222,40 @@ class Tallies:
                 error,
             )
             return False
-        counted.unsure = None
+        pending.in_flight = None
         answered = True
-        for told in self._told:
-            try:
-                told(run, sent)
-            except ChaosError as error:
-                answered = False
-                log.warning("Flushed the request counts of run %s, but could not process them: %s", run.run_id, error)
-            except Exception:
-                log.exception("Processing the request counts of run %s raised an exception", run.run_id)
+        for on_flush in self._on_flush:
+            answered &= self._process_flushed(on_flush, run, sent)
         self._failures = 0 if answered else self._failures + 1
         return answered
 
+    def _take(self, pending: PendingCounts) -> Mapping[str, int] | None:
+        """What to send; None where everything is flushed. What was sent before, without an answer, goes first."""
+        with self._counting:
+            if pending.is_flushed:
+                return None
+            if pending.in_flight is None:
+                pending.in_flight, pending.fresh = pending.fresh.counts, Tally()
+                pending.number += 1
+            return pending.in_flight
+
+    def _process_flushed(self, on_flush: OnFlush, run: Run, counts: Mapping[str, int]) -> bool:
+        """Whether the table answered, where it was asked."""
+        try:
+            on_flush(run, counts)
+        except ChaosError as error:
+            log.warning("Flushed the request counts of run %s, but could not process them: %s", run.run_id, error)
+            return False
+        except Exception:
+            log.exception("Processing the request counts of run %s raised an exception", run.run_id)
+        return True
+
     def _forget(self) -> None:
-        """What is long over: until then a run's numbers go on, for requests that were under way at its end."""
+        """Until long after a run's end its numbers go on, for requests that were under way at its end."""
         now = self._clock()
-        over = [run_id for run_id, counted in self._counted.items() if now > counted.run.expires_at + KEPT_SECONDS]
+        over = [run_id for run_id, each in self._pending.items() if now > each.run.expires_at + PENDING_SECONDS]
         for run_id in over:
-            del self._counted[run_id]
+            del self._pending[run_id]
 
     def _is_pending(self) -> bool:
-        return any(not counted.is_told for counted in self._counted.values())
+        return any(not pending.is_flushed for pending in self._pending.values())

@@ -5,36 +5,42 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from ..injection.engine import Injected
+from ..faults.answer import ERRORS
+from ..faults.wait import DELAY, MICROSECONDS
+from .served import ServedCall
 
 log = logging.getLogger(__name__)
 
-EXPERIMENTS = "chaos.experiments"
-RUNS = "chaos.run_ids"
-ENVIRONMENT = "chaos.environment"
-DELAY = "chaos.delay_seconds"
-ERROR = "chaos.injected_error"
+EXPERIMENTS_ATTRIBUTE = "chaos.experiments"
+RUNS_ATTRIBUTE = "chaos.run_ids"
+ENVIRONMENT_ATTRIBUTE = "chaos.environment"
+DELAY_ATTRIBUTE = "chaos.delay_seconds"
+ERROR_ATTRIBUTE = "chaos.injected_error"
 """Stable names: dashboards and alarms are made of them."""
 
 
-def annotate(injected: Injected) -> None:
-    """Nothing where no fault hit the request. Never raises."""
-    if not injected.hits:
+def annotate(call: ServedCall) -> None:
+    """Set the attributes of the current span. Nothing where no fault hit the call. Never raises."""
+    if not call.hits:
         return
     try:
         current_span = _current_span()
         if current_span:
-            current_span().set_attributes(
-                {
-                    EXPERIMENTS: [hit["experiment"] for hit in injected.hits],
-                    RUNS: [hit["run_id"] for hit in injected.hits],
-                    ENVIRONMENT: injected.environment,
-                    DELAY: float(sum(hit.get("seconds", 0.0) for hit in injected.hits)),
-                    ERROR: injected.answer is not None,
-                }
-            )
+            current_span().set_attributes(_attributes(call))
     except Exception:
         log.exception("Could not set the attributes of a request's span")
+
+
+def _attributes(call: ServedCall) -> dict[str, Any]:
+    runs = [hit.plan.run for hit in call.hits]
+    counters = [hit.applied.counters for hit in call.hits]
+    return {
+        EXPERIMENTS_ATTRIBUTE: [run.experiment for run in runs],
+        RUNS_ATTRIBUTE: [run.run_id for run in runs],
+        ENVIRONMENT_ATTRIBUTE: call.environment,
+        DELAY_ATTRIBUTE: sum(counted.get(DELAY, 0) for counted in counters) / MICROSECONDS,
+        ERROR_ATTRIBUTE: any(ERRORS in counted for counted in counters),
+    }
 
 
 @cache

@@ -5,26 +5,29 @@ and in the table, which adds without reading. Times are counted in whole microse
 """
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ..faults.answer import ERRORS
+from ..faults.wait import DELAY, MICROSECONDS
 from ..runs.run import Run
 
 Side = Literal["hit", "untouched"]
 """Requests that the run hit, and those that no run did. What only another run hit is on neither side."""
 
 SIDES: tuple[Side, ...] = ("hit", "untouched")
-REQUESTS, ERRORS, DELAY, MEMORY = "requests", "injected_errors", "delay", "memory_mb"
+REQUESTS = "requests"
+SLOW = "untouched.slow"
 BEGUN = "begun"
-"""Untouched requests that have begun, where a hypothesis may abort the run.
+"""The counter of untouched requests that have begun, with which failures are compared where a hypothesis may abort the
+run: errors are often answered sooner than successes, so that of the *answered* requests too many may have failed.
 
-An error is often answered sooner than a success: of the requests that are *answered* at some moment, too many may have
-failed. So a failure is set against all that have begun, which is told not later than the failure: by a server when they
-begin, in Lambda, where an environment serves one at a time and tells when it is answered, one ahead.
+A request must be counted here no later than its failure is flushed. So a server counts it when it begins, and Lambda,
+where a flush follows the answer, counts one request ahead.
 """
 
-MICROSECONDS = 1_000_000
 SMALLEST_SECONDS = 0.0001
 STEPS_PER_DOUBLING = 4
 LAST_BUCKET = 96
@@ -37,32 +40,57 @@ SHORTEST_SLICE_SECONDS = 1.0
 SERVER_ERROR = 500
 
 
-def bucket(seconds: float) -> int:
-    """The bucket of a response time: buckets are a fourth of a doubling wide."""
-    if seconds <= SMALLEST_SECONDS:
-        return 0
-    return min(math.ceil(STEPS_PER_DOUBLING * math.log2(seconds / SMALLEST_SECONDS)), LAST_BUCKET)
-
-
 def upper_bound(number: int) -> float:
-    """The longest time that belongs to a bucket, in seconds."""
+    """The longest time that belongs to a bucket, in seconds. Buckets are a fourth of a doubling wide."""
     return float(SMALLEST_SECONDS * 2.0 ** (number / STEPS_PER_DOUBLING))
+
+
+BUCKET_BOUNDS = tuple(upper_bound(number) for number in range(LAST_BUCKET))
+
+STATUS_COUNTERS = {side: tuple(f"{side}.{number}xx" for number in range(10)) for side in SIDES}
+BUCKET_COUNTERS = {side: tuple(f"{side}.b{number}" for number in range(LAST_BUCKET + 1)) for side in SIDES}
+SLICE_COUNTERS = {
+    side: tuple((f"s{number}.{side}", f"s{number}.{side}.us") for number in range(SLICES)) for side in SIDES
+}
+SLICE_ERRORS = tuple((f"s{number}.errors", f"s{number}.{ERRORS}") for number in range(SLICES))
+"""The names of the counters, made once: every request that is counted needs half a dozen of them."""
+
+
+def bucket(seconds: float) -> int:
+    """The number of the bucket that a response time belongs to."""
+    return bisect_left(BUCKET_BOUNDS, seconds)
 
 
 def slice_seconds(run: Run) -> float:
     return max(run.duration_seconds / SLICES, SHORTEST_SLICE_SECONDS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Counting:
+    """What counting a request needs to know of its run: made once a run, used by each `Tally.record`."""
+
+    __slots__ = ("slice_starts", "slow_above")
+
+    def __init__(self, run: Run) -> None:
+        width = slice_seconds(run)
+        bound = run.slow_after_seconds
+        self.slice_starts = tuple(run.started_at + number * width for number in range(1, SLICES))
+        """Of the second slice and those after it: what is earlier is in the first one, what is later in the last."""
+        self.slow_above = math.inf if bound is None else bound
+
+
+@dataclass(slots=True)
 class Served:
-    """One request that was served while the run was active. `seconds` is until its response, delay included."""
+    """One request that was served while the run was active. `seconds` is until its response, delay included.
+
+    `counters` are what the faults that hit it report, by the names of `Tally.counts`: `{"delay": 2_000_000}`.
+    Not frozen: that would more than double the time that it takes to make one.
+    """
 
     at: float
     seconds: float
     status: int
     side: Side | None
-    injected_error: bool = False
-    delay_seconds: float = 0.0
+    counters: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -79,48 +107,47 @@ class Tally:
         for name, number in counts.items():
             self.add(name, number)
 
-    def record(self, run: Run, served: Served) -> None:
-        self.add(REQUESTS)
-        side = served.side
+    def record(self, counting: Counting, served: Served) -> None:
+        """Count one request. Every request passes here while the run is active, so this must stay cheap."""
+        counts, side, seconds = self.counts, served.side, served.seconds
+        counts[REQUESTS] = counts.get(REQUESTS, 0) + 1
         if side is None:
             return
-        self.add(f"{side}.{served.status // 100}xx")
-        self.add(f"{side}.b{bucket(served.seconds)}")
-        part = max(0, min(int((served.at - run.started_at) / slice_seconds(run)), SLICES - 1))
-        self.add(f"s{part}.{side}")
-        self.add(f"s{part}.{side}.us", round(served.seconds * MICROSECONDS))
+        number = bisect_right(counting.slice_starts, served.at)
+        requests, microseconds = SLICE_COUNTERS[side][number]
+        for name in (
+            STATUS_COUNTERS[side][served.status // 100 % 10],  # of a number that is no status, too
+            BUCKET_COUNTERS[side][bisect_left(BUCKET_BOUNDS, seconds)],
+            requests,
+        ):
+            counts[name] = counts.get(name, 0) + 1
+        counts[microseconds] = counts.get(microseconds, 0) + round(seconds * MICROSECONDS)
+        errors, injected_errors = SLICE_ERRORS[number]
         if side == "hit":
-            if served.injected_error:
-                self.add(ERRORS)
-                self.add(f"s{part}.{ERRORS}")
-            if served.delay_seconds:
-                self.add(DELAY, round(served.delay_seconds * MICROSECONDS))
+            self.merge(served.counters)
+            if ERRORS in served.counters:
+                self.add(injected_errors, served.counters[ERRORS])
             return
         if served.status >= SERVER_ERROR:
-            self.add(f"s{part}.errors")
-        slow_after = run.slow_after_seconds
-        if slow_after is not None and served.seconds > slow_after:
-            self.add("untouched.slow")
+            self.add(errors)
+        if seconds > counting.slow_above:
+            self.add(SLOW)
 
-    # What it tells
+    # What can be read from it
 
     def get(self, name: str) -> int:
         return self.counts.get(name, 0)
 
     def statuses(self, side: Side) -> dict[str, int]:
         """How many were answered with each class of status: "2xx"."""
-        prefix = f"{side}."
-        found = {name.removeprefix(prefix): number for name, number in self.counts.items() if name.startswith(prefix)}
-        return {name: found[name] for name in sorted(found) if name.endswith("xx")}
+        return {name[-3:]: self.counts[name] for name in STATUS_COUNTERS[side] if name in self.counts}
 
     def requests(self, side: Side) -> int:
         return sum(self.statuses(side).values())
 
     def buckets(self, side: Side) -> dict[int, int]:
         """How many belong to each bucket of response times, the fastest first."""
-        prefix = f"{side}.b"
-        found = {int(name.removeprefix(prefix)): n for name, n in self.counts.items() if name.startswith(prefix)}
-        return dict(sorted(found.items()))
+        return {number: self.counts[name] for number, name in enumerate(BUCKET_COUNTERS[side]) if name in self.counts}
 
     def percentile(self, side: Side, share: float) -> float | None:
         """The time within which a share of the requests was answered, in seconds, to the width of a bucket."""
@@ -142,7 +169,7 @@ class Tally:
     @property
     def slow(self) -> int:
         """How many untouched requests took longer than the run's hypothesis allows 95 of 100 to take."""
-        return self.get("untouched.slow")
+        return self.get(SLOW)
 
     @property
     def delay_seconds(self) -> float:
@@ -150,24 +177,27 @@ class Tally:
 
     def timeline(self, run: Run) -> Iterator["Slice"]:
         """The parts of the run's life in which there was a request."""
-        width = slice_seconds(run)
-        for number in range(SLICES):
-            counts = {side: self.get(f"s{number}.{side}") for side in SIDES}
-            if any(counts.values()):
-                yield Slice(
-                    at=run.started_at + number * width,
-                    seconds=width,
-                    hit=counts["hit"],
-                    untouched=counts["untouched"],
-                    errors=self.get(f"s{number}.errors"),
-                    injected_errors=self.get(f"s{number}.{ERRORS}"),
-                    hit_mean_seconds=self._mean(number, "hit"),
-                    untouched_mean_seconds=self._mean(number, "untouched"),
-                )
+        slices = (self._slice(run, number) for number in range(SLICES))
+        return (part for part in slices if part.hit or part.untouched)
 
-    def _mean(self, part: int, side: Side) -> float | None:
-        count = self.get(f"s{part}.{side}")
-        return self.get(f"s{part}.{side}.us") / MICROSECONDS / count if count else None
+    def _slice(self, run: Run, number: int) -> "Slice":
+        width = slice_seconds(run)
+        errors, injected_errors = SLICE_ERRORS[number]
+        hit, untouched = (SLICE_COUNTERS[side][number] for side in SIDES)
+        return Slice(
+            at=run.started_at + number * width,
+            seconds=width,
+            hit=self.get(hit[0]),
+            untouched=self.get(untouched[0]),
+            errors=self.get(errors),
+            injected_errors=self.get(injected_errors),
+            hit_mean_seconds=self._mean(*hit),
+            untouched_mean_seconds=self._mean(*untouched),
+        )
+
+    def _mean(self, requests: str, microseconds: str) -> float | None:
+        count = self.get(requests)
+        return self.get(microseconds) / MICROSECONDS / count if count else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

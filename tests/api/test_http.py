@@ -2,7 +2,7 @@ import json
 
 from chalicelib.api.http import failure, injected_failure, success
 from chalicelib.errors import InvalidParameters
-from chalicelib.faults import Answer
+from chalicelib.faults.base import Answer
 
 
 def test_the_envelope_of_a_success() -> None:

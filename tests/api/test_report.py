@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from chalicelib.api.http import Response
-from chalicelib.results.tally import Served, Tally
+from chalicelib.results.tally import Counting, Served, Tally
 from tests.api.conftest import Desk
 from tests.support import NOW, a_run, an_event, with_hypothesis, with_options
 
@@ -36,9 +36,9 @@ def told(desk: Desk) -> Desk:
             seconds=0.52 if hit else 0.02,
             status=503 if number in (1, 2) else 200,
             side="hit" if hit else "untouched",
-            delay_seconds=0.5 if hit else 0.0,
+            counters={"delay": 500_000} if hit else {},
         )
-        whole.record(RUN, served)
+        whole.record(Counting(RUN), served)
     desk.results.tallies[RUN.run_id] = whole
     desk.store.stop(RUN.ended(now=NOW + 20, by="vic", reason="halted: enough"))
     desk.clock.now = NOW + 100
@@ -160,7 +160,7 @@ def test_a_run_that_nobody_told_of_has_a_report_that_says_so(desk: Desk) -> None
 def test_alarms_a_defect_and_what_another_run_hit_are_in_it(told: Desk) -> None:
     guarded = replace(with_options(RUN, alarms=["orders-5xx"], hypothesis=None), defect="it broke")
     told.store.past[RUN.run_id] = guarded
-    told.results.tallies[RUN.run_id].record(guarded, Served(at=NOW, seconds=0.1, status=200, side=None))
+    told.results.tallies[RUN.run_id].record(Counting(guarded), Served(at=NOW, seconds=0.1, status=200, side=None))
     text = report(told, format="markdown").body
     assert "| Alarms | orders-5xx |" in text
     assert "| Defect | it broke |" in text
@@ -170,7 +170,7 @@ def test_alarms_a_defect_and_what_another_run_hit_are_in_it(told: Desk) -> None:
 
 def test_where_all_requests_are_another_runs_there_is_nothing_to_plot(told: Desk) -> None:
     only = Tally(environments=1)
-    only.record(RUN, Served(at=NOW, seconds=0.1, status=200, side=None))
+    only.record(Counting(RUN), Served(at=NOW, seconds=0.1, status=200, side=None))
     told.results.tallies[RUN.run_id] = only
     assert report(told, format="html").body.count("No requests were counted.") == 2
 
@@ -178,7 +178,7 @@ def test_where_all_requests_are_another_runs_there_is_nothing_to_plot(told: Desk
 def test_a_time_without_requests_is_a_gap_in_the_plot(told: Desk) -> None:
     gap = Tally(environments=1)
     for at in (NOW, NOW + 18):
-        gap.record(RUN, Served(at=at, seconds=0.1, status=200, side="untouched"))
+        gap.record(Counting(RUN), Served(at=at, seconds=0.1, status=200, side="untouched"))
     told.results.tallies[RUN.run_id] = gap
     centres = re.findall(r'<circle class="untouched" cx="([0-9.]+)"', report(told, format="html").body)
     assert [float(x) for x in centres] == pytest.approx([60 + 730 * 0.05, 60 + 730 * 0.95], abs=0.1)

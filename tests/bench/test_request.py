@@ -28,10 +28,10 @@ EVENT: dict[str, Any] = {
     "stageVariables": {},
     "body": None,
 }
-ZERO_EFFECT = {
-    "latency_injection": {"delay_seconds": 0.0},
-    "error_injection": {"error_rate": 0.0},
-    "resource_exhaustion": {"memory_mb": 1},
+RUNS: dict[str, tuple[str, dict[str, float]]] = {
+    "a run that spares the request": ("error_injection", {"error_rate": 0.0}),
+    "a run that hits it at zero effect": ("latency_injection", {"delay_seconds": 0.0}),
+    "memory that is held": ("resource_exhaustion", {"memory_mb": 1}),
 }
 
 
@@ -47,17 +47,23 @@ def with_noop() -> Chalice:
     return app
 
 
-def with_chaos(*names: str) -> Chalice:
+def with_chaos(*runs: str) -> Chalice:
     app = plain()
-    runs = {name: a_run(name, now=time.time(), duration_seconds=3600.0, **ZERO_EFFECT[name]) for name in names}
-    store = FakeRunStore(runs)
-    ChaosExperiments(
-        app,
-        wire=partial(
-            bootstrap, Settings(stage="bench"), runs=store, tokens=FakeTokenStore(), results=FakeResultStore()
-        ),
-    )
+    ChaosExperiments(app, wire=wired(*runs))
     return app
+
+
+def wired(*runs: str) -> Callable[..., Any]:
+    """Puts the module together, with these of `RUNS` active."""
+    started = (RUNS[run] for run in runs)
+    active = {name: a_run(name, token=name, now=time.time(), duration_seconds=3600.0, **more) for name, more in started}
+    return partial(
+        bootstrap,
+        Settings(stage="bench"),
+        runs=FakeRunStore(active),
+        tokens=FakeTokenStore(),
+        results=FakeResultStore(),
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,11 +72,8 @@ def with_chaos(*names: str) -> Chalice:
         pytest.param(plain, id="1 plain"),
         pytest.param(with_noop, id="2 no-op middleware"),
         pytest.param(with_chaos, id="3 nothing running"),
-        *(
-            pytest.param(partial(with_chaos, name), id=f"{number} {name} at zero effect")
-            for number, name in enumerate(ZERO_EFFECT, start=4)
-        ),
-        pytest.param(partial(with_chaos, *ZERO_EFFECT), id="7 all three at zero effect"),
+        *(pytest.param(partial(with_chaos, run), id=f"{number} {run}") for number, run in enumerate(RUNS, start=4)),
+        pytest.param(partial(with_chaos, *RUNS), id="7 all three"),
     ],
 )
 def test_chalice(benchmark: BenchmarkFixture, make: Callable[[], Chalice]) -> None:
@@ -99,9 +102,9 @@ def flask_noop() -> flask.Flask:
     return app
 
 
-def flask_chaos() -> flask.Flask:
+def flask_chaos(*runs: str) -> flask.Flask:
     app = flask_plain()
-    FlaskChaos(app, wire=idle_wire())
+    FlaskChaos(app, wire=wired(*runs))
     return app
 
 
@@ -111,6 +114,7 @@ def flask_chaos() -> flask.Flask:
         pytest.param(flask_plain, id="1 plain"),
         pytest.param(flask_noop, id="2 no-op wrapper"),
         pytest.param(flask_chaos, id="3 nothing running"),
+        *(pytest.param(partial(flask_chaos, run), id=f"{number} {run}") for number, run in enumerate(RUNS, start=4)),
     ],
 )
 def test_flask(benchmark: BenchmarkFixture, make: Callable[[], flask.Flask]) -> None:
@@ -153,9 +157,9 @@ def fastapi_noop() -> fastapi.FastAPI:
     return app
 
 
-def fastapi_chaos() -> fastapi.FastAPI:
+def fastapi_chaos(*runs: str) -> fastapi.FastAPI:
     app = fastapi_plain()
-    FastAPIChaos(app, wire=idle_wire())
+    FastAPIChaos(app, wire=wired(*runs))
     return app
 
 
@@ -165,6 +169,7 @@ def fastapi_chaos() -> fastapi.FastAPI:
         pytest.param(fastapi_plain, id="1 plain"),
         pytest.param(fastapi_noop, id="2 no-op middleware"),
         pytest.param(fastapi_chaos, id="3 nothing running"),
+        *(pytest.param(partial(fastapi_chaos, run), id=f"{number} {run}") for number, run in enumerate(RUNS, start=4)),
     ],
 )
 def test_fastapi_ten_requests(benchmark: BenchmarkFixture, make: Callable[[], fastapi.FastAPI]) -> None:
@@ -183,9 +188,3 @@ def test_fastapi_ten_requests(benchmark: BenchmarkFixture, make: Callable[[], fa
 
     with asyncio.Runner() as runner:
         benchmark.pedantic(lambda: runner.run(ten()), rounds=2000, iterations=1, warmup_rounds=100)
-
-
-def idle_wire() -> Callable[..., Any]:
-    return partial(
-        bootstrap, Settings(stage="bench"), runs=FakeRunStore(), tokens=FakeTokenStore(), results=FakeResultStore()
-    )

@@ -83,7 +83,7 @@ def load(server: Server) -> Iterator[None]:
             client.join()
 
 
-def test_who_has_no_valid_token_is_told_so_and_sees_nothing(open_console: Open) -> None:
+def test_who_has_no_valid_token_is_refused_and_sees_nothing(open_console: Open) -> None:
     page = open_console().page
     expect(page.get_by_role("banner")).to_contain_text("dev")
     sign_in(page, "wrong")
@@ -155,19 +155,80 @@ def test_a_wrong_option_is_explained_beside_its_field_too(open_console: Open) ->
     page = open_console().page
     sign_in(page)
     card = fill(page, "latency_injection")
-    card.get_by_text("Reason, hypothesis, alarms").click()
+    card.get_by_text("Reason, alarms, hypothesis").click()
     fill(page, "latency_injection", **{"Min requests": "10", "Alarms": "a" * 101})
-    card.get_by_text("Reason, hypothesis, alarms").click()
+    card.get_by_text("Reason, alarms, hypothesis").click()
     start(page, "latency_injection", Delay="0")
     problems = card.locator(".problem", has_text=re.compile("."))
     expect(problems).to_have_text(
         [
-            re.compile("^Alarms must be at most 5 names, of at most 100 characters each, separated by commas; you"),
-            "Fill in the max error rate, the P95 response time, or both.",
+            re.compile("^Alarms must be at most 5 entries, of at most 100 characters each, separated by commas; you"),
+            "Fill in the max error rate or the P95 response time.",
             "Not started. Correct the 2 marked fields.",
         ]
     )
     assert_no_words_of_the_api(page)
+
+
+NEW_OPTIONS: dict[str, Any] = {
+    "ticket": {
+        "anyOf": [{"type": "string", "maxLength": 8}, {"type": "null"}],
+        "default": None,
+        "description": "The change that allows it.",
+    },
+    "spread": {
+        "type": "object",
+        "description": "Not everywhere at once.",
+        "properties": {
+            "regions": {"type": "array", "items": {"type": "string"}, "maxItems": 2, "description": "Where first."},
+            "pause_seconds": {"type": "number", "minimum": 0, "unit": "seconds", "default": 5, "description": "Wait."},
+            "in_order": {"type": "boolean", "default": True, "description": "One after the other."},
+        },
+    },
+    "matrix": {"type": "array", "items": {"type": "array"}},
+}
+"""Options that no version has; the last one is of a kind that the console does not know."""
+
+
+def test_an_option_that_the_application_publishes_has_a_field_and_is_sent(
+    open_console: Open, server: Server, picture: Picture
+) -> None:
+    listed = server.call("GET", "/chaos_experiments/list").json()
+    listed["resultset"]["start_options"]["properties"] |= NEW_OPTIONS
+    page = open_console().page
+    page.context.route("**/list", lambda route: route.fulfill(json=listed))
+    sent: list[Any] = []
+    refusal = {"field": "spread.regions", "problem": "must be known", "allowed": "eu"}
+    answer = {"error": True, "error_message": "No.", "code": "invalid_parameters", "details": [refusal]}
+
+    def refuse(route: Route) -> None:
+        sent.append(route.request.post_data_json)
+        route.fulfill(status=400, json=answer)
+
+    page.context.route("**/start", refuse)
+    sign_in(page)
+    card = fill(page, "latency_injection")
+    card.get_by_text("Reason, alarms, hypothesis, ticket, spread").click()
+    assert card.get_by_label("Pause (seconds)").get_attribute("placeholder") == "5"
+    start(page, "latency_injection", Ticket="C-7", Regions="eu, us,", Reason="why", **{"Max error": "0,5"})
+    regions = card.get_by_label("Regions")
+    expect(regions).to_be_focused()
+    expect(regions).to_have_accessible_description(
+        re.compile(
+            "^Where first. At most 2 entries, separated by commas. Regions must be at most 2 entries, .*“eu, us,”"
+        )
+    )
+    picture(page, "new-options")
+    card.get_by_label("In order").uncheck()
+    card.get_by_role("button", name="Start Latency injection").click()
+    expect(regions).to_be_focused()
+    defaults = {"duration_seconds": 30, "percentage": 100, "delay_seconds": 2, "allow_timeout": False}
+    options = {"reason": "why", "hypothesis": {"max_error_rate": 0.5}, "ticket": "C-7"}
+    start_of_it = {"experiment_name": "latency_injection", **defaults, **options}
+    assert sent == [
+        {**start_of_it, "spread": {"regions": ["eu", "us"]}},
+        {**start_of_it, "spread": {"regions": ["eu", "us"], "in_order": False}},
+    ]
 
 
 def test_what_runs_already_is_replaced_by_a_button(open_console: Open, server: Server) -> None:
@@ -279,7 +340,7 @@ def test_while_everything_is_halted_nothing_invites_to_start(
 VIEWERS = "Only operators can start, stop and resume. This token has the role viewer."
 
 
-def test_a_viewer_is_told_from_the_start_what_takes_an_operator(open_console: Open, viewer_token: str) -> None:
+def test_a_viewer_reads_from_the_start_what_takes_an_operator(open_console: Open, viewer_token: str) -> None:
     page = open_console().page
     sign_in(page, viewer_token)
     for name in FORMS:
@@ -521,7 +582,7 @@ def test_a_token_that_a_gateway_does_not_know_any_more_ends_the_session(open_con
     expect(page.locator("#running article")).to_have_count(0)
 
 
-def test_what_is_no_token_is_told_so_and_not_sent(open_console: Open) -> None:
+def test_what_is_no_token_is_refused_and_not_sent(open_console: Open) -> None:
     watched = open_console()
     sign_in(watched.page, "abc…")
     expect(watched.page.locator("#notice")).to_contain_text("This is not a valid token")
@@ -542,10 +603,10 @@ def test_who_has_signed_out_is_shown_nothing_of_what_was_under_way(open_console:
         held[0].fulfill(response=answer)
     page.wait_for_timeout(300)  # for what must not come
     expect(page.get_by_label("Token")).to_be_visible()
-    expect(page.locator("#desk")).to_be_hidden()
+    expect(page.locator("#signed-in")).to_be_hidden()
 
 
-def test_a_halt_that_fails_is_told_where_one_looks_and_its_reason_is_kept(open_console: Open) -> None:
+def test_a_halt_that_fails_is_reported_in_sight_and_its_reason_stays(open_console: Open) -> None:
     page = open_console(**WINDOWS["phone, light"]).page
     sign_in(page)
     page.get_by_role("button", name="Halt everything").click()
@@ -646,13 +707,13 @@ def test_nobody_is_kept_out_by_colour_size_or_markup(
 ) -> None:
     page = open_console(**WINDOWS[window]).page
 
-    def look(name: str) -> None:
+    def check(name: str) -> None:
         picture(page, f"{window.replace(', ', '-')}-{name}")
         results = Axe().run(page)
         assert results.violations_count == 0, results.generate_report()
         assert page.evaluate(WIDER) == [], "wider than the window"
 
-    look("sign-in")
+    check("sign-in")
     sign_in(page)
     page.locator("#experiment-latency_injection > summary").click()
     page.locator("#experiment-latency_injection summary").nth(1).click()
@@ -660,10 +721,10 @@ def test_nobody_is_kept_out_by_colour_size_or_markup(
         start(page, "latency_injection", Delay="0.2", Percentage="50", **{"Max error rate": "0.5"})
         expect(page.locator("#running .plot canvas")).to_be_visible()
         expect(page.locator("#running .verdict")).to_contain_text("held", timeout=30_000)
-        look("running")
+        check("running")
     page.get_by_role("button", name="Halt everything").click()
-    look("halting")
+    check("halting")
     page.get_by_label("Reason").last.fill("seen enough")
     page.get_by_role("button", name="Halt", exact=True).click()
     expect(page.locator("#halted")).to_be_visible()
-    look("halted")
+    check("halted")

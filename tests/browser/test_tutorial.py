@@ -40,7 +40,7 @@ def test_the_tutorial_is_true(open_console: Open, server: Server, picture: Pictu
 
     card = page.locator("#experiment-latency_injection")
     card.locator("summary").first.click()
-    card.locator("summary", has_text="Reason, hypothesis, alarms").click()
+    card.locator("summary", has_text="Reason, alarms, hypothesis").click()
     FIELDS.pop("field", None)
     assert len(FIELDS) == 6
     for label, value in FIELDS.items():
@@ -54,8 +54,8 @@ def test_the_tutorial_is_true(open_console: Open, server: Server, picture: Pictu
     assert words[0] == ".venv/bin/python"
     asking = subprocess.Popen([sys.executable, *words[1:]], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
     expect(running.locator(".plot canvas")).to_be_visible(timeout=30_000)
-    told, _ = asking.communicate(timeout=120)
-    assert "latency_injection" in told
+    output, _ = asking.communicate(timeout=120)
+    assert "latency_injection" in output
     # Requests that came while the first one looked at the table were not yet part of the run.
     expect(running.locator("dd").first).to_have_text(re.compile(r"2[89]\d|300"))
     expect(running.locator(".verdict")).to_contain_text("so far: held")

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ import pexpect
 import pyte
 import pytest
 
-from chalicelib.cli import main
+from chalicelib.cli import follow, main
+from tests.cli.scripted import Scripted
 from tests.contract.servers import PROJECT, SERVERS, TOKEN, Server, serving, stop_all
 
 COMMAND = [sys.executable, "-m", "chalicelib"]
@@ -128,3 +130,16 @@ def terminal(environment: dict[str, str]) -> Iterator[Callable[..., Terminal]]:
     yield open_it
     for each in opened:
         each.process.close(force=True)
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
+    monkeypatch.setattr(follow, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(follow, "FLUSH_SECONDS", 0.0)
+    made = Scripted()
+    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
+    thread.start()
+    yield made
+    made.shutdown()
+    made.server_close()
+    thread.join()

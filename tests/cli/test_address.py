@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from chalicelib.cli import commands
 from chalicelib.cli.address import address, nearby, published
+from chalicelib.cli.context import Selection
 
 HOST = "http://shop.example"
 OURS = "chaos_experiments_get_list_experiments"
@@ -61,3 +63,16 @@ def test_a_page_of_the_console_is_near_its_endpoints() -> None:
 )
 def test_a_document_says_where_the_endpoints_are(content: dict[str, Any], url: str, expected: str) -> None:
     assert published(content, url) == (url if expected == "same" else expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--url=http://h/x?a=b", "--token", "t=="], Selection(url="http://h/x?a=b", token="t==")),
+        (["chaos-experiments", "--json", "--profile", "qa"], Selection(profile="qa")),
+        (["--token"], Selection()),
+        ([], Selection()),
+    ],
+)
+def test_the_application_is_known_before_the_command_is_parsed(words: list[str], expected: Selection) -> None:
+    assert commands._selection(words) == expected

@@ -43,19 +43,19 @@ def test_what_reads_a_part_of_it_and_goes_is_no_failure(environment: dict[str, s
 
 
 def test_what_is_published_as_parameters_are_options(run: Run) -> None:
-    told = run(*LATENCY, "--help").stdout
+    output = run(*LATENCY, "--help").stdout
     for option in ("--duration-seconds", "--percentage", "--delay-seconds", "--allow-timeout", "--no-allow-timeout"):
-        assert option in told
-    assert "Allowed: from 0 to 60 seconds. Default: 2." in " ".join(told.split())
-    assert "<=" not in told
+        assert option in output
+    assert "Allowed: from 0 to 60 seconds. Default: 2." in " ".join(output.split())
+    assert "<=" not in output
 
 
 def test_a_start_sends_what_was_said_and_nothing_else(run: Run, server: Server) -> None:
-    told = run(
+    output = run(
         *LATENCY, "--delay-seconds", "0.5", "--reason", "why not", "--max-error-rate", "0.01", "--abort", "--detach",
         "--json",
     )  # fmt: skip
-    shown = json.loads(told.stdout)
+    shown = json.loads(output.stdout)
     assert shown["parameters"] == {
         "duration_seconds": 30.0,
         "percentage": 100.0,
@@ -77,7 +77,7 @@ def test_what_is_spelled_wrong_is_suggested_right(run: Run) -> None:
     assert run(*LATENCY, "--delay-seconds", "two").returncode == 2
 
 
-def test_what_the_api_refuses_is_told_in_its_words(run: Run, server: Server) -> None:
+def test_what_the_api_refuses_is_reported_in_its_words(run: Run, server: Server) -> None:
     refused = run("stop", "latency_injection")
     assert refused.returncode == 1
     assert "latency_injection is not running" in refused.stderr
@@ -96,7 +96,7 @@ def test_an_application_that_does_not_answer_has_a_code_of_its_own(run: Run) -> 
         assert "Traceback" not in done.stderr
 
 
-def test_what_answers_otherwise_is_told_to_be_the_wrong_address(run: Run, server: Server) -> None:
+def test_what_answers_otherwise_is_reported_as_a_wrong_address(run: Run, server: Server) -> None:
     done = run("list", CHAOS_URL=f"{server.url}/nowhere/at/all", CHAOS_TOKEN="")
     assert done.returncode == 1
     assert f"Note: using {server.url}/chaos_experiments" in done.stderr
@@ -117,9 +117,9 @@ def test_a_run_is_watched_to_its_end_and_its_hypothesis_is_the_exit_code(
     while status(server)["status"] != "running":
         assert watched.poll() is None
     run("test", "--requests", "60")
-    told, _ = watched.communicate(timeout=30)
+    output, _ = watched.communicate(timeout=30)
     assert watched.returncode == 4
-    assert "failed" in told
+    assert "failed" in output
 
 
 def test_halt_and_resume(run: Run, server: Server) -> None:
@@ -146,9 +146,9 @@ def test_a_report_of_the_last_run_in_each_form(run: Run, server: Server, tmp_pat
 
 def test_the_test_draws_what_came_back(run: Run, server: Server) -> None:
     run("start", "error_injection", "--error-rate", "1", "--detach")
-    told = run("test", "--requests", "10").stdout
-    assert "500  10" in " ".join(told.split("\n")).replace("   ", "  ")
-    assert "error_injection" in told
+    output = run("test", "--requests", "10").stdout
+    assert "500  10" in " ".join(output.split("\n")).replace("   ", "  ")
+    assert "error_injection" in output
     own = json.loads(run("test", "--requests", "4", "--target", f"{server.url}/health", "--json").stdout)
     assert own["statuses"] == {"200": 4}
     assert run("test", "--requests", "2", "--target", "http://127.0.0.1:1/").returncode == 3
@@ -228,7 +228,9 @@ def test_what_runs_is_watched_until_ctrl_c_and_goes_on(terminal: Open, run: Run,
     assert status(server)["status"] == "running"
 
 
-def test_the_command_that_is_told_can_be_pasted(terminal: Open, environment: dict[str, str], server: Server) -> None:
+def test_the_command_that_is_reported_can_be_pasted(
+    terminal: Open, environment: dict[str, str], server: Server
+) -> None:
     started = terminal(*LATENCY, "--detach", columns=200)
     command = started.until(r"Stop it: ([^\r\n]+)")
     assert started.end() == 0
@@ -237,7 +239,7 @@ def test_the_command_that_is_told_can_be_pasted(terminal: Open, environment: dic
     assert status(server)["status"] == "stopped"
 
 
-def test_ctrl_c_where_a_token_is_asked_for_is_told_and_nothing_is_kept(terminal: Open, run: Run) -> None:
+def test_ctrl_c_where_a_token_is_asked_for_is_reported_and_nothing_is_kept(terminal: Open, run: Run) -> None:
     asked = terminal("profile", "add", "staging", "--url", "http://127.0.0.1:1/x")
     asked.until("Token:")
     asked.process.sendintr()
@@ -278,7 +280,7 @@ def test_experiments_and_options_are_completed(run: Run) -> None:
     assert "resource_exhaustion" in completed("chaos-experiments history --experiment res")
 
 
-def test_where_typer_is_missing_one_is_told_what_to_install(
+def test_where_typer_is_missing_the_message_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("chalicelib.cli.")]:

@@ -1,9 +1,6 @@
 """What the command line says and does when the application answers badly, late, or not at all."""
 
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -11,101 +8,17 @@ import pytest
 import typer
 import urllib3
 
-from chalicelib.api import responses
-from chalicelib.cli import follow as following
-from chalicelib.cli import runs as looking
-from chalicelib.cli.context import LOCAL, Said, destination
+from chalicelib.cli import follow
+from chalicelib.cli import runs as listing
+from chalicelib.cli.context import LOCAL, Selection, destination
 from chalicelib.cli.profile_file import Profiles
 from chalicelib.cli.remote import REASONS, Remote, reason
-from chalicelib.experiments import EXPERIMENTS
 from tests.cli.conftest import Run
-from tests.support import NOW, a_run
+from tests.cli.scripted import LISTED, PREFIX, RUNNING, Answer, Scripted, fine, published
 
-Answer = tuple[int, Any]
 LATENCY = ("start", "latency_injection")
-RUNNING = responses.run(a_run(duration_seconds=60.0), NOW)
 ENDED = {**RUNNING, "status": "completed", "remaining_seconds": 0.0}
-PREFIX = "/chaos_experiments"
-SILENT = (503, {"error": True, "error_message": "The table does not answer.", "code": "store_unavailable"})
-LISTED = {
-    "application": "app",
-    "stage": "qa",
-    "available_experiments": [responses.experiment(EXPERIMENTS["latency_injection"], {})],
-    "active_experiments": [],
-}
-
-
-def fine(resultset: Any) -> Answer:
-    return 200, {"error": False, "error_message": None, "resultset": resultset}
-
-
-def published(prefix: str) -> Answer:
-    """Part of the OpenAPI document of endpoints below the prefix."""
-    return 200, {"paths": {f"{prefix}/list": {"get": {"operationId": "chaos_experiments_get_list_experiments"}}}}
-
-
-class Scripted(ThreadingHTTPServer):
-    """Answers each path below its prefix with what its script has next, the last one for ever.
-
-    None is a connection that is cut. `elsewhere` are the requests for paths that are not below the prefix.
-    """
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), ScriptedHandler)
-        self.script: dict[str, list[Answer | None]] = {
-            "/list": [fine(LISTED)],
-            "/start": [fine(RUNNING)],
-            "/openapi.json": [published(PREFIX)],
-        }
-        self.prefix = PREFIX
-        self.location = ""
-        self.asked: list[tuple[str, Any]] = []
-        self.elsewhere: list[tuple[str, str, str]] = []
-        self.host = f"http://127.0.0.1:{self.server_address[1]}"
-        self.url = self.host + PREFIX
-
-
-class ScriptedHandler(BaseHTTPRequestHandler):
-    server: Scripted
-
-    def do_GET(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        body = json.loads(self.rfile.read(length)) if length else None
-        whole = self.path.partition("?")[0]
-        path = whole.removeprefix(self.server.prefix)
-        if path == whole:
-            self.server.elsewhere.append((self.command, path, self.headers.get("Authorization", "")))
-        elif path != "/openapi.json":
-            self.server.asked.append((self.path.removeprefix(self.server.prefix), body))
-        answers = self.server.script.get(path, [(404, {})])
-        answer = answers.pop(0) if len(answers) > 1 else answers[0]
-        if answer is None:
-            return
-        self.send_response(answer[0])
-        if self.server.location:
-            self.send_header("Location", self.server.location)
-        self.end_headers()
-        self.wfile.write(json.dumps(answer[1]).encode())
-
-    do_POST = do_GET  # noqa: N815 - the base class calls it so
-
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class calls it so
-        pass
-
-
-@pytest.fixture
-def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
-    monkeypatch.setattr(following, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(following, "TELLING_SECONDS", 0.0)
-    made = Scripted()
-    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
-    thread.start()
-    yield made
-    made.shutdown()
-    made.server_close()
-    thread.join()
+UNAVAILABLE = (503, {"error": True, "error_message": "The table does not answer.", "code": "store_unavailable"})
 
 
 @pytest.fixture
@@ -121,9 +34,9 @@ def interrupted(*_arguments: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "code", "told"),
+    ("answer", "code", "expected"),
     [
-        (SILENT, 1, "NOT stopped. The table does not answer."),
+        (UNAVAILABLE, 1, "NOT stopped. The table does not answer."),
         ((403, {"Message": "no"}), 1, "NOT stopped. http://127.0.0.1"),
         (None, 3, "NOT stopped. Nothing answers"),
         ((404, {"error": True, "error_message": "x", "code": "not_running"}), 130, "had already ended"),
@@ -135,13 +48,13 @@ def interrupted(*_arguments: object) -> None:
     ],
 )
 def test_ctrl_c_says_whether_the_run_is_stopped(
-    run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch, *, answer: Answer | None, code: int, told: str
+    run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch, *, answer: Answer | None, code: int, expected: str
 ) -> None:
     scripted.script["/stop"] = [answer]
-    monkeypatch.setattr(following.time, "sleep", interrupted)
+    monkeypatch.setattr(follow.time, "sleep", interrupted)
     done = run(*LATENCY)
     assert done.returncode == code
-    assert told in done.stderr
+    assert expected in done.stderr
     assert ("Stop it: chaos-experiments stop latency_injection" in done.stderr) == (code != 130)
 
 
@@ -161,7 +74,7 @@ def test_ctrl_c_while_the_experiments_are_asked_for_is_no_traceback(run: Run, mo
     assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
 
 
-def test_ctrl_c_where_something_is_asked_for_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_where_something_is_asked_for_is_reported(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def aborted(*_arguments: object) -> None:
         raise typer.Abort
 
@@ -174,7 +87,7 @@ def test_ctrl_c_where_something_is_asked_for_is_told(run: Run, monkeypatch: pyte
 
 
 def test_what_passes_does_not_end_the_watch(run: Run, scripted: Scripted) -> None:
-    scripted.script["/status"] = [fine(RUNNING), SILENT, None, (429, {}), (504, {}), fine(ENDED)]
+    scripted.script["/status"] = [fine(RUNNING), UNAVAILABLE, None, (429, {}), (504, {}), fine(ENDED)]
     done = run(*LATENCY)
     assert done.returncode == 0
     assert done.stderr.count("Trying again") == 1
@@ -183,8 +96,8 @@ def test_what_passes_does_not_end_the_watch(run: Run, scripted: Scripted) -> Non
 def test_what_does_not_pass_is_given_up_long_after_the_end(
     run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "GIVEN_UP_SECONDS", -59.9)
-    scripted.script["/status"] = [SILENT]
+    monkeypatch.setattr(follow, "GIVEN_UP_SECONDS", -59.9)
+    scripted.script["/status"] = [UNAVAILABLE]
     done = run(*LATENCY, "--json")
     assert done.returncode == 3
     assert "It is unknown how latency_injection ended" in done.stderr
@@ -202,7 +115,7 @@ def test_a_run_that_others_end_is_no_success(run: Run, scripted: Scripted, statu
     assert run(*LATENCY).returncode == 5
 
 
-def test_a_run_that_is_replaced_is_told_as_it_ended(run: Run, scripted: Scripted) -> None:
+def test_a_run_that_is_replaced_is_reported_as_it_ended(run: Run, scripted: Scripted) -> None:
     scripted.script["/status"] = [fine({**RUNNING, "run_id": "another", "started_by": "eve"})]
     scripted.script["/report"] = [fine({"run": {**ENDED, "status": "stopped"}, "events": []})]
     done = run(*LATENCY, "--json")
@@ -240,29 +153,29 @@ HERE, THERE = "http://localhost:8000/here", "https://qa.example/there"
 
 
 @pytest.mark.parametrize(
-    ("typed", "environment", "expected"),
+    ("typed", "variables", "expected"),
     [
-        (Said(), Said(), (THERE, "current")),
-        (Said(token="x"), Said(), (THERE, "x")),
-        (Said(), Said(token="x"), (LOCAL, "x")),
-        (Said(), Said(url=HERE, token="x"), (HERE, "x")),
-        (Said(), Said(url=HERE), (HERE, "")),
-        (Said(url=HERE), Said(), (HERE, "")),
-        (Said(url=HERE), Said(token="x"), (HERE, "x")),
-        (Said(url=HERE), Said(profile="qa"), (HERE, "")),
-        (Said(profile="qa"), Said(url=HERE, token="x"), (THERE, "current")),
-        (Said(profile="qa", url=HERE), Said(), (HERE, "")),
-        (Said(profile="qa", url=HERE, token="y"), Said(), (HERE, "y")),
-        (Said(), Said(profile="qa", url=HERE, token="x"), (THERE, "current")),
+        (Selection(), Selection(), (THERE, "current")),
+        (Selection(token="x"), Selection(), (THERE, "x")),
+        (Selection(), Selection(token="x"), (LOCAL, "x")),
+        (Selection(), Selection(url=HERE, token="x"), (HERE, "x")),
+        (Selection(), Selection(url=HERE), (HERE, "")),
+        (Selection(url=HERE), Selection(), (HERE, "")),
+        (Selection(url=HERE), Selection(token="x"), (HERE, "x")),
+        (Selection(url=HERE), Selection(profile="qa"), (HERE, "")),
+        (Selection(profile="qa"), Selection(url=HERE, token="x"), (THERE, "current")),
+        (Selection(profile="qa", url=HERE), Selection(), (HERE, "")),
+        (Selection(profile="qa", url=HERE, token="y"), Selection(), (HERE, "y")),
+        (Selection(), Selection(profile="qa", url=HERE, token="x"), (THERE, "current")),
     ],
 )
 def test_what_is_typed_goes_first_and_no_profiles_token_goes_elsewhere(
-    typed: Said, environment: Said, expected: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    typed: Selection, variables: Selection, expected: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     profiles = {"qa": {"url": THERE, "token": "current"}}
     Profiles.of_the_user().write({"current": "qa", "profiles": profiles})
-    assert destination(typed, environment)[:2] == expected
+    assert destination(typed, variables)[:2] == expected
 
 
 # What comes back
@@ -270,18 +183,18 @@ def test_what_is_typed_goes_first_and_no_profiles_token_goes_elsewhere(
 
 @pytest.mark.parametrize("answer", [[], "no", None, 5, {"error": False}])
 @pytest.mark.parametrize(
-    ("document", "told"),
+    ("document", "expected"),
     [((404, {}), "Is the address right?"), (published(PREFIX), "This is the answer of something else")],
 )
-def test_an_answer_of_something_else_is_told_so(
-    run: Run, scripted: Scripted, *, answer: object, document: Answer, told: str
+def test_an_answer_of_something_else_is_reported_so(
+    run: Run, scripted: Scripted, *, answer: object, document: Answer, expected: str
 ) -> None:
     scripted.script["/openapi.json"] = [document]
     scripted.script["/list"] = [(418, answer)]
     done = run("list")
     assert done.returncode == 1
     assert f"{scripted.url} answered 418 I'm a Teapot" in done.stderr
-    assert told in done.stderr
+    assert expected in done.stderr
 
 
 @pytest.mark.parametrize("reason", ["5xx on [/checkout]", "[prod] orders are lost", "x" * 100])
@@ -339,7 +252,7 @@ def test_an_application_without_endpoints_is_not_halted_and_sees_no_token(run: R
     assert scripted.asked == []
 
 
-def test_an_application_that_has_moved_is_told_with_its_new_address(run: Run, scripted: Scripted) -> None:
+def test_an_application_that_has_moved_is_reported_with_its_new_address(run: Run, scripted: Scripted) -> None:
     scripted.script["/list"] = [(301, {})]
     scripted.location = "https://shop.example/chaos_experiments/list"
     done = run("list", "--json")
@@ -354,16 +267,16 @@ def test_a_gateways_refusal_of_the_token_is_json_with_a_code(run: Run, scripted:
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "expected"),
     [
         ("http://127.0.0.1:1/x", "Nothing answers at http://127.0.0.1:1/x: the connection was refused."),
         ("http://127.0.0.1:1", "Nothing answers at http://127.0.0.1:1: the connection was refused."),
     ],
 )
-def test_where_nothing_answers_it_is_told_why(run: Run, url: str, told: str) -> None:
+def test_where_nothing_answers_the_reason_is_printed(run: Run, url: str, expected: str) -> None:
     done = run("list", CHAOS_URL=url)
     assert done.returncode == 3
-    assert told in done.stderr
+    assert expected in done.stderr
     assert "this one is the default" not in done.stderr
 
 
@@ -372,18 +285,18 @@ def test_each_reason_is_one_of_the_http_client_s(kind: str) -> None:
     assert issubclass(getattr(urllib3.exceptions, kind), urllib3.exceptions.HTTPError)
 
 
-def test_a_reason_that_has_no_words_is_told_by_its_name() -> None:
+def test_a_reason_that_has_no_words_is_reported_by_its_name() -> None:
     assert reason(urllib3.exceptions.SSLError()) == "it has no valid TLS certificate, or no TLS"
     assert reason(urllib3.exceptions.HTTPError()) == "HTTPError"
 
 
-def test_a_default_that_does_not_answer_is_told_to_be_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_default_that_does_not_answer_is_reported_as_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chalicelib.cli.context.LOCAL", "http://127.0.0.1:1/chaos_experiments")
     done = run("list", CHAOS_URL="", CHAOS_TOKEN="")
     assert "No address was given; this one is the default." in done.stderr
 
 
-def test_an_address_without_its_scheme_is_told_with_it(run: Run) -> None:
+def test_an_address_without_its_scheme_is_reported_with_it(run: Run) -> None:
     done = run("list", CHAOS_URL="localhost:8000/chaos_experiments")
     assert done.returncode == 1
     assert done.stderr.startswith("CHAOS_URL must be an address such as http://localhost:8000/chaos_experiments;")
@@ -395,7 +308,9 @@ def test_a_halt_that_nobody_answers_tells_the_way_past_the_application(run: Run)
     assert "chaos-experiments halt --stage <stage> --reason 'orders are lost'" in done.stderr
 
 
-def test_a_command_that_is_told_is_for_the_same_application_and_repeats_no_token(run: Run, scripted: Scripted) -> None:
+def test_a_command_that_is_reported_is_for_the_same_application_and_repeats_no_token(
+    run: Run, scripted: Scripted
+) -> None:
     done = run("--url", scripted.url, "--token", "secret", *LATENCY, "--detach", CHAOS_URL="", CHAOS_TOKEN="")
     assert f"Stop it: chaos-experiments --url {scripted.url} --token … stop latency_injection" in done.stderr
     assert "secret" not in done.stderr
@@ -436,7 +351,7 @@ def test_into_a_pipe_the_history_is_a_line_an_entry_and_says_how_to_go_on(run: R
     assert "before=id-0" in scripted.asked[-1][0]
 
 
-def test_a_report_that_cannot_be_written_is_told(run: Run, scripted: Scripted, tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_is_reported(run: Run, scripted: Scripted, tmp_path: Path) -> None:
     scripted.script["/report"] = [fine({"run": RUNNING, "events": []})]
     done = run("report", "r", "--output", str(tmp_path / "no/such/folder"))
     assert done.returncode == 1
@@ -448,7 +363,7 @@ def test_a_report_that_cannot_be_written_is_told(run: Run, scripted: Scripted, t
 
 @pytest.fixture
 def looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chalicelib.cli.context.Desk.is_live", True)
+    monkeypatch.setattr("chalicelib.cli.context.CommandContext.is_live", True)
 
 
 @pytest.mark.usefixtures("looked_at")
@@ -456,9 +371,9 @@ def test_what_runs_is_watched_through_what_passes(
     run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = fine({**LISTED, "active_experiments": [RUNNING]})
-    scripted.script["/list"] = [fine(LISTED), SILENT, running]
+    scripted.script["/list"] = [fine(LISTED), UNAVAILABLE, running]
     looks = iter([None, None, interrupted])
-    monkeypatch.setattr(looking.time, "sleep", lambda _seconds: (next(looks) or str)())
+    monkeypatch.setattr(listing.time, "sleep", lambda _seconds: (next(looks) or str)())
     done = run("watch")
     assert done.returncode == 0
     assert "s left of 60 s" in done.stdout
@@ -468,7 +383,7 @@ def test_what_runs_is_watched_through_what_passes(
 @pytest.mark.usefixtures("looked_at")
 def test_a_watch_that_is_not_let_in_ends(run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
     scripted.script["/list"] = [fine(LISTED), (403, {"Message": "no"})]
-    monkeypatch.setattr(looking.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(listing.time, "sleep", lambda _seconds: None)
     assert run("watch").returncode == 1
 
 
@@ -480,7 +395,7 @@ def test_a_run_that_is_watched_is_drawn_to_its_end(run: Run, scripted: Scripted)
     assert "latency_injection completed" in done.stdout
 
 
-def test_a_report_is_shown_in_the_browser_or_it_is_told_where_it_is(
+def test_a_report_is_shown_in_the_browser_or_its_place_is_printed(
     run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
@@ -502,7 +417,7 @@ def test_a_file_of_profiles_that_is_broken_says_what_to_do(run: Run, tmp_path: P
     assert "is not valid JSON. Repair it" in done.stderr
 
 
-def test_a_profile_that_is_named_and_not_there_is_told_with_those_that_are(run: Run) -> None:
+def test_a_profile_that_is_named_and_not_there_is_reported_with_those_that_are(run: Run) -> None:
     done = run("--profile", "qa", "list", CHAOS_URL="", CHAOS_TOKEN="")
     assert done.returncode == 1
     assert done.stderr == "There is no profile 'qa'. Add one with `profile add`.\n"

@@ -1,4 +1,4 @@
-"""What `--help` tells."""
+"""What `--help` prints."""
 
 import re
 import shlex
@@ -9,7 +9,7 @@ from chalicelib.bootstrap import bootstrap
 from chalicelib.cli import PROGRAM
 from chalicelib.cli.commands import ORDER, build
 from chalicelib.cli.examples import EXAMPLES
-from chalicelib.experiments import EXPERIMENTS
+from chalicelib.experiments.catalogue import installed
 from tests.cli.conftest import Run
 
 COMMANDS = [name for name in EXAMPLES if name]
@@ -32,31 +32,31 @@ def test_every_example_is_made_of_options_that_there_are(run: Run, example: str)
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_a_command_ends_in_its_example_in_one_line(run: Run, name: str) -> None:
-    told = run(*name.split(), "--help").stdout.rstrip().splitlines()
-    assert told[-1] == f"    {PROGRAM} {EXAMPLES[name][-1]}"
+    output = run(*name.split(), "--help").stdout.rstrip().splitlines()
+    assert output[-1] == f"    {PROGRAM} {EXAMPLES[name][-1]}"
 
 
 def test_the_first_command_is_start_and_no_summary_is_cut(run: Run) -> None:
-    told = run("--help", COLUMNS="80").stdout
-    listed = re.findall(r"^  ([a-z]+)  +[A-Z]", told.partition("Commands:")[2], re.MULTILINE)
+    output = run("--help", COLUMNS="80").stdout
+    listed = re.findall(r"^  ([a-z]+)  +[A-Z]", output.partition("Commands:")[2], re.MULTILINE)
     assert tuple(listed) == ORDER
     assert ORDER[0] == "start"
-    assert "..." not in told.partition("Commands:")[2]
+    assert "..." not in output.partition("Commands:")[2]
 
 
 def test_the_help_of_an_experiment_has_limits_and_defaults_in_words_and_an_example(run: Run) -> None:
-    told = " ".join(run("start", "latency_injection", "--help").stdout.split())
-    assert "Allowed: above 0, up to 3600 seconds. Default: 30." in told
-    assert "Allowed: from 0 to 60 seconds. Default: 2." in told
-    assert "Allowed: from 1 to 1000000." in told
-    assert "Default: no." in told
-    assert told.endswith(
+    output = " ".join(run("start", "latency_injection", "--help").stdout.split())
+    assert "Allowed: above 0, up to 3600 seconds. Default: 30." in output
+    assert "Allowed: from 0 to 60 seconds. Default: 2." in output
+    assert "Allowed: from 1 to 1000000." in output
+    assert "Default: no." in output
+    assert output.endswith(
         "Example: chaos-experiments start latency_injection --delay-seconds 2 --percentage 20 --duration-seconds 60"
     )
 
 
 def test_the_summary_of_an_experiment_fits_into_a_line(run: Run) -> None:
-    summary = EXPERIMENTS["latency_injection"].description.partition(",")[0]
+    summary = installed()["latency_injection"].description.partition(",")[0]
     assert re.search(rf"^  latency_injection +{summary[:40]}", run("start", "--help").stdout, re.MULTILINE)
 
 

@@ -32,7 +32,7 @@ EXPERIMENTS = {"available_experiments": ["latency_injection", "error_injection"]
 
 
 @pytest.mark.parametrize(
-    ("code", "given", "told"),
+    ("code", "given", "expected"),
     [
         ("already_running", {"resultset": RUN}, "is already running: ada started it, and it ends in 42 s."),
         ("already_running", {"resultset": RUN}, "--restart"),
@@ -56,9 +56,9 @@ EXPERIMENTS = {"available_experiments": ["latency_injection", "error_injection"]
         ),
     ],
 )
-def test_a_refusal_is_told_with_options_and_commands(code: str, given: dict[str, Any], told: str) -> None:
+def test_a_refusal_is_reported_with_options_and_commands(code: str, given: dict[str, Any], expected: str) -> None:
     message = answered(code, **given)
-    assert told in message
+    assert expected in message
     assert not any(field in message for field in FIELDS)
 
 
@@ -68,7 +68,7 @@ def test_what_has_no_details_is_said_as_the_application_says_it(code: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("detail", "sent", "told"),
+    ("detail", "sent", "expected"),
     [
         (
             {"field": "delay_seconds", "problem": "is 90", "allowed": "a number from 0 to 60 (seconds)"},
@@ -102,8 +102,8 @@ def test_what_has_no_details_is_said_as_the_application_says_it(code: str) -> No
         ),
     ],
 )
-def test_a_problem_of_a_field_is_one_of_an_option(detail: dict[str, str], sent: dict[str, Any], told: str) -> None:
-    assert answered("invalid_parameters", details=[detail], sent=sent) == told
+def test_a_problem_of_a_field_is_one_of_an_option(detail: dict[str, str], sent: dict[str, Any], expected: str) -> None:
+    assert answered("invalid_parameters", details=[detail], sent=sent) == expected
 
 
 def test_every_problem_has_its_line() -> None:
@@ -114,21 +114,21 @@ def test_every_problem_has_its_line() -> None:
 
 
 def test_an_option_that_is_called_otherwise_than_its_field_has_its_name() -> None:
-    assert option("alarms") == "--alarm"
+    assert option("alarms", is_list=True) == "--alarm"
 
 
-# Four first contacts, four messages; the fourth, a wrong stage, is in test_tokens_and_levers.py
+# Four first contacts, four messages; the fourth, a wrong stage, is in test_tokens_and_halt.py
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_no_token_is_told_with_where_to_get_one(status: int) -> None:
+def test_no_token_is_reported_with_where_to_get_one(status: int) -> None:
     message = answered(status=status)
     assert f"No token was given, and {URL} needs one. Give it with --token, CHAOS_TOKEN or a profile." in message
     assert "chaos token create --stage <stage> --name <you> --role operator" in message
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_wrong_token_is_told_with_where_it_came_from(status: int) -> None:
+def test_a_wrong_token_is_reported_with_where_it_came_from(status: int) -> None:
     message = answered(status=status, token_from="the profile qa")
     assert f"{URL} does not accept the token from the profile qa: it is unknown there, revoked or expired." in message
     assert "No token was given" not in message
@@ -144,7 +144,7 @@ def test_a_gateway_that_lets_no_token_through_may_mean_a_viewers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "expected"),
     [
         ({"status": 404, "is_ours": False}, "answered 404 Not Found, which is not an answer of the chaos experiments."),
         ({"status": 403, "is_ours": False}, "Is the address right?"),
@@ -155,8 +155,8 @@ def test_a_gateway_that_lets_no_token_through_may_mean_a_viewers() -> None:
         ({"status": 799}, f"{URL} answered 799. This"),
     ],
 )
-def test_what_does_not_come_from_the_api_is_told_so(given: dict[str, Any], told: str) -> None:
-    assert told in answered(**given)
+def test_what_does_not_come_from_the_api_is_reported_so(given: dict[str, Any], expected: str) -> None:
+    assert expected in answered(**given)
 
 
 def test_no_message_of_the_command_line_speaks_of_fields() -> None:

@@ -29,7 +29,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_command_in_the_virtual_environment_is_told_in_full(clone: Path) -> None:
+def test_the_command_in_the_virtual_environment_is_reported_in_full(clone: Path) -> None:
     missing, use = missing_packages(MISSING, "chalicelib", HALT, clone).splitlines()
     assert missing == f"The command line needs Python packages that {sys.executable} does not have, such as typer."
     assert use == "Use the virtual environment: .venv/bin/python -m chalicelib halt --reason 'orders are lost'"
@@ -39,15 +39,15 @@ def test_from_another_folder_the_command_goes_there_first(
     clone: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
-    told = missing_packages(MISSING, "chalicelib", ["list"], clone)
-    assert told.endswith(f"cd {clone} && .venv/bin/python -m chalicelib list")
+    output = missing_packages(MISSING, "chalicelib", ["list"], clone)
+    assert output.endswith(f"cd {clone} && .venv/bin/python -m chalicelib list")
 
 
-def test_where_there_is_no_virtual_environment_it_is_told_how_to_make_one(clone: Path) -> None:
+def test_where_there_is_no_virtual_environment_its_creation_is_explained(clone: Path) -> None:
     (clone / ".venv/bin/python").unlink()
-    told = missing_packages(MISSING, "chalicelib", [], clone)
-    assert "python3 -m venv .venv && .venv/bin/pip install -r requirements-dev.txt && .venv/bin/python" in told
-    assert told.endswith("-m chalicelib")
+    output = missing_packages(MISSING, "chalicelib", [], clone)
+    assert "python3 -m venv .venv && .venv/bin/pip install -r requirements-dev.txt && .venv/bin/python" in output
+    assert output.endswith("-m chalicelib")
 
 
 @pytest.mark.parametrize("token", [["--token", "secret"], ["--token=secret"]])
@@ -55,9 +55,9 @@ def test_a_token_is_not_repeated(clone: Path, token: list[str]) -> None:
     assert "secret" not in missing_packages(MISSING, "chalicelib", [*token, "list"], clone)
 
 
-def test_an_installed_package_is_told_to_be_installed_with_its_extra(clone: Path) -> None:
-    told = missing_packages(MISSING, "chaos_experiments", HALT, clone)
-    assert told.splitlines()[1] == "Install them: pip install typer rich"
+def test_an_installed_package_is_advised_to_be_installed_with_its_extra(clone: Path) -> None:
+    output = missing_packages(MISSING, "chaos_experiments", HALT, clone)
+    assert output.splitlines()[1] == "Install them: pip install typer rich"
 
 
 def test_the_emergency_command_outside_of_the_virtual_environment_is_no_traceback() -> None:
@@ -78,14 +78,14 @@ def test_a_module_of_ours_that_is_missing_is_a_defect_and_not_hidden(monkeypatch
         cli.main(["list"])
 
 
-def test_a_python_that_is_too_old_is_told_so(
+def test_a_python_that_is_too_old_is_reported_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     version = namedtuple("version", ["major", "minor", "micro"])  # noqa: PYI024 - as Python's own
     monkeypatch.setattr("chalicelib.cli.missing.sys.version_info", version(3, 9, 2))
     assert cli.main(["list"]) == 1
-    assert "needs Python 3.11 or newer" in (told := capsys.readouterr().err)
-    assert told.endswith("is Python 3.9.2.\n")
+    assert "needs Python 3.11 or newer" in (output := capsys.readouterr().err)
+    assert output.endswith("is Python 3.9.2.\n")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_python_that_is_too_old_is_told_so(
         ("/usr/bin/env", "/opt/x/bin/python", "env"),
     ],
 )
-def test_commands_are_told_as_the_program_was_started(
+def test_commands_are_reported_as_the_program_was_started(
     script: str, python: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/usr/bin")

@@ -10,7 +10,7 @@ from rich.console import Console
 from chalicelib.api import responses
 from chalicelib.cli import render
 from chalicelib.experiments.catalogue import installed
-from chalicelib.results.tally import Served, Tally
+from chalicelib.results.tally import Counting, Served, Tally
 from chalicelib.runs.run import Run
 from tests.support import NOW, a_run, an_event, with_hypothesis
 
@@ -29,14 +29,13 @@ def served(run: Run, *, errors: int = 0) -> Tally:
     for number in range(200):
         hit = number % 2 == 0
         tally.record(
-            run,
+            Counting(run),
             Served(
                 at=NOW + number / 10,
                 seconds=0.52 if hit else 0.02,
                 status=500 if number < errors else 200,
                 side="hit" if hit else "untouched",
-                injected_error=hit and number < errors,
-                delay_seconds=0.5 if hit else 0.0,
+                counters={"injected_errors": int(number < errors), "delay": 500_000} if hit else {},
             ),
         )
     tally.add("memory_mb", 128)
@@ -61,22 +60,22 @@ def test_a_run_that_ended_shows_who_ended_it_and_what_came_of_it() -> None:
     assert "Defect: it broke" in text
 
 
-def test_what_nobody_told_of_and_what_never_ran_are_said_so() -> None:
+def test_what_nobody_reported_and_what_never_ran_are_said_so() -> None:
     assert "No results yet" in drawn(render.run(responses.run(RUN, NOW)))
     assert "never ran" in drawn(render.run(responses.inactive(installed()[RUN.experiment])))
 
 
 @pytest.mark.parametrize(
-    ("listed", "told"),
+    ("listed", "expected"),
     [
         ({"stage": "prod", "production": True, "locked": True}, "locked: the stage is named like production"),
         ({"stage": "qa", "halt": {"halted_by": "vic", "reason": "[b]lost"}}, "halted by vic: [b]lost"),
     ],
 )
-def test_the_stage_says_what_cannot_be_done(listed: dict[str, Any], told: str) -> None:
+def test_the_stage_says_what_cannot_be_done(listed: dict[str, Any], expected: str) -> None:
     text = drawn(render.stage(listed))
     assert listed["stage"].upper() in text
-    assert told in text
+    assert expected in text
 
 
 HISTORY = [
@@ -111,6 +110,6 @@ def test_bars_are_as_long_as_there_are_many() -> None:
     assert "200  10" in text
 
 
-@pytest.mark.parametrize(("value", "told"), [(None, "-"), (0.0123, "12.3 ms"), (2.0, "2 s")])
-def test_seconds_are_told_to_three_digits(value: float | None, told: str) -> None:
-    assert render.seconds(value) == told
+@pytest.mark.parametrize(("value", "expected"), [(None, "-"), (0.0123, "12.3 ms"), (2.0, "2 s")])
+def test_seconds_are_reported_to_three_digits(value: float | None, expected: str) -> None:
+    assert render.seconds(value) == expected

@@ -49,17 +49,17 @@ def test_a_token_is_printed_once_on_the_last_line(
 def test_with_json_a_script_gets_tokens_and_refusals_too(
     tokens: FakeTokenStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def told(*arguments: str) -> dict[str, Any]:
+    def answer(*arguments: str) -> dict[str, Any]:
         run([*arguments, "--json"], tokens)
         content: dict[str, Any] = json.loads(capsys.readouterr().out)
         return content
 
-    created = told(*CREATE)
+    created = answer(*CREATE)
     assert tokens.find(hash_token(created.pop("token")))
     assert created == {"hash": tokens.all()[0].hash[:12], "name": "ada", "role": "operator", "expires_at": None}
-    assert told("token", "list") == {"tokens": [created]}
-    assert told("token", "revoke", "zzzzzz")["code"] == "unknown_token"
-    assert told("token", "revoke", str(created["hash"])) == created
+    assert answer("token", "list") == {"tokens": [created]}
+    assert answer("token", "revoke", "zzzzzz")["code"] == "unknown_token"
+    assert answer("token", "revoke", str(created["hash"])) == created
 
 
 def test_a_token_can_be_for_some_days(tokens: FakeTokenStore, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,17 +145,17 @@ def account(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     "command",
     [CREATE, ["token", "list"], ["token", "revoke", "3f9a2c"], ["halt", "--reason", "now"], ["resume"]],
 )
-def test_a_wrong_stage_is_told_with_its_table_and_the_region_and_how_to_create_it(
+def test_a_wrong_stage_is_reported_with_its_table_and_the_region_and_how_to_create_it(
     command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*command, "--stage", "nowhere"], program="python -m chalicelib") == 1
-    told = capsys.readouterr().err
-    assert "Table chaos-experiments-nowhere does not exist" in told
-    assert "Check the stage, CHAOS_TABLE and the region; or create it:" in told
-    assert ".venv/bin/python -m chalicelib table create --stage nowhere" in told
+    output = capsys.readouterr().err
+    assert "Table chaos-experiments-nowhere does not exist" in output
+    assert "Check the stage, CHAOS_TABLE and the region; or create it:" in output
+    assert ".venv/bin/python -m chalicelib table create --stage nowhere" in output
 
 
-def test_a_table_that_fails_otherwise_is_told_as_the_store_tells_it(
+def test_a_table_that_fails_otherwise_is_reported_as_the_store_reports_it(
     tokens: FakeTokenStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_arguments: object) -> None:
@@ -188,7 +188,7 @@ def test_a_halt_is_no_failure_where_the_history_cannot_be_read(
     assert "Warning" not in capsys.readouterr().err
 
 
-def test_a_missing_region_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_region_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     for command in (["table", "create"], CREATE):
         assert main([*command, "--stage", "staging"]) == 1
@@ -210,11 +210,11 @@ def test_a_table_is_made_once(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CHAOS_TABLE", f"{settings.table}-staging")
-    told = []
+    output = []
     for _ in range(2):
         assert main(["table", "create", "--stage", "staging"]) == 0
-        told.append(capsys.readouterr().out)
-    assert [told[0].startswith("Created the table"), "exists already" in told[1]] == [True, True]
+        output.append(capsys.readouterr().out)
+    assert [output[0].startswith("Created the table"), "exists already" in output[1]] == [True, True]
     assert main([*CREATE, "--stage", "staging"]) == 0
     client = botocore.session.get_session().create_client("dynamodb", region_name="us-east-1")
     backups = client.describe_continuous_backups(TableName=f"{settings.table}-staging")["ContinuousBackupsDescription"]
@@ -238,7 +238,7 @@ def test_what_is_done_to_tokens_is_in_the_history_without_the_token(
     assert created.source == "command line"
 
 
-def test_the_lever_without_the_api(tokens: FakeTokenStore, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_halt_without_the_api(tokens: FakeTokenStore, capsys: pytest.CaptureFixture[str]) -> None:
     runs = FakeRunStore({"latency_injection": a_run(now=time.time(), duration_seconds=600)})
     assert run(["halt", "--reason", "orders are lost", "--stage", "qa"], tokens, runs) == 0
     halted = capsys.readouterr()
@@ -255,7 +255,7 @@ def test_the_lever_without_the_api(tokens: FakeTokenStore, capsys: pytest.Captur
     assert "Nothing is halted" in capsys.readouterr().err
 
 
-def test_the_lever_works_from_a_shell_where_the_module_is_off(
+def test_the_halt_works_from_a_shell_where_the_module_is_off(
     tokens: FakeTokenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CHAOS_ENABLED", "false")

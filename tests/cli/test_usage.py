@@ -59,7 +59,7 @@ WHOLE = {"type": "integer", "minimum": 1}
 
 
 @pytest.mark.parametrize(
-    ("schema", "text", "told"),
+    ("schema", "text", "expected"),
     [
         (SECONDS, "0", "must be a number above 0, up to 60 seconds; got 0."),
         (SECONDS, "60.5", "must be a number above 0, up to 60 seconds; got 60.5."),
@@ -73,10 +73,10 @@ WHOLE = {"type": "integer", "minimum": 1}
         ({"type": "string", "maxLength": 3}, "x" * 99, f"must be one line of up to 3 characters; got '{'x' * 60}…'."),
     ],
 )
-def test_a_value_that_is_not_allowed_is_repeated_with_what_is(schema: dict[str, Any], text: str, told: str) -> None:
+def test_a_value_that_is_not_allowed_is_repeated_with_what_is(schema: dict[str, Any], text: str, expected: str) -> None:
     with pytest.raises(ValueError, match="must be") as refused:
         value(schema, text)
-    assert str(refused.value) == told
+    assert str(refused.value) == expected
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_each_word_that_is_not_known_is_reported_and_the_value_of_an_unknown_opt
 # As a user meets it
 
 
-def test_all_that_is_wrong_with_a_start_is_told_at_once_and_nothing_is_started(run: Run) -> None:
+def test_all_that_is_wrong_with_a_start_is_reported_at_once_and_nothing_is_started(run: Run) -> None:
     done = run(
         *LATENCY, "--delay-secnds", "3", "--percentage", "0", "--delay-seconds", "90", "--p95-seconds", "x",
         "--min-requests", "0", "--reason", "a\nb", "extra",
@@ -142,7 +142,7 @@ def test_a_hypothesis_that_is_wrong_is_one_problem_and_one_without_a_bound_is_an
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["start", "latency"], "There is no experiment 'latency'. Did you mean latency_injection?"),
         (["start", "zzzz"], "Available: latency_injection, error_injection, resource_exhaustion."),
@@ -165,11 +165,11 @@ def test_a_hypothesis_that_is_wrong_is_one_problem_and_one_without_a_bound_is_an
     ],
 )
 def test_wrong_usage_says_what_is_meant_or_allowed_and_how_to_read_more(
-    run: Run, arguments: list[str], told: str
+    run: Run, arguments: list[str], expected: str
 ) -> None:
     done = run(*arguments)
     assert done.returncode == 2
-    assert told in done.stderr
-    assert "--help" in done.stderr or "needs a value" in told
+    assert expected in done.stderr
+    assert "--help" in done.stderr or "needs a value" in expected
     for jargon in ("Input should be", "Invalid value", "No such", "Usage:", "x<="):
         assert jargon not in done.stderr

@@ -4,7 +4,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from deployment.__main__ import main
+from deployment.__main__ import main, open_session
 from deployment.errors import DeploymentError
 from deployment.project import open_stage
 from tests.deployment.project import copy_project
@@ -30,15 +30,15 @@ def test_a_table_and_an_application_of_ones_own_are_in_the_policies_too(session:
 
 
 @pytest.mark.parametrize(
-    ("stage", "told"),
+    ("stage", "message"),
     [
         ("dev", "Start it with: make run"),
         ("production", "config.json: staging.\nTo add a stage"),
         ("", "There is no stage ''"),
     ],
 )
-def test_what_cannot_be_deployed_is_told(session: boto3.Session, tmp_path: Path, stage: str, told: str) -> None:
-    with pytest.raises(DeploymentError, match=told):
+def test_what_cannot_be_deployed_is_refused(session: boto3.Session, tmp_path: Path, stage: str, message: str) -> None:
+    with pytest.raises(DeploymentError, match=message):
         open_stage(copy_project(tmp_path), stage, session)
 
 
@@ -65,3 +65,23 @@ def test_without_a_region_too(tmp_path: Path, shell: pytest.MonkeyPatch, capsys:
     shell.delenv("AWS_REGION")
     assert main(["policies", "--stage", "staging"], copy_project(tmp_path)) == 1
     assert "region" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"AWS_DEFAULT_REGION": "eu-west-2", "AWS_REGION": "eu-west-1", "AWS_PROFILE": "ours"}, "eu-west-2"),
+        ({"AWS_REGION": "eu-west-1", "AWS_PROFILE": "ours"}, "eu-west-3"),
+        ({"AWS_REGION": "eu-west-1"}, "eu-west-1"),
+        ({}, None),
+    ],
+)
+def test_the_region_is_the_one_that_the_application_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: str | None
+) -> None:
+    (tmp_path / "config").write_text("[profile ours]\nregion = eu-west-3\n")
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"AWS_CONFIG_FILE": str(tmp_path / "config"), **variables}.items():
+        monkeypatch.setenv(name, value)
+    assert open_session().region_name == expected

@@ -94,7 +94,7 @@ def test_a_real_one_is_started_once_answers_and_is_in_nobodys_environment(
     assert (folder / f"{Shared.by(DEV).key}.json").read_text() == address, "as the server withdraws it"
 
 
-def test_what_is_shared_is_told_by_folder_application_and_stage(
+def test_what_is_shared_depends_on_folder_application_and_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = {Shared.by(Settings(stage=stage, application=name)).key for stage in ("dev", "qa") for name in ("a", "b")}

@@ -89,7 +89,7 @@ def test_a_connection_that_is_reset_or_that_talks_is_dropped_only_when_it_is_gon
 
 
 class ScriptedUsers:
-    """How long it is alone, at each look; the last one for ever."""
+    """How long it is alone, each time it is asked; the last one for ever."""
 
     def __init__(self, *alone: float) -> None:
         self.alone = list(alone)

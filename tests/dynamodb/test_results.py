@@ -5,7 +5,17 @@ from botocore.stub import Stubber
 
 from chalicelib.dynamodb.results import DynamoDBResultStore, addition
 from chalicelib.errors import StoreUnavailable
-from chalicelib.results.tally import LAST_BUCKET, MEMORY, SIDES, SLICES, Served, Tally, slice_seconds, upper_bound
+from chalicelib.faults.hold import MEMORY
+from chalicelib.results.tally import (
+    LAST_BUCKET,
+    SIDES,
+    SLICES,
+    Counting,
+    Served,
+    Tally,
+    slice_seconds,
+    upper_bound,
+)
 from chalicelib.settings import Settings
 from tests.support import a_run, with_hypothesis
 
@@ -25,10 +35,9 @@ def fullest() -> Tally:
                 seconds=upper_bound(number % (LAST_BUCKET + 1)),
                 status=100 * (1 + number // SLICES),
                 side=side,
-                injected_error=side == "hit",
-                delay_seconds=1.0,
+                counters={"injected_errors": 1, "delay": 1_000_000} if side == "hit" else {},
             )
-            tally.record(RUN, served)
+            tally.record(Counting(RUN), served)
     return tally
 
 

@@ -282,9 +282,9 @@ def test_a_table_that_dies_in_mid_experiment_ends_it_within_three_seconds(settin
     store = DynamoDBRunStore(mortal)
     store.start(a_run(duration_seconds=3600.0), now=NOW)
     snapshot = Snapshot(lambda: store.running(NOW), clock)
-    assert snapshot.active() == (a_run(duration_seconds=3600.0),)
+    assert snapshot.get() == (a_run(duration_seconds=3600.0),)
     server.stop()
     clock.now = NOW + 2.9
-    assert snapshot.active()
+    assert snapshot.get()
     clock.now = NOW + 3.0
-    assert snapshot.active() == ()
+    assert snapshot.get() == ()

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from chalicelib.experiments.base import Experiment, Parameters
-from chalicelib.faults import Chance, Fault
+from chalicelib.faults.base import Fault
 
 
 class Example(Experiment):
@@ -17,7 +17,7 @@ class Example(Experiment):
     name = "example"
     Parameters = Parameters
 
-    def faults(self, parameters: Parameters, chance: Chance) -> Iterator[Fault]:
+    def faults(self, parameters: Parameters) -> Iterator[Fault]:
         yield from ()
 
 

@@ -4,16 +4,12 @@ import pytest
 from pydantic import ValidationError
 
 from chalicelib.experiments.resource_exhaustion import ResourceExhaustion
-from chalicelib.faults import Hold
-
-
-def never() -> float:
-    raise AssertionError("Memory leaves nothing to chance.")
+from chalicelib.faults.hold import Hold
 
 
 def test_each_request_asks_for_the_memory_of_its_run() -> None:
     parameters = ResourceExhaustion.Parameters(memory_mb=7)
-    assert list(ResourceExhaustion().faults(parameters, never)) == [Hold(7)]
+    assert list(ResourceExhaustion().faults(parameters)) == [Hold(megabytes=7)]
 
 
 def test_the_defaults_are_pinned() -> None:

@@ -11,8 +11,8 @@ from openapi_spec_validator import validate
 
 from chalicelib.api.endpoints import ENDPOINTS, PREFIX
 from chalicelib.bootstrap import bootstrap
+from chalicelib.frameworks import asgi
 from chalicelib.frameworks.fastapi import ChaosExperiments
-from chalicelib.injection.drivers import OffLoop
 from chalicelib.settings import Settings
 from tests.support import Clock, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
 
@@ -82,13 +82,13 @@ def test_a_streaming_route_still_streams_and_says_what_touched_it(wire: Any, run
 def test_a_stream_is_counted_when_it_begins(wire: Any, runs: FakeRunStore, clock: Clock) -> None:
     app = application()
     results = FakeResultStore()
-    chaos = ChaosExperiments(app, wire=partial(wire, results=results, later=lambda _seconds, _call: None))
+    chaos = ChaosExperiments(app, wire=partial(wire, results=results, schedule=lambda _seconds, _call: None))
     seen: list[int] = []
 
     @app.get("/events")
     async def events() -> StreamingResponse:
         async def stream() -> AsyncIterator[str]:
-            chaos._module.get().injection.tallies.tell()
+            chaos._module.get().engine.recorder.flush()
             seen.append(results.writes)
             yield "one\n"
 
@@ -153,7 +153,7 @@ def test_a_mounted_application_knows_its_own_paths(wire: Any, runs: FakeRunStore
     runs.runs["error_injection"] = a_run("error_injection", error_rate=1.0, now=clock.now)
     with TestClient(outer) as client:
         assert client.get("/inner/lines").status_code == 200
-        assert client.get("/inner/nothing").status_code == 500
+        assert client.get("/inner/nothing").status_code == 404  # no route, and so not hit
         assert client.get(f"/inner{PREFIX}/list").status_code == 401
 
 
@@ -169,20 +169,16 @@ def test_the_page_of_the_api_shows_the_endpoints_with_their_models(wire: Any) ->
     assert "ChaosShownRun" in document["components"]["schemas"]
 
 
-def test_below_the_prefix_the_applications_own_routes_go_first_and_its_page_for_everything_last(wire: Any) -> None:
+def test_all_below_the_prefix_is_the_modules_whatever_the_application_has_there(wire: Any) -> None:
     app = application()
-    ChaosExperiments(app, wire=wire)
-    router = fastapi.APIRouter()
-    router.add_api_route(f"{PREFIX}/included", lambda: "included")
-    app.include_router(router)
-    mounted = fastapi.FastAPI()
-    mounted.add_api_route("/inside", lambda: "mounted")
-    app.mount(f"{PREFIX}/mounted", mounted)
-    app.add_api_route(f"{PREFIX}_of_ours", lambda: "ours")
     app.mount("/", lambda _scope, _receive, _send: pytest.fail("the page for everything"))
+    ChaosExperiments(app, wire=wire)
+    app.add_api_route(f"{PREFIX}/list", lambda: pytest.fail("the application's own"))
+    app.routes.insert(0, app.routes.pop())
+    app.add_api_route(f"{PREFIX}_of_ours", lambda: "ours")
+    app.routes.insert(0, app.routes.pop())
     with TestClient(app) as client:
-        assert client.get(f"{PREFIX}/included").json() == "included"
-        assert client.get(f"{PREFIX}/mounted/inside").json() == "mounted"
+        assert client.get(f"{PREFIX}/list").status_code == 401
         assert client.get(f"{PREFIX}_of_ours").json() == "ours"
         assert client.get(f"{PREFIX}/nothing").json()["code"] == "unknown_endpoint"
         assert client.get(f"{PREFIX}/start").json()["code"] == "method_not_allowed"
@@ -191,11 +187,12 @@ def test_below_the_prefix_the_applications_own_routes_go_first_and_its_page_for_
         assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, HEAD")
 
 
-def test_a_method_that_nobody_knows_is_left_to_the_framework(wire: Any) -> None:
+def test_a_method_that_nobody_knows_is_refused_in_the_envelope(wire: Any) -> None:
     app = application()
     ChaosExperiments(app, wire=wire)
     with TestClient(app) as client:
-        assert client.request("BREW", f"{PREFIX}/list").status_code == 405
+        refused = client.request("BREW", f"{PREFIX}/list")
+        assert (refused.status_code, refused.json()["code"]) == (405, "method_not_allowed")
 
 
 def test_where_the_table_is_unreachable_the_test_endpoint_says_so(wire: Any, runs: FakeRunStore) -> None:
@@ -207,13 +204,11 @@ def test_where_the_table_is_unreachable_the_test_endpoint_says_so(wire: Any, run
     assert (answer.status_code, answer.json()["resultset"]["problem"]) == (200, "store_unavailable")
 
 
-def test_two_modules_in_one_application_answer_below_their_own_prefixes(wire: Any) -> None:
+def test_a_second_module_in_one_application_is_refused(wire: Any) -> None:
     app = application()
-    for prefix in (PREFIX, f"{PREFIX}/v2"):
-        ChaosExperiments(app, wire=wire, prefix=prefix)
-    with TestClient(app) as client:
-        assert f"below {PREFIX}." in client.get(f"{PREFIX}/nothing").json()["error_message"]
-        assert client.get(f"{PREFIX}/v2/list").status_code == 401
+    ChaosExperiments(app, wire=wire)
+    with pytest.raises(ValueError, match="already has the module"):
+        ChaosExperiments(app, wire=wire, prefix=f"{PREFIX}/v2")
 
 
 def test_a_body_without_end_is_refused_before_it_ends(wire: Any) -> None:
@@ -240,9 +235,11 @@ class Context:
         return 2000
 
 
-def test_a_delay_leaves_the_invocation_its_time(wire: Any, runs: FakeRunStore, clock: Clock) -> None:
+def test_a_delay_leaves_the_invocation_its_time(
+    wire: Any, runs: FakeRunStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = application()
-    chaos = ChaosExperiments(app, wire=wire)
+    ChaosExperiments(app, wire=wire)
     runs.runs["latency_injection"] = a_run(now=clock.now, delay_seconds=60.0, duration_seconds=600)
     slept: list[float] = []
 
@@ -250,7 +247,7 @@ def test_a_delay_leaves_the_invocation_its_time(wire: Any, runs: FakeRunStore, c
         slept.append(seconds)
         clock.now += seconds
 
-    chaos.inject = OffLoop(chaos._module.get().injection, sleep)
+    monkeypatch.setattr(asgi.Threads, "sleep", lambda _threads, seconds: sleep(seconds))
 
     async def in_lambda(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
@@ -267,15 +264,15 @@ def test_where_no_thread_can_be_started_the_request_goes_on_untouched_and_the_ne
     wire: Any, runs: FakeRunStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = application()
-    chaos = ChaosExperiments(app, wire=wire)
+    ChaosExperiments(app, wire=wire)
     runs.runs["latency_injection"] = a_run(delay_seconds=0.0, now=clock.now)
 
-    def exhausted(*_call: object) -> None:
+    async def exhausted(*_call: object) -> None:
         raise RuntimeError("can't start new thread")
 
     with TestClient(app) as client:
         with monkeypatch.context() as patch:
-            patch.setattr(chaos._threads, "submit", exhausted)
+            patch.setattr(asgi.Threads, "run_blocking", exhausted)
             answer = client.get("/lines")
             assert (answer.status_code, answer.headers.get("X-Chaos-Experiment")) == (200, None)
         assert client.get("/lines").headers["X-Chaos-Experiment"] == "latency_injection"

@@ -57,7 +57,7 @@ def test_an_application_factory_and_a_prefix_of_its_own(wire: Any, runs: FakeRun
     assert client.get("/v1/chaos_experiments/status").status_code == 401
     told = client.get("/v1/chaos_experiments/test")
     assert (told.status_code, told.json["code"]) == (500, "injected_error")
-    assert client.get("/chaos_experiments/test").status_code == 500  # the application's own, so it is hit
+    assert client.get("/chaos_experiments/test").status_code == 404  # the application's own, which has none
 
 
 def test_a_streaming_route_still_streams_and_says_what_touched_it(wire: Any, runs: FakeRunStore, clock: Clock) -> None:
@@ -78,25 +78,35 @@ def late(inner: Any, environ: Any, start_response: Any) -> Iterator[bytes]:
     yield from inner(environ, start_response)
 
 
-def broken(_inner: Any, _environ: Any, _start_response: Any) -> Iterator[bytes]:
+def broken(inner: Any, environ: Any, start_response: Any) -> Iterator[bytes]:
+    list(inner(environ, lambda *_: None))
     raise ZeroDivisionError
 
 
-@pytest.mark.parametrize(("around", "statuses"), [(late, {"2xx": 3}), (broken, {"5xx": 3})])
-def test_an_answer_is_counted_by_its_status_also_one_that_starts_late_or_raises(
-    wire: Any, runs: FakeRunStore, clock: Clock, around: Any, statuses: dict[str, int]
+def refusing(_inner: Any, _environ: Any, start_response: Any) -> list[bytes]:
+    """Reaches no route."""
+    start_response("403 Forbidden", [])
+    return [b""]
+
+
+@pytest.mark.parametrize(("around", "statuses"), [(late, {"2xx": 3}), (broken, {"5xx": 3}), (refusing, None)])
+def test_an_answer_of_a_route_is_counted_by_its_status_also_one_that_starts_late_or_raises(
+    wire: Any, runs: FakeRunStore, clock: Clock, around: Any, statuses: dict[str, int] | None
 ) -> None:
     timers: list[Callable[[], None]] = []
     results = FakeResultStore()
     app = application()
     app.wsgi_app = partial(around, app.wsgi_app)  # type: ignore[method-assign]
-    ChaosExperiments(app, wire=partial(wire, results=results, later=lambda _seconds, call: timers.append(call)))
+    ChaosExperiments(app, wire=partial(wire, results=results, schedule=lambda _seconds, call: timers.append(call)))
     run = runs.runs["latency_injection"] = a_run(delay_seconds=0.0, percentage=0.0001, now=clock.now)
     for _ in range(3):
         with suppress(ZeroDivisionError):
             app.test_client().get("/lines")
-    timers[0]()
-    assert results.tallies[run.run_id].statuses("hit") == statuses
+    if statuses is None:
+        assert timers == []
+    else:
+        timers[0]()
+        assert results.tallies[run.run_id].statuses("hit") == statuses
 
 
 def test_an_injected_error_has_what_the_application_adds_to_each_answer(
@@ -115,15 +125,16 @@ def test_an_injected_error_has_what_the_application_adds_to_each_answer(
     assert (answer.status_code, answer.json["code"]) == (500, "injected_error")
     assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
     assert answer.headers["X-Chaos-Experiment"] == "error_injection"
-    assert app.test_client().get("/lines").json["code"] == "injected_error"  # where the application fails to add it
 
 
-def test_a_browsers_preflight_is_never_hit(wire: Any, runs: FakeRunStore, clock: Clock) -> None:
+def test_what_reaches_no_view_is_not_hit(wire: Any, runs: FakeRunStore, clock: Clock) -> None:
     app = application()
     ChaosExperiments(app, wire=wire)
     runs.runs["error_injection"] = a_run("error_injection", error_rate=1.0, now=clock.now)
     assert app.test_client().options("/lines", headers=PREFLIGHT).status_code == 200
-    assert app.test_client().options("/lines").status_code == 500
+    assert app.test_client().options("/lines").status_code == 200  # Flask's own answer, of no view
+    assert app.test_client().get("/nowhere").status_code == 404
+    assert app.test_client().get("/lines").status_code == 500
 
 
 def test_where_the_table_is_unreachable_the_test_endpoint_says_so(wire: Any, runs: FakeRunStore) -> None:
@@ -134,13 +145,34 @@ def test_where_the_table_is_unreachable_the_test_endpoint_says_so(wire: Any, run
     assert (answer.status_code, answer.json["resultset"]["problem"]) == (200, "store_unavailable")
 
 
-def test_below_the_prefix_a_preflight_is_the_applications(wire: Any) -> None:
+def test_below_the_prefix_the_applications_cors_hooks_let_a_browser_in_and_do_nothing_else(wire: Any) -> None:
     app = application()
+
+    @app.after_request
+    def allow(response: flask.Response) -> flask.Response:
+        response.headers["Access-Control-Allow-Origin"] = flask.request.headers["Origin"]
+        response.headers["X-Own"] = "1"
+        response.status_code = 418
+        return response
+
     ChaosExperiments(app, wire=wire)
     client = app.test_client()
-    answer = client.options("/chaos_experiments/start", headers=PREFLIGHT)
-    assert (answer.status_code, answer.data) == (200, b"")
+    preflight = client.options("/chaos_experiments/start", headers=PREFLIGHT)
+    assert (preflight.status_code, preflight.data) == (200, b"")
+    assert preflight.headers["Access-Control-Allow-Origin"] == PREFLIGHT["Origin"]
+    answer = client.get("/chaos_experiments/list", headers={"Origin": PREFLIGHT["Origin"]})
+    assert answer.status_code == 401
+    assert answer.headers["Access-Control-Allow-Origin"] == PREFLIGHT["Origin"]
+    assert "X-Own" not in answer.headers
+    assert client.get("/chaos_experiments/list").status_code == 401  # the hook fails, and shuts nothing
     assert client.options("/chaos_experiments/nothing").json["code"] == "unknown_endpoint"
+
+
+def test_a_second_module_in_one_application_is_refused(wire: Any) -> None:
+    app = application()
+    ChaosExperiments(app, wire=wire)
+    with pytest.raises(ValueError, match="already has the module"):
+        ChaosExperiments(app, wire=wire, prefix="/v2")
 
 
 def test_an_application_tells_itself_who_calls(wire: Any) -> None:

@@ -2,17 +2,21 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
-from chalicelib.injection.drivers import OffLoop
-from chalicelib.injection.engine import UNTOUCHED, Injected, Injection
+from chalicelib.injection.drivers import AsyncInjection
+from chalicelib.injection.engine import Engine, InjectionResult, Process, answer_of
+from chalicelib.injection.plan import Compiler
 from chalicelib.injection.snapshot import Snapshot
-from tests.support import NOW, Clock, FakeRunStore, a_run, tallies
+from chalicelib.paths import PathSet
+from tests.injection.support import FakeCall, catalogue
+from tests.support import NOW, Clock, FakeRunStore, a_recorder, a_run
 
-PREFIX = "/chaos_experiments"
 MAIN = threading.main_thread()
+
+T = TypeVar("T")
 
 
 class Memory:
@@ -22,51 +26,64 @@ class Memory:
         self.is_holding = False
         self.threads: list[threading.Thread] = []
 
-    def hold(self, _run: object, megabytes: int) -> int:
+    def hold(self, _run: object, megabytes: int) -> tuple[int, int]:
         self.threads.append(threading.current_thread())
-        return megabytes
+        return megabytes, megabytes
+
+    def is_due(self, _active: object) -> bool:
+        return self.is_holding
 
     def settle(self, _active: object) -> None:
         self.threads.append(threading.current_thread())
 
 
 class House:
+    """An engine on an event loop; also the loop's library."""
+
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.store = FakeRunStore()
         self.memory = Memory()
         self.read_in: list[threading.Thread] = []
         self.later: Callable[[], None] = lambda: None
-        snapshot = Snapshot(self._read, clock)
-        injection = Injection(
-            snapshot,
-            self.memory,  # type: ignore[arg-type]
-            tallies(clock),
-            chance=lambda: 0.0,
-            clock=clock,
-            sleep=lambda _: pytest.fail("the loop is blocked"),
-            environment="here",
-            control_plane=PREFIX,
-            excluded_paths=("/health",),
+        self.compiled = Compiler(catalogue, lambda _run, _defect: None)
+        self.engine = Engine(
+            snapshot=Snapshot(self.read, clock),
+            recorder=a_recorder(clock),
+            effects={"memory": self.memory},
+            process=Process(name="here", clock=clock, chance=lambda: 0.0),
+            excluded=PathSet(["/health"]),
         )
-        self.inject = OffLoop(injection, self._sleep)
+        self.injection = AsyncInjection(self.engine, self)
 
-    def _read(self) -> Any:
+    def read(self) -> Any:
         self.read_in.append(threading.current_thread())
-        return self.store.latest()
+        return self.compiled(self.store.active(self.clock()))
 
-    async def _sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float) -> None:
         self.clock.sleep(seconds)
         self.later()
+
+    async def run_blocking(self, call: Callable[[], T]) -> T:
+        return await asyncio.to_thread(call)
 
     def start(self, name: str, **parameters: Any) -> None:
         self.store.runs[name] = a_run(name, **parameters)
 
-    def ask(self, path: str = "/orders") -> Injected:
-        return asyncio.run(self._ask(path))
+    def ask(self, path: str = "/orders") -> InjectionResult | None:
+        return asyncio.run(self.asked(path))
 
-    async def _ask(self, path: str) -> Injected:
-        return await self.inject(path)
+    def hit(self) -> InjectionResult:
+        result = self.ask()
+        assert result
+        return result
+
+    async def asked(self, path: str) -> InjectionResult | None:
+        """As a boundary does it."""
+        result = await self.injection.arrive(FakeCall(path))
+        if result:
+            await self.injection.apply(result)
+        return result
 
 
 @pytest.fixture
@@ -74,16 +91,20 @@ def house(clock: Clock) -> House:
     return House(clock)
 
 
+def seconds_of(result: InjectionResult) -> float:
+    return float(result.hits[0].shown["seconds"])
+
+
 def test_the_table_is_read_in_a_thread_and_not_again_while_the_view_holds(house: House) -> None:
-    assert house.ask().hits == ()
-    assert house.ask().hits == ()
+    assert house.ask() is None
+    assert house.ask() is None
     assert len(house.read_in) == 1
     assert house.read_in[0] is not MAIN
 
 
 def test_memory_is_filled_and_given_back_in_a_thread(house: House) -> None:
     house.start("resource_exhaustion", memory_mb=5)
-    assert house.ask().hits[0]["memory_mb"] == 5
+    assert house.hit().hits[0].shown["memory_mb"] == 5
     house.memory.is_holding = True
     house.ask()
     assert len(house.memory.threads) == 3
@@ -92,8 +113,7 @@ def test_memory_is_filled_and_given_back_in_a_thread(house: House) -> None:
 
 def test_a_delay_is_slept_by_the_loop_in_pieces_and_in_full(house: House) -> None:
     house.start("latency_injection", delay_seconds=2.5)
-    injected = house.ask()
-    assert injected.hits[0]["seconds"] == 2.5
+    assert seconds_of(house.hit()) == 2.5
     assert sum(house.clock.slept) == 2.5
     assert max(house.clock.slept) <= 1.0
 
@@ -105,80 +125,84 @@ def test_a_stop_ends_a_delay_under_way(house: House) -> None:
         house.store.runs.clear()
 
     house.later = stop
-    assert house.ask().hits[0]["seconds"] == 1.0
+    assert seconds_of(house.hit()) == 1.0
 
 
-def test_an_error_is_given(house: House) -> None:
+def test_an_error_is_injected(house: House) -> None:
     house.start("error_injection", error_rate=1.0)
-    answer = house.ask().answer
+    answer = answer_of(house.hit())
     assert answer
     assert answer.status == 500
 
 
-@pytest.mark.parametrize("path", ["/health", f"{PREFIX}/list", PREFIX])
-def test_what_is_spared_costs_no_read(house: House, path: str) -> None:
+def test_an_excluded_path_costs_no_read(house: House) -> None:
     house.start("error_injection", error_rate=1.0)
-    assert house.ask(path) is UNTOUCHED
+    assert house.ask("/health") is None
     assert house.read_in == []
 
 
 def test_the_test_endpoint_reads_afresh(house: House) -> None:
     house.ask()
     house.start("error_injection", error_rate=1.0)
-    assert house.ask(f"{PREFIX}/test").answer
+    result = asyncio.run(house.injection.test(FakeCall("/test")))
+    assert result
+    assert answer_of(result)
 
 
-def test_while_one_looks_the_others_go_on_with_what_is_known(house: House) -> None:
+def test_while_one_reads_the_others_go_on_with_what_is_known(house: House) -> None:
     house.start("error_injection", error_rate=1.0)
     house.ask()
     house.clock.now = NOW + 1.5
     reading, release = threading.Event(), threading.Event()
-    read = house._read
 
     def slow() -> Any:
         reading.set()
         release.wait(30)
-        return read()
+        return house.read()
 
-    house.inject._injection.snapshot._read = slow
+    house.engine.snapshot._read = slow
 
-    async def both() -> tuple[Injected, Injected]:
-        first = asyncio.create_task(house._ask("/orders"))
+    async def both() -> tuple[InjectionResult | None, InjectionResult | None]:
+        first = asyncio.create_task(house.asked("/orders"))
         await asyncio.to_thread(reading.wait, 30)
-        second = await house._ask("/orders")
+        second = await house.asked("/orders")
         release.set()
         return await first, second
 
     first, second = asyncio.run(both())
-    assert first.answer
-    assert second.answer
+    assert first
+    assert second
+    assert answer_of(first)
+    assert answer_of(second)
     assert len(house.read_in) == 2
 
 
-def test_of_many_that_come_together_one_is_sent_to_look(house: House) -> None:
+def test_of_many_that_come_together_one_is_sent_to_read(house: House) -> None:
     async def many() -> None:
-        await asyncio.gather(*(house._ask("/orders") for _ in range(50)))
+        await asyncio.gather(*(house.asked("/orders") for _ in range(50)))
 
     asyncio.run(many())
     assert len(house.read_in) == 1
 
 
-def test_a_defect_is_logged_and_the_request_goes_on_untouched(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    def defect(_path: str) -> bool:
+def test_a_defect_is_logged_and_the_request_goes_on_untouched(
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defect() -> None:
         raise ZeroDivisionError("a defect")
 
-    house.inject._injection.spares = defect  # type: ignore[method-assign]
+    monkeypatch.setattr(house.engine.snapshot, "cached", defect)
     with caplog.at_level(logging.ERROR):
-        assert house.ask() is UNTOUCHED
+        assert house.ask() is None
     assert "a defect" in caplog.text
 
 
-def test_a_defect_in_telling_is_logged_and_nothing_to_the_request(
-    house: House, caplog: pytest.LogCaptureFixture
+def test_a_defect_in_flushing_is_logged_and_nothing_to_the_request(
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.start("latency_injection", delay_seconds=0.0)
-    injected = house.ask()
-    house.inject.count(injected, 200)
-    house.inject._injection.tallies.tell_if_due = lambda: 1 / 0  # type: ignore[assignment,method-assign,return-value]
-    asyncio.run(house.inject.finish(injected))
+    result = house.hit()
+    house.injection.count(result, 200)
+    monkeypatch.setattr(house.engine.recorder, "is_flush_due", lambda: 1 / 0)
+    asyncio.run(house.injection.flush_if_due(result))
     assert "Could not flush the request counts" in caplog.text

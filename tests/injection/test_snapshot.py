@@ -69,43 +69,43 @@ def stop(store: FakeRunStore, run: Run, clock: Clock) -> None:
 
 
 def test_a_stop_is_seen_at_the_next_refresh(running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock) -> None:
-    assert snapshot.active() == (run,)
+    assert snapshot.get() == (run,)
     stop(running, run, clock)
     clock.now = NOW + 0.999
-    assert snapshot.active() == (run,)
+    assert snapshot.get() == (run,)
     clock.now = NOW + 1
-    assert snapshot.active() == ()
+    assert snapshot.get() == ()
 
 
 def test_a_start_is_seen_within_five_seconds_where_nothing_was_running(
     store: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
 ) -> None:
-    assert snapshot.active() == ()
+    assert snapshot.get() == ()
     store.start(run, now=NOW)
     clock.now = NOW + 4.999
-    assert snapshot.active() == ()
+    assert snapshot.get() == ()
     clock.now = NOW + 5
-    assert snapshot.active() == (run,)
+    assert snapshot.get() == (run,)
 
 
 def test_a_start_is_seen_within_a_second_where_something_is_running(
     running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
 ) -> None:
-    assert snapshot.active() == (run,)
+    assert snapshot.get() == (run,)
     other = a_run("error_injection")
     running.start(other, now=NOW)
     clock.now = NOW + 1
-    assert snapshot.active() == (run, other)
+    assert snapshot.get() == (run, other)
 
 
 def test_an_expiry_is_obeyed_at_once_and_without_a_read(store: FakeRunStore, snapshot: Snapshot, clock: Clock) -> None:
     short, long = a_run(duration_seconds=0.5), a_run("error_injection", duration_seconds=60)
     store.runs = {"short": short, "long": long}
-    assert snapshot.active() == (short, long)
+    assert snapshot.get() == (short, long)
     clock.now = NOW + 0.499
-    assert snapshot.active() == (short, long)
+    assert snapshot.get() == (short, long)
     clock.now = NOW + 0.5
-    assert snapshot.active() == (long,)
+    assert snapshot.get() == (long,)
     assert store.reads == 1
 
 
@@ -113,30 +113,30 @@ def test_runs_that_were_over_when_they_were_read_are_not_active(
     running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
 ) -> None:
     clock.now = NOW + 600
-    assert snapshot.active() == ()
+    assert snapshot.get() == ()
 
 
 def test_a_glance_never_reads_and_says_whose_turn_it_is(
     running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
 ) -> None:
-    assert snapshot.peek() is None
+    assert snapshot.cached() is None
     assert running.reads == 0
-    snapshot.active()
-    assert snapshot.peek() == (run,)
+    snapshot.get()
+    assert snapshot.cached() == (run,)
     clock.now = NOW + 1.0
-    assert snapshot.peek() is None
+    assert snapshot.cached() is None
     assert running.reads == 1
 
 
 def test_a_glance_while_another_thread_reads_is_what_is_known(
     running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
 ) -> None:
-    snapshot.active()
+    snapshot.get()
     clock.now = NOW + 1.5
-    with snapshot._refresher:
-        assert snapshot.peek() == (run,)
+    with snapshot._reading:
+        assert snapshot.cached() == (run,)
         clock.now = NOW + 3.0
-        assert snapshot.peek() == ()
+        assert snapshot.cached() == ()
 
 
 def test_the_intervals_are_those_that_the_settings_say(store: FakeRunStore, run: Run, clock: Clock) -> None:
@@ -144,15 +144,15 @@ def test_the_intervals_are_those_that_the_settings_say(store: FakeRunStore, run:
     times = []
     for after in (0, 1.75, 2, 2.25, 2.5, 2.75, 3):
         clock.now = NOW + after
-        snapshot.active()
+        snapshot.get()
         store.runs = {"latency_injection": run}
         times.append(store.reads)
     assert times == [1, 1, 2, 2, 3, 3, 4]
     store.broken = True
     clock.now = NOW + 3.75
-    assert snapshot.active() == (run,)
+    assert snapshot.get() == (run,)
     clock.now = NOW + 4
-    assert snapshot.active() == ()
+    assert snapshot.get() == ()
 
 
 # How often the table is read
@@ -173,7 +173,7 @@ def test_there_is_one_read_an_interval_whatever_the_load(
     for quarter in range(41):
         clock.now = NOW + quarter / 4
         for _ in range(25):
-            snapshot.active()
+            snapshot.get()
     assert store.reads == reads
 
 
@@ -184,14 +184,14 @@ def test_there_is_one_read_an_interval_whatever_the_number_of_threads(
 
     def serve() -> tuple[Run, ...]:
         together.wait(HUNG)
-        return [snapshot.active() for _ in range(100)][-1]
+        return [snapshot.get() for _ in range(100)][-1]
 
     served = [pool.submit(serve) for _ in range(16)]
     assert {one.result(HUNG) for one in served} == {(run,)}
     assert running.reads == 1
 
 
-def test_the_others_do_not_queue_behind_the_refresher_but_go_on_with_what_is_known(
+def test_the_others_do_not_queue_behind_the_reading_but_go_on_with_what_is_known(
     running: FakeRunStore, run: Run, clock: Clock, pool: ThreadPoolExecutor
 ) -> None:
     blocked = BlockedRead(running.latest)
@@ -201,19 +201,19 @@ def test_the_others_do_not_queue_behind_the_refresher_but_go_on_with_what_is_kno
         return next(reads)()
 
     snapshot = Snapshot(read, clock)
-    assert snapshot.active() == (run,)
+    assert snapshot.get() == (run,)
     clock.now = NOW + 1
     stop(running, run, clock)
-    refresher = pool.submit(snapshot.active)
+    refresher = pool.submit(snapshot.get)
     try:
         assert blocked.begun.wait(HUNG)
-        others = [pool.submit(snapshot.active) for _ in range(10)]
+        others = [pool.submit(snapshot.get) for _ in range(10)]
         assert [other.result(HUNG) for other in others] == [(run,)] * 10
         assert not refresher.done()
     finally:
         blocked.let_go.set()
     assert refresher.result(HUNG) == ()
-    assert snapshot.active() == ()
+    assert snapshot.get() == ()
     assert blocked.count == 1
 
 
@@ -222,13 +222,13 @@ def test_before_the_first_read_has_answered_the_others_go_on_untouched(
 ) -> None:
     blocked = BlockedRead(running.latest)
     snapshot = Snapshot(blocked, clock)
-    refresher = pool.submit(snapshot.active)
+    refresher = pool.submit(snapshot.get)
     try:
         assert blocked.begun.wait(HUNG)
-        assert pool.submit(snapshot.active).result(HUNG) == ()
+        assert pool.submit(snapshot.get).result(HUNG) == ()
     finally:
         blocked.let_go.set()
-    assert refresher.result(HUNG) == snapshot.active() == (run,)
+    assert refresher.result(HUNG) == snapshot.get() == (run,)
     assert blocked.count == 1
 
 
@@ -239,7 +239,7 @@ def test_a_first_read_that_fails_is_logged_and_nothing_is_active(
     running: FakeRunStore, snapshot: Snapshot, caplog: pytest.LogCaptureFixture
 ) -> None:
     running.broken = True
-    assert snapshot.active() == ()
+    assert snapshot.get() == ()
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert "Could not read which experiments are active (failure 1 in a row, next attempt in 1.0 s): " in caplog.text
     assert "The table does not answer." in caplog.text
@@ -248,23 +248,23 @@ def test_a_first_read_that_fails_is_logged_and_nothing_is_active(
 def test_known_runs_go_on_for_three_seconds_from_the_last_good_read_then_nothing_is_injected(
     running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
 ) -> None:
-    assert snapshot.active() == (run,)
+    assert snapshot.get() == (run,)
     running.broken = True
     for after, expected in ((1, (run,)), (1.5, (run,)), (2.999, (run,)), (3, ()), (60, ())):
         clock.now = NOW + after
-        assert snapshot.active() == expected, after
+        assert snapshot.get() == expected, after
 
 
 def test_a_known_run_still_expires_by_the_clock_while_the_table_is_silent(
     store: FakeRunStore, snapshot: Snapshot, clock: Clock
 ) -> None:
     store.start(a_run(duration_seconds=2), now=NOW)
-    assert snapshot.active()
+    assert snapshot.get()
     store.broken = True
     clock.now = NOW + 1.999
-    assert snapshot.active()
+    assert snapshot.get()
     clock.now = NOW + 2
-    assert snapshot.active() == ()
+    assert snapshot.get() == ()
 
 
 def attempts(snapshot: Snapshot, store: FakeRunStore, clock: Clock, *, quarters: int) -> list[float]:
@@ -273,7 +273,7 @@ def attempts(snapshot: Snapshot, store: FakeRunStore, clock: Clock, *, quarters:
     for quarter in range(quarters):
         clock.now = NOW + quarter / 4
         before = store.reads
-        snapshot.active()
+        snapshot.get()
         times += [quarter / 4] * (store.reads - before)
     return times
 
@@ -290,12 +290,12 @@ def test_the_pause_begins_when_the_failing_read_has_ended(store: FakeRunStore, c
 
     store.broken = True
     snapshot = Snapshot(slow, clock)
-    snapshot.active()
+    snapshot.get()
     clock.now = NOW + 1.249
-    snapshot.active()
+    snapshot.get()
     assert store.reads == 1
     clock.now = NOW + 1.25
-    snapshot.active()
+    snapshot.get()
     assert store.reads == 2
 
 
@@ -309,9 +309,9 @@ def test_no_two_requests_pay_for_one_silence(running: FakeRunStore, clock: Clock
         return running.latest()
 
     snapshot = Snapshot(read, clock)
-    first = pool.submit(snapshot.active)
+    first = pool.submit(snapshot.get)
     assert begun.wait(HUNG)
-    tests = [pool.submit(snapshot.refresh) for _ in range(5)]  # these queue, but do not pay again
+    tests = [pool.submit(snapshot.get_fresh) for _ in range(5)]  # these queue, but do not pay again
     let_go.set()
     assert [each.result(HUNG) for each in (first, *tests)] == [()] * 6
     assert running.reads == 1
@@ -321,7 +321,7 @@ def test_years_of_failures_do_no_harm(store: FakeRunStore, snapshot: Snapshot, c
     store.broken = True
     for _ in range(2000):
         clock.now += 5
-        assert snapshot.active() == ()
+        assert snapshot.get() == ()
     assert store.reads == 2000
 
 
@@ -332,13 +332,13 @@ def test_once_the_table_answers_again_its_runs_are_injected_and_the_pauses_begin
     attempts(snapshot, running, clock, quarters=4 * 4)  # fails at 0, 1 and 3: to be tried again at 7
     running.broken = False
     clock.now = NOW + 6.999
-    assert snapshot.active() == ()
+    assert snapshot.get() == ()
     clock.now = NOW + 7
-    assert snapshot.active() == (run,)
+    assert snapshot.get() == (run,)
     running.broken, running.reads = True, 0
     for after in (8, 8.999, 9, 10.999, 11):
         clock.now = NOW + after
-        snapshot.active()
+        snapshot.get()
     assert running.reads == 3
 
 
@@ -347,7 +347,7 @@ def test_whatever_a_read_raises_goes_no_further(clock: Clock, caplog: pytest.Log
         raise ZeroDivisionError("a defect")
 
     snapshot = Snapshot(defective, clock)
-    assert snapshot.active() == snapshot.refresh() == ()
+    assert snapshot.get() == snapshot.get_fresh() == ()
     assert "a defect" in caplog.text
 
 
@@ -357,67 +357,67 @@ def test_whatever_a_read_raises_goes_no_further(clock: Clock, caplog: pytest.Log
 def test_a_clock_that_steps_back_is_followed_by_one_read_and_the_usual_interval(
     running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
 ) -> None:
-    assert snapshot.active() == (run,)
+    assert snapshot.get() == (run,)
     clock.now = NOW - 3600
-    assert [snapshot.active() for _ in range(3)] == [(run,)] * 3
+    assert [snapshot.get() for _ in range(3)] == [(run,)] * 3
     assert running.reads == 2
     clock.now = NOW - 3599
     stop(running, run, clock)
-    assert snapshot.active() == ()
+    assert snapshot.get() == ()
     assert running.reads == 3
 
 
 def test_a_clock_that_steps_back_while_nothing_runs_does_not_put_a_start_off(
     store: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
 ) -> None:
-    assert snapshot.active() == ()
+    assert snapshot.get() == ()
     clock.now = NOW - 3600
-    assert snapshot.active() == ()
+    assert snapshot.get() == ()
     store.start(run, now=NOW - 3600)
     clock.now = NOW - 3595
-    assert snapshot.active() == (run,)
+    assert snapshot.get() == (run,)
 
 
 def test_a_clock_that_steps_back_while_the_table_is_silent_does_not_put_the_next_attempt_off(
     running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
 ) -> None:
     running.broken = True
-    assert snapshot.active() == ()
+    assert snapshot.get() == ()
     running.broken = False
     clock.now = NOW - 3600
-    assert snapshot.active() == (run,)
+    assert snapshot.get() == (run,)
 
 
 def test_what_was_read_in_a_future_that_the_clock_took_back_is_not_trusted_while_the_table_is_silent(
     running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
 ) -> None:
-    assert snapshot.active() == (run,)
+    assert snapshot.get() == (run,)
     running.broken = True
     clock.now = NOW - 60
-    assert snapshot.active() == ()
+    assert snapshot.get() == ()
 
 
 @pytest.mark.parametrize("frozen_seconds", [1, 60, 599])
 def test_the_first_request_after_a_freeze_reads_before_anything_is_injected(
     running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock, frozen_seconds: float
 ) -> None:
-    assert snapshot.active() == (run,)
+    assert snapshot.get() == (run,)
     stop(running, run, clock)
     clock.now = NOW + frozen_seconds
-    assert snapshot.active() == ()
+    assert snapshot.get() == ()
     assert running.reads == 2
 
 
 def test_after_a_freeze_a_table_that_does_not_answer_means_that_nothing_is_injected(
     running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
 ) -> None:
-    assert snapshot.active() == (run,)
+    assert snapshot.get() == (run,)
     running.broken = True
     clock.now = NOW + 60
-    assert snapshot.active() == ()
+    assert snapshot.get() == ()
 
 
-@pytest.mark.parametrize("ask", [Snapshot.active, Snapshot.refresh])
+@pytest.mark.parametrize("ask", [Snapshot.get, Snapshot.get_fresh])
 def test_an_answer_whose_question_was_asked_before_a_freeze_is_not_trusted(
     running: FakeRunStore, run: Run, clock: Clock, ask: Callable[[Snapshot], tuple[Run, ...]]
 ) -> None:
@@ -430,7 +430,7 @@ def test_an_answer_whose_question_was_asked_before_a_freeze_is_not_trusted(
 
     snapshot = Snapshot(read, clock)
     assert ask(snapshot) == ()
-    assert snapshot.active() == (run,)  # read afresh
+    assert snapshot.get() == (run,)  # read afresh
     assert running.reads == 2
 
 
@@ -438,31 +438,31 @@ def test_an_answer_whose_question_was_asked_before_a_freeze_is_not_trusted(
 
 
 def test_refresh_sees_a_start_at_once(store: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock) -> None:
-    assert snapshot.active() == ()
+    assert snapshot.get() == ()
     store.start(run, now=NOW)
-    assert snapshot.active() == ()
-    assert snapshot.refresh() == (run,)
-    assert snapshot.active() == (run,)
+    assert snapshot.get() == ()
+    assert snapshot.get_fresh() == (run,)
+    assert snapshot.get() == (run,)
     assert store.reads == 2
 
 
 def test_refresh_reads_each_time_it_is_called(store: FakeRunStore, snapshot: Snapshot) -> None:
     for _ in range(3):
-        snapshot.refresh()
+        snapshot.get_fresh()
     assert store.reads == 3
 
 
 def test_refresh_does_not_ask_a_table_that_is_known_to_be_silent(
     running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
 ) -> None:
-    assert snapshot.active() == (run,)
+    assert snapshot.get() == (run,)
     running.broken = True
     clock.now = NOW + 1
-    assert snapshot.refresh() == snapshot.refresh() == (run,)
+    assert snapshot.get_fresh() == snapshot.get_fresh() == (run,)
     assert running.reads == 2
     clock.now = NOW + 2
     running.broken = False
-    assert snapshot.refresh() == (run,)
+    assert snapshot.get_fresh() == (run,)
     assert running.reads == 3
 
 
@@ -478,12 +478,12 @@ def test_callers_that_refresh_together_share_one_read_that_began_after_they_aske
 
     blocked = BlockedRead(store.latest)
     snapshot = Snapshot(blocked, clock)
-    first = pool.submit(snapshot.refresh)
+    first = pool.submit(snapshot.get_fresh)
     assert blocked.begun.wait(HUNG)
     while asked.acquire(blocking=False):
         pass
     store.start(run, now=NOW)
-    others: list[Future[tuple[Run, ...]]] = [pool.submit(snapshot.refresh) for _ in range(8)]
+    others: list[Future[tuple[Run, ...]]] = [pool.submit(snapshot.get_fresh) for _ in range(8)]
     for _ in others:
         assert asked.acquire(timeout=HUNG)  # all eight have asked; the read under way began before that
     blocked.let_go.set()
@@ -495,23 +495,23 @@ def test_callers_that_refresh_together_share_one_read_that_began_after_they_aske
 def test_after_a_change_by_this_process_the_next_request_reads(
     running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
 ) -> None:
-    assert snapshot.active() == (run,)
+    assert snapshot.get() == (run,)
     stop(running, run, clock)
-    snapshot.outdate()
+    snapshot.invalidate()
     assert running.reads == 1
-    assert [snapshot.active() for _ in range(2)] == [(), ()]
+    assert [snapshot.get() for _ in range(2)] == [(), ()]
     assert running.reads == 2
 
 
 def test_a_change_by_this_process_does_not_cut_a_back_off_short(
     running: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
 ) -> None:
-    assert snapshot.active() == (run,)
+    assert snapshot.get() == (run,)
     running.broken = True
     clock.now = NOW + 1
-    snapshot.active()
-    snapshot.outdate()
-    assert snapshot.active() == (run,)
+    snapshot.get()
+    snapshot.invalidate()
+    assert snapshot.get() == (run,)
     assert running.reads == 2
 
 
@@ -520,14 +520,14 @@ def test_a_read_that_began_before_a_change_by_this_process_does_not_hide_it(
 ) -> None:
     blocked = BlockedRead(store.latest)
     snapshot = Snapshot(blocked, clock)
-    refresher = pool.submit(snapshot.active)
+    refresher = pool.submit(snapshot.get)
     assert blocked.begun.wait(HUNG)
     store.start(run, now=NOW)
-    changer = pool.submit(snapshot.outdate)
+    changer = pool.submit(snapshot.invalidate)
     blocked.let_go.set()
     changer.result(HUNG)
     refresher.result(HUNG)
-    assert snapshot.active() == (run,)
+    assert snapshot.get() == (run,)
 
 
 # What a fault in one of the promises above once looked like
@@ -542,11 +542,11 @@ def test_a_clock_that_steps_back_during_a_read_does_not_blind_the_process(store:
         return found
 
     snapshot = Snapshot(read, clock)
-    snapshot.active()
+    snapshot.get()
     run = a_run(now=clock.now, duration_seconds=600)
     store.start(run, now=clock.now)
     clock.now += 5
-    assert snapshot.active() == (run,)
+    assert snapshot.get() == (run,)
 
 
 def test_a_thread_that_is_late_does_not_hide_what_has_been_read_since(
@@ -557,12 +557,12 @@ def test_a_thread_that_is_late_does_not_hide_what_has_been_read_since(
     read.let_go.set()
     store.start(run, now=NOW)
     snapshot = Snapshot(read, clock)
-    snapshot.active()
+    snapshot.get()
     clock.now += 1
     store.runs.clear()
     read.begun.clear()
     read.let_go.clear()
-    refresher = pool.submit(snapshot.active)
+    refresher = pool.submit(snapshot.get)
     assert read.begun.wait(HUNG)
     late, go_on = threading.Event(), threading.Event()
     is_active = Run.is_active
@@ -573,18 +573,18 @@ def test_a_thread_that_is_late_does_not_hide_what_has_been_read_since(
         return is_active(self, now)
 
     monkeypatch.setattr(Run, "is_active", slowly)
-    other = pool.submit(snapshot.active)
+    other = pool.submit(snapshot.get)
     assert late.wait(HUNG)
     read.let_go.set()
     assert refresher.result(HUNG) == ()
     go_on.set()
     assert other.result(HUNG) == (run,)  # it asked before the stop was known
-    assert snapshot.active() == ()
+    assert snapshot.get() == ()
 
 
 def test_how_long_it_stays_fresh_is_at_least_a_moment(snapshot: Snapshot, clock: Clock) -> None:
-    assert snapshot.fresh_for() == 0.05
-    snapshot.active()
-    assert snapshot.fresh_for() == 5.0
+    assert snapshot.seconds_until_stale() == 0.05
+    snapshot.get()
+    assert snapshot.seconds_until_stale() == 5.0
     clock.now += 4
-    assert snapshot.fresh_for() == 1.0
+    assert snapshot.seconds_until_stale() == 1.0

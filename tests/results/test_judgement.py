@@ -34,11 +34,11 @@ def test_it_failed_where_more_failed_than_chance_explains() -> None:
     assert "failed. 40 of 1000" in judgement.explanation
 
 
-def test_a_little_more_than_may_is_too_few_to_tell() -> None:
+def test_a_little_more_than_may_is_no_verdict() -> None:
     assert judge(Hypothesis(max_error_rate=0.01), seen(1000, errors=12)).verdict == "too_few_requests"
 
 
-def test_with_fewer_requests_than_it_wants_nobody_tells() -> None:
+def test_with_fewer_requests_than_it_wants_there_is_no_verdict() -> None:
     judgement = judge(Hypothesis(max_error_rate=0.01, min_requests=50), seen(49, errors=49))
     assert judgement.verdict == "too_few_requests"
     assert judgement.explanation == "Untouched requests counted: 49; a verdict needs at least 50."
@@ -84,7 +84,7 @@ def test_much_evidence_is_no_error() -> None:
 
 
 @pytest.mark.parametrize("allowed", [0.01, 0.05, 0.3])
-def test_what_holds_is_never_found_to_fail_however_often_one_looks(allowed: float) -> None:
+def test_what_holds_is_never_found_to_fail_however_often_it_is_judged(allowed: float) -> None:
     chance = random.Random(1)  # noqa: S311 - not for secrets
     expected = Hypothesis(max_error_rate=allowed, min_requests=1)
     for _ in range(100):

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from chalicelib.results.metrics import COUNTS, DIMENSIONS, NAMESPACE, SECONDS, Metrics
-from chalicelib.results.tally import Served, Tally
+from chalicelib.results.tally import Counting, Served, Tally
 from chalicelib.settings import Settings
 from tests.support import NOW, a_run
 
@@ -14,21 +14,21 @@ SETTINGS = Settings(stage="staging", application="orders")
 
 def counts() -> dict[str, int]:
     tally = Tally()
-    hit = {"side": "hit", "status": 500, "injected_error": True, "delay_seconds": 1.5}
+    hit = {"side": "hit", "status": 500, "counters": {"injected_errors": 1, "delay": 1_500_000}}
     for more in (hit, {"side": "untouched", "status": 200}, {"side": "untouched", "status": 503}):
-        tally.record(RUN, Served(at=NOW, seconds=0.01, **more))  # type: ignore[arg-type]
+        tally.record(Counting(RUN), Served(at=NOW, seconds=0.01, **more))  # type: ignore[arg-type]
     return tally.counts
 
 
 def test_a_line_in_the_embedded_metric_format_is_written(capsys: pytest.CaptureFixture[str]) -> None:
     Metrics(SETTINGS)(RUN, counts())
     (line,) = capsys.readouterr().out.splitlines()
-    told = json.loads(line)
-    (directive,) = told["_aws"]["CloudWatchMetrics"]
+    written = json.loads(line)
+    (directive,) = written["_aws"]["CloudWatchMetrics"]
     assert directive["Namespace"] == "ChaosExperiments"
     assert set(directive["Dimensions"][0]) == {"Application", "Stage", "Experiment", "service"}
-    assert (told["Application"], told["Stage"], told["Experiment"]) == ("orders", "staging", "error_injection")
-    values = {each["Name"]: told[each["Name"]] for each in directive["Metrics"]}
+    assert (written["Application"], written["Stage"], written["Experiment"]) == ("orders", "staging", "error_injection")
+    values = {each["Name"]: written[each["Name"]] for each in directive["Metrics"]}
     assert values == {
         "Requests": [3],
         "RequestsHit": [1],

@@ -2,25 +2,76 @@ import heapq
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import count
-from typing import Any
+from itertools import count as numbers
 
 import pytest
 
 from chalicelib.errors import StoreUnavailable
 from chalicelib.results.judgement import fails_beyond_chance
-from chalicelib.results.recorder import KEPT_SECONDS, Tallies, in_a_thread
+from chalicelib.results.recorder import PENDING_SECONDS, FlushPolicy, Recorder, in_a_thread
 from chalicelib.results.tally import BEGUN, Tally
 from chalicelib.runs.run import Run
-from tests.support import NOW, Clock, FakeResultStore, a_run, tallies, with_hypothesis
+from tests.support import NOW, Clock, FakeResultStore, a_recorder, a_run
 
 RUN = a_run(duration_seconds=60.0)
 OTHER = a_run("error_injection", token="2", duration_seconds=60.0)
 
 
-def hit(run: Run = RUN, **more: Any) -> dict[str, Any]:
-    return {"experiment": run.experiment, "run_id": run.run_id, "fault": "wait", "seconds": 2.0, **more}
+@dataclass
+class Active:
+    """A run as it is active, and its own plan."""
+
+    run: Run
+
+    @property
+    def run_id(self) -> str:
+        return self.run.run_id
+
+    @property
+    def expires_at(self) -> float:
+        return self.run.expires_at
+
+    @property
+    def aborts_itself(self) -> bool:
+        return self.run.aborts_itself
+
+
+@dataclass
+class Hit:
+    """One fault that hit a call, and what it reported."""
+
+    plan: Active
+    counters: Mapping[str, int]
+
+    @property
+    def applied(self) -> "Hit":
+        return self
+
+
+@dataclass
+class ServedCall:
+    plans: list[Active]
+    hits: list[Hit]
+
+
+def hit(run: Run = RUN, **counters: int) -> Hit:
+    return Hit(Active(run), counters or {"delay": 2_000_000})
+
+
+def count(recorder: Recorder, runs: list[Run], hits: list[Hit], status: int, seconds: float) -> None:
+    recorder.count(ServedCall([Active(run) for run in runs], hits), status, seconds)
+
+
+def begin(recorder: Recorder, runs: list[Run]) -> bool:
+    return recorder.begin([Active(run) for run in runs])
+
+
+def flush_if_due(recorder: Recorder) -> None:
+    """As a request does it in Lambda."""
+    if recorder.is_flush_due():
+        recorder.flush()
 
 
 @pytest.fixture
@@ -28,38 +79,40 @@ def store() -> FakeResultStore:
     return FakeResultStore()
 
 
-def test_a_request_tells_at_once_where_nothing_was_told_for_an_interval(clock: Clock, store: FakeResultStore) -> None:
-    counted = tallies(clock, store)
-    counted.count([RUN], [], 200, 0.01)
-    counted.tell_if_due()
+def test_a_request_flushes_at_once_where_nothing_was_flushed_for_an_interval(
+    clock: Clock, store: FakeResultStore
+) -> None:
+    counted = a_recorder(clock, store)
+    count(counted, [RUN], [], 200, 0.01)
+    flush_if_due(counted)
     assert store.tallies[RUN.run_id].get("requests") == 1
     assert store.writes == 1
 
 
 def test_there_is_one_write_an_interval_and_none_where_nothing_is_new(clock: Clock, store: FakeResultStore) -> None:
-    counted = tallies(clock, store)
+    counted = a_recorder(clock, store)
     for _ in range(100):
-        counted.count([RUN], [], 200, 0.01)
-        counted.tell_if_due()
+        count(counted, [RUN], [], 200, 0.01)
+        flush_if_due(counted)
         clock.now += 0.01
     assert store.writes == 1
     clock.now += 1.0
     for _ in range(3):
-        counted.tell_if_due()
+        flush_if_due(counted)
     assert store.writes == 2
     assert store.tallies[RUN.run_id].get("requests") == 100
-    assert not counted.waiting
+    assert not counted.is_waiting
     clock.now += 1.0
-    counted.tell_if_due()
+    flush_if_due(counted)
     assert store.writes == 2
 
 
-def test_what_a_run_did_is_told_of_that_run_alone(clock: Clock, store: FakeResultStore) -> None:
-    counted = tallies(clock, store)
-    counted.count([RUN, OTHER], [hit(OTHER, fault="answer", status=500, seconds=0.0)], 500, 0.01)
-    counted.count([RUN, OTHER], [hit()], 200, 2.01)
-    counted.count([RUN, OTHER], [], 200, 0.01)
-    counted.tell()
+def test_what_a_run_did_is_counted_for_that_run_alone(clock: Clock, store: FakeResultStore) -> None:
+    counted = a_recorder(clock, store)
+    count(counted, [RUN, OTHER], [hit(OTHER, injected_errors=1)], 500, 0.01)
+    count(counted, [RUN, OTHER], [hit()], 200, 2.01)
+    count(counted, [RUN, OTHER], [], 200, 0.01)
+    counted.flush()
     first, second = store.tallies[RUN.run_id], store.tallies[OTHER.run_id]
     assert (first.get("requests"), first.requests("hit"), first.requests("untouched")) == (3, 1, 1)
     assert first.delay_seconds == 2.0
@@ -67,125 +120,128 @@ def test_what_a_run_did_is_told_of_that_run_alone(clock: Clock, store: FakeResul
     assert (second.requests("hit"), second.get("injected_errors")) == (1, 1)
 
 
-def test_memory_is_told_once_however_many_requests_are_served_with_it(clock: Clock, store: FakeResultStore) -> None:
-    counted = tallies(clock, store)
-    for held in (40, 64, 64):
-        counted.count([RUN], [{**hit(fault="hold"), "memory_mb": held}], 200, 0.01)
-        counted.tell()
+def test_what_faults_report_is_added_up(clock: Clock, store: FakeResultStore) -> None:
+    counted = a_recorder(clock, store)
+    for added in (40, 24):
+        count(counted, [RUN], [hit(memory_mb=added, of_another_kind=1), hit(memory_mb=0)], 200, 0.01)
+        counted.flush()
     assert store.tallies[RUN.run_id].get("memory_mb") == 64
+    assert store.tallies[RUN.run_id].get("of_another_kind") == 2
 
 
 def test_an_answer_that_is_lost_is_counted_once(clock: Clock, store: FakeResultStore) -> None:
-    counted = tallies(clock, store)
+    counted = a_recorder(clock, store)
     store.loses_answers = True
     for _ in range(3):
-        counted.count([RUN], [], 200, 0.01)
-        counted.tell()
+        count(counted, [RUN], [], 200, 0.01)
+        counted.flush()
     store.loses_answers = False
-    counted.tell()
-    counted.tell()
+    counted.flush()
+    counted.flush()
     assert store.tallies[RUN.run_id].get("requests") == 3
 
 
-def test_a_silent_table_is_asked_more_and_more_seldom_and_told_everything_in_the_end(
+def test_an_unreachable_table_is_asked_more_and_more_seldom_and_gets_everything_in_the_end(
     clock: Clock, store: FakeResultStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    counted = tallies(clock, store)
+    counted = a_recorder(clock, store)
     store.broken = True
     for _ in range(200):
-        counted.count([RUN, OTHER], [], 200, 0.01)
-        counted.tell_if_due()
+        count(counted, [RUN, OTHER], [], 200, 0.01)
+        flush_if_due(counted)
         clock.now += 0.1
     assert store.writes < 6  # and one of the two runs at a time
     assert "they are kept, and the flush is tried again: The table does not answer." in caplog.text
     store.broken = False
     clock.now += 8.0
-    counted.tell_if_due()
+    flush_if_due(counted)
     clock.now += 1.0
-    counted.tell_if_due()
+    flush_if_due(counted)
     assert {tally.get("requests") for tally in store.tallies.values()} == {200}
 
 
-def test_a_request_that_has_waited_for_a_silent_table_does_not_wait_again(clock: Clock, store: FakeResultStore) -> None:
-    counted = tallies(clock, store)
-    counted._is_silent = lambda: True
-    counted.count([RUN], [], 200, 0.01)
-    counted.tell_if_due()
+def test_a_request_that_has_waited_for_an_unreachable_table_does_not_wait_again(
+    clock: Clock, store: FakeResultStore
+) -> None:
+    counted = a_recorder(clock, store)
+    counted._is_unreachable = lambda: True
+    count(counted, [RUN], [], 200, 0.01)
+    flush_if_due(counted)
     assert store.writes == 0
-    assert counted.waiting
-    counted._is_silent = lambda: False
-    counted.tell_if_due()
+    assert counted.is_waiting
+    counted._is_unreachable = lambda: False
+    flush_if_due(counted)
     assert store.tallies[RUN.run_id].get("requests") == 1
 
 
 def test_what_nobody_wants_to_know_any_more_is_forgotten(clock: Clock, store: FakeResultStore) -> None:
-    counted = tallies(clock, store)
+    counted = a_recorder(clock, store)
     store.broken = True
-    counted.count([RUN], [], 200, 0.01)
-    clock.now = RUN.expires_at + KEPT_SECONDS + 1
-    counted.tell()
-    assert not counted.waiting
+    count(counted, [RUN], [], 200, 0.01)
+    clock.now = RUN.expires_at + PENDING_SECONDS + 1
+    counted.flush()
+    assert not counted.is_waiting
 
 
 def test_a_request_that_was_under_way_at_the_end_is_counted_all_the_same(clock: Clock, store: FakeResultStore) -> None:
-    counted = tallies(clock, store)
-    counted.count([RUN], [], 200, 0.01)
-    counted.tell()
+    counted = a_recorder(clock, store)
+    count(counted, [RUN], [], 200, 0.01)
+    counted.flush()
     clock.now = RUN.expires_at + 30
-    counted.count([RUN], [], 200, 40.0)
-    counted.tell()
+    count(counted, [RUN], [], 200, 40.0)
+    counted.flush()
     assert store.tallies[RUN.run_id].get("requests") == 2
 
 
-def test_a_process_that_lives_on_tells_by_a_timer_and_no_request_does(clock: Clock, store: FakeResultStore) -> None:
+def test_a_process_that_lives_on_flushes_by_a_timer_and_no_request_does(clock: Clock, store: FakeResultStore) -> None:
     timers: list[tuple[float, Callable[[], None]]] = []
-    counted = tallies(clock, store, later=lambda seconds, call: timers.append((seconds, call)))
+    counted = a_recorder(clock, store, schedule=lambda seconds, call: timers.append((seconds, call)))
     for _ in range(5):
-        counted.count([RUN], [], 200, 0.01)
-        counted.tell_if_due()
+        count(counted, [RUN], [], 200, 0.01)
+        flush_if_due(counted)
     assert store.writes == 0
     ((seconds, call),) = timers
     assert seconds == 1.0
     call()
     assert store.tallies[RUN.run_id].get("requests") == 5
-    assert len(timers) == 1  # nothing is left to tell, so nobody looks
-    counted.count([RUN], [], 200, 0.01)
+    assert len(timers) == 1  # nothing is left to flush
+    count(counted, [RUN], [], 200, 0.01)
     assert len(timers) == 2
 
 
-def test_the_timer_goes_on_while_the_table_is_silent(clock: Clock, store: FakeResultStore) -> None:
+def test_the_timer_goes_on_while_the_table_is_unreachable(clock: Clock, store: FakeResultStore) -> None:
     timers: list[tuple[float, Callable[[], None]]] = []
-    counted = tallies(clock, store, later=lambda seconds, call: timers.append((seconds, call)))
+    counted = a_recorder(clock, store, schedule=lambda seconds, call: timers.append((seconds, call)))
     store.broken = True
-    counted.count([RUN], [], 200, 0.01)
+    count(counted, [RUN], [], 200, 0.01)
     for _ in range(5):
         timers[-1][1]()
     assert [seconds for seconds, _ in timers] == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
 
 
-def test_a_defect_in_what_is_told_besides_is_logged(
+def test_a_defect_in_what_is_called_on_a_flush_is_logged(
     clock: Clock, store: FakeResultStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     def defect(_run: Run, _counts: Mapping[str, int]) -> None:
         raise ZeroDivisionError
 
-    counted = tallies(clock, store)
-    counted._told = [defect]
-    counted.count([RUN], [], 200, 0.01)
-    counted.tell()
+    counted = a_recorder(clock, store)
+    counted._on_flush = [defect]
+    count(counted, [RUN], [], 200, 0.01)
+    counted.flush()
     assert "raised an exception" in caplog.text
     assert store.tallies[RUN.run_id].get("requests") == 1
 
 
 def test_where_no_more_can_be_made_of_it_the_next_attempt_is_later(clock: Clock, store: FakeResultStore) -> None:
-    def silent(_run: Run, _counts: Mapping[str, int]) -> None:
+    def unreachable(_run: Run, _counts: Mapping[str, int]) -> None:
         raise StoreUnavailable("The table does not answer.")
 
-    counted = tallies(clock, store)
-    counted._told = [silent]
+    counted = a_recorder(clock, store)
+    counted._on_flush = [unreachable]
     for _ in range(100):
-        counted.count([RUN], [], 200, 0.01)
-        counted.tell_if_due()
+        count(counted, [RUN], [], 200, 0.01)
+        flush_if_due(counted)
         clock.now += 0.1
     assert store.writes == 3  # after 0, 2 and 6 seconds
 
@@ -201,19 +257,19 @@ def test_what_is_slow_is_waited_for_by_a_request_once_and_no_run_is_left_out(
         add(run, counts, environment=environment, number=number)
 
     store.add = slow  # type: ignore[method-assign]
-    counted = tallies(clock, store)
+    counted = a_recorder(clock, store)
     for _ in range(4):
-        counted.count([RUN, OTHER], [], 200, 0.01)
-        counted.tell_if_due()
+        count(counted, [RUN, OTHER], [], 200, 0.01)
+        flush_if_due(counted)
         clock.now += 1.0
     assert asked == [RUN.run_id, OTHER.run_id, RUN.run_id, OTHER.run_id]
 
 
 def test_of_a_run_that_is_long_over_nothing_is_counted_any_more(clock: Clock, store: FakeResultStore) -> None:
-    counted = tallies(clock, store)
-    clock.now = RUN.expires_at + KEPT_SECONDS + 1
-    counted.count([RUN], [], 200, 700.0)
-    counted.tell()
+    counted = a_recorder(clock, store)
+    clock.now = RUN.expires_at + PENDING_SECONDS + 1
+    count(counted, [RUN], [], 200, 700.0)
+    counted.flush()
     assert store.writes == 0
 
 
@@ -225,49 +281,49 @@ def test_a_thread_that_cannot_be_started_is_tried_for_again(
     def exhausted(_seconds: float, _call: Callable[[], None]) -> None:
         raise RuntimeError("can't start new thread")
 
-    counted = tallies(clock, store, later=exhausted)
-    counted.count([RUN], [], 200, 0.01)
+    counted = a_recorder(clock, store, schedule=exhausted)
+    count(counted, [RUN], [], 200, 0.01)
     assert "Could not schedule a flush of the request counts" in caplog.text
-    counted._later = lambda _seconds, call: timers.append(call)
-    counted.count([RUN], [], 200, 0.01)
+    counted._policy = FlushPolicy(interval_seconds=1.0, schedule=lambda _seconds, call: timers.append(call))
+    count(counted, [RUN], [], 200, 0.01)
     timers[0]()
     assert store.tallies[RUN.run_id].get("requests") == 2
 
 
 def test_there_is_one_timer_at_a_time(clock: Clock, store: FakeResultStore) -> None:
     timers: list[Callable[[], None]] = []
-    counted = tallies(clock, store, later=lambda _seconds, call: timers.append(call))
-    counted._told = [lambda _run, _counts: counted.count([RUN], [], 200, 0.01)]  # while it is being told
-    counted.count([RUN], [], 200, 0.01)
+    counted = a_recorder(clock, store, schedule=lambda _seconds, call: timers.append(call))
+    counted._on_flush = [lambda _run, _counts: count(counted, [RUN], [], 200, 0.01)]  # while it is being flushed
+    count(counted, [RUN], [], 200, 0.01)
     timers[0]()
     assert len(timers) == 2
 
 
 # What a hypothesis that may abort is judged by
 
-JUDGED = with_hypothesis(RUN, max_error_rate=0.01, min_requests=10, abort=True)
+JUDGED = replace(RUN, options={"hypothesis": {"max_error_rate": 0.01, "min_requests": 10, "abort": True}})
 
 
 def test_requests_that_have_begun_are_counted_where_a_hypothesis_may_abort(
     clock: Clock, store: FakeResultStore
 ) -> None:
-    counted = tallies(clock, store, later=lambda _seconds, _call: None)
+    counted = a_recorder(clock, store, schedule=lambda _seconds, _call: None)
     for _ in range(3):
-        assert not counted.begin([JUDGED, OTHER])
-    counted.tell()
+        assert not begin(counted, [JUDGED, OTHER])
+    counted.flush()
     assert {run_id: tally.counts for run_id, tally in store.tallies.items()} == {JUDGED.run_id: {BEGUN: 3}}
 
 
-def test_in_lambda_the_first_is_told_at_once_and_the_next_one_ahead(clock: Clock, store: FakeResultStore) -> None:
-    counted = tallies(clock, store)
-    assert not counted.begin([OTHER])
-    assert counted.begin([JUDGED])
-    counted.tell()
+def test_in_lambda_the_first_is_flushed_at_once_and_the_next_one_ahead(clock: Clock, store: FakeResultStore) -> None:
+    counted = a_recorder(clock, store)
+    assert not begin(counted, [OTHER])
+    assert begin(counted, [JUDGED])
+    counted.flush()
     for begun in (2, 3):
-        assert not counted.begin([JUDGED])
+        assert not begin(counted, [JUDGED])
         clock.now += 1.0
-        counted.count([JUDGED], [], 200, 1.0)
-        counted.tell()
+        count(counted, [JUDGED], [], 200, 1.0)
+        counted.flush()
         assert store.tallies[JUDGED.run_id].get(BEGUN) == begun
 
 
@@ -278,7 +334,7 @@ def test_errors_that_are_faster_than_successes_are_no_failure(*, in_lambda: bool
     assert hypothesis
     aborted = misled = 0
     for seed in range(5):
-        for tally in _told_of(seed, in_lambda=in_lambda):
+        for tally in _flushed_by(seed, in_lambda=in_lambda):
             if fails_beyond_chance(hypothesis, tally):
                 aborted += 1
             if fails_beyond_chance(hypothesis, Tally({**tally.counts, BEGUN: 0})):
@@ -287,32 +343,32 @@ def test_errors_that_are_faster_than_successes_are_no_failure(*, in_lambda: bool
     assert misled or in_lambda  # by what is answered alone; in Lambda the first failure waits for the next interval
 
 
-def _told_of(seed: int, *, in_lambda: bool) -> Iterator[Tally]:
+def _flushed_by(seed: int, *, in_lambda: bool) -> Iterator[Tally]:
     """What the table knows after each answer, of 2,000 requests at a time for 4 seconds."""
     chance = random.Random(seed)  # noqa: S311 - not for secrets
     clock, store = Clock(), FakeResultStore()
     events: list[tuple[float, int, Callable[[], None]]] = []
-    order = count()
+    order = numbers()
 
     def at(moment: float, call: Callable[[], None]) -> None:
         heapq.heappush(events, (moment, next(order), call))
 
-    def serve(counted: Tallies) -> None:
+    def serve(counted: Recorder) -> None:
         failed = chance.random() < 0.008
-        if counted.begin([JUDGED]):
-            counted.tell()
+        if begin(counted, [JUDGED]):
+            counted.flush()
 
         def answer() -> None:
-            counted.count([JUDGED], [], 500 if failed else 200, 2.0)
-            counted.tell_if_due()
+            count(counted, [JUDGED], [], 500 if failed else 200, 2.0)
+            flush_if_due(counted)
             serve(counted)
 
         at(clock.now + (0.01 if failed else 2.0), answer)
 
-    later = None if in_lambda else (lambda seconds, call: at(clock.now + seconds, call))
+    schedule = None if in_lambda else (lambda seconds, call: at(clock.now + seconds, call))
     for number in range(2000 if in_lambda else 4):
-        counted = tallies(clock, store, later=later)
-        counted._environment = f"{number}"
+        counted = a_recorder(clock, store, schedule=schedule)
+        counted._process = f"{number}"
         for _ in range(1 if in_lambda else 500):
             at(NOW + chance.random() * 0.5, partial(serve, counted))
     while events[0][0] < NOW + 4:
@@ -322,11 +378,11 @@ def _told_of(seed: int, *, in_lambda: bool) -> Iterator[Tally]:
             yield store.tallies[JUDGED.run_id]
 
 
-def test_only_one_tells_at_a_time(clock: Clock, store: FakeResultStore) -> None:
-    counted = tallies(clock, store)
-    counted._told = [lambda _run, _counts: counted.tell()]
-    counted.count([RUN], [], 200, 0.01)
-    counted.tell()
+def test_only_one_flushes_at_a_time(clock: Clock, store: FakeResultStore) -> None:
+    counted = a_recorder(clock, store)
+    counted._on_flush = [lambda _run, _counts: counted.flush()]
+    count(counted, [RUN], [], 200, 0.01)
+    counted.flush()
     assert store.writes == 1
 
 
@@ -334,4 +390,4 @@ def test_later_is_in_a_thread_that_does_not_keep_the_process() -> None:
     done = threading.Event()
     in_a_thread(0.0, done.set)
     assert done.wait(5)
-    assert all(thread.daemon for thread in threading.enumerate() if thread.name == "chaos-tallies")
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name == "chaos-results")

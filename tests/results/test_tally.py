@@ -1,9 +1,10 @@
 import pytest
 
-from chalicelib.results.tally import LAST_BUCKET, Served, Tally, bucket, slice_seconds, upper_bound
+from chalicelib.results.tally import LAST_BUCKET, Counting, Served, Tally, bucket, slice_seconds, upper_bound
 from tests.support import NOW, a_run, with_hypothesis
 
 RUN = a_run(duration_seconds=60.0)
+COUNTING = Counting(RUN)
 
 
 def served(**more: object) -> Served:
@@ -13,7 +14,7 @@ def served(**more: object) -> Served:
 def a_tally(*requests: Served) -> Tally:
     tally = Tally()
     for each in requests:
-        tally.record(RUN, each)
+        tally.record(COUNTING, each)
     return tally
 
 
@@ -31,7 +32,7 @@ def test_the_last_bucket_is_longer_than_a_lambda_invocation_and_takes_what_is_lo
 
 def test_what_a_run_hit_and_what_none_did_is_counted_apart() -> None:
     tally = a_tally(
-        served(side="hit", status=500, injected_error=True), served(), served(status=503), served(side=None)
+        served(side="hit", status=500, counters={"injected_errors": 1}), served(), served(status=503), served(side=None)
     )
     assert tally.get("requests") == 4
     assert tally.requests("hit") == 1
@@ -41,7 +42,9 @@ def test_what_a_run_hit_and_what_none_did_is_counted_apart() -> None:
 
 
 def test_an_injected_error_is_never_the_applications_own() -> None:
-    tally = a_tally(*[served(side="hit", status=500, injected_error=True)] * 5, served(side=None, status=500))
+    tally = a_tally(
+        *[served(side="hit", status=500, counters={"injected_errors": 1})] * 5, served(side=None, status=500)
+    )
     assert tally.untouched_errors == 0
     assert [part.errors for part in tally.timeline(RUN)] == [0]
 
@@ -49,9 +52,9 @@ def test_an_injected_error_is_never_the_applications_own() -> None:
 def test_percentiles_are_good_to_a_buckets_width() -> None:
     tally = a_tally(*[served(seconds=0.001 * number) for number in range(1, 1001)])
     for share, true in ((0.5, 0.5), (0.95, 0.95), (0.99, 0.99)):
-        told = tally.percentile("untouched", share)
-        assert told is not None
-        assert true / 1.19 <= told <= true * 1.19
+        estimate = tally.percentile("untouched", share)
+        assert estimate is not None
+        assert true / 1.19 <= estimate <= true * 1.19
     assert tally.percentile("hit", 0.5) is None
 
 
@@ -62,7 +65,7 @@ def test_tallies_add_up_number_by_number() -> None:
     assert together.counts == a_tally(served(), served(side="hit"), served(seconds=3.0)).counts
 
 
-def test_what_happened_when_is_told_in_parts_of_the_runs_life() -> None:
+def test_the_timeline_has_the_parts_of_the_runs_life_in_which_there_was_a_request() -> None:
     assert slice_seconds(RUN) == 2.0
     tally = a_tally(
         served(at=NOW + 1, side="hit", seconds=0.5), served(at=NOW + 1.9, seconds=0.1), served(at=NOW + 30, status=500)
@@ -78,9 +81,49 @@ def test_a_request_that_is_answered_after_the_end_belongs_to_the_last_part() -> 
 
 
 def test_what_is_slower_than_the_hypothesis_allows_is_counted_exactly() -> None:
-    run = with_hypothesis(RUN, p95_seconds=0.25)
+    counting = Counting(with_hypothesis(RUN, p95_seconds=0.25))
     tally = Tally()
     for seconds in (0.2499, 0.25, 0.2501, 3.0):
-        tally.record(run, served(seconds=seconds))
-    tally.record(run, served(seconds=3.0, side="hit"))
+        tally.record(counting, served(seconds=seconds))
+    tally.record(counting, served(seconds=3.0, side="hit"))
     assert tally.slow == 2
+
+
+def test_whatever_the_faults_report_is_added_by_name() -> None:
+    hit = served(side="hit", counters={"injected_errors": 1, "delay": 2_000_000, "dropped_bytes": 7})
+    tally = a_tally(hit, hit, served())
+    assert [tally.get(name) for name in ("injected_errors", "delay", "dropped_bytes")] == [2, 4_000_000, 14]
+    assert [part.injected_errors for part in tally.timeline(RUN)] == [2]
+
+
+def test_the_names_of_the_counters_are_those_in_the_table() -> None:
+    hit = served(at=NOW + 3, side="hit", status=500, seconds=1.0, counters={"injected_errors": 1, "delay": 1_000_000})
+    assert a_tally(hit, served(status=503), served(side=None)).counts == {
+        "requests": 3,
+        "hit.5xx": 1,
+        "hit.b54": 1,
+        "s1.hit": 1,
+        "s1.hit.us": 1_000_000,
+        "injected_errors": 1,
+        "s1.injected_errors": 1,
+        "delay": 1_000_000,
+        "untouched.5xx": 1,
+        "untouched.b27": 1,
+        "s0.untouched": 1,
+        "s0.untouched.us": 10_000,
+        "s0.errors": 1,
+    }
+
+
+@pytest.mark.parametrize("status", [0, 99, 600, 1000, -1])
+def test_a_number_that_is_no_status_raises_nothing(status: int) -> None:
+    assert a_tally(served(status=status)).requests("untouched") == 1
+
+
+@pytest.mark.parametrize("part", range(30))
+def test_a_slice_begins_with_the_moment_that_the_timeline_names(part: int) -> None:
+    run = a_run(duration_seconds=700.0)
+    at = run.started_at + part * slice_seconds(run)
+    tally = Tally()
+    tally.record(Counting(run), served(at=at))
+    assert [each.at for each in tally.timeline(run)] == [at]

@@ -3,8 +3,8 @@
   const BASE = location.pathname.replace(/console\/?$/, "");
   const KEY = "chaos-token " + BASE;
   const BUSY_MS = 1000, IDLE_MS = 5000, PATIENCE_MS = 10000, HISTORY_MS = 30000, NOTICE_MS = 15000, PAGE = 20;
-  /** How long after a run's end environments still tell what they saw. */
-  const AFTERMATH_MS = 2500;
+  /** How long after a run's end environments still flush their counts. */
+  const FLUSH_MS = 2500;
   const $ = (id) => document.getElementById(id);
   const state = { list: null, plots: new Map(), cards: new Map(), timer: 0, newest: null, loaded: 0, entries: new Map(), schemas: new Map(), loading: false, viewer: false };
 
@@ -78,16 +78,16 @@
   }
 
   /** An error is shown in a bar that is always in sight. What `passes` is hidden again after a while. */
-  function tell(text, passes) {
+  function notify(text, passes) {
     const notice = $("notice");
-    clearTimeout(state.telling);
+    clearTimeout(state.noticeTimer);
     if (notice.textContent !== text) notice.textContent = text;
     notice.hidden = !text;
-    if (text && passes) state.telling = setTimeout(() => tell(""), NOTICE_MS);
+    if (text && passes) state.noticeTimer = setTimeout(() => notify(""), NOTICE_MS);
   }
 
   function complain(error) {
-    if (!(error instanceof SignedOut)) tell(error.message, true);
+    if (!(error instanceof SignedOut)) notify(error.message, true);
   }
 
   // Signing in and out
@@ -95,10 +95,10 @@
   async function signIn(event) {
     event.preventDefault();
     const token = $("token").value.trim();
-    if (!/^[!-~]+$/.test(token)) return tell("This is not a valid token: it contains characters that no token has. Copy it again.");
+    if (!/^[!-~]+$/.test(token)) return notify("This is not a valid token: it contains characters that no token has. Copy it again.");
     sessionStorage.setItem(KEY, token);
     $("token").value = "";
-    tell("");
+    notify("");
     await refresh();
     if (state.list) $("main").focus();
   }
@@ -106,16 +106,16 @@
   function signOut(message = "") {
     sessionStorage.removeItem(KEY);
     clearTimeout(state.timer);
-    Object.assign(state, { list: null, newest: null, loaded: 0, silent: false, viewer: false });
+    Object.assign(state, { list: null, newest: null, loaded: 0, unreachable: false, viewer: false });
     state.entries.clear();
     document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close());
     for (const plot of state.plots.values()) plot.chart.destroy();
     state.plots.clear(); state.cards.clear();
     for (const id of ["running", "experiments", "history", "stops"]) $(id).replaceChildren();
-    $("desk").hidden = true; $("sign-in").hidden = false;
-    document.querySelector(".levers").hidden = $("sign-out").hidden = true;
+    $("signed-in").hidden = true; $("sign-in").hidden = false;
+    document.querySelector(".controls").hidden = $("sign-out").hidden = true;
     delete document.body.dataset.state;
-    tell(message);
+    notify(message);
     $("token").focus();
   }
 
@@ -126,16 +126,16 @@
     if (!sessionStorage.getItem(KEY)) return;
     try {
       state.list = await ask("GET", "list");
-      if (state.silent) tell("");
-      state.silent = false;
+      if (state.unreachable) notify("");
+      state.unreachable = false;
       state.heard = new Date();
       show();
     } catch (error) {
       if (error instanceof SignedOut) return;
       if (error.status === 401) return signOut(error.message);
       const since = state.heard ? " Last update: " + state.heard.toLocaleTimeString() + "." : "";
-      state.silent = true;
-      tell(error.message + since);
+      state.unreachable = true;
+      notify(error.message + since);
     }
     const busy = state.list && state.list.active_experiments.length;
     if (!document.hidden) state.timer = setTimeout(refresh, busy ? BUSY_MS : IDLE_MS);
@@ -144,8 +144,8 @@
   function show() {
     const { list } = state;
     state.viewer = list.caller.role === "viewer";
-    $("sign-in").hidden = true; $("desk").hidden = false;
-    document.querySelector(".levers").hidden = $("sign-out").hidden = false;
+    $("sign-in").hidden = true; $("signed-in").hidden = false;
+    document.querySelector(".controls").hidden = $("sign-out").hidden = false;
     const running = list.active_experiments.length;
     document.body.dataset.state = list.halt ? "halted" : running ? "running" : "idle";
     const text = list.halt ? "HALTED " + byWhom(list.halt) + (state.viewer ? " An operator must resume." : "") : running ? running + " running" : "Nothing is running";
@@ -158,7 +158,7 @@
     showExperiments(list.available_experiments);
     showRunning(list.active_experiments);
     const newest = list.active_experiments.map((run) => run.run_id).join() + (list.halt ? list.halt.halted_at : "");
-    if (newest !== state.newest && state.newest !== null) setTimeout(showHistory, AFTERMATH_MS);
+    if (newest !== state.newest && state.newest !== null) setTimeout(showHistory, FLUSH_MS);
     if (newest !== state.newest || Date.now() - state.loaded > HISTORY_MS) showHistory();
     state.newest = newest;
   }
@@ -198,24 +198,13 @@
   }
 
   function card(id, { name, description, parameters }) {
-    const fields = make("div", { class: "fields" });
-    for (const [field, schema] of Object.entries(parameters.properties)) fields.append(input(id, field, schema));
-    const own = (field, schema) => input(id, field, schema);
-    const reason = own("reason", { type: "string", description: "Why you start this run. It is shown in the history.", maxLength: 100, allowed: "one line of at most 100 characters" });
-    const alarms = own("alarms", { type: "string", description: "Names of CloudWatch alarms, separated by commas. The run cannot start while one is in the state ALARM, and it ends when one fires.", allowed: "at most 5 names, of at most 100 characters each, separated by commas" });
-    const hypothesis = make("fieldset", {}, make("legend", {}, "Hypothesis about the untouched requests"),
-      make("div", { class: "fields" },
-        own("max_error_rate", { type: "number", minimum: 0, maximum: 1, description: "The largest share of requests that may fail." }),
-        own("p95_seconds", { type: "number", exclusiveMinimum: 0, maximum: 900, unit: "seconds", label: "P95 response time", description: "95 of 100 requests must be answered within this time." }),
-        own("min_requests", { type: "integer", minimum: 1, maximum: 1000000, placeholder: 50, description: "How many requests a verdict needs." }),
-        own("abort", { type: "boolean", default: false, description: "End the run early if the hypothesis fails." })));
     const problem = make("p", { class: "problem", role: "alert" });
     const form = make("form", { novalidate: true });
     const begin = (restart) => start(name, form, problem, restart);
     form.addEventListener("submit", (event) => { event.preventDefault(); begin(false); });
     form.append(make("fieldset", { class: "form" },
-      fields,
-      make("details", {}, make("summary", {}, "Reason, hypothesis, alarms"), make("div", { class: "fields" }, reason, alarms), hypothesis),
+      ...group(id, [], parameters.properties),
+      options(id),
       problem,
       make("div", { class: "actions" },
         make("button", { type: "submit", class: "start", "aria-describedby": id + "-why" }, "Start " + words(name)),
@@ -225,15 +214,48 @@
       make("p", { class: "faint" }, description), make("p", { class: "hint" }, "Name in the API and the command line: ", make("code", {}, name)), form);
   }
 
-  function input(card, field, schema) {
-    const id = card + "-" + field;
-    const boolean = schema.type === "boolean", number = schema.type === "number" || schema.type === "integer";
+  /** The option of a start that is a button of its own, Replace, and no field. */
+  const RESTART = "restart";
+
+  /** What a start may have beside its parameters, as the application publishes it: schemas by name. */
+  function startOptions() {
+    const { [RESTART]: _replace, ...published } = state.list.start_options?.properties || {};
+    const schemas = Object.entries(published).map(([field, schema]) => [field, { ...withoutNull(schema), optional: true }]);
+    return Object.fromEntries(schemas.filter(([, schema]) => isField(schema) || schema.properties));
+  }
+
+  function options(card) {
+    const schemas = startOptions(), labels = Object.entries(schemas).map(([field, schema]) => inText(labelOf(field, schema)));
+    return labels.length ? make("details", {}, make("summary", {}, capital(labels.join(", "))), ...group(card, [], schemas)) : null;
+  }
+
+  /** The fields of an object: first its own, then those of the objects in it. Kinds of values that this page does not know are left out. */
+  function group(card, path, properties, optional = false) {
+    const schemas = Object.entries(properties).map(([field, schema]) => [field, { optional, ...withoutNull(schema) }]);
+    const inputs = schemas.filter(([, schema]) => isField(schema)).map(([field, schema]) => input(card, [...path, field], schema));
+    const inner = schemas.filter(([, { properties: within }]) => within).map(([field, schema]) => make("fieldset", {},
+      make("legend", {}, labelOf(field, schema)), make("p", { class: "hint" }, describe(schema)), ...group(card, [...path, field], schema.properties, schema.optional)));
+    return [make("div", { class: "fields" }, ...inputs), ...inner];
+  }
+
+  /** The schema of a value that may be null, for when it is not. */
+  function withoutNull({ anyOf = [], ...schema }) {
+    const value = anyOf.find(({ type = "null" }) => type !== "null");
+    return value ? { ...value, ...schema } : anyOf.length ? { anyOf, ...schema } : schema;
+  }
+
+  const isNumber = ({ type }) => type === "number" || type === "integer";
+  const isField = ({ type, items = {} }) => ["number", "integer", "string", "boolean"].includes(type === "array" ? items.type : type);
+
+  /** A control's name is the path of its value. What is optional shows its default as an example, and is sent only where it was changed. */
+  function input(card, path, schema) {
+    const field = path.at(-1), id = [card, ...path].join("-"), boolean = schema.type === "boolean";
+    const fixed = boolean || schema.default == null || schema.type === "array" ? null : schema.default;
     const control = make("input", {
-      id, name: field, autocomplete: "off", "data-type": schema.type, "aria-describedby": id + "-hint " + id + "-problem",
-      type: boolean ? "checkbox" : "text", inputmode: number ? "decimal" : null,
-      checked: boolean && schema.default === true, placeholder: schema.placeholder,
-      value: boolean || schema.default === undefined ? null : schema.default,
-      maxlength: schema.maxLength,
+      id, name: path.join("."), autocomplete: "off", "aria-describedby": id + "-hint " + id + "-problem",
+      type: boolean ? "checkbox" : "text", inputmode: isNumber(schema) ? "decimal" : null,
+      checked: boolean && schema.default === true, placeholder: schema.optional ? fixed : null,
+      value: schema.optional ? null : fixed, maxlength: schema.maxLength,
     });
     const unit = unitOf(schema) && " (" + unitOf(schema) + ")";
     state.schemas.set(id, schema);
@@ -250,37 +272,47 @@
     }
   }
 
+  /** A schema's description. What is a word of the API in it is in words. */
+  const describe = ({ description = "" }) => description.replace(/`([^`]+)`/g, (_quoted, name) => name.replaceAll("_", " "));
+
   function hint(schema) {
-    const numeric = schema.type === "number" || schema.type === "integer";
-    return schema.description + (numeric ? " " + capital(allowed(schema)) + "." : "");
+    const limited = isNumber(schema) || schema.type === "array" || schema.enum;
+    return describe(schema) + (limited ? " " + capital(allowed(schema)) + "." : "");
   }
 
   /** What a field takes: "a number from 0 to 60". */
-  function allowed({ type, minimum, exclusiveMinimum, maximum, maxLength, allowed: given }) {
-    if (given) return given;
-    if (type !== "number" && type !== "integer") return "text" + (maxLength ? " of at most " + maxLength + " characters" : "");
+  function allowed(schema) {
+    const { type, minimum, exclusiveMinimum, maximum, maxLength, maxItems, items = {} } = schema;
+    if (schema.enum) return schema.enum.join(" or ");
+    if (type === "array") return (maxItems ? "at most " + maxItems + " entries" : "entries") + (items.maxLength ? ", of at most " + items.maxLength + " characters each" : "") + ", separated by commas";
+    if (!isNumber(schema)) return (schema.not ? "one line" : "text") + (maxLength ? " of at most " + maxLength + " characters" : "");
     const kind = type === "integer" ? "a whole number" : "a number";
     if (minimum !== undefined) return kind + (maximum === undefined ? " of " + minimum + " or more" : " from " + minimum + " to " + maximum);
     const limits = [exclusiveMinimum !== undefined && "above " + exclusiveMinimum, maximum !== undefined && "at most " + maximum];
     return [kind, limits.filter(Boolean).join(" and ")].join(" ").trim();
   }
 
-  const HYPOTHESIS = ["max_error_rate", "p95_seconds", "min_requests", "abort"];
-
   function content(name, form) {
-    const body = { experiment_name: name }, hypothesis = {};
+    const body = { experiment_name: name };
     for (const control of form.querySelectorAll("input")) {
-      const field = control.name, type = control.dataset.type, text = control.value.trim();
-      let value;
-      if (type === "boolean") value = control.checked;
-      else if (text === "") continue;
-      else if (field === "alarms") value = text.split(",").map((each) => each.trim()).filter(Boolean);
-      else value = type === "string" ? text : number(text);
-      (HYPOTHESIS.includes(field) ? hypothesis : body)[field] = value;
+      const value = valueOf(control);
+      if (value !== undefined) put(body, control.name.split("."), value);
     }
-    const bound = "max_error_rate" in hypothesis || "p95_seconds" in hypothesis;
-    if (bound || hypothesis.abort || "min_requests" in hypothesis) body.hypothesis = hypothesis;
     return body;
+  }
+
+  function put(body, path, value) {
+    const [field, ...inner] = path;
+    if (inner.length) put(body[field] ??= {}, inner, value); else body[field] = value;
+  }
+
+  /** What was entered; undefined where the default is left to the application. */
+  function valueOf(control) {
+    const schema = state.schemas.get(control.id), text = control.value.trim();
+    if (schema.type === "boolean") return schema.optional && control.checked === Boolean(schema.default) ? undefined : control.checked;
+    if (text === "") return undefined;
+    const read = (entry, { type }) => isNumber({ type }) ? number(entry) : entry;
+    return schema.type === "array" ? text.split(",").map((each) => each.trim()).filter(Boolean).map((each) => read(each, schema.items)) : read(text, schema);
   }
 
   async function start(name, form, problem, restart) {
@@ -289,10 +321,10 @@
     let run;
     await acting(form.querySelector(restart ? ".replace" : ".start"), async () => {
       try {
-        run = await ask("POST", "start", { ...content(name, form), ...(restart ? { restart } : {}) });
+        run = await ask("POST", "start", { ...content(name, form), ...(restart ? { [RESTART]: true } : {}) });
       } catch (error) {
         if (error instanceof SignedOut || CONFLICTS.includes(error.code)) throw error;
-        problem.textContent = mark(form, error);
+        problem.textContent = showProblems(form, error);
       }
     });
     const card = run && state.cards.get(run.run_id);
@@ -312,19 +344,31 @@
   /** What the next list says beside the buttons, too. */
   const CONFLICTS = ["already_running", "halted", "production_locked", "forbidden"];
 
+  /** The control of a field; of an object the first one in it. */
+  const controlOf = (form, field) => [...form.querySelectorAll("input")].find(({ name }) => name === field || name.startsWith(field + "."));
+
+  function problemOf(control, field) {
+    const schema = state.schemas.get(control.id), entered = control.value.trim();
+    if (control.name !== field) return "Fill in " + lacking(startOptions()[field]) + ".";
+    return labelOf(field.split(".").at(-1), schema) + " must be " + allowed(schema) + (entered ? "; you entered “" + entered.slice(0, 40) + "”." : ".");
+  }
+
+  /** What an object cannot be without: "the max error rate or the P95 response time". */
+  function lacking({ properties = {}, anyOf = [] } = {}) {
+    const label = (field) => "the " + inText(labelOf(field, withoutNull(properties[field] || {})));
+    return anyOf.map(({ required = [] }) => required.map(label).join(" and ")).filter(Boolean).join(" or ") || "these fields";
+  }
+
   /** Puts each problem beside its field, and the focus on the first one. Returns what is left to say of the form as a whole. */
-  function mark(form, error) {
+  function showProblems(form, error) {
     const alarm = /alarm/.test(error.code) ? [{ field: "alarms", text: error.message }] : [];
     const wrong = [], rest = [];
     for (const detail of [...error.details, ...alarm]) {
-      const path = String(detail.field).split(/[.[]/), field = path[0] === "hypothesis" ? path[1] || "max_error_rate" : path[0];
-      const control = form.elements.namedItem(field);
+      const field = String(detail.field).replace(/[.[]\d.*$/, "");
+      const control = controlOf(form, field);
       if (!control) { rest.push(detail); continue; }
-      const schema = state.schemas.get(control.id), entered = control.value.trim();
-      const text = detail.text || (detail.field === "hypothesis" ? "Fill in the max error rate, the P95 response time, or both."
-        : labelOf(field, schema) + " must be " + allowed(schema) + (entered ? "; you entered “" + entered.slice(0, 40) + "”." : "."));
       control.setAttribute("aria-invalid", "true");
-      $(control.id + "-problem").textContent = text;
+      $(control.id + "-problem").textContent = detail.text || problemOf(control, field);
       (control.closest("details:not(.card)") || {}).open = true;
       wrong.push(control);
     }
@@ -487,17 +531,17 @@
 
   /** A row is replaced only where its entry has changed: it may have the focus. */
   function showEntries(entries) {
-    const kept = new Map();
+    const shown = new Map();
     for (const entry of entries) {
-      const told = JSON.stringify(entry), known = state.entries.get(entry.id);
-      kept.set(entry.id, known && known.told === told ? known : { entry, told, row: row(entry) });
+      const json = JSON.stringify(entry), known = state.entries.get(entry.id);
+      shown.set(entry.id, known && known.json === json ? known : { entry, json, row: row(entry) });
     }
-    const rows = [...kept.values()].map((each) => each.row);
+    const rows = [...shown.values()].map((each) => each.row);
     const focused = document.activeElement;
     rows.forEach((each, place) => { if ($("history").children[place] !== each) $("history").insertBefore(each, $("history").children[place] || null); });
     while ($("history").children.length > rows.length) $("history").lastChild.remove();
     if (focused && focused.isConnected) focused.focus({ preventScroll: true });
-    state.entries = kept;
+    state.entries = shown;
     $("older").hidden = !state.older;
     $("no-history").hidden = rows.length > 0;
   }
@@ -571,7 +615,7 @@
   async function acting(button, action) {
     if (button.getAttribute("aria-disabled") === "true") return;
     button.setAttribute("aria-disabled", "true");
-    try { tell(""); await action(); } catch (error) { complain(error); }
+    try { notify(""); await action(); } catch (error) { complain(error); }
     button.removeAttribute("aria-disabled");
     await refresh();
   }
@@ -581,6 +625,8 @@
   /** A parameter's name in words, without the unit that is in it. */
   const labelOf = (field, { unit, label }) => label || words(unit ? field.replace(new RegExp("_" + unit + "$", "i"), "") : field);
   const unitOf = ({ unit = "" }) => ({ percent: "%", share: "" })[unit] ?? unit;
+  /** A label within a sentence: "max error rate", but "P95". */
+  const inText = (label) => label.replace(/^[A-Z](?=[a-z])/, (letter) => letter.toLowerCase());
   const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
   /** Also with a decimal comma, which is all that some phones offer. What is no number is the application's to refuse. */
   const number = (text) => { const read = Number(text.replace(",", ".")); return Number.isNaN(read) ? text : read; };

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ...runs.run import Run
+from ...faults.base import ActiveRun
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ _WRITTEN = b"\xaa" * MB
 
 @dataclass(slots=True)
 class _Held:
-    run: Run
+    run: ActiveRun
     slices: list[mmap.mmap] = field(default_factory=list)
     megabytes: int = 0
 
@@ -36,16 +36,16 @@ class Memory:
 
     def __init__(
         self,
-        active: Callable[[], Sequence[Run]],
+        active: Callable[[], Sequence[ActiveRun]],
         spare_mb: Callable[[], int],
         clock: Callable[[], float],
-        fresh_for: Callable[[], float],
+        seconds_until_stale: Callable[[], float],
         sleep: Callable[[float], None],
     ) -> None:
         self._active = active
         self._spare_mb = spare_mb
         self._clock = clock
-        self._fresh_for = fresh_for
+        self._seconds_until_stale = seconds_until_stale
         self._sleep = sleep
         self._held: dict[str, _Held] = {}
         self._changing = threading.Lock()
@@ -63,11 +63,13 @@ class Memory:
         """The most that a run started now could hold: what is spare, and what gives way to it."""
         return self._spare_mb() + self.held_mb
 
-    def hold(self, run: Run, megabytes: int) -> int:
-        """How much is held for the run, in MB: less than asked for where the environment would not live with it.
+    def hold(self, run: ActiveRun, megabytes: int) -> tuple[int, int]:
+        """Hold memory for a run, once. Returns how much is held, and how much of it this call added, in MB.
 
-        The first request allocates; the ones that come meanwhile do not wait for it.
+        It is less than asked for if the environment cannot spare that much. The first call allocates; the ones that
+        come meanwhile do not wait for it.
         """
+        added = 0
         if run.run_id not in self._held and self._changing.acquire(blocking=False):
             try:
                 self._release_what_is_over()
@@ -75,15 +77,20 @@ class Memory:
                     held = self._held[run.run_id] = _Held(run)
                     self._watch()
                     self._fill(held, megabytes)
+                    added = held.megabytes
             finally:
                 self._changing.release()
         known = self._held.get(run.run_id)
-        return known.megabytes if known else 0
+        return known.megabytes if known else 0, added
 
-    def settle(self, active: Sequence[Run]) -> None:
-        """Give back what is held for runs that are not active; not while another thread is changing what is held."""
+    def is_due(self, active: Sequence[ActiveRun]) -> bool:
+        """Whether something is held for a run that is not active."""
         ids = [run.run_id for run in active]
-        if any(run_id not in ids for run_id in list(self._held)) and self._changing.acquire(blocking=False):
+        return any(run_id not in ids for run_id in list(self._held))
+
+    def settle(self, active: Sequence[ActiveRun]) -> None:
+        """Give back what is held for runs that are not active; not while another thread is changing what is held."""
+        if self.is_due(active) and self._changing.acquire(blocking=False):
             try:
                 self._release_what_is_over()
             finally:
@@ -94,10 +101,10 @@ class Memory:
         for run_id in [run_id for run_id in self._held if run_id not in active]:
             self._held.pop(run_id).release()
 
-    def next_look_seconds(self) -> float:
-        """How long the watcher may sleep: to the next look at the table, or to the first end, if that is sooner."""
+    def watch_seconds(self) -> float:
+        """How long the watcher may sleep: to the next read of the table, or to the first end, if that is sooner."""
         ends = [held.run.expires_at for held in list(self._held.values())]
-        return max(0.0, min([self._fresh_for(), *(end - self._clock() for end in ends)]))
+        return max(0.0, min([self._seconds_until_stale(), *(end - self._clock() for end in ends)]))
 
     def _fill(self, held: _Held, megabytes: int) -> None:
         while held.megabytes < megabytes:
@@ -128,7 +135,7 @@ class Memory:
     def _watch_until_empty(self) -> None:
         try:
             while True:
-                self._sleep(self.next_look_seconds())
+                self._sleep(self.watch_seconds())
                 self.settle(self._active())
                 with self._changing:
                     if not self._held:

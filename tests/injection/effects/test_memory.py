@@ -97,7 +97,7 @@ def resident_mb() -> float:
 
 def test_what_is_held_is_really_resident_and_really_given_back(environment: Environment, memory: Memory) -> None:
     before = resident_mb()
-    assert memory.hold(environment.start(), 96) == 96
+    assert memory.hold(environment.start(), 96)[0] == 96
     held = resident_mb()
     assert 80 <= held - before <= 130
     environment.active.clear()
@@ -111,15 +111,15 @@ def test_nothing_is_held_and_nobody_watches_before_the_first_request(memory: Mem
 
 def test_a_run_is_held_for_once_whatever_the_number_of_requests(environment: Environment, memory: Memory) -> None:
     run = environment.start()
-    assert [memory.hold(run, 3) for _ in range(5)] == [3] * 5
+    assert [memory.hold(run, 3)[0] for _ in range(5)] == [3] * 5
     assert memory.held_mb == 3
 
 
 def test_two_runs_are_held_for_side_by_side_under_one_watcher(environment: Environment, memory: Memory) -> None:
     one, other = environment.start("1"), environment.start("2")
-    memory.hold(one, 2)
+    memory.hold(one, 2)[0]
     watcher = environment.watcher()
-    memory.hold(other, 3)
+    memory.hold(other, 3)[0]
     assert memory.held_mb == 5
     assert environment.watcher() is watcher
     environment.active.remove(one)
@@ -133,8 +133,8 @@ def test_it_never_takes_more_than_is_spare_and_says_what_it_holds(
 ) -> None:
     environment.room_mb = room_mb
     run = environment.start()
-    assert memory.hold(run, 40) == memory.held_mb == max(0, room_mb)
-    assert memory.hold(run, 40) == max(0, room_mb)
+    assert memory.hold(run, 40)[0] == memory.held_mb == max(0, room_mb)
+    assert memory.hold(run, 40)[0] == max(0, room_mb)
     assert (
         f"Run {run.run_id} holds {max(0, room_mb)} of 40 MB: this environment has no more memory to spare"
         in caplog.text
@@ -145,13 +145,13 @@ def test_it_never_takes_more_than_is_spare_and_says_what_it_holds(
 def test_what_becomes_scarce_meanwhile_is_noticed_slice_by_slice(environment: Environment, memory: Memory) -> None:
     spare = iter([1000, 5, 0])
     memory._spare_mb = lambda: next(spare)
-    assert memory.hold(environment.start(), 100) == SLICE_MB + 5
+    assert memory.hold(environment.start(), 100)[0] == SLICE_MB + 5
 
 
 def test_a_run_started_now_could_have_what_is_spare_and_what_is_held(environment: Environment, memory: Memory) -> None:
     environment.room_mb = 50
     assert memory.available_mb() == 50
-    memory.hold(environment.start(), 20)
+    memory.hold(environment.start(), 20)[0]
     assert memory.available_mb() == 50
 
 
@@ -171,11 +171,13 @@ def test_of_several_threads_that_ask_at_once_one_allocates_and_the_others_do_not
         first = pool.submit(memory.hold, run, 4)
         try:
             assert allocating.wait(HUNG)
-            assert [pool.submit(memory.hold, run, 4).result(HUNG) for _ in range(8)] == [0] * 8
-            assert pool.submit(memory.hold, another_run, 4).result(HUNG) == 0
+            assert [pool.submit(memory.hold, run, 4).result(HUNG) for _ in range(8)] == [(0, 0)] * 8
+            assert pool.submit(memory.hold, another_run, 4).result(HUNG) == (0, 0)
         finally:
             go_on.set()
-        assert first.result(HUNG) == memory.held_mb == memory.hold(run, 4) == 4
+        assert first.result(HUNG) == (4, 4)
+        assert memory.hold(run, 4) == (4, 0)
+        assert memory.held_mb == 4
 
 
 def test_threads_that_start_together_allocate_once(environment: Environment, memory: Memory) -> None:
@@ -196,7 +198,7 @@ def test_threads_that_start_together_allocate_once(environment: Environment, mem
 
 
 def test_settling_keeps_what_is_held_for_a_run_that_goes_on(environment: Environment, memory: Memory) -> None:
-    memory.hold(environment.start(), 2)
+    memory.hold(environment.start(), 2)[0]
     memory.settle(())
     assert memory.held_mb == 2
 
@@ -209,7 +211,7 @@ def test_settling_where_nothing_is_held_asks_nobody(clock: Clock) -> None:
 
 
 def test_the_watcher_gives_back_after_a_stop_without_a_request(environment: Environment, memory: Memory) -> None:
-    memory.hold(environment.start(), 2)
+    memory.hold(environment.start(), 2)[0]
     watcher = environment.watcher()
     assert environment.nap.wake() == 1.0  # a refresh interval
     environment.nap.looks()
@@ -224,7 +226,7 @@ def test_the_watcher_gives_back_after_a_stop_without_a_request(environment: Envi
 def test_the_watcher_gives_back_at_the_very_end_of_the_run_without_a_request(
     environment: Environment, memory: Memory
 ) -> None:
-    memory.hold(environment.start(duration_seconds=2.25), 2)
+    memory.hold(environment.start(duration_seconds=2.25), 2)[0]
     watcher = environment.watcher()
     assert [environment.nap.wake() for _ in range(3)] == [1.0, 1.0, 0.25]
     watcher.join(HUNG)
@@ -235,8 +237,8 @@ def test_the_watcher_gives_back_at_the_very_end_of_the_run_without_a_request(
 def test_the_watcher_lives_until_the_last_run_is_over_and_another_comes_with_the_next(
     environment: Environment, memory: Memory
 ) -> None:
-    memory.hold(environment.start("1", duration_seconds=0.5), 1)
-    memory.hold(environment.start("2", duration_seconds=0.75), 2)
+    memory.hold(environment.start("1", duration_seconds=0.5), 1)[0]
+    memory.hold(environment.start("2", duration_seconds=0.75), 2)[0]
     watcher = environment.watcher()
     naps = [environment.nap.wake()]
     environment.nap.looks()
@@ -245,13 +247,13 @@ def test_the_watcher_lives_until_the_last_run_is_over_and_another_comes_with_the
     watcher.join(HUNG)
     assert naps == [0.5, 0.25]
     assert (memory.held_mb, memory._watcher) == (0, None)
-    memory.hold(environment.start("3", duration_seconds=1), 3)
+    memory.hold(environment.start("3", duration_seconds=1), 3)[0]
     assert environment.watcher() is not watcher
     assert memory.held_mb == 3
 
 
 def test_the_watcher_keeps_nobody_from_exiting(environment: Environment, memory: Memory) -> None:
-    memory.hold(environment.start(), 1)
+    memory.hold(environment.start(), 1)[0]
     assert environment.watcher().daemon
 
 
@@ -259,20 +261,20 @@ def test_the_watcher_keeps_nobody_from_exiting(environment: Environment, memory:
 def test_the_watcher_sleeps_to_the_next_look_or_to_the_first_end(
     environment: Environment, memory: Memory, after: float, seconds: float
 ) -> None:
-    memory.hold(environment.start(duration_seconds=10), 1)
+    memory.hold(environment.start(duration_seconds=10), 1)[0]
     environment.clock.now = NOW + after
-    assert memory.next_look_seconds() == seconds
+    assert memory.watch_seconds() == seconds
     environment.clock.now = NOW
 
 
 def test_a_run_that_goes_on_after_all_is_held_for_anew(environment: Environment, memory: Memory) -> None:
     """As after a table that was silent for too long."""
     run = environment.start()
-    memory.hold(run, 2)
+    memory.hold(run, 2)[0]
     environment.active.clear()
     memory.settle(())
     environment.active.append(run)
-    assert memory.hold(run, 2) == memory.held_mb == 2
+    assert memory.hold(run, 2)[0] == memory.held_mb == 2
 
 
 # What a fault in one of the promises above once looked like
@@ -280,9 +282,9 @@ def test_a_run_that_goes_on_after_all_is_held_for_anew(environment: Environment,
 
 def test_a_run_that_replaces_another_has_the_memory_of_it(environment: Environment, memory: Memory) -> None:
     environment.room_mb = 6
-    memory.hold(environment.start("1"), 5)
+    memory.hold(environment.start("1"), 5)[0]
     environment.active.clear()
-    assert memory.hold(environment.start("2"), 5) == 5
+    assert memory.hold(environment.start("2"), 5)[0] == 5
     assert memory.held_mb == 5
 
 
@@ -295,10 +297,10 @@ def test_a_thread_that_cannot_start_does_not_leave_the_process_unwatched_for_goo
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", cannot)
         with pytest.raises(RuntimeError):
-            memory.hold(environment.start("1"), 1)
+            memory.hold(environment.start("1"), 1)[0]
     environment.active.clear()
     memory.settle(())
-    assert memory.hold(environment.start("2"), 1) == 1
+    assert memory.hold(environment.start("2"), 1)[0] == 1
     assert environment.watcher().is_alive()
 
 
@@ -309,7 +311,7 @@ def test_a_watcher_that_fails_is_followed_by_another(
         raise ZeroDivisionError("a defect")
 
     memory = environment.with_sleep(fails)
-    memory.hold(environment.start(), 1)
+    memory.hold(environment.start(), 1)[0]
     for thread in threading.enumerate():
         if thread.name == "chaos-memory" and thread is not threading.current_thread():
             thread.join(HUNG)

@@ -1,0 +1,101 @@
+"""`test`: sends requests, and shows how they were answered."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
+from typing import Annotated, NamedTuple
+
+import typer
+import urllib3
+
+from ..results.tally import bucket, upper_bound
+from . import render
+from .address import address
+from .context import CommandContext, context_of
+from .exits import EXIT_UNREACHABLE
+from .remote import REASONS
+from .usage import number, parser
+
+TIMEOUT_SECONDS = 65.0
+"""Longer than the longest delay that can be injected."""
+
+
+def load_test(
+    typer_context: typer.Context,
+    requests: Annotated[
+        int,
+        typer.Option(
+            parser=number("--requests", type="integer", minimum=1, maximum=10_000),
+            metavar="<number>",
+            help="How many requests to send. Allowed: from 1 to 10000.",
+        ),
+    ] = 20,
+    concurrency: Annotated[
+        int,
+        typer.Option(
+            parser=number("--concurrency", type="integer", minimum=1, maximum=64),
+            metavar="<number>",
+            help="How many of them at a time. Allowed: from 1 to 64.",
+        ),
+    ] = 4,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            parser=parser("--target", address),
+            metavar="<address>",
+            help="An address of the application. Default: the test endpoint, which does nothing by itself.",
+        ),
+    ] = None,
+) -> None:
+    """Send requests, and show status codes and response times.
+
+    Also shows which experiments hit the requests. Needs no token.
+    """
+    context = context_of(typer_context)
+    if not target:
+        context.remote.locate()
+    url = target or f"{context.remote.url}/test"
+    pool = urllib3.PoolManager(maxsize=concurrency, timeout=TIMEOUT_SECONDS, retries=False)
+    with ThreadPoolExecutor(concurrency) as threads:
+        answers = list(threads.map(_measured, repeat(pool, requests), repeat(url)))
+    _draw(context, url, answers)
+    if not any(answer.status.isdigit() for answer in answers):
+        raise typer.Exit(EXIT_UNREACHABLE)
+
+
+UNTOUCHED = "untouched"
+
+
+class _Answer(NamedTuple):
+    """What came of one request: a status code, or the class of the error; and the experiments that hit it."""
+
+    status: str
+    seconds: float
+    hit_by: str
+
+
+def _measured(pool: urllib3.PoolManager, url: str) -> _Answer:
+    began = time.perf_counter()
+    try:
+        answer = pool.request("GET", url)
+    except urllib3.exceptions.HTTPError as error:
+        return _Answer(type(error).__name__, time.perf_counter() - began, UNTOUCHED)
+    return _Answer(str(answer.status), time.perf_counter() - began, answer.headers.get("X-Chaos-Experiment", UNTOUCHED))
+
+
+def _draw(context: CommandContext, url: str, answers: Sequence[_Answer]) -> None:
+    statuses = Counter(answer.status for answer in answers)
+    touched = Counter(answer.hit_by for answer in answers)
+    named = Counter(REASONS.get(answer.status, answer.status) for answer in answers)
+    buckets = Counter(bucket(answer.seconds) // 4 * 4 for answer in answers)
+    times = {f"up to {render.seconds(upper_bound(number + 4))}": buckets[number] for number in sorted(buckets)}
+    summary = {"url": url, "requests": len(answers), "statuses": statuses, "touched": touched, "times": times}
+    context.print_result(
+        summary,
+        f"{len(answers)} requests to {url}",
+        "[bold]Status codes[/]", render.bars(named),
+        "[bold]Hit by[/]", render.bars(touched),
+        "[bold]Response times[/]", render.bars(times),
+    )  # fmt: skip

@@ -1,0 +1,123 @@
+"""What a fault is: what it asks of whoever drives it, what it may decide, and what it reports."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+Chance = Callable[[], float]
+"""Gives a number from 0 up to, not including, 1: `random.random`."""
+
+
+# Steps: what a fault asks for. It does no I/O itself, so it runs on a thread and on an event loop alike.
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Wait, in seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshSnapshot:
+    """Read which runs are active, if a read is due. The answer is the active plans."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunBlocking:
+    """Call something that may block. The answer is what it returns."""
+
+    call: Callable[[], Any]
+
+
+Step = Sleep | RefreshSnapshot | RunBlocking
+
+
+# Outcomes: what becomes of the call.
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """The application answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """This answer takes the application's place, in the API's error envelope."""
+
+    status: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Raise:
+    """This exception is raised in the application's place."""
+
+    exception: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """The connection is closed without an answer."""
+
+
+Outcome = Proceed | Answer | Raise | Disconnect
+
+PROCEED = Proceed()
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a fault did to one call: `details` for people, `counters` to be added to the run's results."""
+
+    outcome: Outcome = PROCEED
+    details: Mapping[str, Any] = field(default_factory=dict)
+    counters: Mapping[str, int] = field(default_factory=dict)
+
+
+class ActiveRun(Protocol):
+    """The run that a fault is applied for, as far as faults and effects need to know."""
+
+    run_id: str
+    expires_at: float
+
+
+class Target(Protocol):
+    """One call that a run hits, as far as faults need to know."""
+
+    @property
+    def run(self) -> ActiveRun: ...
+
+    def remaining_seconds(self) -> float:
+        """How long the call may still take: of a Lambda invocation; infinite elsewhere."""
+
+    def seconds_until_stale(self) -> float:
+        """How long it is known whether the run is active; after that, ask `is_active` again."""
+
+    def is_active(self) -> Generator[Step, Any, bool]:
+        """Whether the run goes on."""
+
+    def now(self) -> float:
+        """Epoch seconds."""
+
+    def effect(self, name: str) -> Any:  # noqa: ANN401 - each effect has its own methods
+        """What this process holds for runs until they end, by its name: `memory`."""
+
+
+Steps = Generator[Step, Any, Applied]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault(ABC):
+    """What a run does to one call. `share` is the part of the run's calls that meet it."""
+
+    share: float = 1.0
+    kind: ClassVar[str]
+    order: ClassVar[int]
+    """Faults of one call are applied by ascending order."""
+
+    @abstractmethod
+    def apply(self, target: Target) -> Steps:
+        """Apply it to one call. Yields steps and gets their answers; does no I/O itself."""

@@ -1,0 +1,20 @@
+from dataclasses import dataclass
+from functools import partial
+
+from .base import Applied, Fault, RunBlocking, Steps, Target
+
+MEMORY = "memory_mb"
+"""Counter: memory that environments hold, in MB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold(Fault):
+    """Keep memory resident in the environment, once, for as long as the run lasts."""
+
+    megabytes: int
+    kind = "hold"
+    order = 0
+
+    def apply(self, target: Target) -> Steps:
+        held, added = yield RunBlocking(partial(target.effect("memory").hold, target.run, self.megabytes))
+        return Applied(details={"memory_mb": held}, counters={MEMORY: added} if added else {})

@@ -1,0 +1,275 @@
+"""Any ASGI application: a boundary around it that answers the endpoints itself, on asyncio and on trio."""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qs
+
+import anyio
+import anyio.to_thread
+
+from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
+from ..injection.call import Kind, LambdaContext, remaining_seconds
+from ..injection.drivers import AsyncInjection
+from ..injection.engine import InjectionResult, answer_of
+from ..results.spans import annotate
+from ..results.tally import SERVER_ERROR
+from .module import CURRENT, ChaosModule, is_control_plane, tested
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LAMBDA_CONTEXT = "aws.context"
+"""Where mangum puts the Lambda invocation's context."""
+
+THREADS = 4
+"""How many threads the data plane may take at a time, and the control plane; the application's are not touched."""
+
+
+class Threads:
+    """Sleep, and calls that may block, on whatever event loop runs. Its threads are its own, at most `THREADS`."""
+
+    def __init__(self) -> None:
+        self._limiter = anyio.CapacityLimiter(THREADS)
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+
+    async def run_blocking(self, call: Callable[[], T]) -> T:
+        return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._limiter)
+
+
+class ASGICall:
+    """A request, as the server hands it over."""
+
+    __slots__ = ("name", "scope")
+
+    def __init__(self, scope: "Scope", path: str) -> None:
+        self.scope = scope
+        self.name = path
+
+    @property
+    def kind(self) -> Kind:
+        return "request"
+
+    @property
+    def method(self) -> str:
+        return str(self.scope["method"])
+
+    def header(self, name: str) -> str | None:
+        asked = name.encode()
+        return next((value.decode("latin-1") for key, value in self.scope["headers"] if key == asked), None)
+
+    @property
+    def remaining_seconds(self) -> float:
+        context: LambdaContext | None = self.scope.get(LAMBDA_CONTEXT)
+        return remaining_seconds(context)
+
+
+class ASGIBoundary:
+    """Around an ASGI application. Where that has no route's place of its own, faults are applied around all of it."""
+
+    def __init__(
+        self,
+        application: "ASGIApp",
+        module: ChaosModule,
+        *,
+        has_route_place: bool = False,
+        host_cors: Sequence[Callable[["ASGIApp"], "ASGIApp"]] = (),
+    ) -> None:
+        """`host_cors` are the application's own middlewares that add CORS headers."""
+        self._application = application
+        self._module = module
+        self._has_route_place = has_route_place
+        self._data_plane, self._control_threads = Threads(), Threads()
+        self._injection: AsyncInjection | None = None
+        self._endpoints: ASGIApp = self._control_plane
+        for cors in host_cors:
+            self._endpoints = cors(self._endpoints)
+
+    def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> Awaitable[None]:
+        """Not a coroutine itself: a request that passes through is spared one."""
+        if scope["type"] != "http":
+            return self._not_http(scope, receive, send)
+        path = path_of(scope)
+        if self._module.is_ours(path):
+            return self._endpoints(scope, receive, send)
+        if self._module.is_idle():
+            return self._application(scope, receive, send)
+        return self._active(path, scope, receive, send)
+
+    # The data plane
+
+    async def _active(self, path: str, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        injection = await self.injection()
+        result = None
+        if injection and not _passes(path, scope):
+            result = await injection.arrive(ASGICall(scope, path))
+        if injection is None or result is None:
+            await self._application(scope, receive, send)
+            return
+        application = self._application
+        if not self._has_route_place:
+            await injection.apply(result)
+            if answer := answer_of(result):
+                application = partial(_send, injected_failure(answer, {}))
+        await self._served(injection, result, partial(application, scope, receive), send)
+
+    async def _served(
+        self,
+        injection: AsyncInjection,
+        result: InjectionResult,
+        serve: Callable[["Send"], Awaitable[None]],
+        send: "Send",
+    ) -> None:
+        started = False
+
+        async def send_counted(message: "Message") -> None:
+            nonlocal started
+            if message["type"] == "http.response.start" and result.reached_route:
+                started = True
+                injection.count(result, message["status"])
+                if result.hits:
+                    annotate(result)
+                    added = [(name.lower().encode(), value.encode()) for name, value in result.headers.items()]
+                    message = {**message, "headers": [*message.get("headers", ()), *added]}
+            await send(message)
+
+        token = CURRENT.set((injection, result))
+        try:
+            await serve(send_counted)
+        except Exception:
+            if not started:
+                injection.count(result, SERVER_ERROR)
+            raise
+        finally:
+            CURRENT.reset(token)
+            await injection.flush_if_due(result)
+
+    async def injection(self) -> AsyncInjection | None:
+        """None where the module cannot be wired, or where no thread can be started to do so."""
+        if not self._module.is_wired:
+            try:
+                await self._control_threads.run_blocking(self._module.engine)
+            except RuntimeError as error:
+                log.warning("No fault is injected into this request: %s", error)
+                return None
+        engine = self._module.engine()
+        if engine is None:
+            return None
+        if self._injection is None or self._injection.engine is not engine:
+            self._injection = AsyncInjection(engine, self._data_plane)
+        return self._injection
+
+    def _not_http(self, scope: "Scope", receive: "Receive", send: "Send") -> Awaitable[None]:
+        """A server that goes down waits for a lifespan's end: the counts of the last interval are not lost."""
+        if scope["type"] == "lifespan":
+            receive = partial(self._receive_and_flush, receive)
+        return self._application(scope, receive, send)
+
+    async def _receive_and_flush(self, receive: "Receive") -> "Message":
+        message = await receive()
+        if message["type"] == "lifespan.shutdown" and self._injection:
+            await self._data_plane.run_blocking(self._injection.engine.recorder.flush)
+        return message
+
+    # The control plane
+
+    async def _control_plane(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        path = path_of(scope)
+        request = await _request(path.removeprefix(self._module.prefix), scope, receive)
+        response = self._module.preflight(request.method, request.headers)
+        if response is None:
+            response = await self._answer(path, request, scope)
+        await _send(response.with_headers(self._module.cross_origin(request.headers)), scope, receive, send)
+
+    async def _answer(self, path: str, request: Request, scope: "Scope") -> Response:
+        run = self._control_threads.run_blocking
+        if not self._module.is_test(path):
+            return await run(partial(self._module.handle, request))
+        if refusal := await run(partial(self._module.refusal, request)):
+            return refusal
+        injection = await self.injection()
+        if injection is None:
+            return await run(partial(self._module.handle, request))
+        result = await injection.test(ASGICall(scope, path))
+        outcome = tested(request, result)
+        response = outcome if isinstance(outcome, Response) else await run(partial(self._module.handle, outcome))
+        if result:
+            annotate(result)
+            injection.count(result, response.status)
+            await injection.flush_if_due(result)
+            response = response.with_headers(result.headers)
+        return response
+
+
+def path_of(scope: "Scope") -> str:
+    """The decoded path that the client asked for, below the mount point."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
+        return path[len(root) :]
+    return path
+
+
+async def in_route_place(send: Callable[[Response], Awaitable[None]]) -> bool:
+    """Apply faults to the current request, which has reached a route. Whether one of them answered it, by `send`."""
+    current = CURRENT.get()
+    if current is None or current[1].reached_route:
+        return False
+    injection, result = current
+    await injection.apply(result)
+    answer = answer_of(result)
+    if answer is None:
+        return False
+    await send(injected_failure(answer, {}))
+    return True
+
+
+def _passes(path: str, scope: "Scope") -> bool:
+    """Whether the request is another boundary's already, a browser's preflight, or another module's endpoint."""
+    preflight = scope["method"] == "OPTIONS" and any(name == PREFLIGHT for name, _ in scope["headers"])
+    return preflight or CURRENT.get() is not None or is_control_plane(path)
+
+
+PREFLIGHT = b"access-control-request-method"
+
+
+async def _request(path: str, scope: "Scope", receive: "Receive") -> Request:
+    client = scope.get("client")
+    return Request(
+        method=scope["method"],
+        path=path,
+        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+        query=parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True),
+        body=await _body(receive),
+        source=client[0] if client else "",
+    )
+
+
+async def _body(receive: "Receive") -> bytes:
+    """No more of it than it takes to see that it is too large."""
+    body, more = b"", True
+    while more and len(body) <= MAX_BODY_BYTES:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+async def _send(response: Response, scope: "Scope", _receive: Any, send: "Send") -> None:  # noqa: ANN401 - as ASGI has it
+    body = response.body.encode()
+    headers = {**response.all_headers, "Content-Length": str(len(body))}
+    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": response.status, "headers": raw})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+def sender(scope: "Scope", receive: "Receive", send: "Send") -> Callable[[Response], Awaitable[None]]:
+    """How to answer a request with a response of ours."""
+    return lambda response: _send(response, scope, receive, send)

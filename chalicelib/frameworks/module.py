@@ -1,0 +1,239 @@
+"""The module in an application: wired at the first request. Where it cannot be, requests go on untouched."""
+
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from contextvars import ContextVar
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypedDict, Unpack
+
+from ..access import OwnAuthentication
+from ..api.endpoints import ENDPOINTS, METHODS, PREFIX
+from ..api.http import Request, Response, failure, injected_failure
+from ..bootstrap import Chaos, bootstrap
+from ..errors import ChaosError, Misconfigured, ModuleOff
+from ..injection.call import Call
+from ..injection.drivers import SyncInjection
+from ..injection.engine import Engine, InjectionResult, answer_of
+from ..paths import ALLOWED_PATH, problem_of, problem_of_prefix
+from ..results.spans import annotate
+from ..settings import Settings
+
+log = logging.getLogger(__name__)
+
+PATHS = frozenset(endpoint.path for endpoint in ENDPOINTS)
+TEST = "/test"
+PREFLIGHT_SECONDS = "600"
+
+CURRENT: ContextVar[tuple[Any, InjectionResult] | None] = ContextVar("chaos_experiments", default=None)
+"""The injection and its result, while a request is served and something is active.
+
+The outermost boundary of a chain sets it; the first route's place that is reached applies it.
+"""
+
+Wire = Callable[..., Chaos]
+
+
+class Options(TypedDict, total=False):
+    """What an application may say where it takes the module in."""
+
+    prefix: str
+    """Where the endpoints are. All below it is the module's."""
+    settings: Settings
+    """Instead of the environment variables."""
+    excluded_paths: Sequence[str]
+    """Paths that are never hit, besides `CHAOS_EXCLUDED_PATHS`."""
+    authenticate: OwnAuthentication
+    """The application's own way to tell who calls."""
+    open_endpoints: bool
+    """Whether `/test` and `/openapi.json` need no token; true unless given."""
+    allowed_origins: Sequence[str]
+    """Origins of front ends that may call the endpoints from a browser, such as https://admin.example."""
+    wire: Wire
+    """Instead of `bootstrap`."""
+
+
+class ChaosModule:
+    """The module of one application. Safe to share between threads, and across forks."""
+
+    def __init__(self, **options: Unpack[Options]) -> None:
+        """Raises ValueError where an option cannot be."""
+        given: dict[str, Any] = {**options}
+        wire, origins = given.pop("wire", bootstrap), given.pop("allowed_origins", ())
+        self.prefix: str = given.setdefault("prefix", PREFIX)
+        self.settings = options.get("settings")
+        self._origins = frozenset(origins)
+        _check(self.prefix, options.get("excluded_paths", ()))
+        self._below = f"{self.prefix}/"
+        self._wire = partial(wire, **given)
+        PREFIXES.add(self.prefix)
+        self._reset()
+        os.register_at_fork(after_in_child=partial(_reset, weakref.ref(self)))
+
+    def _reset(self) -> None:
+        """As before the first request. A fork inherits locks that may be held, and names that must differ."""
+        self._wiring = threading.Lock()
+        self._chaos: Chaos | None = None
+        self._refusal: ChaosError | None = None
+        self._injection: SyncInjection | None = None
+        self.is_idle: Callable[[], bool] = _never
+        """Whether requests pass through, because nothing is active and nothing is left to do."""
+
+    def get(self) -> Chaos:
+        """Raises what wiring refused with, for as long as the process lives."""
+        chaos = self._chaos
+        if chaos is None:
+            with self._wiring:
+                if self._chaos is None and self._refusal is None:
+                    self._start()
+                chaos = self._chaos
+        if chaos is None:
+            raise self._refusal or ModuleOff("The module is not wired.")
+        return chaos
+
+    def engine(self) -> Engine | None:
+        """None where the module cannot be wired. The first call may block."""
+        injection = self.injection()
+        return injection.engine if injection else None
+
+    def injection(self) -> SyncInjection | None:
+        """The data plane on a request's thread; None where the module cannot be wired. The first call may block."""
+        if not self.is_wired:
+            with suppress(ChaosError):
+                self.get()
+        return self._injection
+
+    @property
+    def is_wired(self) -> bool:
+        """Whether `get` and `engine` answer at once."""
+        return self._chaos is not None or self._refusal is not None
+
+    def _start(self) -> None:
+        try:
+            chaos = self._wire()
+            self._injection = SyncInjection(chaos.engine, chaos.sleep)
+            self.is_idle = chaos.engine.is_idle
+            self._chaos = chaos
+        except ChaosError as error:
+            self._refuse(error)
+        except Exception as error:  # noqa: BLE001 - the application goes on without us
+            self._refuse(Misconfigured(f"The chaos experiments module did not start: {error}"))
+
+    def _refuse(self, error: ChaosError) -> None:
+        log.warning("No faults are injected by this process: %s", error)
+        self._refusal = error
+        self.is_idle = _always
+
+    # The control plane
+
+    def is_ours(self, path: str) -> bool:
+        """Whether the path is below the prefix."""
+        return path.startswith(self._below) or path == self.prefix
+
+    def is_test(self, path: str) -> bool:
+        """Whether it is the test endpoint, to which faults are applied."""
+        return path.rstrip("/") == self.prefix + TEST
+
+    def refusal(self, request: Request) -> Response | None:
+        """The answer to a request that is not let in; None for one that may go on."""
+        try:
+            return getattr(self.get().api(), "admit", lambda _: None)(request)
+        except ChaosError as error:
+            return failure(error)
+
+    def handle(self, request: Request) -> Response:
+        """The answer to a request for one of the endpoints."""
+        try:
+            return self.get().api().handle(request)
+        except ChaosError as error:
+            return failure(error)
+
+    def answer(self, request: Request, call: Call) -> Response:
+        """As `handle`; faults are applied to a request for the test endpoint."""
+        injection = self.injection()
+        if injection is None or not self.is_test(call.name):
+            return self.handle(request)
+        if refusal := self.refusal(request):
+            return refusal
+        result = injection.test(call)
+        outcome = tested(request, result)
+        response = outcome if isinstance(outcome, Response) else self.handle(outcome)
+        if result is None:
+            return response
+        annotate(result)
+        injection.finish(result, response.status)
+        return response.with_headers(result.headers)
+
+    def cross_origin(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """The headers by which a browser lets a page of an allowed origin read the answer."""
+        origin = headers.get("origin", "")
+        if origin not in self._origins:
+            return {}
+        return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+
+    def preflight(self, method: str, headers: Mapping[str, str]) -> Response | None:
+        """The answer to a browser's question whether a page of an allowed origin may send a request."""
+        allowed = self.cross_origin(headers) if is_preflight(method, headers) else {}
+        if not allowed:
+            return None
+        allowed |= {
+            "Access-Control-Allow-Methods": ", ".join(METHODS),
+            "Access-Control-Allow-Headers": "authorization, content-type",
+            "Access-Control-Max-Age": PREFLIGHT_SECONDS,
+        }
+        return Response(204, {}, allowed, text="")
+
+
+PREFIXES: set[str] = set()
+"""Of all modules in this process: the control plane of one is not hit by another one."""
+
+
+def is_control_plane(path: str) -> bool:
+    """Whether the path is an endpoint of some module in this process, wherever that is mounted."""
+    for prefix in PREFIXES:
+        _, found, rest = path.partition(prefix)
+        if found and rest.rstrip("/") in PATHS:
+            return True
+    return False
+
+
+def is_preflight(method: str, headers: Mapping[str, str]) -> bool:
+    """Whether it is a browser's question before its request."""
+    return method == "OPTIONS" and "access-control-request-method" in headers
+
+
+def tested(request: Request, result: InjectionResult | None) -> Request | Response:
+    """What becomes of a request to the test endpoint: the injected answer, or the request with what was injected."""
+    if result is None:
+        return request
+    if answer := answer_of(result):
+        return injected_failure(answer, result.headers)
+    shown = [hit.shown for hit in result.hits]
+    return replace(request, active=result.active_names, injected=shown, problem=result.problem)
+
+
+def _check(prefix: str, excluded_paths: Sequence[str]) -> None:
+    """Raises ValueError: an excluded path that matches nothing does not protect a health check."""
+    if allowed := problem_of_prefix(prefix):
+        raise ValueError(f"prefix must be {allowed}; got {prefix!r}.")
+    paths = [excluded_paths] if isinstance(excluded_paths, str) else excluded_paths
+    for path in paths:
+        if isinstance(excluded_paths, str) or problem_of(path):
+            raise ValueError(f"excluded_paths must be a list of paths, each {ALLOWED_PATH}; got {path!r}.")
+
+
+def _reset(module: "weakref.ref[ChaosModule]") -> None:
+    if alive := module():
+        alive._reset()  # noqa: SLF001 - the hook of a fork, which must not keep the module alive
+
+
+def _always() -> bool:
+    return True
+
+
+def _never() -> bool:
+    return False

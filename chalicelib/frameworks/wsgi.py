@@ -1,0 +1,203 @@
+"""Any WSGI application: a boundary around it that answers the endpoints itself, before the application sees them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
+from ..injection.call import Kind, LambdaContext, remaining_seconds
+from ..injection.drivers import SyncInjection
+from ..injection.engine import InjectionResult, answer_of
+from ..results.spans import annotate
+from ..results.tally import SERVER_ERROR
+from .module import CURRENT, ChaosModule, is_control_plane, is_preflight
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+LAMBDA_CONTEXT = "serverless.context"
+"""Where serverless-wsgi puts the Lambda invocation's context."""
+
+PREFLIGHT = "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
+UNPREFIXED = ("CONTENT_TYPE", "CONTENT_LENGTH")
+
+HostCors = Callable[["WSGIEnvironment", Response], Mapping[str, str]]
+"""The CORS headers that the application would add to an answer of its own."""
+
+
+class WSGICall:
+    """A request, as the server hands it over."""
+
+    __slots__ = ("environ", "name")
+
+    def __init__(self, environ: "WSGIEnvironment", path: str) -> None:
+        self.environ = environ
+        self.name = path
+
+    @property
+    def kind(self) -> Kind:
+        return "request"
+
+    @property
+    def method(self) -> str:
+        return str(self.environ["REQUEST_METHOD"])
+
+    def header(self, name: str) -> str | None:
+        key = name.upper().replace("-", "_")
+        value = self.environ.get(key if key in UNPREFIXED else f"HTTP_{key}")
+        return None if value is None else str(value)
+
+    @property
+    def remaining_seconds(self) -> float:
+        context: LambdaContext | None = self.environ.get(LAMBDA_CONTEXT)
+        return remaining_seconds(context)
+
+
+class WSGIBoundary:
+    """Around a WSGI application. Where that has no route's place of its own, faults are applied around all of it."""
+
+    def __init__(
+        self,
+        application: "WSGIApplication",
+        module: ChaosModule,
+        *,
+        has_route_place: bool = False,
+        host_cors: HostCors | None = None,
+    ) -> None:
+        self._application = application
+        self._module = module
+        self._has_route_place = has_route_place
+        self._host_cors = host_cors
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if not path.isascii():
+            path = decoded(path)
+        if self._module.is_ours(path):
+            return self._control_plane(path, environ, start_response)
+        if self._module.is_idle():
+            return self._application(environ, start_response)
+        return self._active(path, environ, start_response)
+
+    # The data plane
+
+    def _active(self, path: str, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        injection = self._module.injection()
+        result = None
+        if injection and not self._passes(path, environ):
+            result = injection.arrive(WSGICall(environ, path))
+        if injection is None or result is None:
+            return self._application(environ, start_response)
+        if not self._has_route_place:
+            injection.apply(result)
+            if answer := answer_of(result):
+                start = _counted(injection, result, start_response, [])
+                return _sent(injected_failure(answer, {}), environ, start)
+        return self._served(injection, result, environ, start_response)
+
+    def _passes(self, path: str, environ: "WSGIEnvironment") -> bool:
+        """Whether the request is another boundary's already, a browser's preflight, or another module's endpoint."""
+        preflight = environ["REQUEST_METHOD"] == "OPTIONS" and PREFLIGHT in environ
+        return preflight or CURRENT.get() is not None or is_control_plane(path)
+
+    def _served(
+        self,
+        injection: SyncInjection,
+        result: InjectionResult,
+        environ: "WSGIEnvironment",
+        start_response: "StartResponse",
+    ) -> Iterable[bytes]:
+        answered: list[int] = []
+        current = (injection, result)
+        token = CURRENT.set(current)
+        try:
+            body = self._application(environ, _counted(injection, result, start_response, answered))
+        except Exception:
+            if not answered:
+                injection.finish(result, SERVER_ERROR)
+            raise
+        finally:
+            CURRENT.reset(token)
+        return body if answered else _late(body, current)
+
+    # The control plane
+
+    def _control_plane(self, path: str, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        request = _request(path.removeprefix(self._module.prefix), environ)
+        response = self._module.preflight(request.method, request.headers)
+        if response is None:
+            response = self._module.answer(request, WSGICall(environ, path))
+        added = self._module.cross_origin(request.headers)
+        if not added and self._host_cors and "origin" in request.headers:
+            added = dict(self._host_cors(environ, response))
+            if added and is_preflight(request.method, request.headers):
+                response = Response(200, {}, text="")
+        return _sent(response.with_headers(added), environ, start_response)
+
+
+def decoded(path: str) -> str:
+    """The path that the client asked for: a server hands over its bytes as Latin-1."""
+    return path.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def _counted(
+    injection: SyncInjection, result: InjectionResult, start_response: "StartResponse", answered: list[int]
+) -> Callable[..., Any]:
+    """`start_response` for a request that is counted; an error may start an answer after the first one."""
+
+    def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:  # noqa: ANN401
+        if result.reached_route:
+            if not answered:
+                answered.append(int(status[:3]))
+                injection.finish(result, answered[0])
+                annotate(result)
+            if result.hits:
+                headers = [*headers, *result.headers.items()]
+        return start_response(status, headers, *error)
+
+    return start
+
+
+def _late(body: Iterable[bytes], current: tuple[SyncInjection, InjectionResult]) -> Iterator[bytes]:
+    """The body of an application that serves when its body is asked for, as generators do."""
+    token = CURRENT.set(current)
+    try:
+        yield from body
+    finally:
+        CURRENT.reset(token)
+        if hasattr(body, "close"):
+            body.close()
+
+
+def _request(path: str, environ: "WSGIEnvironment") -> Request:
+    call = WSGICall(environ, path)
+    headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
+    if content_type := environ.get("CONTENT_TYPE"):
+        headers["content-type"] = content_type
+    query = environ.get("QUERY_STRING", "")
+    return Request(
+        method=call.method,
+        path=path,
+        headers=headers,
+        query=parse_qs(query, keep_blank_values=True),
+        body=_body(environ),
+        source=environ.get("REMOTE_ADDR", ""),
+    )
+
+
+def _body(environ: "WSGIEnvironment") -> bytes:
+    """No more of it than it takes to see that it is too large."""
+    length = environ.get("CONTENT_LENGTH") or ""
+    if not length.isdecimal() and not environ.get("wsgi.input_terminated"):
+        return b""
+    most = min(int(length), MAX_BODY_BYTES + 1) if length.isdecimal() else MAX_BODY_BYTES + 1
+    body: bytes = environ["wsgi.input"].read(most)
+    return body
+
+
+def _sent(response: Response, environ: "WSGIEnvironment", start_response: Callable[..., object]) -> Iterable[bytes]:
+    body = response.body.encode()
+    headers = {**response.all_headers, "Content-Length": str(len(body))}
+    start_response(f"{response.status} {HTTPStatus(response.status).phrase}", list(headers.items()))
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

@@ -1,0 +1,39 @@
+"""What passes a boundary: a request of a framework, seen through one interface. Nothing of it is copied."""
+
+import math
+from typing import Literal, Protocol
+
+Kind = Literal["request", "invocation", "dependency"]
+
+
+class LambdaContext(Protocol):
+    """What Lambda hands to an invocation."""
+
+    def get_remaining_time_in_millis(self) -> float: ...
+
+
+class Call(Protocol):
+    """An inbound request, an invocation of a handler, or an outgoing call to a dependency."""
+
+    @property
+    def kind(self) -> Kind: ...
+
+    @property
+    def name(self) -> str:
+        """The decoded path below the mount point, the function's name, or `dynamodb:PutItem`."""
+
+    @property
+    def method(self) -> str:
+        """The HTTP method, in upper case; empty where there is none."""
+
+    def header(self, name: str) -> str | None:
+        """The value of a header, whose name is given in lower case."""
+
+    @property
+    def remaining_seconds(self) -> float:
+        """How long the call may still take: of a Lambda invocation; infinite elsewhere."""
+
+
+def remaining_seconds(context: LambdaContext | None) -> float:
+    """The time that a Lambda invocation has left; infinite where there is none."""
+    return math.inf if context is None else context.get_remaining_time_in_millis() / 1000

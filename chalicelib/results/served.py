@@ -1,0 +1,48 @@
+"""A call that is answered, as far as results need to know: what was active, and what hit it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from ..runs.run import Run
+
+
+class ActivePlan(Protocol):
+    """A run that was active while the call was served."""
+
+    run: Run
+    run_id: str
+    expires_at: float
+    aborts_itself: bool
+
+
+class Report(Protocol):
+    """What a fault reports to have done: `details` for people, `counters` to be added to the run's results."""
+
+    @property
+    def details(self) -> Mapping[str, Any]: ...
+
+    @property
+    def counters(self) -> Mapping[str, int]: ...
+
+
+class ServedHit(Protocol):
+    """One fault that hit the call."""
+
+    @property
+    def plan(self) -> ActivePlan: ...
+
+    @property
+    def applied(self) -> Report: ...
+
+
+class ServedCall(Protocol):
+    """The call. `environment` is the name of the process that served it."""
+
+    @property
+    def environment(self) -> str: ...
+
+    @property
+    def plans(self) -> Sequence[ActivePlan]: ...
+
+    @property
+    def hits(self) -> Sequence[ServedHit]: ...

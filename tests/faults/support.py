@@ -1,0 +1,57 @@
+"""Drives one fault: its steps, and what it reports."""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+from chalicelib.faults.base import Applied, Fault, RefreshSnapshot, Sleep, Step
+from tests.support import NOW
+
+
+@dataclass
+class FakeRun:
+    run_id: str = "1"
+    expires_at: float = NOW + 60
+
+
+@dataclass
+class FakeTarget:
+    """A call that a run hits; its snapshot holds for a second, and time goes on with each sleep."""
+
+    run: FakeRun = field(default_factory=FakeRun)
+    left: float = float("inf")
+    clock: float = NOW
+    active: Callable[[float], bool] = lambda _now: True
+    effects: dict[str, Any] = field(default_factory=dict)
+
+    def remaining_seconds(self) -> float:
+        return self.left
+
+    def seconds_until_stale(self) -> float:
+        return 1.0
+
+    def is_active(self) -> Generator[Step, Any, bool]:
+        yield RefreshSnapshot()
+        return self.active(self.clock)
+
+    def now(self) -> float:
+        return self.clock
+
+    def effect(self, name: str) -> Any:
+        return self.effects[name]
+
+
+def drive(fault: Fault, target: FakeTarget) -> tuple[list[float], Applied]:
+    """How long it slept, piece by piece, and what it reported."""
+    steps, slept, answer = fault.apply(target), [], None
+    while True:
+        try:
+            step = steps.send(answer)
+        except StopIteration as done:
+            return slept, done.value
+        answer = None
+        if isinstance(step, Sleep):
+            slept.append(step.seconds)
+            target.clock += step.seconds
+        elif not isinstance(step, RefreshSnapshot):
+            answer = step.call()

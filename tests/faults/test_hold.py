@@ -1,0 +1,25 @@
+from typing import Any
+
+from chalicelib.faults.base import PROCEED
+from chalicelib.faults.hold import Hold
+from tests.faults.support import FakeTarget, drive
+
+
+class Memory:
+    """Holds all that it is asked for, once."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, int] = {}
+
+    def hold(self, run: Any, megabytes: int) -> tuple[int, int]:
+        added = 0 if run.run_id in self.held else megabytes
+        self.held[run.run_id] = megabytes
+        return megabytes, added
+
+
+def test_it_reports_what_is_held_and_counts_what_it_has_added_itself() -> None:
+    target = FakeTarget(effects={"memory": Memory()})
+    _, first = drive(Hold(megabytes=7), target)
+    _, second = drive(Hold(megabytes=7), target)
+    assert (first.outcome, first.details, first.counters) == (PROCEED, {"memory_mb": 7}, {"memory_mb": 7})
+    assert (second.details, second.counters) == ({"memory_mb": 7}, {})

@@ -1,0 +1,42 @@
+"""What the tests of the engine share: a call, and a catalogue with a defective experiment in it."""
+
+from collections.abc import Iterator
+
+from chalicelib.experiments.base import Experiment, Parameters
+from chalicelib.experiments.catalogue import BUILT_IN, Catalogue
+from chalicelib.faults.base import Fault
+from chalicelib.faults.wait import Wait
+from chalicelib.injection.call import Kind, LambdaContext, remaining_seconds
+
+
+class Defective(Experiment):
+    """Fails half-way."""
+
+    name = "defective"
+    Parameters = Parameters
+
+    def faults(self, parameters: Parameters) -> Iterator[Fault]:
+        yield Wait(seconds=60)
+        raise ZeroDivisionError("a defect")
+
+
+def catalogue() -> Catalogue:
+    return Catalogue([*BUILT_IN, Defective])
+
+
+class FakeCall:
+    """A request for a path."""
+
+    kind: Kind = "request"
+    method = "GET"
+
+    def __init__(self, path: str, context: LambdaContext | None = None) -> None:
+        self.name = path
+        self.context = context
+
+    def header(self, name: str) -> str | None:
+        return None
+
+    @property
+    def remaining_seconds(self) -> float:
+        return remaining_seconds(self.context)

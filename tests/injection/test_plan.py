@@ -1,0 +1,78 @@
+import logging
+from dataclasses import replace
+
+import pytest
+
+from chalicelib.errors import StoreUnavailable
+from chalicelib.faults.wait import Wait
+from chalicelib.injection.plan import Compiler
+from chalicelib.runs.run import Run
+from tests.injection.support import catalogue
+from tests.support import NOW, a_run
+
+
+class Defects:
+    """Records what `record_defect` is called with."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.recorded: list[tuple[str, str]] = []
+        self._error = error
+
+    def __call__(self, run: Run, defect: str) -> None:
+        self.recorded.append((run.run_id, defect))
+        if self._error:
+            raise self._error
+
+
+def test_a_plan_has_the_share_and_the_faults_and_ends_with_its_run() -> None:
+    run = a_run(delay_seconds=0.5, percentage=20.0, duration_seconds=60.0)
+    (plan,) = Compiler(catalogue, Defects())([run])
+    assert (plan.run, plan.share, plan.faults) == (run, 0.2, (Wait(seconds=0.5),))
+    assert plan.is_active(NOW + 59)
+    assert not plan.is_active(NOW + 60)
+
+
+def test_a_run_is_compiled_once_and_forgotten_when_it_is_over() -> None:
+    compiled = Compiler(catalogue, Defects())
+    run = a_run()
+    (first,) = compiled([run])
+    (again,) = compiled([replace(run)])
+    assert again is first
+    assert compiled([]) == []
+    (anew,) = compiled([run])
+    assert anew is not first
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        pytest.param({"experiment": "of_a_later_version"}, id="an unknown experiment"),
+        pytest.param({"parameters": {"delay_seconds": "long"}}, id="a value of another kind"),
+        pytest.param({"parameters": {"of_a_later_version": 1}}, id="an unknown parameter"),
+    ],
+)
+def test_a_run_that_this_version_cannot_read_is_left_out_and_logged_once(
+    unreadable: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    compiled = Compiler(catalogue, Defects())
+    strange, sound = replace(a_run(token="1"), **unreadable), a_run(token="2")  # type: ignore[arg-type]
+    for _ in range(3):
+        assert [plan.run for plan in compiled([strange, sound])] == [sound]
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+def test_a_defect_is_recorded_once_and_the_run_hits_nothing() -> None:
+    defects = Defects()
+    compiled = Compiler(catalogue, defects)
+    run = a_run("defective")
+    for _ in range(3):
+        assert [plan.faults for plan in compiled([run])] == [()]
+    assert defects.recorded == [(run.run_id, "ZeroDivisionError: a defect")]
+
+
+def test_where_a_defect_cannot_be_recorded_the_others_are_compiled_all_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    compiled = Compiler(catalogue, Defects(StoreUnavailable("The table does not answer.")))
+    assert len(compiled([a_run("defective", token="1"), a_run(token="2")])) == 2
+    assert "Could not record the defect" in caplog.text
