@@ -58,7 +58,7 @@ LONGEST_README = 1150
 
 MAKEFILE = (PROJECT / "Makefile").read_text()
 FORMATTING = ("ruff check --fix .", "ruff format .")
-DATA_PLANE = ("ReadRuns", "EndRuns", "AddAndReadResults", "ReadAlarms")
+DATA_PLANE = ("ReadRuns", "EndRuns", "RemoveEndedRuns", "AddAndReadResults", "ReadAlarms")
 CONTROL_PLANE = ("ReadHistory", "WriteRunsAndHistory", "StartUnlessHalted", "ReadTokens")
 TABLE = "arn:aws:dynamodb:eu-west-1:123456789012:table/chaos-experiments-qa"
 NO_KEY = {"dynamodb:LeadingKeys": [""]}
@@ -329,7 +329,8 @@ def test_who_halts_from_the_shell_may_call_what_that_calls(called: Calls) -> Non
     assert cli.main(["halt", "--stage", "qa", "--reason", "orders are lost"]) == 0
     assert cli.main(["resume", "--stage", "qa"]) == 0
     where_an_answer_is_lost = {("dynamodb:Query", TABLE, "history#shop#qa")}
-    assert called | where_an_answer_is_lost == policies()["HaltAndResume"]
+    needed = set().union(*(policies()[name] for name in ("HaltAndResume", "RecordEndsOfRuns", "RemoveEndedRuns")))
+    assert called | where_an_answer_is_lost == needed
 
 
 def test_a_process_that_serves_may_call_what_that_calls(called: Calls) -> None:
@@ -343,5 +344,6 @@ def test_a_process_that_serves_may_call_what_that_calls(called: Calls) -> None:
         injection.apply(result)
         injection.finish(result, 500)
     module.engine.recorder.flush()
+    module.runs.record_defect(a_run(), "it broke")
     documented = policies()
     assert called == set().union(*(documented[name] for name in DATA_PLANE if name != "ReadAlarms"))

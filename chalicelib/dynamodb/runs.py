@@ -74,7 +74,7 @@ class DynamoDBRunStore(HaltItems):
             transaction.condition_check(self._halt_item, self._scope, HALT, condition=self._is_not_halted())
             transaction.save(self._current(run), condition=free, return_values="ALL_OLD")
             transaction.save(self._past(run))
-            transaction.save(self._last_run(run))
+            self._remember(transaction, run)
             if replaced:
                 self._record_end(transaction, replaced)
 
@@ -138,14 +138,17 @@ class DynamoDBRunStore(HaltItems):
     def _remove(self, transaction: TransactWrite, run: Run, condition: Condition) -> None:
         """Take the run out of the scope's partition; it stays the last one of its experiment."""
         transaction.delete(self._current(run), condition=condition)
-        transaction.save(self._last_run(run))
+        self._remember(transaction, run)
+
+    def _remember(self, transaction: TransactWrite, run: Run) -> None:
+        """It is the last run of its experiment. (An update: whoever may end runs needs no right to put items.)"""
+        item = self._last_item
+        actions: list[Action] = [item.run_id.set(run.run_id), item.ttl.set(retention(run.expires_at))]
+        transaction.update(item(self._last, run.experiment), actions=actions)
 
     def _current(self, run: Run) -> RunItem:
         kept = ttl(run.expires_at + LEFTOVER_SECONDS)
         return self._item(self._scope, RUN + run.experiment, ttl=kept, **attributes_of_run(run))
-
-    def _last_run(self, run: Run) -> LastRunItem:
-        return self._last_item(self._last, run.experiment, ttl=retention(run.expires_at), run_id=run.run_id)
 
 
 def _in_the_way(failed: ConditionFailed, run: Run, now: float) -> Run | None:

@@ -21,6 +21,7 @@ from chalicelib.settings import read_settings
 from deployment.__main__ import main
 from deployment.project import open_stage
 from tests.deployment.project import PROJECT, copy_project
+from tests.support import a_run
 
 ACCOUNT = "123456789012"
 TABLE = f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/chaos-experiments-staging"
@@ -152,6 +153,7 @@ def exercise(module: Any, token: str) -> None:
         started = client.http.post(f"{prefix}/start", headers=headers, body=guarded).json_body["resultset"]["run_id"]
         client.http.get(f"{prefix}/test")
         module.chaos._module.get().injection.tallies.tell()
+        module.chaos._module.get().runs.record_defect(a_run(), "it broke")
         for path in ("/history", "/list", f"/report?run_id={started}", "/status?experiment_name=latency_injection"):
             assert client.http.get(prefix + path, headers=headers).status_code == 200
     # Where the authorizer could not tell, the endpoint authenticates.
