@@ -26,6 +26,9 @@ class Memory:
         self.is_holding = False
         self.threads: list[threading.Thread] = []
 
+    def held_for(self, _run: object) -> None:
+        return None
+
     def hold(self, _run: object, megabytes: int) -> tuple[int, int]:
         self.threads.append(threading.current_thread())
         return megabytes, megabytes
