@@ -22,10 +22,11 @@ from ..api.endpoints import ENDPOINTS, METHODS, Endpoint
 from ..api.http import Request, Response, failure, injected_failure
 from ..development.banner import banner
 from ..errors import ChaosError, InvalidJson, Unauthenticated
+from ..faults.base import Answer, Raise
 from ..guardrails.alarms import abort_for
 from ..injection.call import Kind, LambdaContext, remaining_seconds
 from ..injection.drivers import SyncInjection
-from ..injection.engine import InjectionResult, answer_of
+from ..injection.engine import InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
 from . import check_application
@@ -236,9 +237,11 @@ class _RoutePlace:
         current = CURRENT.get()
         if current is not None and not current[1].reached_route:
             injection, result = current
-            injection.apply(result)
-            if answer := answer_of(result):
-                return _translated(injected_failure(answer, {}))
+            match injection.apply(result):
+                case Answer() as answer:
+                    return _translated(injected_failure(answer, {}))
+                case Raise(exception):
+                    raise exception
         return self._view(*values, **named)
 
 
