@@ -283,12 +283,12 @@ def own_cors() -> fastapi.FastAPI:
     """As GenericSuite has it."""
     app = shop()
     add_module(app)
-    app.add_middleware(CORSMiddleware, allow_origins=["https://shop.example"], allow_methods=["*"])
+    app.add_middleware(CORSMiddleware, allow_origins=["https://shop.example"], allow_methods=["*"], allow_headers=["*"])
     return app
 
 
 def cors_around() -> ASGIApp:
-    return CORSMiddleware(plain(), allow_origins=["https://shop.example"], allow_methods=["*"])
+    return CORSMiddleware(plain(), allow_origins=["https://shop.example"], allow_methods=["*"], allow_headers=["*"])
 
 
 def make() -> Any:
