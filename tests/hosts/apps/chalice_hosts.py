@@ -71,7 +71,7 @@ def middleware_that_raises() -> Chalice:
 def binary_types() -> Chalice:
     """It compresses its pages; Chalice then refuses those that are text."""
     app = shop()
-    app.api.binary_types.append("text/html; charset=utf-8")
+    app.api.binary_types.append("text/html")
     add_module(app)
     return app
 
