@@ -47,7 +47,7 @@ class Experiment(ABC):
 
     @abstractmethod
     def faults(self, parameters: Any) -> Iterator[Fault]:  # noqa: ANN401 - each experiment has its own
-        """What a run with these parameters does to each call that it hits. Pure: called once for a run, not for a call."""
+        """What a run with these parameters does to each call that it hits. Pure, and called once for a run."""
 
     def limits(self, spare_memory_mb: int) -> Limits:
         """Limits that depend on the environment; none unless an experiment says so."""

@@ -16,5 +16,8 @@ class Hold(Fault):
     order = 0
 
     def apply(self, target: Target) -> Steps:
-        held, added = yield RunBlocking(partial(target.effect("memory").hold, target.run, self.megabytes))
+        memory, added = target.effect("memory"), 0
+        held = memory.held_for(target.run)
+        if held is None:
+            held, added = yield RunBlocking(partial(memory.hold, target.run, self.megabytes))
         return Applied(details={"memory_mb": held}, counters={MEMORY: added} if added else {})

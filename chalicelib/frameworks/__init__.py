@@ -9,8 +9,8 @@ def check_application(app: object, expected: type, *, has_module: bool = False) 
         raise TypeError(_wrong_framework(type(app), expected))
     if has_module:
         raise ValueError(
-            "This application already has the module: ChaosExperiments was called with it before. Call it once for each "
-            "application, with all options."
+            "This application already has the module: ChaosExperiments was called with it before. Call it once for "
+            "each application, with all options."
         )
 
 

@@ -10,9 +10,10 @@ import anyio
 import anyio.to_thread
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
+from ..faults.base import Answer
 from ..injection.call import Kind, LambdaContext, remaining_seconds
 from ..injection.drivers import AsyncInjection
-from ..injection.engine import InjectionResult, answer_of
+from ..injection.engine import Blocked, InjectionResult, answer_of
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
 from .module import CURRENT, ChaosModule, is_control_plane, tested
@@ -106,18 +107,20 @@ class ASGIBoundary:
     # The data plane
 
     async def _active(self, path: str, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        injection = await self.injection()
+        injection = self._injection
+        if injection is None or injection.engine is not self._module.wired_engine:
+            injection = await self._prepared()
         result = None
         if injection and not _passes(path, scope):
-            result = await injection.arrive(ASGICall(scope, path))
+            call = ASGICall(scope, path)
+            arrived = injection.arrive_now(call)
+            result = await injection.arrive(call) if isinstance(arrived, Blocked) else arrived
         if injection is None or result is None:
             await self._application(scope, receive, send)
             return
         application = self._application
-        if not self._has_route_place:
-            await injection.apply(result)
-            if answer := answer_of(result):
-                application = partial(_send, injected_failure(answer, {}))
+        if not self._has_route_place and (answer := await answer_in_place(injection, result)):
+            application = partial(send_response, injected_failure(answer, {}))
         await self._served(injection, result, partial(application, scope, receive), send)
 
     async def _served(
@@ -149,22 +152,21 @@ class ASGIBoundary:
             raise
         finally:
             CURRENT.reset(token)
-            await injection.flush_if_due(result)
+            if injection.may_flush(result):
+                await injection.flush()
 
-    async def injection(self) -> AsyncInjection | None:
-        """None where the module cannot be wired, or where no thread can be started to do so."""
+    async def _prepared(self) -> AsyncInjection | None:
+        """The injection, of this process; None where the module cannot be wired, or no thread be started to do so."""
         if not self._module.is_wired:
             try:
-                await self._control_threads.run_blocking(self._module.engine)
+                await self._control_threads.run_blocking(self._module.injection)
             except RuntimeError as error:
                 log.warning("No fault is injected into this request: %s", error)
                 return None
-        engine = self._module.engine()
-        if engine is None:
-            return None
-        if self._injection is None or self._injection.engine is not engine:
+        engine = self._module.wired_engine
+        if engine and (self._injection is None or self._injection.engine is not engine):
             self._injection = AsyncInjection(engine, self._data_plane)
-        return self._injection
+        return self._injection if engine else None
 
     def _not_http(self, scope: "Scope", receive: "Receive", send: "Send") -> Awaitable[None]:
         """A server that goes down waits for a lifespan's end: the counts of the last interval are not lost."""
@@ -186,7 +188,7 @@ class ASGIBoundary:
         response = self._module.preflight(request.method, request.headers)
         if response is None:
             response = await self._answer(path, request, scope)
-        await _send(response.with_headers(self._module.cross_origin(request.headers)), scope, receive, send)
+        await send_response(response.with_headers(self._module.cross_origin(request.headers)), scope, receive, send)
 
     async def _answer(self, path: str, request: Request, scope: "Scope") -> Response:
         run = self._control_threads.run_blocking
@@ -194,7 +196,7 @@ class ASGIBoundary:
             return await run(partial(self._module.handle, request))
         if refusal := await run(partial(self._module.refusal, request)):
             return refusal
-        injection = await self.injection()
+        injection = await self._prepared()
         if injection is None:
             return await run(partial(self._module.handle, request))
         result = await injection.test(ASGICall(scope, path))
@@ -203,7 +205,8 @@ class ASGIBoundary:
         if result:
             annotate(result)
             injection.count(result, response.status)
-            await injection.flush_if_due(result)
+            if injection.may_flush(result):
+                await injection.flush()
             response = response.with_headers(result.headers)
         return response
 
@@ -217,18 +220,12 @@ def path_of(scope: "Scope") -> str:
     return path
 
 
-async def in_route_place(send: Callable[[Response], Awaitable[None]]) -> bool:
-    """Apply faults to the current request, which has reached a route. Whether one of them answered it, by `send`."""
-    current = CURRENT.get()
-    if current is None or current[1].reached_route:
-        return False
-    injection, result = current
-    await injection.apply(result)
-    answer = answer_of(result)
-    if answer is None:
-        return False
-    await send(injected_failure(answer, {}))
-    return True
+async def answer_in_place(injection: AsyncInjection, result: InjectionResult) -> Answer | None:
+    """Apply faults to a call that has reached its route. The answer in the application's place, if there is one."""
+    hits = injection.decide(result)
+    if hits is not None:
+        await injection.apply(result, hits)
+    return answer_of(result)
 
 
 def _passes(path: str, scope: "Scope") -> bool:
@@ -262,14 +259,9 @@ async def _body(receive: "Receive") -> bytes:
     return body
 
 
-async def _send(response: Response, scope: "Scope", _receive: Any, send: "Send") -> None:  # noqa: ANN401 - as ASGI has it
+async def send_response(response: Response, scope: "Scope", _receive: Any, send: "Send") -> None:  # noqa: ANN401 - as ASGI has it
     body = response.body.encode()
     headers = {**response.all_headers, "Content-Length": str(len(body))}
     raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": response.status, "headers": raw})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
-
-
-def sender(scope: "Scope", receive: "Receive", send: "Send") -> Callable[[Response], Awaitable[None]]:
-    """How to answer a request with a response of ours."""
-    return lambda response: _send(response, scope, receive, send)

@@ -8,9 +8,11 @@ import fastapi
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Match, Mount, Router
 
+from ..api.http import injected_failure
 from ..development.banner import announce
+from ..faults.base import Answer, Outcome
 from . import check_application
-from .asgi import ASGIBoundary, in_route_place, sender
+from .asgi import ASGIBoundary, send_response
 from .module import CURRENT, ChaosModule, Options
 
 if TYPE_CHECKING:
@@ -81,14 +83,23 @@ class RoutePlace:
 
     def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> Awaitable[None]:
         """Not a coroutine itself: a request that passes through is spared one."""
-        if CURRENT.get() is None or scope["type"] != "http":
+        current = CURRENT.get()
+        if current is None or current[1].reached_route or scope["type"] != "http":
             return self._serve(scope, receive, send)
-        return self._active(scope, receive, send)
+        if not reaches_route(self._router.routes, scope):
+            return self._serve(scope, receive, send)
+        injection, result = current
+        hits = injection.decide(result)
+        if hits is None:
+            return self._serve(scope, receive, send)
+        return self._hit(injection.apply(result, hits), scope, receive, send)
 
-    async def _active(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        if reaches_route(self._router.routes, scope) and await in_route_place(sender(scope, receive, send)):
-            return
-        await self._serve(scope, receive, send)
+    async def _hit(self, applied: Awaitable[Outcome], scope: "Scope", receive: "Receive", send: "Send") -> None:
+        outcome = await applied
+        if isinstance(outcome, Answer):
+            await send_response(injected_failure(outcome, {}), scope, receive, send)
+        else:
+            await self._serve(scope, receive, send)
 
 
 def reaches_route(routes: Sequence[BaseRoute], scope: "Scope") -> bool:

@@ -95,10 +95,10 @@ class ChaosModule:
             raise self._refusal or ModuleOff("The module is not wired.")
         return chaos
 
-    def engine(self) -> Engine | None:
-        """None where the module cannot be wired. The first call may block."""
-        injection = self.injection()
-        return injection.engine if injection else None
+    @property
+    def wired_engine(self) -> Engine | None:
+        """None where the module cannot be wired, or has not been yet."""
+        return self._injection.engine if self._injection else None
 
     def injection(self) -> SyncInjection | None:
         """The data plane on a request's thread; None where the module cannot be wired. The first call may block."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from ..faults.base import PROCEED, Outcome, RefreshSnapshot, Sleep, Step
 from .call import Call
+from .decide import Hit
 from .engine import Blocked, Engine, InjectionResult
 from .plan import Plan
 
@@ -87,50 +88,76 @@ class Loop(Protocol):
 
 
 class AsyncInjection:
-    """The engine on an event loop: what waits does not block it. Nothing of it raises: a defect is logged."""
+    """The engine on an event loop: what waits does not block it. Nothing of it raises: a defect is logged.
+
+    What need not wait is no coroutine, because most requests pay for no more.
+    """
 
     def __init__(self, engine: Engine, loop: Loop) -> None:
         self.engine = engine
         self._loop = loop
         self._is_reading = False
 
-    async def arrive(self, call: Call) -> InjectionResult | None:
-        """As `SyncInjection.arrive`."""
+    def arrive_now(self, call: Call) -> InjectionResult | Blocked | None:
+        """To be called where the call arrives. BLOCKED: await `arrive`. None where nothing is active."""
         try:
-            result = self.engine.arrive_now(call)
-            return await self._drive(self.engine.arrive(call)) if isinstance(result, Blocked) else result
+            return self.engine.arrive_now(call)
         except Exception:
             log.exception(DEFECT)
             return None
 
-    async def apply(self, result: InjectionResult) -> Outcome:
-        """As `SyncInjection.apply`."""
+    async def arrive(self, call: Call) -> InjectionResult | None:
+        """As `arrive_now`, with what may block."""
         try:
-            hits = self.engine.decide(result)
-            return PROCEED if hits is None else await self._drive(self.engine.apply(result, hits))
+            return await self._drive(self.engine.arrive(call))
+        except Exception:
+            log.exception(DEFECT)
+            return None
+
+    def decide(self, result: InjectionResult) -> Sequence[Hit] | None:
+        """To be called in the route's place. None where there is nothing to `apply`."""
+        try:
+            return self.engine.decide(result)
+        except Exception:
+            log.exception(DEFECT)
+            return None
+
+    async def apply(self, result: InjectionResult, hits: Sequence[Hit]) -> Outcome:
+        """Apply what was decided. What is to become of the call."""
+        try:
+            return await self._drive(self.engine.apply(result, hits))
         except Exception:
             log.exception(DEFECT)
             return PROCEED
 
     async def test(self, call: Call) -> InjectionResult | None:
-        """As `SyncInjection.test`."""
+        """Arrival and route in one, for the test endpoint."""
         try:
             result = await self._drive(self.engine.arrive_at_test(call))
         except Exception:
             log.exception(DEFECT)
             return None
-        await self.apply(result)
+        hits = self.decide(result)
+        if hits is not None:
+            await self.apply(result, hits)
         return result
 
     def count(self, result: InjectionResult, status: int) -> None:
         """To be called when the response starts. Does not block."""
         self.engine.count(result, status)
 
-    async def flush_if_due(self, result: InjectionResult) -> None:
-        """To be called when the call is answered, in Lambda: nothing else flushes counts there."""
+    def may_flush(self, result: InjectionResult) -> bool:
+        """To be asked when the call is answered: whether to await `flush`. Only in Lambda."""
         try:
-            if self.engine.may_flush(result.call):
-                await self._loop.run_blocking(self.engine.recorder.flush)
+            return self.engine.may_flush(result.call)
+        except Exception:
+            log.exception(NOT_FLUSHED)
+            return False
+
+    async def flush(self) -> None:
+        """Flush pending counts to the table."""
+        try:
+            await self._loop.run_blocking(self.engine.recorder.flush)
         except Exception:
             log.exception(NOT_FLUSHED)
 

@@ -58,6 +58,8 @@ class Compiler:
 
     def _compile(self, run: Run) -> Plan | None:
         try:
+            if run.unreadable:
+                raise ValueError("another version of the module wrote it")  # noqa: TRY301 - as what the others raise
             experiment = self._catalogue()[run.experiment]
             parameters = experiment.Parameters.model_validate(run.parameters)
         except (KeyError, TypeError, ValueError) as error:

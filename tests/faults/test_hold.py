@@ -11,6 +11,9 @@ class Memory:
     def __init__(self) -> None:
         self.held: dict[str, int] = {}
 
+    def held_for(self, run: Any) -> int | None:
+        return self.held.get(run.run_id)
+
     def hold(self, run: Any, megabytes: int) -> tuple[int, int]:
         added = 0 if run.run_id in self.held else megabytes
         self.held[run.run_id] = megabytes

@@ -41,7 +41,7 @@ def test_nothing_is_wired_before_it_is_needed_and_then_once(wire: Callable[..., 
     assert (wired, module.is_wired, module.is_idle()) == ([], False, False)
     injection = module.injection()
     assert injection
-    assert module.engine() is injection.engine is module.get().engine
+    assert module.wired_engine is injection.engine is module.get().engine
     assert (len(wired), module.is_wired) == (1, True)
 
 

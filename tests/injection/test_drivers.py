@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import pytest
 
 from chalicelib.injection.drivers import AsyncInjection
-from chalicelib.injection.engine import Engine, InjectionResult, Process, answer_of
+from chalicelib.injection.engine import Blocked, Engine, InjectionResult, Process, answer_of
 from chalicelib.injection.plan import Compiler
 from chalicelib.injection.snapshot import Snapshot
 from chalicelib.paths import PathSet
@@ -25,6 +25,9 @@ class Memory:
     def __init__(self) -> None:
         self.is_holding = False
         self.threads: list[threading.Thread] = []
+
+    def held_for(self, _run: object) -> None:
+        return None
 
     def hold(self, _run: object, megabytes: int) -> tuple[int, int]:
         self.threads.append(threading.current_thread())
@@ -80,9 +83,12 @@ class House:
 
     async def asked(self, path: str) -> InjectionResult | None:
         """As a boundary does it."""
-        result = await self.injection.arrive(FakeCall(path))
-        if result:
-            await self.injection.apply(result)
+        call = FakeCall(path)
+        arrived = self.injection.arrive_now(call)
+        result = await self.injection.arrive(call) if isinstance(arrived, Blocked) else arrived
+        hits = self.injection.decide(result) if result else None
+        if result and hits is not None:
+            await self.injection.apply(result, hits)
         return result
 
 
@@ -203,6 +209,7 @@ def test_a_defect_in_flushing_is_logged_and_nothing_to_the_request(
     house.start("latency_injection", delay_seconds=0.0)
     result = house.hit()
     house.injection.count(result, 200)
+    house.engine.recorder.is_waiting = True
     monkeypatch.setattr(house.engine.recorder, "is_flush_due", lambda: 1 / 0)
-    asyncio.run(house.injection.flush_if_due(result))
+    assert not house.injection.may_flush(result)
     assert "Could not flush the request counts" in caplog.text

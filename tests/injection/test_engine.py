@@ -27,6 +27,9 @@ class FakeMemory:
     settled: int = 0
     defect: Exception | None = None
 
+    def held_for(self, _run: object) -> None:
+        return None
+
     def hold(self, run: Run, megabytes: int) -> tuple[int, int]:
         if self.defect:
             raise self.defect

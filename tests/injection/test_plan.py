@@ -46,6 +46,7 @@ def test_a_run_is_compiled_once_and_forgotten_when_it_is_over() -> None:
 @pytest.mark.parametrize(
     "unreadable",
     [
+        pytest.param({"parameters": {}, "unreadable": True}, id="an envelope alone"),
         pytest.param({"experiment": "of_a_later_version"}, id="an unknown experiment"),
         pytest.param({"parameters": {"delay_seconds": "long"}}, id="a value of another kind"),
         pytest.param({"parameters": {"of_a_later_version": 1}}, id="an unknown parameter"),

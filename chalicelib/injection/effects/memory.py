@@ -63,6 +63,11 @@ class Memory:
         """The most that a run started now could hold: what is spare, and what gives way to it."""
         return self._spare_mb() + self.held_mb
 
+    def held_for(self, run: ActiveRun) -> int | None:
+        """How much is held for a run, in MB; None before the first `hold`. Does not block."""
+        held = self._held.get(run.run_id)
+        return held.megabytes if held else None
+
     def hold(self, run: ActiveRun, megabytes: int) -> tuple[int, int]:
         """Hold memory for a run, once. Returns how much is held, and how much of it this call added, in MB.
 
