@@ -34,7 +34,7 @@ from .runs.store import RunStore
 from .settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from .api.api import Api
+    from .api.dispatch import Api
     from .experiments.base import Experiment
     from .experiments.catalogue import Catalogue
 
@@ -277,22 +277,23 @@ def _api(
 
     @cache
     def api() -> "Api":
-        from .api.api import Api  # noqa: PLC0415
+        from .api.dispatch import Api  # noqa: PLC0415
+        from .api.handlers import Handlers, Server, Stage  # noqa: PLC0415
         from .api.openapi import document  # noqa: PLC0415
 
-        ports.catalogue().check_limits(settings.limits)
-        return Api(
-            ports.runs,
-            ports.results,
-            authenticator,
-            ports.process.clock,
-            settings,
-            alarms=ports.alarms,
-            spare_memory_mb=engine.effects["memory"].available_mb,
+        catalogue = ports.catalogue()
+        catalogue.check_limits(settings.limits)
+        stage = Stage(
+            settings=settings, runs=ports.runs, results=ports.results, alarms=ports.alarms, catalogue=catalogue
+        )
+        server = Server(
             environment=ports.process.name,
-            prefix=prefix,
-            document=partial(document, prefix, settings.limits),
+            clock=ports.process.clock,
+            spare_memory_mb=engine.effects["memory"].available_mb,
             on_change=engine.snapshot.invalidate,
         )
+        published = partial(document, prefix, settings.limits, catalogue, open_endpoints=open_endpoints)
+        handlers = Handlers(stage, server, prefix=prefix, document=published)
+        return Api(handlers, authenticator, prefix=prefix, open_endpoints=open_endpoints)
 
     return api

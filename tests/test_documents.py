@@ -24,7 +24,7 @@ from chalicelib.bootstrap import Chaos, bootstrap
 from chalicelib.cli.stages import settings_of
 from chalicelib.development.banner import banner
 from chalicelib.errors import ChaosError
-from chalicelib.experiments import EXPERIMENTS
+from chalicelib.experiments.catalogue import installed
 from chalicelib.injection.drivers import SyncInjection
 from chalicelib.settings import Settings
 from tests.injection.support import FakeCall
@@ -47,7 +47,7 @@ CLI_ONLY = {"UnknownToken"}
 COMMAND_LINE = {"CHAOS_URL", "CHAOS_TOKEN", "CHAOS_PROFILE"}
 LIMITS = {
     f"CHAOS_MAX_{name.upper()}"
-    for experiment in EXPERIMENTS.values()
+    for experiment in installed().values()
     for name, parameter in experiment.Parameters.model_fields.items()
     if parameter.annotation in {int, float}
 }
@@ -104,7 +104,7 @@ def test_no_document_names_a_variable_that_nobody_reads(document: Path) -> None:
 def test_every_endpoint_every_experiment_and_every_code_is_documented() -> None:
     for endpoint in ENDPOINTS:
         assert f"`{endpoint.method} {endpoint.path}" in API
-    for name, experiment in EXPERIMENTS.items():
+    for name, experiment in installed().items():
         assert f"| `{name}` |" in API
         assert f"`{name}`" in README
         for parameter in experiment.Parameters.model_fields:
@@ -128,7 +128,7 @@ def test_the_example_of_a_run_has_the_fields_of_a_run() -> None:
 
 def test_the_example_of_an_experiment_is_what_is_listed() -> None:
     (example,) = example_of("GET /list")["available_experiments"]
-    listed = responses.experiment(EXPERIMENTS[example["name"]], Settings().limits)
+    listed = responses.experiment(installed()[example["name"]], Settings().limits)
     assert example["description"] == listed["description"]
     for name, shown in example["parameters"]["properties"].items():
         assert shown.items() <= listed["parameters"]["properties"][name].items()
@@ -138,7 +138,7 @@ def test_the_example_of_a_refusal_is_what_is_answered() -> None:
     (example,) = re.findall(r"## Errors\n.*?```json\n(.*?)```", API, flags=re.DOTALL)
     with pytest.raises(ChaosError) as refused:
         start_parameters(
-            {"experiment_name": "latency_injection", "delay_seconds": 99}, EXPERIMENTS["latency_injection"], {}
+            {"experiment_name": "latency_injection", "delay_seconds": 99}, installed()["latency_injection"], {}
         )
     assert json.loads(example) == failure(refused.value).content
 
@@ -195,7 +195,7 @@ def test_the_examples_tour_is_of_commands_and_bodies_that_there_are() -> None:
         content = json.loads(body)
         assert path in {endpoint.path for endpoint in ENDPOINTS}
         if path == "/start":
-            experiment = EXPERIMENTS[content.pop("experiment_name")]
+            experiment = installed()[content.pop("experiment_name")]
             assert experiment.Parameters.model_validate(content)
 
 

@@ -11,9 +11,10 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One row; `role` is what a caller needs, `handler` the method of `Api` that answers, in the envelope or bare.
+    """One row; `role` is what a caller needs, `handler` the method of `Handlers` that answers, in the envelope or bare.
 
-    `formats` are what it can be had in, where there is a choice; the first one where nobody chooses.
+    `formats` are what it can be had in, where there is a choice; the first one where nobody chooses. One that is
+    `closable` demands a viewer's token where the application says that no endpoint is open to anyone.
     """
 
     method: str
@@ -22,6 +23,10 @@ class Endpoint:
     handler: str
     envelope: bool = True
     formats: tuple[str, ...] = ("json",)
+    closable: bool = False
+
+    def needed_role(self, *, open_endpoints: bool) -> Role:
+        return Role.VIEWER if self.closable and not open_endpoints else self.role
 
 
 ENDPOINTS = (
@@ -33,8 +38,8 @@ ENDPOINTS = (
     Endpoint("POST", "/resume", Role.OPERATOR, "resume"),
     Endpoint("GET", "/history", Role.VIEWER, "history"),
     Endpoint("GET", "/report", Role.VIEWER, "report", formats=("json", "markdown", "html")),
-    Endpoint("GET", "/test", Role.ANYONE, "test"),
-    Endpoint("POST", "/test", Role.ANYONE, "test"),
+    Endpoint("GET", "/test", Role.ANYONE, "test", closable=True),
+    Endpoint("POST", "/test", Role.ANYONE, "test", closable=True),
     Endpoint("GET", "/console", Role.ANYONE, "console", formats=("html",)),
-    Endpoint("GET", "/openapi.json", Role.ANYONE, "openapi", envelope=False),
+    Endpoint("GET", "/openapi.json", Role.ANYONE, "openapi", envelope=False, closable=True),
 )

@@ -1,4 +1,4 @@
-"""The endpoints as an OpenAPI document. Summaries and answers are those of the handlers, bodies those of `body.py`."""
+"""The endpoints as an OpenAPI document: summaries and answers are the handlers', bodies the models' of requests."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -10,11 +10,11 @@ from pydantic import BaseModel, TypeAdapter
 from .. import __version__, errors
 from ..access import Role
 from ..errors import ChaosError
-from ..experiments import EXPERIMENTS
 from ..experiments.base import Limits
-from ..report.documents import FORMATS
-from .api import Api
+from ..experiments.catalogue import Catalogue
 from .endpoints import ENDPOINTS, Endpoint
+from .formats import FORMATS
+from .handlers import Handlers
 from .query import CURSOR, MOST_ENTRIES, USUAL_ENTRIES
 from .requests import HaltOptions, ResumeOptions, StartRequest, StopOptions, options_schema, schema
 
@@ -88,7 +88,6 @@ REFUSALS: Mapping[str, Sequence[type[ChaosError]]] = {
 }
 """What a handler refuses with, beside what is the same everywhere."""
 
-EXPERIMENT: Schema = {"type": "string", "enum": list(EXPERIMENTS)}
 LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": MOST_ENTRIES, "default": USUAL_ENTRIES}
 MOMENT: Schema = {"type": "string", "format": "date-time"}
 INCLUDED = "in ISO 8601, for example `2026-11-24T09:00:00Z`"
@@ -99,10 +98,11 @@ def _query(name: str, schema: Schema, description: str, *, required: bool = Fals
     return {"name": name, "in": "query", "required": required, "description": description, "schema": schema}
 
 
+EXPERIMENT = "experiment_name"
 QUERIES: Mapping[str, Sequence[Schema]] = {
-    "status": [_query("experiment_name", EXPERIMENT, "Name of the experiment.", required=True)],
+    "status": [_query(EXPERIMENT, {}, "Name of the experiment.", required=True)],
     "history": [
-        _query("experiment_name", EXPERIMENT, "Show entries of this experiment only."),
+        _query(EXPERIMENT, {}, "Show entries of this experiment only."),
         _query("since", MOMENT, f"Show entries from this time on, {INCLUDED}."),
         _query("until", MOMENT, f"Show entries before this time, {INCLUDED}."),
         _query("before", RUN_ID, "Show entries older than this cursor, the `next` of the previous page."),
@@ -113,6 +113,8 @@ QUERIES: Mapping[str, Sequence[Schema]] = {
         _query("format", {"type": "string", "enum": list(FORMATS)}, "Form of the report. Overrides the header Accept."),
     ],
 }
+"""The schema of an experiment's name is the catalogue's."""
+
 MEDIA_TYPES = {"markdown": "text/markdown", "html": "text/html"}
 ANSWERS: Mapping[str, str] = {
     "list_experiments": "The experiments and the active runs.",
@@ -130,82 +132,99 @@ ANSWERS: Mapping[str, str] = {
 BODIES: Mapping[str, type[BaseModel]] = {"stop": StopOptions, "halt": HaltOptions, "resume": ResumeOptions}
 
 
-def document(prefix: str, limits: Limits) -> Schema:
+def document(prefix: str, limits: Limits, catalogue: Catalogue, *, open_endpoints: bool = True) -> Schema:
     """OpenAPI 3.1. `limits` are those of every experiment; what an environment can spare is in `GET /list`."""
-    paths: dict[str, Schema] = {}
-    models: dict[str, Schema] = {MODEL.format(model="Failure"): FAILURE}
-    for endpoint in ENDPOINTS:
-        paths.setdefault(prefix + endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, limits, models)
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": TITLE, "version": __version__, "description": ABOUT},
-        "tags": [{"name": TAG, "description": "Start, watch and stop chaos experiments."}],
-        "paths": paths,
-        "components": {"schemas": models, "securitySchemes": {TOKEN: SCHEME}},
-    }
+    return _Document(limits, catalogue, open_endpoints=open_endpoints).build(prefix)
 
 
-def _operation(endpoint: Endpoint, limits: Limits, models: dict[str, Schema]) -> Schema:
-    handler = getattr(Api, endpoint.handler)
-    summary, _, description = (getdoc(handler) or "").partition("\n")
-    operation: Schema = {
-        "operationId": f"chaos_experiments_{endpoint.method.lower()}_{endpoint.handler}",
-        "tags": [TAG],
-        "summary": summary.removesuffix("."),
-        "description": f"{description.strip()}\n\n{ROLES[endpoint.role]}".strip(),
-        "responses": {
-            "200": _success(endpoint, handler, models),
-            **_refusals(endpoint),
-        },
-    }
-    if endpoint.role is not Role.ANYONE:
-        operation["security"] = [{TOKEN: []}]
-    if endpoint.handler in QUERIES:
-        operation["parameters"] = QUERIES[endpoint.handler]
-    body = _body(endpoint.handler, limits)
-    if body:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
-    return operation
+class _Document:
+    """One document, while it is built. `models` are the schemas that its operations refer to."""
+
+    def __init__(self, limits: Limits, catalogue: Catalogue, *, open_endpoints: bool) -> None:
+        self._limits = limits
+        self._catalogue = catalogue
+        self._open_endpoints = open_endpoints
+        self._name: Schema = {"type": "string", "enum": list(catalogue)}
+        self._models: dict[str, Schema] = {MODEL.format(model="Failure"): FAILURE}
+
+    def build(self, prefix: str) -> Schema:
+        paths: dict[str, Schema] = {}
+        for endpoint in ENDPOINTS:
+            paths.setdefault(prefix + endpoint.path, {})[endpoint.method.lower()] = self._operation(endpoint)
+        return {
+            "openapi": "3.1.0",
+            "info": {"title": TITLE, "version": __version__, "description": ABOUT},
+            "tags": [{"name": TAG, "description": "Start, watch and stop chaos experiments."}],
+            "paths": paths,
+            "components": {"schemas": self._models, "securitySchemes": {TOKEN: SCHEME}},
+        }
+
+    def _operation(self, endpoint: Endpoint) -> Schema:
+        role = endpoint.needed_role(open_endpoints=self._open_endpoints)
+        summary, _, description = (getdoc(getattr(Handlers, endpoint.handler)) or "").partition("\n")
+        body = self._body(endpoint.handler)
+        optional: Schema = {
+            "security": [{TOKEN: []}] if role is not Role.ANYONE else None,
+            "parameters": [self._parameter(each) for each in QUERIES.get(endpoint.handler, ())],
+            "requestBody": body and {"required": True, "content": {"application/json": {"schema": body}}},
+        }
+        return {
+            "operationId": f"chaos_experiments_{endpoint.method.lower()}_{endpoint.handler}",
+            "tags": [TAG],
+            "summary": summary.removesuffix("."),
+            "description": f"{description.strip()}\n\n{ROLES[role]}".strip(),
+            "responses": {"200": self._success(endpoint), **_refusals(endpoint, role)},
+            **{name: part for name, part in optional.items() if part},
+        }
+
+    def _parameter(self, parameter: Schema) -> Schema:
+        return {**parameter, "schema": self._name} if parameter["name"] == EXPERIMENT else parameter
+
+    def _success(self, endpoint: Endpoint) -> Schema:
+        description = ANSWERS[endpoint.handler]
+        texts = {MEDIA_TYPES[each]: {"schema": {"type": "string"}} for each in endpoint.formats if each in MEDIA_TYPES}
+        if "json" not in endpoint.formats:
+            return {"description": description, "content": texts}
+        if not endpoint.envelope:
+            return _answer(description, {"type": "object"})
+        shape = get_type_hints(getattr(Handlers, endpoint.handler))["return"]
+        answer = _answer(description, _envelope(self._model(shape)))
+        answer["content"] |= texts
+        return answer
+
+    def _body(self, handler: str) -> Schema | None:
+        if handler == "start":
+            return {"oneOf": [self._start(name) for name in self._catalogue]}
+        if handler not in BODIES:
+            return None
+        content = BODIES[handler].model_json_schema()
+        if EXPERIMENT in content["properties"]:
+            content["properties"][EXPERIMENT] |= self._name
+        return content
+
+    def _start(self, name: str) -> Schema:
+        experiment = self._catalogue[name]
+        content = schema(experiment, self._limits)
+        options = options_schema(StartRequest)
+        options["properties"][EXPERIMENT] |= {"const": name}
+        return {
+            "title": name,
+            "description": experiment.description,
+            **content,
+            "properties": {**options["properties"], **content["properties"]},
+            "required": options["required"],
+        }
+
+    def _model(self, shape: Any) -> Schema:  # noqa: ANN401 - a TypedDict's class
+        content = TypeAdapter(shape).json_schema(ref_template=REFERENCE)
+        self._models |= {MODEL.format(model=name): part for name, part in content.pop("$defs", {}).items()}
+        self._models[MODEL.format(model=shape.__name__)] = content
+        return {"$ref": REFERENCE.format(model=shape.__name__)}
 
 
-def _success(endpoint: Endpoint, handler: Any, models: dict[str, Schema]) -> Schema:  # noqa: ANN401 - a method
-    content = {MEDIA_TYPES[each]: {"schema": {"type": "string"}} for each in endpoint.formats if each in MEDIA_TYPES}
-    if "json" not in endpoint.formats:
-        return {"description": ANSWERS[endpoint.handler], "content": content}
-    if not endpoint.envelope:
-        return _answer(ANSWERS[endpoint.handler], {"type": "object"})
-    answer = _answer(ANSWERS[endpoint.handler], _envelope(_model(get_type_hints(handler)["return"], models)))
-    answer["content"] |= content
-    return answer
-
-
-def _body(handler: str, limits: Limits) -> Schema | None:
-    if handler == "start":
-        return {"oneOf": [_start(name, limits) for name in EXPERIMENTS]}
-    if handler not in BODIES:
-        return None
-    content = BODIES[handler].model_json_schema()
-    if "experiment_name" in content["properties"]:
-        content["properties"]["experiment_name"] |= EXPERIMENT
-    return content
-
-
-def _start(name: str, limits: Limits) -> Schema:
-    content = schema(EXPERIMENTS[name], limits)
-    options = options_schema(StartRequest)
-    options["properties"]["experiment_name"] |= {"const": name}
-    return {
-        "title": name,
-        "description": EXPERIMENTS[name].description,
-        **content,
-        "properties": {**options["properties"], **content["properties"]},
-        "required": options["required"],
-    }
-
-
-def _refusals(endpoint: Endpoint) -> dict[str, Schema]:
+def _refusals(endpoint: Endpoint, role: Role) -> dict[str, Schema]:
     kinds: list[type[ChaosError]] = [*EVERYWHERE, *REFUSALS.get(endpoint.handler, ())]
-    if endpoint.role is not Role.ANYONE:
+    if role is not Role.ANYONE:
         kinds += WITH_A_TOKEN
     codes: dict[int, list[str]] = {}
     for kind in sorted(kinds, key=lambda kind: kind.code):
@@ -223,10 +242,3 @@ def _answer(description: str, content: Schema) -> Schema:
 
 def _envelope(content: Schema) -> Schema:
     return {**ENVELOPE, "properties": {**ENVELOPE["properties"], "resultset": content}}
-
-
-def _model(shape: Any, models: dict[str, Schema]) -> Schema:  # noqa: ANN401 - a TypedDict's class
-    content = TypeAdapter(shape).json_schema(ref_template=REFERENCE)
-    models |= {MODEL.format(model=name): part for name, part in content.pop("$defs", {}).items()}
-    models[MODEL.format(model=shape.__name__)] = content
-    return {"$ref": REFERENCE.format(model=shape.__name__)}

@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from ..experiments import find
-from .requests import Problem, invalid, shown, unknown, wrong
+from ..experiments.catalogue import Catalogue
+from .problems import Problem, invalid, shown, unknown, wrong
 
 MOST_ENTRIES = 100
 USUAL_ENTRIES = 50
 NAMES = ("experiment_name", "since", "until", "before", "limit")
 LIMITS = {str(number): number for number in range(1, MOST_ENTRIES + 1)}
-A_MOMENT = "a time in ISO 8601, such as 2026-11-24T09:00:00Z"
-A_CURSOR = "the `next` of another page"
+TIME = "a time in ISO 8601, such as 2026-11-24T09:00:00Z"
+PAGE_CURSOR = "the `next` of another page"
 CURSOR = "^[!-~]{1,64}$"
 FUTURE = timedelta(days=1)
 
@@ -29,7 +29,7 @@ class Page:
     limit: int
 
 
-def asked_for(query: Mapping[str, Sequence[str]], now: float) -> Page:
+def asked_for(query: Mapping[str, Sequence[str]], now: float, catalogue: Catalogue) -> Page:
     """Raises InvalidParameters and UnknownExperiment."""
     given = {name: values[0] for name, values in query.items() if values and values[0]}
     problems: list[Problem] = [unknown(name, NAMES) for name in query if name not in NAMES]
@@ -44,7 +44,7 @@ def asked_for(query: Mapping[str, Sequence[str]], now: float) -> Page:
             at = datetime.fromisoformat(given[name].replace(" ", "+"))  # a plus that nobody encoded
             return max((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp(), 0.0)
         except (ValueError, OverflowError):
-            refuse(name, A_MOMENT)
+            refuse(name, TIME)
             return default
 
     since, until = moment("since", 0.0), moment("until", now + FUTURE.total_seconds())
@@ -53,14 +53,14 @@ def asked_for(query: Mapping[str, Sequence[str]], now: float) -> Page:
         refuse("limit", f"a whole number from 1 to {MOST_ENTRIES}")
     before = given.get("before")
     if before and not re.fullmatch(CURSOR, before):
-        refuse("before", A_CURSOR)
+        refuse("before", PAGE_CURSOR)
     if problems:
         raise invalid(problems)
     name = given.get("experiment_name")
     return Page(
         since=since,
         until=until,
-        experiment=find(name).name if name else None,
+        experiment=catalogue.find(name).name if name else None,
         before=before,
         limit=LIMITS[limit],
     )

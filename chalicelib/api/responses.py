@@ -1,22 +1,44 @@
 """How a run and an experiment look in the API. The types are what `openapi.py` publishes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from functools import cache
+from typing import Any, Literal, cast
 
+from pydantic import BaseModel, ConfigDict, with_config
 from typing_extensions import TypedDict  # pydantic asks for it, before Python 3.12
 
 from ..access import Caller, Role
 from ..experiments.base import Experiment, Limits
-from ..experiments.catalogue import installed
 from ..faults.answer import ERRORS
 from ..faults.hold import MEMORY
 from ..results.judgement import Figure, judge
 from ..results.tally import REQUESTS, Side, Slice, Tally, upper_bound
 from ..runs.event import Event
-from ..runs.options import Hypothesis
+from ..runs.options import Hypothesis, StartOptions
 from ..runs.run import Run
-from .requests import schema
+from .requests import options_schema, schema
+
+
+def _with_fields_of(model: type[BaseModel]) -> Callable[[dict[str, Any]], None]:
+    """Extends the schema of an answer by the fields of a request's model, which it repeats."""
+
+    def extend(content: dict[str, Any]) -> None:
+        for name, part in options_schema(model)["properties"].items():
+            if name not in content["properties"]:
+                content["properties"][name] = _repeated(part, has_null=model.model_fields[name].default is None)
+                content["required"].append(name)
+
+    return extend
+
+
+def _repeated(part: dict[str, Any], *, has_null: bool) -> dict[str, Any]:
+    shown = {name: each for name, each in part.items() if name not in ("default", "examples")}
+    return {"anyOf": [shown, {"type": "null"}]} if has_null and "anyOf" not in shown else shown
+
+
+ECHO = ConfigDict(json_schema_extra=_with_fields_of(StartOptions))
+"""An answer that shows a run shows the options that it was started with, whatever they are."""
 
 
 class ShownExperiment(TypedDict):
@@ -38,13 +60,10 @@ class ShownFigure(TypedDict):
     verdict: Literal["held", "failed", "too_few_requests"]
 
 
+@with_config(ConfigDict(json_schema_extra=_with_fields_of(Hypothesis)))
 class ShownHypothesis(TypedDict):
     """What was expected of untouched requests, and the verdict: a preliminary one while the run is active."""
 
-    max_error_rate: float | None
-    p95_seconds: float | None
-    min_requests: int
-    abort: bool
     verdict: Literal["held", "failed", "too_few_requests"]
     explanation: str
     figures: list[ShownFigure]
@@ -103,11 +122,12 @@ class Results(TypedDict, total=False):
     timeline: list[ShownSlice]
 
 
+@with_config(ECHO)
 class ShownRun(TypedDict):
     """A run, or an experiment that never ran (`inactive`). Times are ISO 8601 in UTC.
 
-    While the run is active `end_time` is its planned end. `defect` is an exception of the experiment's own code: where
-    it was raised, requests stayed untouched.
+    Beside what is listed here it has the options that it was started with. While it is active `end_time` is its planned
+    end. `defect` is an exception of the experiment's own code: where it was raised, requests stayed untouched.
     """
 
     run_id: str | None
@@ -120,8 +140,6 @@ class ShownRun(TypedDict):
     remaining_seconds: float
     started_by: str | None
     started_from: str | None
-    reason: str | None
-    alarms: list[str]
     ended_by: str | None
     ended_from: str | None
     end_reason: str | None
@@ -130,6 +148,7 @@ class ShownRun(TypedDict):
     results: Results
 
 
+@with_config(ECHO)
 class StoppedRun(ShownRun):
     """The run that was stopped. `effective_everywhere_by` is when the last environment obeys."""
 
@@ -199,6 +218,7 @@ class Listed(TypedDict):
 
     `production` is true if the stage is named like production, and `locked` if therefore nothing can be started. `halt`
     is null unless everything is halted. `caller` is whom the token belongs to.
+    `start_options` is a JSON Schema of what a start may have beside the name and the parameters of its experiment.
     """
 
     caller: ShownCaller
@@ -207,6 +227,7 @@ class Listed(TypedDict):
     production: bool
     locked: bool
     halt: ShownHalt | None
+    start_options: dict[str, Any]
     available_experiments: list[ShownExperiment]
     active_experiments: list[ShownRun]
 
@@ -230,6 +251,10 @@ class Tested(TypedDict):
 UNREAD = Tally()
 """Instead of a tally that could not be read."""
 
+UNREADABLE = (
+    "Another version of the module wrote this run, and this process cannot read its parameters: it injects nothing for "
+    "it. It can be stopped."
+)
 NOT_READ = "The results could not be read from the table. Try again."
 
 
@@ -244,7 +269,7 @@ def experiment(described: Experiment, limits: Limits) -> ShownExperiment:
 
 def inactive(described: Experiment) -> ShownRun:
     """An experiment that never ran, in the shape of a run."""
-    return {
+    shown = {
         "run_id": None,
         "name": described.name,
         "description": described.description,
@@ -255,24 +280,31 @@ def inactive(described: Experiment) -> ShownRun:
         "remaining_seconds": 0.0,
         "started_by": None,
         "started_from": None,
-        "reason": None,
-        "alarms": [],
         "ended_by": None,
         "ended_from": None,
         "end_reason": None,
         "defect": None,
-        "hypothesis": None,
+        **_no_options(),
         "results": {},
     }
+    return cast("ShownRun", shown)
 
 
-def run(shown: Run, now: float, tally: Tally | None = None, *, whole: bool = True) -> ShownRun:
-    """`whole` is with what happened when, and how long it took."""
+def run(
+    shown: Run,
+    now: float,
+    tally: Tally | None = None,
+    *,
+    whole: bool = True,
+    catalogue: Mapping[str, Experiment] | None = None,
+) -> ShownRun:
+    """`whole` is with what happened when, and how long it took. The description is the catalogue's."""
+    known = (catalogue or {}).get(shown.experiment)
     ended = shown.status(now) in ("stopped", "aborted")
-    return {
+    fixed = {
         "run_id": shown.run_id,
         "name": shown.experiment,
-        "description": _description(shown.experiment),
+        "description": known.description if known else "",
         "status": shown.status(now),
         "parameters": dict(shown.parameters),
         "start_time": iso(shown.started_at),
@@ -280,36 +312,40 @@ def run(shown: Run, now: float, tally: Tally | None = None, *, whole: bool = Tru
         "remaining_seconds": shown.remaining_seconds(now),
         "started_by": shown.started_by,
         "started_from": shown.started_from or None,
-        "reason": shown.reason,
-        "alarms": list(shown.alarms),
-        "ended_by": shown.ended_by if ended else None,
-        "ended_from": shown.ended_from if ended else None,
-        "end_reason": shown.end_reason if ended else None,
-        "defect": shown.defect,
-        "hypothesis": _hypothesis(shown.hypothesis, tally or Tally()),
+        **_end(shown if ended else None),
+        "defect": UNREADABLE if shown.unreadable else shown.defect,
         "results": _results(shown, tally, whole=whole) if tally and tally is not UNREAD else {},
     }
+    options = {name: each for name, each in _options(shown, tally or Tally()).items() if name not in fixed}
+    return cast("ShownRun", {**fixed, **options})
 
 
-def _description(experiment: str) -> str:
-    """The experiment's; empty for one that this version does not have."""
-    known = installed().get(experiment)
-    return known.description if known else ""
+def _end(ended: Run | None) -> dict[str, Any]:
+    """Who ended it, from where and why; one whose time was up ended by itself."""
+    return {name: getattr(ended, name, None) for name in ("ended_by", "ended_from", "end_reason")}
 
 
-def _hypothesis(expected: Hypothesis | None, tally: Tally) -> ShownHypothesis | None:
+def _options(shown: Run, tally: Tally) -> dict[str, Any]:
+    """The options that the run was started with; of its hypothesis also the verdict."""
+    return {**_no_options(), **shown.options, "hypothesis": _hypothesis(shown, tally)}
+
+
+@cache
+def _no_options() -> Mapping[str, Any]:
+    return StartOptions().model_dump(mode="json")
+
+
+def _hypothesis(shown: Run, tally: Tally) -> ShownHypothesis | None:
+    expected = shown.hypothesis
     if expected is None:
         return None
     judgement = judge(expected, tally)
-    return {
-        "max_error_rate": expected.max_error_rate,
-        "p95_seconds": expected.p95_seconds,
-        "min_requests": expected.min_requests,
-        "abort": expected.abort,
+    judged: ShownHypothesis = {
         "verdict": judgement.verdict,
         "explanation": NOT_READ if tally is UNREAD else judgement.explanation,
         "figures": [_figure(figure) for figure in judgement.figures],
     }
+    return cast("ShownHypothesis", {**shown.options["hypothesis"], **expected.model_dump(mode="json"), **judged})
 
 
 def _figure(figure: Figure) -> ShownFigure:
@@ -325,7 +361,7 @@ def _figure(figure: Figure) -> ShownFigure:
 
 def _results(shown: Run, tally: Tally, *, whole: bool) -> Results:
     requests = tally.get(REQUESTS)
-    told: Results = {
+    shown_results: Results = {
         "requests": requests,
         "requests_hit": tally.requests("hit"),
         "requests_untouched": tally.requests("untouched"),
@@ -338,9 +374,9 @@ def _results(shown: Run, tally: Tally, *, whole: bool) -> Results:
         "untouched": _side(tally, "untouched"),
     }
     if whole:
-        told["distribution"] = _distribution(tally)
-        told["timeline"] = [_slice(part) for part in tally.timeline(shown)]
-    return told
+        shown_results["distribution"] = _distribution(tally)
+        shown_results["timeline"] = [_slice(part) for part in tally.timeline(shown)]
+    return shown_results
 
 
 def _side(tally: Tally, side: Side) -> ShownSide:
@@ -390,7 +426,12 @@ def halt(event: Event) -> ShownHalt:
     return {"halted_at": iso(event.at), "halted_by": event.by, "reason": event.reason or ""}
 
 
-def entry(kept: Run | Event, now: float, tallies: Mapping[str, Tally]) -> Entry:
+def entry(
+    kept: Run | Event,
+    now: float,
+    tallies: Mapping[str, Tally],
+    catalogue: Mapping[str, Experiment] | None = None,
+) -> Entry:
     if isinstance(kept, Event):
         return {
             "id": kept.event_id,
@@ -411,6 +452,6 @@ def entry(kept: Run | Event, now: float, tallies: Mapping[str, Tally]) -> Entry:
         "source": kept.started_from,
         "reason": kept.reason,
         "experiment": kept.experiment,
-        "run": run(kept, now, tallies.get(kept.run_id), whole=False),
+        "run": run(kept, now, tallies.get(kept.run_id), whole=False, catalogue=catalogue),
         "details": {},
     }

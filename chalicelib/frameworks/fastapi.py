@@ -38,8 +38,9 @@ class ChaosExperiments:
     def _openapi(self, of_the_application: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The application's own document, and the module's endpoints in it."""
         from ..api.openapi import document  # noqa: PLC0415 - nobody asks for it at a cold start
+        from ..experiments.catalogue import installed  # noqa: PLC0415
 
-        whole, ours = of_the_application(), document(self._module.prefix, {})
+        whole, ours = of_the_application(), document(self._module.prefix, {}, installed())
         whole["paths"] |= ours["paths"]
         for kind, parts in ours["components"].items():
             whole.setdefault("components", {}).setdefault(kind, {}).update(parts)

@@ -1,17 +1,13 @@
-"""A report of a run, as JSON, as Markdown, or as one HTML page that needs nothing else."""
+"""A report of a run, as Markdown, or as one HTML page that needs nothing else."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from html import escape
 from typing import Any
 
-from ..api.http import Request, Response, success
-from ..api.requests import invalid, shown, wrong
 from ..results.tally import SIDES
 from .plot import distribution, over_time
-
-Render = Callable[[Mapping[str, Any]], Response]
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1a1f24;--faint:#57606a;--paper:#fff;--line:#d0d7de;
@@ -40,32 +36,19 @@ VERDICTS = {
 NO_RESULTS = "No results: no request was served while the run was active, or its counts are not flushed yet."
 
 
-def chosen(formats: Sequence[str], request: Request) -> Render:
-    """How to render what is asked for: by the query's `format`, or else by the header Accept."""
-    if len(formats) == 1:
-        return success
-    given = (request.query.get("format") or [""])[0]
-    if not given:
-        accepted = request.headers.get("accept", "")
-        given = next((name for name in formats if MEDIA[name] in accepted), formats[0])
-    if given not in formats:
-        raise invalid([wrong("format", f"one of {', '.join(formats)}", shown(given))])
-    return FORMATS[given]
-
-
-def markdown(report: Mapping[str, Any]) -> Response:
+def markdown(report: Mapping[str, Any]) -> str:
     """Text that any viewer of Markdown shows, and any person reads."""
     run = report["run"]
     parts = [f"# {_title(run)}", _verdict(run)]
     parts += [_markdown_table(*table) for table in _tables(report)]
-    return Response(200, {}, {"Content-Type": "text/markdown; charset=utf-8"}, "\n\n".join(filter(None, parts)) + "\n")
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _title(run: Mapping[str, Any]) -> str:
     return f"{run['name'].replace('_', ' ').capitalize()}: {run['status']}"
 
 
-def html(report: Mapping[str, Any]) -> Response:
+def html(report: Mapping[str, Any]) -> str:
     """One page: no script, nothing from elsewhere."""
     run = report["run"]
     results = run["results"]
@@ -79,22 +62,11 @@ def html(report: Mapping[str, Any]) -> Response:
     )  # fmt: skip
     tables = "".join(_html_table(*table) for table in _tables(report))
     title = _title(run)
-    page = (
+    return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1>{verdict}{plots}{tables}</main></body></html>"
     )
-    return Response(200, {}, {"Content-Type": "text/html; charset=utf-8", **SECURITY}, page)
-
-
-MEDIA = {"json": "application/json", "markdown": "text/markdown", "html": "text/html"}
-FORMATS: Mapping[str, Render] = {"json": success, "markdown": markdown, "html": html}
-SECURITY = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
 
 
 def _verdict(run: Mapping[str, Any]) -> str:

@@ -4,41 +4,42 @@ from typing import Any
 import pytest
 
 from chalicelib.access import Authenticator, Caller, Role
-from chalicelib.api.api import Api
+from chalicelib.api.dispatch import Api
 from chalicelib.api.endpoints import PREFIX
+from chalicelib.api.handlers import Handlers, Server, Stage
 from chalicelib.api.http import Request, Response
 from chalicelib.api.openapi import document
+from chalicelib.experiments.catalogue import installed
 from chalicelib.settings import Settings
 from tests.support import Clock, FakeAlarms, FakeResultStore, FakeRunStore, FakeTokenStore
 
 OPERATOR = Caller("ada", Role.OPERATOR)
+CATALOGUE = installed()
 JSON = {"content-type": "application/json"}
 
 
-class Desk:
+class Control:
     """The API on fakes, and short ways to ask it."""
 
-    def __init__(self, clock: Clock, settings: Settings | None = None) -> None:
-        self.clock = clock
+    def __init__(self, clock: Clock, settings: Settings | None = None, *, open_endpoints: bool = True) -> None:
         self.clock = clock
         self.alarms = FakeAlarms()
         self.store = FakeRunStore()
         self.tokens = FakeTokenStore()
         self.results = FakeResultStore()
         self.changes = 0
-        self.api = Api(
-            self.store,
-            self.results,
-            Authenticator(self.tokens, clock, "dev-token"),
-            clock,
-            settings or Settings(stage="qa"),
+        stage = Stage(
+            settings=settings or Settings(stage="qa"),
+            runs=self.store,
+            results=self.results,
             alarms=self.alarms,
-            spare_memory_mb=lambda: 500,
-            environment="here",
-            prefix=PREFIX,
-            document=partial(document, PREFIX, {"duration_seconds": 3600.0}),
-            on_change=self._changed,
+            catalogue=CATALOGUE,
         )
+        server = Server(environment="here", clock=clock, spare_memory_mb=lambda: 500, on_change=self._changed)
+        published = partial(document, PREFIX, {"duration_seconds": 3600.0}, CATALOGUE)
+        handlers = Handlers(stage, server, prefix=PREFIX, document=published)
+        authenticate = Authenticator(self.tokens, clock, "dev-token")
+        self.api = Api(handlers, authenticate, prefix=PREFIX, open_endpoints=open_endpoints)
 
     def _changed(self) -> None:
         self.changes += 1
@@ -52,5 +53,5 @@ class Desk:
 
 
 @pytest.fixture
-def desk(clock: Clock) -> Desk:
-    return Desk(clock)
+def control(clock: Clock) -> Control:
+    return Control(clock)

@@ -6,7 +6,7 @@ import pytest
 
 from chalicelib.access import Caller, Role
 from chalicelib.api.http import Response
-from tests.api.conftest import Desk
+from tests.api.conftest import Control
 from tests.support import NOW, a_run
 
 LATENCY = '{"experiment_name": "latency_injection"}'
@@ -25,8 +25,8 @@ def refusal(response: Response) -> tuple[int, str]:
     return response.status, response.content["code"]
 
 
-def test_list_describes_every_experiment_with_the_limits_that_hold_here(desk: Desk) -> None:
-    available = {each["name"]: each for each in result(desk.ask("GET", "/list"))["available_experiments"]}
+def test_list_describes_every_experiment_with_the_limits_that_hold_here(control: Control) -> None:
+    available = {each["name"]: each for each in result(control.ask("GET", "/list"))["available_experiments"]}
     assert list(available) == ["latency_injection", "error_injection", "resource_exhaustion"]
     assert available["latency_injection"]["description"].startswith("Delay each request")
     assert available["resource_exhaustion"]["parameters"] == {
@@ -66,15 +66,18 @@ def test_list_describes_every_experiment_with_the_limits_that_hold_here(desk: De
     }
 
 
-def test_list_shows_what_is_running_and_nothing_else(desk: Desk) -> None:
-    desk.store.runs = {"latency_injection": a_run(), "error_injection": a_run("error_injection", duration_seconds=1.0)}
-    desk.clock.now = NOW + 2
-    active = result(desk.ask("GET", "/list"))["active_experiments"]
+def test_list_shows_what_is_running_and_nothing_else(control: Control) -> None:
+    control.store.runs = {
+        "latency_injection": a_run(),
+        "error_injection": a_run("error_injection", duration_seconds=1.0),
+    }
+    control.clock.now = NOW + 2
+    active = result(control.ask("GET", "/list"))["active_experiments"]
     assert [run["name"] for run in active] == ["latency_injection"]
 
 
-def test_start_answers_with_the_run_and_its_defaults(desk: Desk) -> None:
-    run = result(desk.post("/start", LATENCY))
+def test_start_answers_with_the_run_and_its_defaults(control: Control) -> None:
+    run = result(control.post("/start", LATENCY))
     assert run.pop("run_id").startswith("20270115T080000.000Z-")
     assert run == {
         "name": "latency_injection",
@@ -95,56 +98,57 @@ def test_start_answers_with_the_run_and_its_defaults(desk: Desk) -> None:
         "hypothesis": None,
         "results": {},
     }
-    assert desk.changes == 1
+    assert control.changes == 1
 
 
-def test_start_takes_parameters_and_a_reason(desk: Desk) -> None:
+def test_start_takes_parameters_and_a_reason(control: Control) -> None:
     body = '{"experiment_name": "latency_injection", "delay_seconds": 1, "duration_seconds": 5, "reason": "game day"}'
-    run = result(desk.post("/start", body))
+    run = result(control.post("/start", body))
     assert (run["parameters"]["duration_seconds"], run["parameters"]["delay_seconds"]) == (5.0, 1.0)
     assert run["reason"] == "game day"
 
 
-def test_a_running_experiment_is_named_in_the_refusal_to_start_it_again(desk: Desk) -> None:
-    run = result(desk.post("/start", LATENCY))
-    refused = desk.post("/start", LATENCY)
+def test_a_running_experiment_is_named_in_the_refusal_to_start_it_again(control: Control) -> None:
+    run = result(control.post("/start", LATENCY))
+    refused = control.post("/start", LATENCY)
     assert refusal(refused) == (409, "already_running")
     assert refused.content["resultset"] == run
     assert refused.content["error_message"] == (
         f"latency_injection is already running: run {run['run_id']}, started by ada, ends in 30 s. "
         'Stop it first, or send "restart": true to replace it.'
     )
-    assert desk.changes == 1
+    assert control.changes == 1
 
 
-def test_a_restart_replaces_what_is_running(desk: Desk) -> None:
-    first = result(desk.post("/start", LATENCY))
-    second = result(desk.post("/start", '{"experiment_name": "latency_injection", "restart": true}'))
+def test_a_restart_replaces_what_is_running(control: Control) -> None:
+    first = result(control.post("/start", LATENCY))
+    second = result(control.post("/start", '{"experiment_name": "latency_injection", "restart": true}'))
     assert second["run_id"] != first["run_id"]
-    assert desk.store.runs["latency_injection"].run_id == second["run_id"]
+    assert control.store.runs["latency_injection"].run_id == second["run_id"]
 
 
-def test_a_restart_of_nothing_is_a_start(desk: Desk) -> None:
+def test_a_restart_of_nothing_is_a_start(control: Control) -> None:
     assert (
-        result(desk.post("/start", '{"experiment_name": "latency_injection", "restart": true}'))["status"] == "running"
+        result(control.post("/start", '{"experiment_name": "latency_injection", "restart": true}'))["status"]
+        == "running"
     )
 
 
-def test_stop_answers_with_the_run_as_it_ended_and_when_everybody_has_obeyed(desk: Desk) -> None:
-    desk.post("/start", LATENCY)
-    desk.clock.now = NOW + 10
-    run = result(desk.post("/stop", '{"experiment_name": "latency_injection", "reason": "enough"}'))
+def test_stop_answers_with_the_run_as_it_ended_and_when_everybody_has_obeyed(control: Control) -> None:
+    control.post("/start", LATENCY)
+    control.clock.now = NOW + 10
+    run = result(control.post("/stop", '{"experiment_name": "latency_injection", "reason": "enough"}'))
     assert (run["status"], run["end_time"]) == ("stopped", "2027-01-15T08:00:10.000Z")
     assert (run["remaining_seconds"], run["ended_by"], run["end_reason"]) == (0.0, "ada", "enough")
     assert run["effective_everywhere_by"] == "2027-01-15T08:00:11.000Z"
-    assert desk.changes == 2
+    assert control.changes == 2
 
 
 @pytest.mark.parametrize("running", [[], ["error_injection"]])
-def test_stopping_what_does_not_run_names_what_does(desk: Desk, running: list[str]) -> None:
+def test_stopping_what_does_not_run_names_what_does(control: Control, running: list[str]) -> None:
     for name in running:
-        desk.post("/start", json.dumps({"experiment_name": name}))
-    refused = desk.post("/stop", LATENCY)
+        control.post("/start", json.dumps({"experiment_name": name}))
+    refused = control.post("/stop", LATENCY)
     assert refusal(refused) == (404, "not_running")
     assert refused.content["error_message"] == (
         "latency_injection is not running, so nothing was stopped. "
@@ -152,37 +156,37 @@ def test_stopping_what_does_not_run_names_what_does(desk: Desk, running: list[st
     )
 
 
-def test_a_start_is_one_call_and_a_stop_two(desk: Desk) -> None:
-    desk.post("/start", LATENCY)
-    assert desk.store.reads == 0
-    desk.post("/stop", LATENCY)
-    assert desk.store.reads == 1
+def test_a_start_is_one_call_and_a_stop_two(control: Control) -> None:
+    control.post("/start", LATENCY)
+    assert control.store.reads == 0
+    control.post("/stop", LATENCY)
+    assert control.store.reads == 1
 
 
-def status(desk: Desk) -> Any:
-    return result(desk.ask("GET", "/status", query={"experiment_name": ["latency_injection"]}))
+def status(control: Control) -> Any:
+    return result(control.ask("GET", "/status", query={"experiment_name": ["latency_injection"]}))
 
 
-def test_status_follows_a_run_through_its_life(desk: Desk) -> None:
-    assert (status(desk)["status"], status(desk)["run_id"]) == ("inactive", None)
-    run = result(desk.post("/start", LATENCY))
-    desk.clock.now = NOW + 10
-    assert (status(desk)["status"], status(desk)["remaining_seconds"]) == ("running", 20.0)
-    desk.clock.now = NOW + 30
-    assert (status(desk)["status"], status(desk)["end_time"]) == ("completed", run["end_time"])
-    desk.post("/start", LATENCY)
-    desk.post("/stop", LATENCY)
-    assert status(desk)["status"] == "stopped"
+def test_status_follows_a_run_through_its_life(control: Control) -> None:
+    assert (status(control)["status"], status(control)["run_id"]) == ("inactive", None)
+    run = result(control.post("/start", LATENCY))
+    control.clock.now = NOW + 10
+    assert (status(control)["status"], status(control)["remaining_seconds"]) == ("running", 20.0)
+    control.clock.now = NOW + 30
+    assert (status(control)["status"], status(control)["end_time"]) == ("completed", run["end_time"])
+    control.post("/start", LATENCY)
+    control.post("/stop", LATENCY)
+    assert status(control)["status"] == "stopped"
 
 
-def test_a_run_has_the_same_fields_whatever_its_status(desk: Desk) -> None:
-    inactive = status(desk)
-    assert set(inactive) == set(result(desk.post("/start", LATENCY)))
+def test_a_run_has_the_same_fields_whatever_its_status(control: Control) -> None:
+    inactive = status(control)
+    assert set(inactive) == set(result(control.post("/start", LATENCY)))
 
 
 @pytest.mark.parametrize("query", [{}, {"experiment_name": [""]}])
-def test_status_of_what_is_asked_for_by_name(desk: Desk, query: dict[str, list[str]]) -> None:
-    refused = desk.ask("GET", "/status", query=query)
+def test_status_of_what_is_asked_for_by_name(control: Control, query: dict[str, list[str]]) -> None:
+    refused = control.ask("GET", "/status", query=query)
     assert refusal(refused) == (400, "missing_parameter")
     assert refused.content["error_message"] == (
         "experiment_name is missing; it must be one of latency_injection, error_injection, resource_exhaustion. "
@@ -200,17 +204,17 @@ def test_status_of_what_is_asked_for_by_name(desk: Desk, query: dict[str, list[s
     ],
 )
 def test_an_unknown_experiment_is_told_what_there_is(
-    desk: Desk, method: str, path: str, options: dict[str, Any]
+    control: Control, method: str, path: str, options: dict[str, Any]
 ) -> None:
-    refused = desk.ask(method, path, **options)
+    refused = control.ask(method, path, **options)
     assert refusal(refused) == (404, "unknown_experiment")
     assert "latency_injection, error_injection, resource_exhaustion" in refused.content["error_message"]
 
 
-def test_the_test_endpoint_tells_what_was_active_and_injected(desk: Desk) -> None:
+def test_the_test_endpoint_tells_what_was_active_and_injected(control: Control) -> None:
     injected = [{"experiment": "latency_injection", "run_id": "x", "fault": "wait", "seconds": 2.0}]
     for method in ("GET", "POST"):
-        told = result(desk.ask(method, "/test", caller=None, active=["latency_injection"], injected=injected))
+        told = result(control.ask(method, "/test", caller=None, active=["latency_injection"], injected=injected))
         assert told["active_chaos_experiments"] == ["latency_injection"]
         assert told["injected"] == injected
         assert (told["environment"], told["timestamp"]) == ("here", "2027-01-15T08:00:00.000Z")
@@ -220,8 +224,8 @@ def test_the_test_endpoint_tells_what_was_active_and_injected(desk: Desk) -> Non
         assert told["problem"] is None
 
 
-def test_the_test_endpoint_says_so_where_it_could_not_read_what_is_active(desk: Desk) -> None:
-    told = result(desk.ask("GET", "/test", caller=None, problem="store_unavailable"))
+def test_the_test_endpoint_says_so_where_it_could_not_read_what_is_active(control: Control) -> None:
+    told = result(control.ask("GET", "/test", caller=None, problem="store_unavailable"))
     assert (told["problem"], told["active_chaos_experiments"], told["injected"]) == ("store_unavailable", [], [])
     assert told["message"].endswith(
         "the table could not be read, so the active experiments are unknown or outdated. "
@@ -250,9 +254,9 @@ def test_the_test_endpoint_says_so_where_it_could_not_read_what_is_active(desk: 
         ("GET", "/", None, 404),
     ],
 )
-def test_who_may_do_what(desk: Desk, method: str, path: str, caller: Caller | None, expected: int) -> None:
-    assert desk.ask(method, path, caller=caller).status == expected
-    assert desk.store.runs == {}
+def test_who_may_do_what(control: Control, method: str, path: str, caller: Caller | None, expected: int) -> None:
+    assert control.ask(method, path, caller=caller).status == expected
+    assert control.store.runs == {}
 
 
 @pytest.mark.parametrize(
@@ -264,8 +268,8 @@ def test_who_may_do_what(desk: Desk, method: str, path: str, caller: Caller | No
         ("DELETE", "/test/", "GET, POST, HEAD"),
     ],
 )
-def test_a_wrong_method_is_answered_with_the_right_ones(desk: Desk, method: str, path: str, allowed: str) -> None:
-    refused = desk.ask(method, path, caller=None)
+def test_a_wrong_method_is_answered_with_the_right_ones(control: Control, method: str, path: str, allowed: str) -> None:
+    refused = control.ask(method, path, caller=None)
     assert refusal(refused) == (405, "method_not_allowed")
     assert refused.all_headers["Allow"] == allowed
     assert refused.content["error_message"] == (
@@ -274,37 +278,37 @@ def test_a_wrong_method_is_answered_with_the_right_ones(desk: Desk, method: str,
     )
 
 
-def test_an_unknown_path_is_answered_with_the_known_ones(desk: Desk) -> None:
-    refused = desk.ask("GET", "/lst", caller=None)
+def test_an_unknown_path_is_answered_with_the_known_ones(control: Control) -> None:
+    refused = control.ask("GET", "/lst", caller=None)
     assert refusal(refused) == (404, "unknown_endpoint")
     assert refused.content["error_message"].startswith(
         "There is no endpoint '/lst' below /chaos_experiments. Available: GET /chaos_experiments/list, "
     )
-    assert len(desk.ask("GET", "/" + 9_000 * "x").content["error_message"]) < 1_000
+    assert len(control.ask("GET", "/" + 9_000 * "x").content["error_message"]) < 1_000
 
 
-def test_a_token_in_the_header_does_where_no_gateway_authenticated(desk: Desk) -> None:
+def test_a_token_in_the_header_does_where_no_gateway_authenticated(control: Control) -> None:
     headers = {"content-type": "application/json", "authorization": "Bearer dev-token"}
-    assert result(desk.post("/start", LATENCY, headers=headers, caller=None))["started_by"] == "developer"
+    assert result(control.post("/start", LATENCY, headers=headers, caller=None))["started_by"] == "developer"
 
 
 @pytest.mark.parametrize(
     ("method", "path", "body"), [("GET", "/list", ""), ("POST", "/start", LATENCY), ("POST", "/stop", LATENCY)]
 )
-def test_a_silent_table_is_a_503(desk: Desk, method: str, path: str, body: str) -> None:
-    desk.store.broken = True
-    refused = desk.ask(method, path, body=body.encode())
+def test_a_silent_table_is_a_503(control: Control, method: str, path: str, body: str) -> None:
+    control.store.broken = True
+    refused = control.ask(method, path, body=body.encode())
     assert refusal(refused) == (503, "store_unavailable")
-    assert desk.changes == 0
+    assert control.changes == 0
 
 
 def test_a_defect_is_logged_and_told_as_such(
-    desk: Desk, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    control: Control, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def defect(_now: float) -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(desk.store, "active", defect)
+    monkeypatch.setattr(control.store, "active", defect)
     with caplog.at_level(logging.ERROR):
-        assert refusal(desk.ask("GET", "/list")) == (500, "internal_error")
+        assert refusal(control.ask("GET", "/list")) == (500, "internal_error")
     assert "a defect" in caplog.text

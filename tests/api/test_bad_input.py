@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 
 from chalicelib.settings import Settings
-from tests.api.conftest import Desk
+from tests.api.conftest import Control
 from tests.support import Clock
 
 
@@ -109,13 +109,13 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("body", "status", "code"), KINDS)
-def test_a_bad_body(desk: Desk, body: bytes | str, status: int, code: str) -> None:
-    refused = desk.post("/start", body)
+def test_a_bad_body(control: Control, body: bytes | str, status: int, code: str) -> None:
+    refused = control.post("/start", body)
     assert (refused.status, refused.content["code"]) == (status, code), refused.content
     assert set(refused.content) == {"error", "error_message", "code", "details", "resultset"}
     assert refused.body
     assert len(refused.body) < 2000
-    assert desk.store.runs == {}
+    assert control.store.runs == {}
 
 
 def test_there_are_at_least_forty_kinds() -> None:
@@ -125,29 +125,29 @@ def test_there_are_at_least_forty_kinds() -> None:
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "", "multipart/form-data"]
 )
-def test_another_content_type(desk: Desk, content_type: str) -> None:
-    refused = desk.post("/start", start(), headers={"content-type": content_type})
+def test_another_content_type(control: Control, content_type: str) -> None:
+    refused = control.post("/start", start(), headers={"content-type": content_type})
     assert (refused.status, refused.content["code"]) == (415, "unsupported_media_type")
-    assert desk.store.runs == {}
+    assert control.store.runs == {}
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8"])
-def test_the_right_content_type(desk: Desk, content_type: str) -> None:
-    assert desk.post("/start", start(), headers={"content-type": content_type}).status == 200
+def test_the_right_content_type(control: Control, content_type: str) -> None:
+    assert control.post("/start", start(), headers={"content-type": content_type}).status == 200
 
 
-def test_a_body_without_a_content_type_is_taken_for_json(desk: Desk) -> None:
-    assert desk.post("/start", start(), headers={}).status == 200
+def test_a_body_without_a_content_type_is_taken_for_json(control: Control) -> None:
+    assert control.post("/start", start(), headers={}).status == 200
 
 
 @pytest.mark.parametrize("size", [16 * 1024 + 1, 2_000_000])
-def test_a_body_that_is_too_large(desk: Desk, size: int) -> None:
-    refused = desk.post("/start", b" " * size)
+def test_a_body_that_is_too_large(control: Control, size: int) -> None:
+    refused = control.post("/start", b" " * size)
     assert (refused.status, refused.content["code"]) == (413, "body_too_large")
 
 
-def test_every_problem_of_a_body_stands_in_one_answer(desk: Desk) -> None:
-    refused = desk.post("/start", start(delay_seconds="2", duration_seconds=-1, restart=1, invented=0))
+def test_every_problem_of_a_body_stands_in_one_answer(control: Control) -> None:
+    refused = control.post("/start", start(delay_seconds="2", duration_seconds=-1, restart=1, invented=0))
     assert [problem["field"] for problem in refused.content["details"]] == [
         "restart",
         "duration_seconds",
@@ -160,9 +160,9 @@ def test_every_problem_of_a_body_stands_in_one_answer(desk: Desk) -> None:
         assert f"{problem['field']} {problem['problem']}" in refused.content["error_message"]
 
 
-def test_a_limit_of_this_environment_is_named_beside_the_other_problems(desk: Desk) -> None:
+def test_a_limit_of_this_environment_is_named_beside_the_other_problems(control: Control) -> None:
     body = {"experiment_name": "resource_exhaustion", "memory_mb": 9999, "duration_seconds": "3"}
-    refused = desk.post("/start", json.dumps(body))
+    refused = control.post("/start", json.dumps(body))
     assert {problem["field"]: problem["allowed"] for problem in refused.content["details"]} == {
         "memory_mb": "a whole number from 1 to 500 (MB)",
         "duration_seconds": "a number greater than 0 and at most 3600 (seconds)",
@@ -263,29 +263,29 @@ MESSAGES: dict[str, tuple[bytes | str, str]] = {
 
 
 @pytest.mark.parametrize(("body", "message"), MESSAGES.values(), ids=MESSAGES)
-def test_a_message_says_what_is_wrong_and_what_is_allowed(desk: Desk, body: bytes | str, message: str) -> None:
-    assert desk.post("/start", body).content["error_message"] == message
+def test_a_message_says_what_is_wrong_and_what_is_allowed(control: Control, body: bytes | str, message: str) -> None:
+    assert control.post("/start", body).content["error_message"] == message
 
 
-def test_another_content_type_is_named_beside_the_right_one(desk: Desk) -> None:
-    refused = desk.post("/start", start(), headers={"content-type": "text/plain"})
+def test_another_content_type_is_named_beside_the_right_one(control: Control) -> None:
+    refused = control.post("/start", start(), headers={"content-type": "text/plain"})
     assert refused.content["error_message"] == 'The header Content-Type must be application/json; got "text/plain".'
 
 
-def test_a_stop_a_halt_and_a_resume_name_their_own_fields(desk: Desk) -> None:
-    refused = desk.post("/stop", '{"experiment_name": "latency_injection", "why": 1}')
+def test_a_stop_a_halt_and_a_resume_name_their_own_fields(control: Control) -> None:
+    refused = control.post("/stop", '{"experiment_name": "latency_injection", "why": 1}')
     assert refused.content["error_message"] == "why is not a known field; use one of experiment_name, reason."
-    refused = desk.post("/halt", "{}")
+    refused = control.post("/halt", "{}")
     assert refused.content["error_message"] == f"reason is missing; it must be a string of 1 to 100 characters {LINE}."
-    refused = desk.post("/resume", '{"reason": []}')
+    refused = control.post("/resume", '{"reason": []}')
     assert (
         refused.content["error_message"] == f"reason must be a string of 0 to 100 characters {LINE}; got a list of 0."
     )
 
 
 def test_where_the_environment_has_nothing_to_spare_it_says_so(clock: Clock) -> None:
-    desk = Desk(clock, Settings(stage="qa", limits={"memory_mb": 0.5}))
-    refused = desk.post("/start", '{"experiment_name": "resource_exhaustion", "memory_mb": 1}')
+    control = Control(clock, Settings(stage="qa", limits={"memory_mb": 0.5}))
+    refused = control.post("/start", '{"experiment_name": "resource_exhaustion", "memory_mb": 1}')
     assert refused.content["error_message"] == (
         "memory_mb must be a whole number from 1 to 0 (MB), so no value is possible here at the moment in this stage "
         "and environment; got 1."
@@ -316,15 +316,17 @@ def test_where_the_environment_has_nothing_to_spare_it_says_so(clock: Clock) -> 
         ),
     ],
 )
-def test_a_message_about_a_query_does_too(desk: Desk, path: str, query: dict[str, list[str]], message: str) -> None:
-    assert desk.ask("GET", path, query=query).content["error_message"] == message
+def test_a_message_about_a_query_does_too(
+    control: Control, path: str, query: dict[str, list[str]], message: str
+) -> None:
+    assert control.ask("GET", path, query=query).content["error_message"] == message
 
 
 @pytest.mark.parametrize("body", ['{"experiment_name": "latency_injection", "delay_seconds": 1}', "{}", "[]", ""])
-def test_a_bad_stop_stops_nothing(desk: Desk, body: str) -> None:
-    desk.post("/start", start())
-    assert desk.post("/stop", body).status == 400
-    assert desk.store.runs["latency_injection"].ended_at is None
+def test_a_bad_stop_stops_nothing(control: Control, body: str) -> None:
+    control.post("/start", start())
+    assert control.post("/stop", body).status == 400
+    assert control.store.runs["latency_injection"].ended_at is None
 
 
 JSON_VALUES = strategies.recursive(
@@ -352,8 +354,8 @@ BODIES = (
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=BODIES)
 def test_no_body_at_all_breaks_anything(body: bytes) -> None:
-    desk = Desk(Clock())
-    answer = desk.post("/start", body)
+    control = Control(Clock())
+    answer = control.post("/start", body)
     assert answer.status in {200, 400, 404}
-    assert (answer.status == 200) == bool(desk.store.runs)
+    assert (answer.status == 200) == bool(control.store.runs)
     json.loads(answer.body)

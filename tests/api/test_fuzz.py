@@ -18,15 +18,15 @@ from schemathesis.specs.openapi.checks import negative_data_rejection
 from chalicelib.api.http import Response
 from chalicelib.api.openapi import document
 from chalicelib.bootstrap import bootstrap
-from chalicelib.experiments import EXPERIMENTS
+from chalicelib.experiments.catalogue import installed
 from chalicelib.frameworks.flask import ChaosExperiments
 from chalicelib.settings import Settings
-from tests.api.conftest import Desk
+from tests.api.conftest import Control
 from tests.support import Clock, FakeAlarms, FakeResultStore, FakeRunStore, FakeTokenStore
 
 PREFIX = "/chaos_experiments"
 LIMITS = {"duration_seconds": 3600.0, "memory_mb": 500.0}
-DOCUMENT = document(PREFIX, LIMITS)
+DOCUMENT = document(PREFIX, LIMITS, installed())
 START = Draft202012Validator(
     DOCUMENT["paths"][f"{PREFIX}/start"]["post"]["requestBody"]["content"]["application/json"]["schema"]
 )
@@ -39,14 +39,14 @@ def many(pytestconfig: pytest.Config) -> Any:
     return settings(max_examples=cases, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
-NAMES = sorted({name for each in EXPERIMENTS.values() for name in each.Parameters.model_fields})
+NAMES = sorted({name for each in installed().values() for name in each.Parameters.model_fields})
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 ODD = st.sampled_from([0, 1, -1, 100, 101, 3600, 3601, 60, 60.001, 0.5, "2", True, 10**400, 1e308, "", [], {}])
 VALUES = SCALARS | ODD | st.lists(SCALARS, max_size=3) | st.dictionaries(st.text(max_size=5), SCALARS, max_size=2)
 FIELDS = st.sampled_from([*NAMES, "reason", "restart", "alarms", "experiment_name"]) | st.text(max_size=10)
 BODIES = st.builds(
     lambda name, more: {"experiment_name": name, **more},
-    st.sampled_from([*EXPERIMENTS, "nothing"]) | VALUES,
+    st.sampled_from([*installed(), "nothing"]) | VALUES,
     st.dictionaries(FIELDS, VALUES, max_size=4),
 )
 
@@ -57,12 +57,12 @@ def test_a_start_starts_what_the_document_allows_and_nothing_else(many: Any) -> 
     @example({"experiment_name": "latency_injection", "delay_seconds": 60, "percentage": 0.001})
     @example({"experiment_name": "latency_injection", "restart": 1})
     def check(body: dict[str, Any]) -> None:
-        desk = Desk(Clock())
-        desk.alarms.states = dict.fromkeys(body["alarms"]) if _names(body.get("alarms")) else {}
-        answer = desk.post("/start", json.dumps(body))
+        control = Control(Clock())
+        control.alarms.states = dict.fromkeys(body["alarms"]) if _names(body.get("alarms")) else {}
+        answer = control.post("/start", json.dumps(body))
         _is_an_answer(answer)
         allowed = START.is_valid(body)
-        assert (answer.status == 200, bool(desk.store.runs)) == (allowed, allowed), (body, answer.content)
+        assert (answer.status == 200, bool(control.store.runs)) == (allowed, allowed), (body, answer.content)
 
     check()
 
@@ -83,11 +83,11 @@ def test_bytes_are_no_body(many: Any, path: str) -> None:
     @many
     @given(st.binary(max_size=200) | braces.map(b"".join), st.text(max_size=30))
     def check(body: bytes, content_type: str) -> None:
-        desk = Desk(Clock())
-        _is_an_answer(desk.post(path, body))
-        _is_an_answer(desk.post(path, body, headers={"content-type": content_type}))
-        assert desk.store.runs == {}
-        assert desk.store.halt_event is None
+        control = Control(Clock())
+        _is_an_answer(control.post(path, body))
+        _is_an_answer(control.post(path, body, headers={"content-type": content_type}))
+        assert control.store.runs == {}
+        assert control.store.halt_event is None
 
     check()
 
@@ -99,9 +99,9 @@ def test_a_query_is_an_answer(many: Any) -> None:
     @many
     @given(st.dictionaries(names, st.lists(st.text(max_size=80) | moments, max_size=2)))
     def check(query: dict[str, list[str]]) -> None:
-        desk = Desk(Clock())
+        control = Control(Clock())
         for path in ("/history", "/status"):
-            _is_an_answer(desk.ask("GET", path, query=query))
+            _is_an_answer(control.ask("GET", path, query=query))
 
     check()
 
@@ -116,7 +116,7 @@ def test_no_header_but_a_tokens_opens_the_door(many: Any) -> None:
     @many
     @given(st.text() | st.builds("{} {}".format, st.sampled_from(["Bearer", "bearer", "Basic", "Bearer "]), st.text()))
     def check(header: str) -> None:
-        answer = Desk(Clock()).ask("GET", "/list", caller=None, headers={"authorization": header})
+        answer = Control(Clock()).ask("GET", "/list", caller=None, headers={"authorization": header})
         assert answer.status == 401
         assert answer.content["error_message"] in REFUSALS  # which say nothing of what was sent
 

@@ -10,7 +10,7 @@ from chalicelib.api.http import Response
 from chalicelib.errors import StoreUnavailable
 from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
-from tests.api.conftest import Desk
+from tests.api.conftest import Control
 from tests.support import NOW, Clock, a_run
 
 VIEWER = Caller("vic", Role.VIEWER)
@@ -27,18 +27,18 @@ def refusal(response: Response) -> tuple[int, str]:
     return response.status, response.content["code"]
 
 
-def entries(desk: Desk, **query: str) -> list[Any]:
+def entries(control: Control, **query: str) -> list[Any]:
     asked = {name: [value] for name, value in query.items()}
-    return list(result(desk.ask("GET", "/history", query=asked))["entries"])
+    return list(result(control.ask("GET", "/history", query=asked))["entries"])
 
 
 # Halt
 
 
-def test_a_halt_ends_everything_and_names_who_and_why(desk: Desk) -> None:
-    run = result(desk.post("/start", LATENCY))
-    desk.clock.now += 20
-    halted = result(desk.post("/halt", HALT, caller=VIEWER, source="192.0.2.7"))
+def test_a_halt_ends_everything_and_names_who_and_why(control: Control) -> None:
+    run = result(control.post("/start", LATENCY))
+    control.clock.now += 20
+    halted = result(control.post("/halt", HALT, caller=VIEWER, source="192.0.2.7"))
     assert halted == {
         "halted_at": "2027-01-15T08:00:20.000Z",
         "halted_by": "vic",
@@ -46,96 +46,96 @@ def test_a_halt_ends_everything_and_names_who_and_why(desk: Desk) -> None:
         "ended_runs": [run["run_id"]],
         "effective_everywhere_by": "2027-01-15T08:00:21.000Z",
     }
-    ended = result(desk.ask("GET", "/status", query={"experiment_name": ["latency_injection"]}))
+    ended = result(control.ask("GET", "/status", query={"experiment_name": ["latency_injection"]}))
     assert (ended["status"], ended["ended_by"], ended["end_reason"]) == ("stopped", "vic", "halted: orders are lost")
     assert ended["ended_from"] == "192.0.2.7"
-    assert desk.changes == 2
+    assert control.changes == 2
 
 
-def test_while_halted_every_start_is_refused_with_who_and_why(desk: Desk) -> None:
-    desk.post("/halt", HALT, caller=VIEWER)
+def test_while_halted_every_start_is_refused_with_who_and_why(control: Control) -> None:
+    control.post("/halt", HALT, caller=VIEWER)
     for body in (LATENCY, '{"experiment_name": "error_injection", "restart": true}'):
-        refused = desk.post("/start", body)
+        refused = control.post("/start", body)
         assert refusal(refused) == (423, "halted")
         assert "vic at 2027-01-15T08:00:00.000Z: orders are lost" in refused.content["error_message"]
         assert refused.content["resultset"]["halted_by"] == "vic"
-    listed = result(desk.ask("GET", "/list"))
+    listed = result(control.ask("GET", "/list"))
     assert (listed["halt"]["reason"], listed["active_experiments"]) == ("orders are lost", [])
 
 
-def test_a_resume_lets_start_again_and_brings_nothing_back(desk: Desk) -> None:
-    desk.post("/start", LATENCY)
-    desk.post("/halt", HALT)
-    desk.clock.now += 60
-    resumed = result(desk.post("/resume", '{"reason": "mended"}'))
+def test_a_resume_lets_start_again_and_brings_nothing_back(control: Control) -> None:
+    control.post("/start", LATENCY)
+    control.post("/halt", HALT)
+    control.clock.now += 60
+    resumed = result(control.post("/resume", '{"reason": "mended"}'))
     assert (resumed["resumed_by"], resumed["halt"]["reason"]) == ("ada", "orders are lost")
-    listed = result(desk.ask("GET", "/list"))
+    listed = result(control.ask("GET", "/list"))
     assert (listed["halt"], listed["active_experiments"]) == (None, [])
-    assert result(desk.post("/start", LATENCY))["status"] == "running"
+    assert result(control.post("/start", LATENCY))["status"] == "running"
 
 
-def test_a_second_halt_changes_nothing_and_a_second_resume_says_so(desk: Desk) -> None:
-    desk.post("/halt", HALT)
-    assert result(desk.post("/halt", '{"reason": "me too"}', caller=VIEWER))["reason"] == "orders are lost"
-    assert result(desk.post("/resume", ""))["resumed_by"] == "ada"
-    assert refusal(desk.post("/resume", "{}")) == (409, "not_halted")
+def test_a_second_halt_changes_nothing_and_a_second_resume_says_so(control: Control) -> None:
+    control.post("/halt", HALT)
+    assert result(control.post("/halt", '{"reason": "me too"}', caller=VIEWER))["reason"] == "orders are lost"
+    assert result(control.post("/resume", ""))["resumed_by"] == "ada"
+    assert refusal(control.post("/resume", "{}")) == (409, "not_halted")
 
 
-def test_a_viewer_may_halt_but_not_resume(desk: Desk) -> None:
-    assert desk.post("/halt", HALT, caller=VIEWER).status == 200
-    assert refusal(desk.post("/resume", "{}", caller=VIEWER)) == (403, "forbidden")
-    assert refusal(desk.post("/halt", HALT, caller=None)) == (401, "unauthenticated")
+def test_a_viewer_may_halt_but_not_resume(control: Control) -> None:
+    assert control.post("/halt", HALT, caller=VIEWER).status == 200
+    assert refusal(control.post("/resume", "{}", caller=VIEWER)) == (403, "forbidden")
+    assert refusal(control.post("/halt", HALT, caller=None)) == (401, "unauthenticated")
 
 
 @pytest.mark.parametrize(
     "body", ["{}", '{"reason": ""}', '{"reason": 1}', '{"reason": "%s"}' % ("r" * 101), '{"reason": "\\u001b[2J"}']
 )
-def test_a_halt_needs_a_reason(desk: Desk, body: str) -> None:
-    refused = desk.post("/halt", body)
+def test_a_halt_needs_a_reason(control: Control, body: str) -> None:
+    refused = control.post("/halt", body)
     assert refusal(refused) == (400, "invalid_parameters")
     assert (
         "must be a string of 1 to 100 characters in one line, without control characters"
         in refused.content["error_message"]
     )
     assert ("is missing" in refused.content["error_message"]) == (body == "{}")
-    assert desk.store.halt_event is None
+    assert control.store.halt_event is None
 
 
-def test_runs_that_a_halt_could_not_end_do_not_come_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk.post("/start", LATENCY)
+def test_runs_that_a_halt_could_not_end_do_not_come_back(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    control.post("/start", LATENCY)
 
     def fails(_run: Run) -> bool:
         raise StoreUnavailable("The table does not answer.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(desk.store, "stop", fails)
-        assert result(desk.post("/halt", HALT))["ended_runs"] == []
-        status = result(desk.ask("GET", "/status", query={"experiment_name": ["latency_injection"]}))
+        patch.setattr(control.store, "stop", fails)
+        assert result(control.post("/halt", HALT))["ended_runs"] == []
+        status = result(control.ask("GET", "/status", query={"experiment_name": ["latency_injection"]}))
         assert (status["status"], status["end_reason"]) == ("stopped", "halted: orders are lost")
-        assert refusal(desk.post("/resume", "{}")) == (503, "store_unavailable")
-        assert desk.store.halt_event
-    desk.clock.now += 5
-    desk.post("/resume", "{}")
-    assert desk.store.active(desk.clock.now) == []
-    assert desk.store.runs["latency_injection"].ended_at == NOW
+        assert refusal(control.post("/resume", "{}")) == (503, "store_unavailable")
+        assert control.store.halt_event
+    control.clock.now += 5
+    control.post("/resume", "{}")
+    assert control.store.active(control.clock.now) == []
+    assert control.store.runs["latency_injection"].ended_at == NOW
 
 
 # Production
 
 
 def test_nothing_starts_on_a_stage_that_is_named_like_production_but_it_can_be_stopped(clock: Clock) -> None:
-    desk = Desk(clock, Settings(stage="prod-eu"))
-    refused = desk.post("/start", LATENCY)
+    control = Control(clock, Settings(stage="prod-eu"))
+    refused = control.post("/start", LATENCY)
     assert refusal(refused) == (403, "production_locked")
     assert "CHAOS_ALLOW_PRODUCTION=prod-eu" in refused.content["error_message"]
-    desk.store.start(a_run(duration_seconds=600), now=NOW)
-    assert desk.post("/stop", '{"experiment_name": "latency_injection"}').status == 200
-    assert desk.post("/halt", HALT).status == 200
+    control.store.start(a_run(duration_seconds=600), now=NOW)
+    assert control.post("/stop", '{"experiment_name": "latency_injection"}').status == 200
+    assert control.post("/halt", HALT).status == 200
 
 
 def test_it_starts_there_when_the_deployment_names_the_stage(clock: Clock) -> None:
-    desk = Desk(clock, Settings(stage="prod-eu", allow_production="prod-eu"))
-    assert desk.post("/start", LATENCY).status == 200
+    control = Control(clock, Settings(stage="prod-eu", allow_production="prod-eu"))
+    assert control.post("/start", LATENCY).status == 200
 
 
 # Limits
@@ -143,26 +143,26 @@ def test_it_starts_there_when_the_deployment_names_the_stage(clock: Clock) -> No
 
 def test_the_limits_of_the_stage_hold_and_show(clock: Clock) -> None:
     limits = {"duration_seconds": 60.0, "delay_seconds": 1.5, "percentage": 10.0, "memory_mb": 64.0, "error_rate": 0.2}
-    desk = Desk(clock, Settings(stage="qa", limits=limits))
+    control = Control(clock, Settings(stage="qa", limits=limits))
     shown = {
         name: part["maximum"]
-        for each in result(desk.ask("GET", "/list"))["available_experiments"]
+        for each in result(control.ask("GET", "/list"))["available_experiments"]
         for name, part in each["parameters"]["properties"].items()
         if "maximum" in part
     }
     assert shown == limits
     asked = {"experiment_name": "latency_injection", "duration_seconds": 61, "delay_seconds": 2, "percentage": 11}
-    refused = desk.post("/start", json.dumps(asked))
+    refused = control.post("/start", json.dumps(asked))
     assert {each["field"] for each in refused.content["details"]} == {"duration_seconds", "delay_seconds", "percentage"}
-    assert desk.post("/start", json.dumps({**asked, **limits, "memory_mb": None})).status == 400
+    assert control.post("/start", json.dumps({**asked, **limits, "memory_mb": None})).status == 400
     body = '{"experiment_name": "latency_injection", "duration_seconds": 60, "delay_seconds": 1.5, "percentage": 10}'
-    assert desk.post("/start", body).status == 200
+    assert control.post("/start", body).status == 200
 
 
 def test_the_smaller_limit_holds_where_the_environment_has_one_too(clock: Clock) -> None:
-    desk = Desk(clock, Settings(stage="qa", limits={"memory_mb": 9000.0}))  # 500 MB can be spared
+    control = Control(clock, Settings(stage="qa", limits={"memory_mb": 9000.0}))  # 500 MB can be spared
     body = '{"experiment_name": "resource_exhaustion", "memory_mb": 501}'
-    assert refusal(desk.post("/start", body)) == (400, "invalid_parameters")
+    assert refusal(control.post("/start", body)) == (400, "invalid_parameters")
 
 
 # Alarms
@@ -171,31 +171,31 @@ def test_the_smaller_limit_holds_where_the_environment_has_one_too(clock: Clock)
 GUARDED = '{"experiment_name": "latency_injection", "alarms": ["orders-5xx", "orders-slow"]}'
 
 
-def test_a_run_keeps_the_alarms_that_may_end_it(desk: Desk) -> None:
-    desk.alarms.states = {"orders-5xx": None, "orders-slow": None}
-    assert result(desk.post("/start", GUARDED))["alarms"] == ["orders-5xx", "orders-slow"]
-    assert desk.store.runs["latency_injection"].alarms == ("orders-5xx", "orders-slow")
+def test_a_run_keeps_the_alarms_that_may_end_it(control: Control) -> None:
+    control.alarms.states = {"orders-5xx": None, "orders-slow": None}
+    assert result(control.post("/start", GUARDED))["alarms"] == ["orders-5xx", "orders-slow"]
+    assert control.store.runs["latency_injection"].alarms == ("orders-5xx", "orders-slow")
 
 
-def test_nothing_starts_while_one_is_in_alarm_or_nobody_can_tell(desk: Desk) -> None:
-    assert refusal(desk.post("/start", GUARDED)) == (404, "unknown_alarm")
-    desk.alarms.states = {"orders-5xx": None, "orders-slow": "p99 is 4 s"}
-    refused = desk.post("/start", GUARDED)
+def test_nothing_starts_while_one_is_in_alarm_or_nobody_can_tell(control: Control) -> None:
+    assert refusal(control.post("/start", GUARDED)) == (404, "unknown_alarm")
+    control.alarms.states = {"orders-5xx": None, "orders-slow": "p99 is 4 s"}
+    refused = control.post("/start", GUARDED)
     assert refusal(refused) == (409, "alarm_active")
     assert "orders-slow is in ALARM: p99 is 4 s" in refused.content["error_message"]
-    desk.alarms.broken = True
-    assert refusal(desk.post("/start", GUARDED)) == (503, "alarms_unavailable")
-    assert desk.store.runs == {}
+    control.alarms.broken = True
+    assert refusal(control.post("/start", GUARDED)) == (503, "alarms_unavailable")
+    assert control.store.runs == {}
 
 
-def test_without_alarms_nobody_asks_for_any(desk: Desk) -> None:
-    desk.post("/start", LATENCY)
-    assert desk.alarms.asked == 0
+def test_without_alarms_nobody_asks_for_any(control: Control) -> None:
+    control.post("/start", LATENCY)
+    assert control.alarms.asked == 0
 
 
 @pytest.mark.parametrize("alarms", ['"one"', "[1]", '[""]', '["%s"]' % ("a" * 101), '["a", "b", "c", "d", "e", "f"]'])
-def test_alarms_are_a_short_list_of_names(desk: Desk, alarms: str) -> None:
-    refused = desk.post("/start", f'{{"experiment_name": "latency_injection", "alarms": {alarms}}}')
+def test_alarms_are_a_short_list_of_names(control: Control, alarms: str) -> None:
+    refused = control.post("/start", f'{{"experiment_name": "latency_injection", "alarms": {alarms}}}')
     assert refusal(refused) == (400, "invalid_parameters")
     assert (
         "alarms must be a list of at most 5, each a string of 1 to 100 characters in one line"
@@ -206,15 +206,15 @@ def test_alarms_are_a_short_list_of_names(desk: Desk, alarms: str) -> None:
 # History
 
 
-def test_the_history_has_every_start_stop_halt_and_resume(desk: Desk) -> None:
-    desk.post("/start", '{"experiment_name": "latency_injection", "reason": "game day"}', source="192.0.2.7")
-    desk.clock.now += 1
-    desk.post("/stop", '{"experiment_name": "latency_injection", "reason": "seen"}', source="192.0.2.8", caller=None)
-    desk.post("/stop", '{"experiment_name": "latency_injection", "reason": "seen"}', source="192.0.2.8")
-    desk.post("/halt", HALT, caller=VIEWER, source="192.0.2.9")
-    desk.clock.now += 1
-    desk.post("/resume", '{"reason": "mended"}')
-    resume, halt, run = entries(desk)
+def test_the_history_has_every_start_stop_halt_and_resume(control: Control) -> None:
+    control.post("/start", '{"experiment_name": "latency_injection", "reason": "game day"}', source="192.0.2.7")
+    control.clock.now += 1
+    control.post("/stop", '{"experiment_name": "latency_injection", "reason": "seen"}', source="192.0.2.8", caller=None)
+    control.post("/stop", '{"experiment_name": "latency_injection", "reason": "seen"}', source="192.0.2.8")
+    control.post("/halt", HALT, caller=VIEWER, source="192.0.2.9")
+    control.clock.now += 1
+    control.post("/resume", '{"reason": "mended"}')
+    resume, halt, run = entries(control)
     assert [each["action"] for each in (run, halt, resume)] == ["run", "halt", "resume"]
     assert (run["by"], run["source"], run["reason"], run["at"]) == (
         "ada",
@@ -231,13 +231,13 @@ def test_the_history_has_every_start_stop_halt_and_resume(desk: Desk) -> None:
     assert (resume["by"], resume["reason"]) == ("ada", "mended")
 
 
-def test_the_history_has_what_somebody_tried_and_was_not_let(desk: Desk) -> None:
-    desk.post("/start", LATENCY, caller=VIEWER, source="192.0.2.7")
-    desk.clock.now += 1
-    desk.post("/halt", HALT)
-    desk.clock.now += 1
-    desk.post("/start", LATENCY)
-    second, _, first = entries(desk)
+def test_the_history_has_what_somebody_tried_and_was_not_let(control: Control) -> None:
+    control.post("/start", LATENCY, caller=VIEWER, source="192.0.2.7")
+    control.clock.now += 1
+    control.post("/halt", HALT)
+    control.clock.now += 1
+    control.post("/start", LATENCY)
+    second, _, first = entries(control)
     assert (first["action"], first["by"], first["source"], first["details"]["code"]) == (
         "refusal",
         "vic",
@@ -248,31 +248,31 @@ def test_the_history_has_what_somebody_tried_and_was_not_let(desk: Desk) -> None
     assert second["details"]["body"] == LATENCY
 
 
-def test_nobody_fills_the_history_without_a_token_nor_with_what_is_not_understood(desk: Desk) -> None:
-    desk.post("/start", LATENCY, caller=None)
-    desk.post("/start", LATENCY, caller=None, headers={"authorization": "Bearer wrong"})
-    desk.post("/start", "{")
-    assert entries(desk) == []
+def test_nobody_fills_the_history_without_a_token_nor_with_what_is_not_understood(control: Control) -> None:
+    control.post("/start", LATENCY, caller=None)
+    control.post("/start", LATENCY, caller=None, headers={"authorization": "Bearer wrong"})
+    control.post("/start", "{")
+    assert entries(control) == []
 
 
-def test_a_refusal_that_cannot_be_recorded_is_a_refusal_all_the_same(desk: Desk) -> None:
-    desk.store.broken = True
-    assert refusal(desk.post("/start", LATENCY, caller=VIEWER)) == (403, "forbidden")
+def test_a_refusal_that_cannot_be_recorded_is_a_refusal_all_the_same(control: Control) -> None:
+    control.store.broken = True
+    assert refusal(control.post("/start", LATENCY, caller=VIEWER)) == (403, "forbidden")
 
 
-def test_the_history_comes_in_pages_by_experiment_and_by_time(desk: Desk) -> None:
+def test_the_history_comes_in_pages_by_experiment_and_by_time(control: Control) -> None:
     for number in range(5):
-        desk.clock.now = NOW + number
+        control.clock.now = NOW + number
         name = "error_injection" if number == 2 else "latency_injection"
-        desk.post("/start", json.dumps({"experiment_name": name, "restart": True}))
-    page = result(desk.ask("GET", "/history", query={"limit": ["2"]}))
+        control.post("/start", json.dumps({"experiment_name": name, "restart": True}))
+    page = result(control.ask("GET", "/history", query={"limit": ["2"]}))
     assert [entry["at"][17:19] for entry in page["entries"]] == ["04", "03"]
-    rest = result(desk.ask("GET", "/history", query={"before": [page["next"]]}))
+    rest = result(control.ask("GET", "/history", query={"before": [page["next"]]}))
     assert [entry["at"][17:19] for entry in rest["entries"]] == ["02", "01", "00"]
     assert rest["next"] is None
-    assert [entry["at"][17:19] for entry in entries(desk, experiment_name="error_injection")] == ["02"]
+    assert [entry["at"][17:19] for entry in entries(control, experiment_name="error_injection")] == ["02"]
     times = {"since": "2027-01-15T08:00:01Z", "until": "2027-01-15T09:00:03+01:00"}
-    assert [entry["at"][17:19] for entry in entries(desk, **times)] == ["02", "01"]
+    assert [entry["at"][17:19] for entry in entries(control, **times)] == ["02", "01"]
 
 
 @pytest.mark.parametrize(
@@ -290,5 +290,5 @@ def test_the_history_comes_in_pages_by_experiment_and_by_time(desk: Desk) -> Non
         ("experiment_name", "nothing", "unknown_experiment"),
     ],
 )
-def test_a_query_that_makes_no_sense_is_refused(desk: Desk, name: str, value: str, code: str) -> None:
-    assert desk.ask("GET", "/history", query={name: [value]}).content["code"] == code
+def test_a_query_that_makes_no_sense_is_refused(control: Control, name: str, value: str, code: str) -> None:
+    assert control.ask("GET", "/history", query={name: [value]}).content["code"] == code

@@ -10,11 +10,11 @@ from chalicelib.api.endpoints import ENDPOINTS
 from chalicelib.api.http import Response
 from chalicelib.api.openapi import document
 from chalicelib.errors import Unauthenticated
-from chalicelib.experiments import EXPERIMENTS
-from tests.api.conftest import Desk
+from chalicelib.experiments.catalogue import installed
+from tests.api.conftest import Control
 
 PREFIX = "/v1/chaos_experiments"
-DOCUMENT = document(PREFIX, {"duration_seconds": 600.0})
+DOCUMENT = document(PREFIX, {"duration_seconds": 600.0}, installed())
 
 
 def test_it_is_an_openapi_document() -> None:
@@ -55,7 +55,7 @@ def test_a_start_is_one_of_the_experiments_with_the_limits_that_hold_here() -> N
     bodies = DOCUMENT["paths"][f"{PREFIX}/start"]["post"]["requestBody"]["content"]["application/json"]["schema"][
         "oneOf"
     ]
-    assert [body["title"] for body in bodies] == list(EXPERIMENTS)
+    assert [body["title"] for body in bodies] == list(installed())
     for body in bodies:
         assert body["additionalProperties"] is False
         assert body["properties"]["duration_seconds"]["maximum"] == 600.0
@@ -92,9 +92,9 @@ def problems(method: str, path: str, response: Response) -> list[str]:
         ("GET", "/openapi.json", {}),
     ],
 )
-def test_every_answer_is_as_it_says(desk: Desk, method: str, path: str, options: dict[str, Any]) -> None:
-    desk.post("/start", '{"experiment_name": "latency_injection"}')
-    assert problems(method, path, desk.ask(method, path, **options)) == []
+def test_every_answer_is_as_it_says(control: Control, method: str, path: str, options: dict[str, Any]) -> None:
+    control.post("/start", '{"experiment_name": "latency_injection"}')
+    assert problems(method, path, control.ask(method, path, **options)) == []
 
 
 def test_an_answer_that_is_not_as_it_says_would_be_noticed() -> None:

@@ -2,9 +2,9 @@ import pytest
 
 from chalicelib.api.requests import parse, schema, start_parameters
 from chalicelib.errors import InvalidJson
-from chalicelib.experiments import EXPERIMENTS
+from chalicelib.experiments.catalogue import installed
 
-LATENCY = EXPERIMENTS["latency_injection"]
+LATENCY = installed()["latency_injection"]
 
 
 def test_a_good_body_is_an_object() -> None:

@@ -8,12 +8,12 @@ from hypothesis import HealthCheck, settings, strategies
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from chalicelib.dynamodb.runs import DynamoDBRunStore
-from chalicelib.experiments import EXPERIMENTS
+from chalicelib.experiments.catalogue import installed
 from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
 from tests.support import NOW, a_run, latest
 
-NAMES = strategies.sampled_from(list(EXPERIMENTS))
+NAMES = strategies.sampled_from(list(installed()))
 
 
 @pytest.fixture

@@ -1,53 +1,43 @@
-"""What answers the endpoints."""
+"""What each endpoint does: from a request and its caller to what is in the envelope."""
 
 import logging
 import re
 import secrets
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from ..access import ANYONE, Authenticator, Caller, Role
+from ..access import Caller
 from ..errors import (
     AlarmActive,
     AlreadyRunning,
     ChaosError,
-    Forbidden,
     Halted,
-    InternalError,
-    MethodNotAllowed,
     MissingParameter,
     NotHalted,
     NotRunning,
     ProductionLocked,
     StoreUnavailable,
-    UnknownEndpoint,
     UnknownRun,
 )
-from ..experiments import EXPERIMENTS, LONGEST_SHOWN, find
 from ..experiments.base import Experiment, Limits
+from ..experiments.catalogue import LONGEST_NAME_SHOWN, Catalogue
 from ..guardrails.alarms import Alarms, alarm_reason
-from ..report.documents import chosen
 from ..results.store import ResultStore
 from ..results.tally import Tally
 from ..runs.event import Action, Event
 from ..runs.run import Run
 from ..runs.store import RunStore
 from ..settings import Settings
-from . import requests, responses
+from . import problems, requests, responses
 from .console import page
-from .endpoints import ENDPOINTS, Endpoint
-from .http import Request, Response, failure
+from .http import Request, Response
 from .query import CURSOR, MOST_ENTRIES, asked_for
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[Request, Caller], Mapping[str, Any] | Response]
-
-REMEMBERED = (Forbidden, Halted, ProductionLocked, AlarmActive)
-"""Refusals of known callers that the history keeps."""
-
-LONGEST_KEPT = 500
-"""How much of a refused body the history keeps, in bytes."""
+LONGEST_RECORDED = 500
+"""How much of a refused body the history records, in bytes."""
 
 AFTERMATH_SECONDS = 5.0
 """For how long after a run's end its report still lists what else happened."""
@@ -58,66 +48,41 @@ NOT_READ = (
     "The log of this process has the details."
 )
 
-OK = 200
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """What the endpoints are about: the stores of one scope, and what can be started in it."""
+
+    settings: Settings
+    runs: RunStore
+    results: ResultStore
+    alarms: Alarms
+    catalogue: Catalogue
 
 
-class Api:
-    """The control plane of one scope, and the test endpoint."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """The process that answers. `on_change` is called when it has changed what runs."""
 
-    def __init__(
-        self,
-        store: RunStore,
-        results: ResultStore,
-        authenticate: Authenticator,
-        clock: Callable[[], float],
-        settings: Settings,
-        *,
-        alarms: Alarms,
-        spare_memory_mb: Callable[[], int],
-        environment: str,
-        prefix: str,
-        document: Callable[[], dict[str, Any]],
-        on_change: Callable[[], None],
-    ) -> None:
-        self._store = store
-        self._results = results
-        self._authenticate = authenticate
-        self._clock = clock
-        self._settings = settings
-        self._alarms = alarms
-        self._spare_memory_mb = spare_memory_mb
-        self._environment = environment
+    environment: str
+    clock: Callable[[], float]
+    spare_memory_mb: Callable[[], int]
+    on_change: Callable[[], None]
+
+
+class Handlers:
+    """The endpoints of the control plane, and the test endpoint. Each is a method; `endpoints.py` names it."""
+
+    def __init__(self, stage: Stage, server: Server, *, prefix: str, document: Callable[[], dict[str, Any]]) -> None:
+        self._settings = stage.settings
+        self._runs = stage.runs
+        self._results = stage.results
+        self._alarms = stage.alarms
+        self._catalogue = stage.catalogue
+        self._server = server
+        self._clock = server.clock
         self._prefix = prefix
         self._document = document
-        self._on_change = on_change
-
-    def handle(self, request: Request) -> Response:
-        """Never raises: what goes wrong is in the envelope."""
-        caller = ANYONE
-        try:
-            endpoint = self._endpoint(request)
-            if endpoint.role is not Role.ANYONE:
-                caller = request.caller or self._authenticate(request.headers)
-                caller.require(endpoint.role)
-            rendered = chosen(endpoint.formats, request)
-            handler: Handler = getattr(self, endpoint.handler)
-            answer = handler(request, caller)
-            if isinstance(answer, Response):
-                response = answer
-            else:
-                response = rendered(answer) if endpoint.envelope else Response(200, answer)
-        except ChaosError as error:
-            if isinstance(error, REMEMBERED):
-                self._remember(request, caller, error)
-            response = failure(error)
-        except Exception:
-            log.exception(
-                "%s %s raised an exception", request.method, request.path, extra={"request_id": request.request_id}
-            )
-            response = failure(InternalError("The chaos experiments module failed; the log of this process says why."))
-        if caller is not ANYONE or response.status != OK:
-            self._log(request, caller, response)
-        return response
 
     def list_experiments(self, request: Request, caller: Caller) -> responses.Listed:
         """List the experiments and the active runs.
@@ -128,7 +93,7 @@ class Api:
         """
         del request
         now = self._clock()
-        halt = self._store.halted()
+        halt = self._runs.halted()
         settings = self._settings
         return {
             "caller": responses.caller(caller),
@@ -137,7 +102,8 @@ class Api:
             "production": settings.production,
             "locked": settings.production_locked,
             "halt": responses.halt(halt) if halt else None,
-            "available_experiments": [responses.experiment(each, self._limits(each)) for each in EXPERIMENTS.values()],
+            "start_options": requests.start_options(),
+            "available_experiments": [self._shown_experiment(each) for each in self._catalogue.values()],
             "active_experiments": self._shown(self._active(now).values(), now),
         }
 
@@ -150,10 +116,10 @@ class Api:
         409, unless `restart` is true.
         """
         content = requests.parse(request.body, request.headers)
-        experiment = find(requests.experiment_name(content, list(EXPERIMENTS)))
+        experiment = self._catalogue.find(requests.experiment_name(content, list(self._catalogue)))
         options, parameters = requests.start_parameters(content, experiment, self._limits(experiment))
         self._require_an_unlocked_stage()
-        self._require_silent(options.alarms)
+        self._require_no_alarm(options.alarms)
         now = self._clock()
         run = Run.started(
             experiment.name,
@@ -164,23 +130,16 @@ class Api:
             source=request.source,
             options=options.content(),
         )
-        replaced = self._active(now).get(experiment.name) if options.restart else None
-        if replaced:
-            reason = f"replaced by {run.run_id}"
-            replaced = replaced.ended(now=now, by=caller.name, reason=reason, source=request.source)
-        try:
-            in_the_way = self._store.start(run, now=now, replaced=replaced)
-        except Halted:
-            raise self._told_halted() from None
+        in_the_way = self._start(run, now, restart=options.restart)
         if in_the_way:
-            shown = responses.run(in_the_way, now)
-            msg = (
-                f"{experiment.name} is already running: run {in_the_way.run_id}, started by {in_the_way.started_by}, "
-                f'ends in {shown["remaining_seconds"]:g} s. Stop it first, or send "restart": true to replace it.'
+            shown = self._shown_run(in_the_way, now)
+            raise AlreadyRunning(
+                f"{run.experiment} is already running: run {in_the_way.run_id}, started by {in_the_way.started_by}, "
+                f'ends in {shown["remaining_seconds"]:g} s. Stop it first, or send "restart": true to replace it.',
+                resultset=shown,
             )
-            raise AlreadyRunning(msg, resultset=shown)
-        self._on_change()
-        return responses.run(run, now)
+        self._server.on_change()
+        return self._shown_run(run, now)
 
     def stop(self, request: Request, caller: Caller) -> responses.StoppedRun:
         """Stop an experiment.
@@ -188,16 +147,18 @@ class Api:
         All environments obey within a second (`effective_everywhere_by`), including requests that are being delayed.
         """
         content = requests.parse(request.body, request.headers)
-        experiment = find(requests.experiment_name(content, list(EXPERIMENTS)))
+        name = requests.experiment_name(content, list(self._catalogue))
         options = requests.options_of(requests.StopOptions, content)
         now = self._clock()
         active = self._active(now)
-        run = active.get(experiment.name)
+        run = active.get(name)
+        if run is None:
+            self._catalogue.find(name)
         ended = run and run.ended(now=now, by=caller.name, reason=options.reason, source=request.source)
-        if not ended or not self._store.stop(ended):
-            others = ", ".join(name for name in active if name != experiment.name) or "no experiment"
-            raise NotRunning(f"{experiment.name} is not running, so nothing was stopped. Running now: {others}.")
-        self._on_change()
+        if not ended or not self._runs.stop(ended):
+            others = ", ".join(other for other in active if other != name) or "no experiment"
+            raise NotRunning(f"{name} is not running, so nothing was stopped. Running now: {others}.")
+        self._server.on_change()
         (shown,) = self._shown([ended], now)
         return {**shown, "effective_everywhere_by": self._everywhere_by(now)}
 
@@ -210,9 +171,9 @@ class Api:
         options = requests.options_of(requests.HaltOptions, requests.parse(request.body, request.headers))
         event = self._event("halt", request, caller, reason=options.reason)
         halt = event
-        if not self._store.halt(event):
-            halt = self._store.halted() or event
-        self._on_change()
+        if not self._runs.halt(event):
+            halt = self._runs.halted() or event
+        self._server.on_change()
         now = self._clock()
         try:
             ended = self._end_what_runs(halt, now)
@@ -227,13 +188,13 @@ class Api:
         Runs that the halt ended stay ended.
         """
         options = requests.options_of(requests.ResumeOptions, requests.parse(request.body or b"{}", request.headers))
-        halt = self._store.halted()
+        halt = self._runs.halted()
         event = self._event("resume", request, caller, reason=options.reason)
         if halt:
             self._end_what_runs(halt, event.at)
-        if halt is None or not self._store.resume(event):
+        if halt is None or not self._runs.resume(event):
             raise NotHalted("Nothing is halted, so there is nothing to resume. Experiments can be started.")
-        self._on_change()
+        self._server.on_change()
         return {"resumed_at": responses.iso(event.at), "resumed_by": caller.name, "halt": responses.halt(halt)}
 
     def status(self, request: Request, caller: Caller) -> responses.ShownRun:
@@ -242,13 +203,11 @@ class Api:
         While the run is active its `results` are those so far: environments flush their counts once a second.
         """
         del caller
-        names = request.query.get("experiment_name") or [""]
-        if not names[0]:
-            raise _missing_in_query("experiment_name", f"one of {', '.join(EXPERIMENTS)}")
-        experiment = find(names[0])
-        now = self._clock()
-        run = self._store.last(experiment.name)
-        return self._read(run, now) if run else responses.inactive(experiment)
+        name = (request.query.get("experiment_name") or [""])[0]
+        if not name:
+            raise _missing_in_query("experiment_name", f"one of {', '.join(self._catalogue)}")
+        run = self._runs.last(name)
+        return self._with_results(run, self._clock()) if run else responses.inactive(self._catalogue.find(name))
 
     def history(self, request: Request, caller: Caller) -> responses.History:
         """List past runs and events, newest first.
@@ -258,8 +217,8 @@ class Api:
         """
         del caller
         now = self._clock()
-        asked = asked_for(request.query, now)
-        found = self._store.history(
+        asked = asked_for(request.query, now, self._catalogue)
+        found = self._runs.history(
             since=asked.since,
             until=asked.until,
             experiment=asked.experiment,
@@ -268,7 +227,7 @@ class Api:
         )
         kept = [self._as_ended(each, now) if isinstance(each, Run) else each for each in found]
         tallies = self._tallies([each for each in kept if isinstance(each, Run)])
-        entries = [responses.entry(each, now, tallies) for each in kept]
+        entries = [responses.entry(each, now, tallies, self._catalogue) for each in kept]
         return {"entries": entries, "next": entries[-1]["id"] if len(entries) == asked.limit else None}
 
     def report(self, request: Request, caller: Caller) -> responses.Report:
@@ -282,16 +241,15 @@ class Api:
         if not run_id:
             raise _missing_in_query("run_id", "the id of a run, from GET /history")
         now = self._clock()
-        run = self._store.find(run_id) if re.fullmatch(CURSOR, run_id) else None
+        run = self._runs.find(run_id) if re.fullmatch(CURSOR, run_id) else None
         if run is None:
-            raise UnknownRun(
-                f"There is no run with the id {run_id[:LONGEST_SHOWN]!r}. GET /history lists those of the last 90 days."
-            )
+            given = run_id[:LONGEST_NAME_SHOWN]
+            raise UnknownRun(f"There is no run with the id {given!r}. GET /history lists those of the last 90 days.")
         until = min(run.expires_at if run.ended_at is None else run.ended_at, now) + AFTERMATH_SECONDS
-        kept = self._store.history(since=run.started_at, until=until, experiment=None, before=None, limit=MOST_ENTRIES)
-        shown = self._read(run, now)
+        kept = self._runs.history(since=run.started_at, until=until, experiment=None, before=None, limit=MOST_ENTRIES)
+        shown = self._with_results(run, now)
         others = [each for each in reversed(kept) if isinstance(each, Event) or each.run_id != run.run_id]
-        return {"run": shown, "events": [responses.entry(each, now, {}) for each in others]}
+        return {"run": shown, "events": [responses.entry(each, now, {}, self._catalogue) for each in others]}
 
     def console(self, request: Request, caller: Caller) -> Response:
         """Open the console.
@@ -320,45 +278,34 @@ class Api:
             "message": NOT_READ if request.problem else TESTED,
             "timestamp": responses.iso(self._clock()),
             "active_chaos_experiments": list(request.active),
-            "environment": self._environment,
+            "environment": self._server.environment,
             "injected": list(request.injected),
             "problem": request.problem,
         }
 
-    def _endpoint(self, request: Request) -> Endpoint:
-        """A HEAD is answered as a GET: whoever serves it leaves the body out."""
-        path = request.path.rstrip("/")
-        by_method = {endpoint.method: endpoint for endpoint in ENDPOINTS if endpoint.path == path}
-        if not by_method:
-            available = ", ".join(f"{endpoint.method} {self._prefix}{endpoint.path}" for endpoint in ENDPOINTS)
-            raise UnknownEndpoint(
-                f"There is no endpoint {path[:LONGEST_SHOWN]!r} below {self._prefix}. Available: {available}."
-            )
-        if "GET" in by_method:
-            by_method["HEAD"] = by_method["GET"]
-        if request.method not in by_method:
-            allowed = ", ".join(by_method)
-            msg = f"{self._prefix}{path} does not support the method {request.method}. Use {' or '.join(by_method)}."
-            raise MethodNotAllowed(msg, headers={"Allow": allowed})
-        return by_method[request.method]
-
     def _active(self, now: float) -> dict[str, Run]:
         """What runs, by the experiment's name."""
-        return {run.experiment: run for run in self._store.active(now)}
+        return {run.experiment: run for run in self._runs.active(now)}
 
     def _as_ended(self, run: Run, now: float) -> Run:
         """A halt ends what runs also where it could not be written that the runs are ended."""
-        halt = self._store.halted() if run.is_active(now) else None
+        halt = self._runs.halted() if run.is_active(now) else None
         return _ended_by(halt, run) if halt else run
 
-    def _read(self, run: Run, now: float) -> responses.ShownRun:
-        """With its results. Raises StoreUnavailable where they cannot be read."""
-        return responses.run(self._as_ended(run, now), now, self._results.results([run]).get(run.run_id))
+    def _with_results(self, run: Run, now: float) -> responses.ShownRun:
+        """Raises StoreUnavailable where its results cannot be read."""
+        return self._shown_run(self._as_ended(run, now), now, self._results.results([run]).get(run.run_id))
+
+    def _shown_experiment(self, experiment: Experiment) -> responses.ShownExperiment:
+        return responses.experiment(experiment, self._limits(experiment))
+
+    def _shown_run(self, run: Run, now: float, tally: Tally | None = None) -> responses.ShownRun:
+        return responses.run(run, now, tally, catalogue=self._catalogue)
 
     def _shown(self, runs: Collection[Run], now: float) -> list[responses.ShownRun]:
         """With their results, where they can be read: a list without them is better than none."""
         tallies = self._tallies(runs)
-        return [responses.run(run, now, tallies.get(run.run_id)) for run in runs]
+        return [self._shown_run(run, now, tallies.get(run.run_id)) for run in runs]
 
     def _tallies(self, runs: Collection[Run]) -> Mapping[str, Tally]:
         try:
@@ -367,9 +314,22 @@ class Api:
             log.warning("Could not read the results of runs: %s", error)
             return {run.run_id: responses.UNREAD for run in runs}
 
+    def record_refusal(self, request: Request, caller: Caller, error: ChaosError) -> None:
+        """Record in the history that a known caller was refused. Never raises."""
+        details = {
+            "endpoint": request.path,
+            "code": error.code,
+            "message": error.message,
+            "body": request.body[:LONGEST_RECORDED].decode(errors="replace"),
+        }
+        try:
+            self._runs.record(self._event("refusal", request, caller, details=details))
+        except StoreUnavailable as unavailable:
+            log.warning("Could not record a refused request in the history: %s", unavailable)
+
     def _limits(self, experiment: Experiment) -> Limits:
         """The stage's and the environment's; the smaller one where both have one."""
-        own = experiment.limits(self._spare_memory_mb())
+        own = experiment.limits(self._server.spare_memory_mb())
         known = experiment.Parameters.model_fields
         stages = {name: limit for name, limit in self._settings.limits.items() if name in known}
         return {**own, **{name: min(limit, own.get(name, limit)) for name, limit in stages.items()}}
@@ -382,7 +342,7 @@ class Api:
                 f"deploy the application with CHAOS_ALLOW_PRODUCTION={stage}."
             )
 
-    def _require_silent(self, alarms: list[str]) -> None:
+    def _require_no_alarm(self, alarms: list[str]) -> None:
         firing = self._alarms.firing(alarms) if alarms else {}
         if firing:
             causes = "; ".join(alarm_reason(name, why) for name, why in firing.items())
@@ -390,8 +350,19 @@ class Api:
                 f"No experiment was started: {causes}. Wait until the alarm is OK, or remove it from alarms."
             )
 
-    def _told_halted(self) -> Halted:
-        halt = self._store.halted()
+    def _start(self, run: Run, now: float, *, restart: bool) -> Run | None:
+        """Start it; or, changing nothing, the run that is in its way. Raises Halted."""
+        replaced = self._active(now).get(run.experiment) if restart else None
+        if replaced:
+            reason = f"replaced by {run.run_id}"
+            replaced = replaced.ended(now=now, by=run.started_by, reason=reason, source=run.started_from)
+        try:
+            return self._runs.start(run, now=now, replaced=replaced)
+        except Halted:
+            raise self._halted() from None
+
+    def _halted(self) -> Halted:
+        halt = self._runs.halted()
         if halt is None:
             return Halted("Everything was halted until a moment ago, so nothing was started. Try again.")
         return Halted(
@@ -402,8 +373,8 @@ class Api:
 
     def _end_what_runs(self, halt: Event, now: float) -> list[str]:
         """The ids of the runs that the halt ended."""
-        over = [_ended_by(halt, run) for run in self._store.running(now)]
-        return [run.run_id for run in over if self._store.stop(run)]
+        over = [_ended_by(halt, run) for run in self._runs.running(now)]
+        return [run.run_id for run in over if self._runs.stop(run)]
 
     def _everywhere_by(self, now: float) -> str:
         return responses.iso(now + self._settings.refresh_seconds)
@@ -412,40 +383,11 @@ class Api:
         token = secrets.token_hex(4)
         return Event.of(action, now=self._clock(), by=caller.name, token=token, source=request.source, **more)
 
-    def _remember(self, request: Request, caller: Caller, error: ChaosError) -> None:
-        details = {
-            "endpoint": request.path,
-            "code": error.code,
-            "message": error.message,
-            "body": request.body[:LONGEST_KEPT].decode(errors="replace"),
-        }
-        try:
-            self._store.record(self._event("refusal", request, caller, details=details))
-        except StoreUnavailable as unavailable:
-            log.warning("Could not record a refused request in the history: %s", unavailable)
-
-    def _log(self, request: Request, caller: Caller, response: Response) -> None:
-        resultset = response.content.get("resultset") or {}
-        log.info(
-            "%s %s by %s: %d",
-            request.method,
-            request.path,
-            caller.name,
-            response.status,
-            extra={
-                "request_id": request.request_id,
-                "caller": caller.name,
-                "source": request.source,
-                "status": response.status,
-                "code": response.content.get("code"),
-                "run_id": resultset.get("run_id"),
-            },
-        )
-
 
 def _missing_in_query(name: str, allowed: str) -> MissingParameter:
-    problem = requests.missing(name, allowed)
-    return MissingParameter(f"{requests.told([problem])} Send it in the query: ?{name}=<value>.", details=[problem])
+    problem = problems.missing(name, allowed)
+    what = problems.sentences([problem])
+    return MissingParameter(f"{what} Send it in the query: ?{name}=<value>.", details=[problem])
 
 
 def _ended_by(halt: Event, run: Run) -> Run:
