@@ -141,7 +141,7 @@ class ChaosModule:
     def refusal(self, request: Request) -> Response | None:
         """The answer to a request that is not let in; None for one that may go on."""
         try:
-            return getattr(self.get().api(), "admit", lambda _: None)(request)
+            return self.get().api().admit(request)
         except ChaosError as error:
             return failure(error)
 
