@@ -58,12 +58,7 @@ class Raise:
     exception: Exception
 
 
-@dataclass(frozen=True, slots=True)
-class Disconnect:
-    """The connection is closed without an answer."""
-
-
-Outcome = Proceed | Answer | Raise | Disconnect
+Outcome = Proceed | Answer | Raise
 
 PROCEED = Proceed()
 

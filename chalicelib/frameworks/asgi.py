@@ -10,10 +10,10 @@ import anyio
 import anyio.to_thread
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
-from ..faults.base import Answer
+from ..faults.base import PROCEED, Answer, Raise
 from ..injection.call import Kind, LambdaContext, remaining_seconds
 from ..injection.drivers import AsyncInjection
-from ..injection.engine import Blocked, InjectionResult, answer_of
+from ..injection.engine import Blocked, InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
 from .module import CURRENT, ChaosModule, is_control_plane, tested
@@ -93,16 +93,17 @@ class ASGIBoundary:
         for cors in host_cors:
             self._endpoints = cors(self._endpoints)
 
-    def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> Awaitable[None]:
-        """Not a coroutine itself: a request that passes through is spared one."""
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["type"] != "http":
-            return self._not_http(scope, receive, send)
+            await self._not_http(scope, receive, send)
+            return
         path = path_of(scope)
         if self._module.is_ours(path):
-            return self._endpoints(scope, receive, send)
-        if self._module.is_idle():
-            return self._application(scope, receive, send)
-        return self._active(path, scope, receive, send)
+            await self._endpoints(scope, receive, send)
+        elif self._module.is_idle():
+            await self._application(scope, receive, send)
+        else:
+            await self._active(path, scope, receive, send)
 
     # The data plane
 
@@ -119,8 +120,8 @@ class ASGIBoundary:
             await self._application(scope, receive, send)
             return
         application = self._application
-        if not self._has_route_place and (answer := await answer_in_place(injection, result)):
-            application = partial(send_response, injected_failure(answer, {}))
+        if not self._has_route_place:
+            application = partial(_in_place, (injection, result), application)
         await self._served(injection, result, partial(application, scope, receive), send)
 
     async def _served(
@@ -220,12 +221,23 @@ def path_of(scope: "Scope") -> str:
     return path
 
 
-async def answer_in_place(injection: AsyncInjection, result: InjectionResult) -> Answer | None:
-    """Apply faults to a call that has reached its route. The answer in the application's place, if there is one."""
+async def _in_place(
+    current: tuple[AsyncInjection, InjectionResult],
+    application: "ASGIApp",
+    scope: "Scope",
+    receive: "Receive",
+    send: "Send",
+) -> None:
+    """An application that has no route's place of its own: faults are applied around all of it."""
+    injection, result = current
     hits = injection.decide(result)
-    if hits is not None:
-        await injection.apply(result, hits)
-    return answer_of(result)
+    match PROCEED if hits is None else await injection.apply(result, hits):
+        case Answer() as answer:
+            await send_response(injected_failure(answer, {}), scope, receive, send)
+        case Raise(exception):
+            raise exception
+        case _:
+            await application(scope, receive, send)
 
 
 def _passes(path: str, scope: "Scope") -> bool:

@@ -22,10 +22,11 @@ from ..api.endpoints import ENDPOINTS, METHODS, Endpoint
 from ..api.http import Request, Response, failure, injected_failure
 from ..development.banner import banner
 from ..errors import ChaosError, InvalidJson, Unauthenticated
+from ..faults.base import Answer, Raise
 from ..guardrails.alarms import abort_for
 from ..injection.call import Kind, LambdaContext, remaining_seconds
 from ..injection.drivers import SyncInjection
-from ..injection.engine import InjectionResult, answer_of
+from ..injection.engine import InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
 from . import check_application
@@ -95,15 +96,17 @@ class ChaosExperiments:
 
         With an authorizer, which asks `authorize`, the gateway refuses requests without a valid token.
         """
+        shared: dict[str, Any] = {"content_types": ANY_CONTENT_TYPE}
+        if self._module.has_origins:
+            shared["cors"] = False  # the module answers preflights itself
         for path in dict.fromkeys(endpoint.path for endpoint in ENDPOINTS):
             endpoints = [endpoint for endpoint in ENDPOINTS if endpoint.path == path]
             guarded = authorizer is not None and all(endpoint.role is not Role.ANYONE for endpoint in endpoints)
-            options = {"authorizer": authorizer} if guarded else {}
             methods = ROUTED if authorizer is None else [method for each in endpoints for method in _methods(each)]
-            route = self._app.route(
-                self._module.prefix + path, methods=list(methods), content_types=ANY_CONTENT_TYPE, **options
-            )
-            route(self.handle)
+            options = {**shared, "authorizer": authorizer} if guarded else shared
+            self._app.route(self._module.prefix + path, methods=list(methods), **options)(self.handle)
+            if self._module.has_origins:
+                self._app.route(self._module.prefix + path, methods=["OPTIONS"], **shared)(self.handle)
 
     def _welcome(self, url: str) -> None:
         """The first thing that a developer reads; also what is wrong, while the application serves all the same."""
@@ -159,6 +162,8 @@ class ChaosExperiments:
         translated = _translated(response.with_headers(added))
         if current.method == "HEAD":  # `chalice local` would send the body
             translated.body = ""
+        if str(translated.headers["Content-Type"]).partition(";")[0] in self._app.api.binary_types:
+            translated.body = translated.body.encode()  # what Chalice encodes with Base64 must be bytes
         return translated
 
     def authorize(self, request: AuthRequest) -> AuthResponse:
@@ -236,9 +241,11 @@ class _RoutePlace:
         current = CURRENT.get()
         if current is not None and not current[1].reached_route:
             injection, result = current
-            injection.apply(result)
-            if answer := answer_of(result):
-                return _translated(injected_failure(answer, {}))
+            match injection.apply(result):
+                case Answer() as answer:
+                    return _translated(injected_failure(answer, {}))
+                case Raise(exception):
+                    raise exception
         return self._view(*values, **named)
 
 

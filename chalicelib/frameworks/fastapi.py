@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Match, Mount, Router
 
 from ..api.http import injected_failure
 from ..development.banner import announce
-from ..faults.base import Answer, Outcome
+from ..faults.base import Answer, Outcome, Raise
 from . import check_application
 from .asgi import ASGIBoundary, send_response
 from .module import CURRENT, ChaosModule, Options
@@ -95,11 +95,13 @@ class RoutePlace:
         return self._hit(injection.apply(result, hits), scope, receive, send)
 
     async def _hit(self, applied: Awaitable[Outcome], scope: "Scope", receive: "Receive", send: "Send") -> None:
-        outcome = await applied
-        if isinstance(outcome, Answer):
-            await send_response(injected_failure(outcome, {}), scope, receive, send)
-        else:
-            await self._serve(scope, receive, send)
+        match await applied:
+            case Answer() as answer:
+                await send_response(injected_failure(answer, {}), scope, receive, send)
+            case Raise(exception):
+                raise exception
+            case _:
+                await self._serve(scope, receive, send)
 
 
 def reaches_route(routes: Sequence[BaseRoute], scope: "Scope") -> bool:

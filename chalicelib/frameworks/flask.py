@@ -8,7 +8,7 @@ import flask
 
 from ..api.http import Response, injected_failure
 from ..development.banner import announce
-from ..injection.engine import answer_of
+from ..faults.base import Answer, Raise
 from . import check_application
 from .module import CURRENT, ChaosModule, Options
 from .wsgi import WSGIBoundary
@@ -41,9 +41,13 @@ def _dispatch(call_view: Any, *context: Any) -> Any:  # noqa: ANN401 - whatever 
     if current is None or current[1].reached_route or not _reaches_view():
         return call_view(*context)
     injection, result = current
-    injection.apply(result)
-    answer = answer_of(result)
-    return _translated(injected_failure(answer, {})) if answer else call_view(*context)
+    match injection.apply(result):
+        case Answer() as answer:
+            return _translated(injected_failure(answer, {}))
+        case Raise(exception):
+            raise exception
+        case _:
+            return call_view(*context)
 
 
 def _reaches_view() -> bool:

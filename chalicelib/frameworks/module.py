@@ -141,7 +141,7 @@ class ChaosModule:
     def refusal(self, request: Request) -> Response | None:
         """The answer to a request that is not let in; None for one that may go on."""
         try:
-            return getattr(self.get().api(), "admit", lambda _: None)(request)
+            return self.get().api().admit(request)
         except ChaosError as error:
             return failure(error)
 
@@ -168,19 +168,25 @@ class ChaosModule:
         injection.finish(result, response.status)
         return response.with_headers(result.headers)
 
+    @property
+    def has_origins(self) -> bool:
+        """Whether the module itself answers pages of other origins."""
+        return bool(self._origins)
+
     def cross_origin(self, headers: Mapping[str, str]) -> dict[str, str]:
         """The headers by which a browser lets a page of an allowed origin read the answer."""
-        origin = headers.get("origin", "")
-        if origin not in self._origins:
+        if not self._origins:
             return {}
-        return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+        origin = headers.get("origin", "")
+        allowed = {"Access-Control-Allow-Origin": origin} if origin in self._origins else {}
+        return {**allowed, "Vary": "Origin"}
 
     def preflight(self, method: str, headers: Mapping[str, str]) -> Response | None:
         """The answer to a browser's question whether a page of an allowed origin may send a request."""
-        allowed = self.cross_origin(headers) if is_preflight(method, headers) else {}
-        if not allowed:
+        if headers.get("origin") not in self._origins or not is_preflight(method, headers):
             return None
-        allowed |= {
+        allowed = {
+            **self.cross_origin(headers),
             "Access-Control-Allow-Methods": ", ".join(METHODS),
             "Access-Control-Allow-Headers": "authorization, content-type",
             "Access-Control-Max-Age": PREFLIGHT_SECONDS,

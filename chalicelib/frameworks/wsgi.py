@@ -1,14 +1,16 @@
 """Any WSGI application: a boundary around it that answers the endpoints itself, before the application sees them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
+from ..faults.base import Answer, Raise
 from ..injection.call import Kind, LambdaContext, remaining_seconds
 from ..injection.drivers import SyncInjection
-from ..injection.engine import InjectionResult, answer_of
+from ..injection.engine import InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
 from .module import CURRENT, ChaosModule, is_control_plane, is_preflight
@@ -89,12 +91,10 @@ class WSGIBoundary:
             result = injection.arrive(WSGICall(environ, path))
         if injection is None or result is None:
             return self._application(environ, start_response)
+        application = self._application
         if not self._has_route_place:
-            injection.apply(result)
-            if answer := answer_of(result):
-                start = _counted(injection, result, start_response, [])
-                return _sent(injected_failure(answer, {}), environ, start)
-        return self._served(injection, result, environ, start_response)
+            application = partial(_in_place, injection, result, application)
+        return self._served(injection, result, partial(application, environ), start_response)
 
     def _passes(self, path: str, environ: "WSGIEnvironment") -> bool:
         """Whether the request is another boundary's already, a browser's preflight, or another module's endpoint."""
@@ -105,14 +105,14 @@ class WSGIBoundary:
         self,
         injection: SyncInjection,
         result: InjectionResult,
-        environ: "WSGIEnvironment",
+        serve: Callable[[Callable[..., Any]], Iterable[bytes]],
         start_response: "StartResponse",
     ) -> Iterable[bytes]:
         answered: list[int] = []
         current = (injection, result)
         token = CURRENT.set(current)
         try:
-            body = self._application(environ, _counted(injection, result, start_response, answered))
+            body = serve(_counted(injection, result, start_response, answered))
         except Exception:
             if not answered:
                 injection.finish(result, SERVER_ERROR)
@@ -157,6 +157,23 @@ def _counted(
         return start_response(status, headers, *error)
 
     return start
+
+
+def _in_place(
+    injection: SyncInjection,
+    result: InjectionResult,
+    application: "WSGIApplication",
+    environ: "WSGIEnvironment",
+    start_response: "StartResponse",
+) -> Iterable[bytes]:
+    """An application that has no route's place of its own: faults are applied around all of it."""
+    match injection.apply(result):
+        case Answer() as answer:
+            return _sent(injected_failure(answer, {}), environ, start_response)
+        case Raise(exception):
+            raise exception
+        case _:
+            return application(environ, start_response)
 
 
 def _late(body: Iterable[bytes], current: tuple[SyncInjection, InjectionResult]) -> Iterator[bytes]:

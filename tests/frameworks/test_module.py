@@ -174,4 +174,5 @@ def test_a_page_of_an_allowed_origin_may_call_the_endpoints() -> None:
 def test_a_page_of_another_origin_may_not(origin: str) -> None:
     module = ChaosModule(allowed_origins=[ORIGIN])
     assert module.preflight("OPTIONS", {**ASKED, "origin": origin}) is None
-    assert module.cross_origin({"origin": origin}) == {}
+    assert module.cross_origin({"origin": origin}) == {"Vary": "Origin"}
+    assert ChaosModule().cross_origin({"origin": origin}) == {}

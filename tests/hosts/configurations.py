@@ -18,6 +18,8 @@ FLASK = {
     "subdomain_matching": Host("flask", "subdomain_matching", {"Host": "www.shop.example"}),
     "slashes": Host("flask", "slashes"),
     "TRUSTED_HOSTS": Host("flask", "trusted_hosts", OF_THE_SHOP),
+    "MAX_CONTENT_LENGTH": Host("flask", "small_bodies"),
+    "url_value_preprocessor": Host("flask", "language_in_each_path"),
     "APPLICATION_ROOT": Host("flask", "application_root", base="/shop"),
     "broken after_request": Host("flask", "broken_after_request", status=500),
     "broken teardown": Host("flask", "broken_teardown"),
@@ -30,6 +32,7 @@ FASTAPI = {
     "log-in middleware added later": Host("fastapi", "log_in_middleware_added_later", SESSION),
     "middleware that raises": Host("fastapi", "middleware_that_raises", SESSION),
     "TrustedHostMiddleware": Host("fastapi", "trusted_hosts", OF_THE_SHOP),
+    "HTTPSRedirectMiddleware": Host("fastapi", "https_only", {"X-Forwarded-Proto": "https"}),
     "unique ids": Host("fastapi", "unique_ids"),
     "single page before": Host("fastapi", "single_page_before"),
     "single page after": Host("fastapi", "single_page_after"),
@@ -45,6 +48,7 @@ FASTAPI = {
 }
 
 CHALICE = {
+    "binary types": Host("chalice", "binary_types"),
     "plain": Host("chalice", "plain"),
     "log-in": Host("chalice", "log_in", SESSION),
     "log-in added later": Host("chalice", "log_in_added_later", SESSION),

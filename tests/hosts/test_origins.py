@@ -121,6 +121,12 @@ def test_a_hosts_own_cors_within_the_module_answers_preflights(own_cors: Served,
     assert "post" in names(answer, "Access-Control-Allow-Methods")
 
 
+def test_within_the_module_it_decorates_our_answers_and_refusals(own_cors: Served) -> None:
+    for token, status in (("a-token-for-tests", 200), ("wrong", 401)):
+        answer = own_cors.control("GET", "/list", token, headers={"Origin": SHOP})
+        assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (status, SHOP)
+
+
 @pytest.fixture(scope="module", params=["flask", "fastapi"])
 def cors_around(
     request: pytest.FixtureRequest, table: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory

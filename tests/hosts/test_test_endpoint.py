@@ -8,10 +8,11 @@ import pytest
 from tests.hosts.configurations import HOSTS
 from tests.hosts.serving import Served, served
 
-CLOSED = ["flask, plain", "flask, log-in", "fastapi, log-in", "fastapi, log-in middleware", "chalice, log-in"]
+CLOSED = ["flask, log-in", "fastapi, log-in", "fastapi, log-in middleware", "chalice, log-in"]
+OTHERS = ["flask, plain", "fastapi, trio"]
 
 
-@pytest.fixture(scope="module", params=CLOSED)
+@pytest.fixture(scope="module", params=CLOSED + OTHERS)
 def of_the_host(
     request: pytest.FixtureRequest, table: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:

@@ -68,6 +68,14 @@ def middleware_that_raises() -> Chalice:
     return app
 
 
+def binary_types() -> Chalice:
+    """It compresses its pages; Chalice then refuses those that are text."""
+    app = shop()
+    app.api.binary_types.append("text/html")
+    add_module(app)
+    return app
+
+
 def plain() -> Chalice:
     app = shop()
     add_module(app)

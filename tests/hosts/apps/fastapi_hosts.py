@@ -15,6 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.applications import Starlette
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.httpsredirect import HTTPSRedirectMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -103,6 +104,21 @@ def trusted_hosts() -> fastapi.FastAPI:
     app = shop()
     add_module(app)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["shop.example"])
+    return app
+
+
+class HTTPSOnly(HTTPSRedirectMiddleware):
+    """A load balancer asks without TLS whether the host is well."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = self.app if scope.get("path") == "/health" else super().__call__
+        await call(scope, receive, send)
+
+
+def https_only() -> fastapi.FastAPI:
+    app = shop()
+    add_module(app)
+    app.add_middleware(HTTPSOnly)
     return app
 
 
@@ -283,12 +299,12 @@ def own_cors() -> fastapi.FastAPI:
     """As GenericSuite has it."""
     app = shop()
     add_module(app)
-    app.add_middleware(CORSMiddleware, allow_origins=["https://shop.example"], allow_methods=["*"])
+    app.add_middleware(CORSMiddleware, allow_origins=["https://shop.example"], allow_methods=["*"], allow_headers=["*"])
     return app
 
 
 def cors_around() -> ASGIApp:
-    return CORSMiddleware(plain(), allow_origins=["https://shop.example"], allow_methods=["*"])
+    return CORSMiddleware(plain(), allow_origins=["https://shop.example"], allow_methods=["*"], allow_headers=["*"])
 
 
 def make() -> Any:

@@ -153,6 +153,24 @@ def trusted_hosts() -> flask.Flask:
     return app
 
 
+def small_bodies() -> flask.Flask:
+    app = shop()
+    app.config["MAX_CONTENT_LENGTH"] = 8
+    add_module(app)
+    return app
+
+
+def language_in_each_path() -> flask.Flask:
+    app = shop()
+
+    @app.url_value_preprocessor
+    def take_language(_endpoint: str | None, values: dict[str, Any] | None) -> None:
+        flask.g.language = (values or {})["number"]  # each of its own routes has one
+
+    add_module(app)
+    return app
+
+
 def application_root() -> Any:
     app = shop()
     app.config["APPLICATION_ROOT"] = "/shop"
