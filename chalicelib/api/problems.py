@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import InvalidParameters
@@ -65,19 +65,25 @@ def described(detail: Mapping[str, Any], properties: Mapping[str, Any]) -> Probl
     if inside and (inner := _object_of(properties.get(name, {}))):
         problem = described({**detail, "loc": inside}, inner["properties"])
         return {**problem, "field": f"{name}.{problem['field']}"}
-    kind, value = detail["type"], detail["input"]
-    if kind == "extra_forbidden":
-        return unknown(name, properties)
-    if kind == "missing":
-        return missing(name, allowed(properties[name]))
-    if kind == "no_bound":
-        return wrong(name, f"an object with {' or '.join(BOUNDS)}, or both", "neither")
-    got = shown(value)
-    if isinstance(value, str) and _schema_of(properties[name])["type"] != "string" and not inside:
-        got = f"the string {got}"
+    if detail["type"] in SPECIAL:
+        return SPECIAL[detail["type"]](name, properties)
+    return wrong(name, allowed(properties[name]), _got(detail["input"], inside, _schema_of(properties[name])))
+
+
+SPECIAL: Mapping[str, Callable[[str, Mapping[str, Any]], Problem]] = {
+    "extra_forbidden": unknown,
+    "missing": lambda name, properties: missing(name, allowed(properties[name])),
+    "no_bound": lambda name, _: wrong(name, f"an object with {' or '.join(BOUNDS)}, or both", "neither"),
+}
+"""By pydantic's type of error, where it is not a value that a field cannot have."""
+
+
+def _got(value: Any, inside: Sequence[int], part: Mapping[str, Any]) -> str:  # noqa: ANN401 - JSON
+    """The value that a field, or the item of a list in it, cannot have."""
     if inside:
-        got += f" as item {inside[0] + 1}"
-    return wrong(name, allowed(properties[name]), got)
+        return f"{shown(value)} as item {inside[0] + 1}"
+    is_surprising = isinstance(value, str) and part["type"] != "string"
+    return f"the string {shown(value)}" if is_surprising else shown(value)
 
 
 def _schema_of(part: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -90,37 +96,36 @@ def _object_of(part: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return next((each for each in (part, *part.get("anyOf", ())) if "properties" in each), None)
 
 
+PHRASES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "maxLength": lambda part: f" of {part.get('minLength', 0)} to {part['maxLength']} characters",
+    "not": lambda _: " in one line, without control characters",
+    "properties": lambda part: f" with {', '.join(part['properties'])}",
+    "maxItems": lambda part: f" of at most {part['maxItems']}, each {allowed(part['items'])}",
+    "unit": lambda part: f" ({UNITS.get(part['unit'], part['unit'])})",
+}
+"""What each keyword of a schema says, in the order in which it is said."""
+
+RANGES = {
+    (): "",
+    ("exclusiveMinimum",): " greater than {exclusiveMinimum}",
+    ("exclusiveMinimum", "maximum"): " greater than {exclusiveMinimum} and at most {maximum}",
+    ("minimum",): " of at least {minimum}",
+    ("minimum", "maximum"): " from {minimum} to {maximum}",
+    ("maximum",): " of at most {maximum}",
+}
+"""What the limits of a number say together."""
+
+
 def allowed(part: Mapping[str, Any]) -> str:
     """A field's schema in words: "a number greater than 0 and at most 3600 (seconds)"."""
     part = _schema_of(part)
-    text = KINDS[part["type"]] + _bounds(part)
-    if "maxLength" in part:
-        text += f" of {part.get('minLength', 0)} to {part['maxLength']} characters"
-    if "not" in part:
-        text += " in one line, without control characters"
-    if "properties" in part:
-        text += f" with {', '.join(part['properties'])}"
-    if "maxItems" in part:
-        text += f" of at most {part['maxItems']}, each {allowed(part['items'])}"
-    if "unit" in part:
-        text += f" ({UNITS.get(part['unit'], part['unit'])})"
-    if part.get("minimum", -math.inf) > part.get("maximum", math.inf):
-        text += ", so no value is possible here at the moment"
-    return text
+    limits = {name: _plain(part[name]) for name in ("exclusiveMinimum", "minimum", "maximum") if name in part}
+    phrases = [phrase(part) for name, phrase in PHRASES.items() if name in part]
+    is_empty = part.get("minimum", -math.inf) > part.get("maximum", math.inf)
+    nothing = ", so no value is possible here at the moment" if is_empty else ""
+    return "".join([KINDS[part["type"]], RANGES[tuple(limits)].format(**limits), *phrases, nothing])
 
 
-def _bounds(part: Mapping[str, Any]) -> str:
-    most = _plain(part.get("maximum"))
-    if "exclusiveMinimum" in part:
-        return f" greater than {_plain(part['exclusiveMinimum'])}" + (f" and at most {most}" if most else "")
-    if "minimum" in part:
-        least = _plain(part["minimum"])
-        return f" from {least} to {most}" if most else f" of at least {least}"
-    return f" of at most {most}" if most else ""
-
-
-def _plain(number: float | None) -> str:
+def _plain(number: float) -> str:
     """Without a fraction where there is none: 3600, not 3600.0."""
-    if number is None:
-        return ""
     return str(int(number) if float(number).is_integer() else number)

@@ -31,36 +31,45 @@ class Page:
 
 def asked_for(query: Mapping[str, Sequence[str]], now: float, catalogue: Catalogue) -> Page:
     """Raises InvalidParameters and UnknownExperiment."""
-    given = {name: values[0] for name, values in query.items() if values and values[0]}
-    problems: list[Problem] = [unknown(name, NAMES) for name in query if name not in NAMES]
+    asked = _Query(query)
+    since, until = asked.time("since", 0.0), asked.time("until", now + FUTURE.total_seconds())
+    limit = asked.one_of("limit", LIMITS, f"a whole number from 1 to {MOST_ENTRIES}", USUAL_ENTRIES)
+    before = asked.matching("before", CURSOR, PAGE_CURSOR)
+    if asked.problems:
+        raise invalid(asked.problems)
+    name = asked.given.get("experiment_name")
+    experiment = catalogue.find(name).name if name else None
+    return Page(since=since, until=until, experiment=experiment, before=before, limit=limit)
 
-    def refuse(name: str, allowed: str) -> None:
-        problems.append(wrong(name, allowed, shown(given[name])))
 
-    def moment(name: str, default: float) -> float:
-        if name not in given:
+class _Query:
+    """What is given in a query, and what is wrong with it."""
+
+    def __init__(self, query: Mapping[str, Sequence[str]]) -> None:
+        self.given = {name: values[0] for name, values in query.items() if values and values[0]}
+        self.problems: list[Problem] = [unknown(name, NAMES) for name in query if name not in NAMES]
+
+    def time(self, name: str, default: float) -> float:
+        """In epoch seconds."""
+        if name not in self.given:
             return default
         try:
-            at = datetime.fromisoformat(given[name].replace(" ", "+"))  # a plus that nobody encoded
+            at = datetime.fromisoformat(self.given[name].replace(" ", "+"))  # a plus that nobody encoded
             return max((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp(), 0.0)
         except (ValueError, OverflowError):
-            refuse(name, TIME)
+            self._refuse(name, TIME)
             return default
 
-    since, until = moment("since", 0.0), moment("until", now + FUTURE.total_seconds())
-    limit = given.get("limit", str(USUAL_ENTRIES))
-    if limit not in LIMITS:
-        refuse("limit", f"a whole number from 1 to {MOST_ENTRIES}")
-    before = given.get("before")
-    if before and not re.fullmatch(CURSOR, before):
-        refuse("before", PAGE_CURSOR)
-    if problems:
-        raise invalid(problems)
-    name = given.get("experiment_name")
-    return Page(
-        since=since,
-        until=until,
-        experiment=catalogue.find(name).name if name else None,
-        before=before,
-        limit=LIMITS[limit],
-    )
+    def one_of(self, name: str, values: Mapping[str, int], allowed: str, default: int) -> int:
+        if self.given.get(name, str(default)) not in values:
+            self._refuse(name, allowed)
+        return values.get(self.given.get(name, ""), default)
+
+    def matching(self, name: str, pattern: str, allowed: str) -> str | None:
+        given = self.given.get(name)
+        if given and not re.fullmatch(pattern, given):
+            self._refuse(name, allowed)
+        return given
+
+    def _refuse(self, name: str, allowed: str) -> None:
+        self.problems.append(wrong(name, allowed, shown(self.given[name])))

@@ -101,20 +101,27 @@ def experiment_name(content: Mapping[str, Any], names: Sequence[str]) -> str:
 def start_parameters(
     content: Mapping[str, Any], experiment: Experiment, limits: Limits
 ) -> tuple[StartRequest, Parameters]:
-    options_given = {name: content[name] for name in StartRequest.model_fields if name in content}
-    given = {name: value for name, value in content.items() if name not in options_given}
-    fields_of_options = options_schema(StartRequest)["properties"]
-    options, option_problems = _validated(StartRequest, options_given, fields_of_options)
-    fields = schema(experiment, limits)["properties"]
+    """Raises InvalidParameters with every problem."""
+    own = {name: content[name] for name in StartRequest.model_fields if name in content}
+    given = {name: value for name, value in content.items() if name not in own}
+    general, fields = options_schema(StartRequest)["properties"], schema(experiment, limits)["properties"]
     defaults = {name: fields[name]["default"] for name in limits}
-    parameters, problems = _validated(experiment.Parameters, {**defaults, **given}, {**fields, **fields_of_options})
-    for name in limits:
-        value, limit = given.get(name), fields[name]["maximum"]
-        if isinstance(value, int | float) and value > limit and not any(p["field"] == name for p in problems):
-            problems.append(wrong(name, allowed(fields[name]), shown(value), where=" in this stage and environment"))
+    options, problems = _validated(StartRequest, own, general)
+    parameters, others = _validated(experiment.Parameters, {**defaults, **given}, {**fields, **general})
+    described_already = {problem["field"] for problem in others}
+    limited = {name: fields[name] for name in limits if name not in described_already}
+    problems += others + _above_limits(given, limited)
     if options is None or parameters is None or problems:
-        raise invalid(option_problems + problems)
+        raise invalid(problems)
     return options, parameters
+
+
+def _above_limits(given: Mapping[str, Any], limited: Mapping[str, Any]) -> list[Problem]:
+    """What exceeds a limit that the experiment's own model does not know."""
+    where = " in this stage and environment"
+    numbers = {name: given[name] for name in limited if isinstance(given.get(name), int | float)}
+    above = [name for name, value in numbers.items() if value > limited[name]["maximum"]]
+    return [wrong(name, allowed(limited[name]), shown(given[name]), where=where) for name in above]
 
 
 def options_of(model: type[ModelT], content: Mapping[str, Any]) -> ModelT:
@@ -141,18 +148,19 @@ def schema(experiment: Experiment, limits: Limits) -> dict[str, Any]:
 def options_schema(model: type[BaseModel]) -> dict[str, Any]:
     """A model's JSON Schema, with what it refers to in its place."""
     content = model.model_json_schema()
-    parts = content.pop("$defs", {})
-
-    def inlined(part: Any) -> Any:  # noqa: ANN401 - JSON
-        if isinstance(part, dict):
-            if "$ref" in part:
-                return inlined(parts[part["$ref"].rpartition("/")[2]])
-            dropped = [name for name in ("default",) if name in part and part[name] is None and "anyOf" not in part]
-            return {name: inlined(each) for name, each in part.items() if name not in dropped}
-        return [inlined(each) for each in part] if isinstance(part, list) else part
-
-    made: dict[str, Any] = inlined(content)
+    made: dict[str, Any] = _inlined(content, content.pop("$defs", {}))
     return made
+
+
+def _inlined(part: Any, definitions: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(part, list):
+        return [_inlined(each, definitions) for each in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" in part:
+        return _inlined(definitions[part["$ref"].rpartition("/")[2]], definitions)
+    is_optional = part.get("default", part) is None and "anyOf" not in part  # a null that cannot be sent
+    return {name: _inlined(each, definitions) for name, each in part.items() if not (is_optional and name == "default")}
 
 
 def start_options() -> dict[str, Any]:

@@ -299,25 +299,29 @@ def run(
     catalogue: Mapping[str, Experiment] | None = None,
 ) -> ShownRun:
     """`whole` is with what happened when, and how long it took. The description is the catalogue's."""
-    known = (catalogue or {}).get(shown.experiment)
-    ended = shown.status(now) in ("stopped", "aborted")
+    ended = shown if shown.status(now) in ("stopped", "aborted") else None
     fixed = {
         "run_id": shown.run_id,
         "name": shown.experiment,
-        "description": known.description if known else "",
+        "description": _description(shown.experiment, catalogue or {}),
         "status": shown.status(now),
         "parameters": dict(shown.parameters),
         "start_time": iso(shown.started_at),
-        "end_time": iso(shown.ended_at if ended and shown.ended_at is not None else shown.expires_at),
+        "end_time": iso((ended and ended.ended_at) or shown.expires_at),
         "remaining_seconds": shown.remaining_seconds(now),
         "started_by": shown.started_by,
         "started_from": shown.started_from or None,
-        **_end(shown if ended else None),
+        **_end(ended),
         "defect": UNREADABLE if shown.unreadable else shown.defect,
-        "results": _results(shown, tally, whole=whole) if tally and tally is not UNREAD else {},
+        "results": _results(shown, tally or UNREAD, whole=whole),
     }
     options = {name: each for name, each in _options(shown, tally or Tally()).items() if name not in fixed}
     return cast("ShownRun", {**fixed, **options})
+
+
+def _description(name: str, catalogue: Mapping[str, Experiment]) -> str:
+    """An experiment's; empty for one that this version does not have."""
+    return catalogue[name].description if name in catalogue else ""
 
 
 def _end(ended: Run | None) -> dict[str, Any]:
@@ -360,6 +364,8 @@ def _figure(figure: Figure) -> ShownFigure:
 
 
 def _results(shown: Run, tally: Tally, *, whole: bool) -> Results:
+    if tally is UNREAD:
+        return {}
     requests = tally.get(REQUESTS)
     shown_results: Results = {
         "requests": requests,

@@ -84,9 +84,9 @@ class Transactions:
 
 
 def _cancelled(reasons: Any, *, again: bool) -> Exception:  # noqa: ANN401 - pynamodb's
-    codes = [reason and reason.code for reason in reasons]
+    codes = [reason.code if reason else None for reason in reasons]
     if CONDITION_FAILED in codes:
-        items = [reason.raw_item for reason in reasons if reason and reason.raw_item]
-        return ConditionFailed(items[0] if items else None, again=again, first=codes[0] == CONDITION_FAILED)
-    listed = ", ".join(code for code in codes if code)
+        items = [reason.raw_item for reason in reasons if reason]
+        return ConditionFailed(next(filter(None, items), None), again=again, first=codes[0] == CONDITION_FAILED)
+    listed = ", ".join(filter(None, codes))
     return StoreUnavailable(f"{MAYBE} ({listed})") if again else _Busy(f"{BUSY} ({listed})")

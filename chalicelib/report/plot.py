@@ -13,82 +13,83 @@ PLOT_WIDTH, PLOT_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 DECADES = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 STEPS = 4
 ROUND = (1, 2, 5, 10)
+TICKS = [decade * step for decade in DECADES for step in (1, 2, 5)]
+ERRORS = {"errors": ("untouched", "application errors"), "injected_errors": ("hit", "injected errors")}
+"""By the name in a slice: whose colour they have, and what they are called."""
+
+NOTHING = "<p>No requests were counted.</p>"
 
 
 def distribution(buckets: Sequence[Mapping[str, Any]]) -> str:
     """How many requests took how long, hit and untouched beside each other; times on a logarithmic axis."""
     if not buckets:
-        return "<p>No requests were counted.</p>"
+        return NOTHING
+    most = _round(max(bucket[side] for bucket in buckets for side in SIDES), least=STEPS)
+    slot = PLOT_WIDTH / len(buckets)
+    bars = [
+        _bar(side, place, slot * number, slot, bucket[side] / most, f"{bucket[side]} {side}, up to {_time(upper)}")
+        for number, (bucket, upper) in enumerate((bucket, bucket["up_to_seconds"]) for bucket in buckets)
+        for place, side in enumerate(SIDES)
+    ]
+    hit, untouched = (sum(bucket[side] for bucket in buckets) for side in SIDES)
+    title = f"Response times of {hit} hit and {untouched} untouched requests"
+    return _svg(title, [_frame(most, "requests"), *bars, *_logarithmic(buckets)])
+
+
+def _logarithmic(buckets: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The ticks of an axis from the first bucket's lower bound to the last one's upper bound."""
     first = math.log(buckets[0]["up_to_seconds"] / 2 ** (1 / STEPS_PER_DOUBLING))
     span = math.log(buckets[-1]["up_to_seconds"]) - first
-    most = _round(max(bucket[side] for bucket in buckets for side in SIDES), least=STEPS)
-    bar = PLOT_WIDTH / len(buckets)
-
-    def x(seconds: float) -> float:
-        return LEFT + PLOT_WIDTH * (math.log(seconds) - first) / span
-
-    parts = [_frame(most, "requests")]
-    for number, bucket in enumerate(buckets):
-        for place, side in enumerate(SIDES):
-            height = PLOT_HEIGHT * bucket[side] / most
-            if height:
-                left = LEFT + bar * (number + 0.05 + 0.45 * place)
-                parts.append(
-                    f'<rect class="{side}" x="{left:.1f}" y="{TOP + PLOT_HEIGHT - height:.1f}" '
-                    f'width="{bar * 0.45:.1f}" height="{height:.1f}"><title>{bucket[side]} {side}, up to '
-                    f"{_time(bucket['up_to_seconds'])}</title></rect>"
-                )
-    ticks = [decade * step for decade in DECADES for step in (1, 2, 5)]
-    shown = [tick for tick in ticks if LEFT <= x(tick) <= WIDTH - RIGHT]
-    parts += [_tick(x(tick), _time(tick)) for tick in shown[:: max(1, len(shown) // 8)]]
-    counts = {side: sum(bucket[side] for bucket in buckets) for side in SIDES}
-    return _svg(f"Response times of {counts['hit']} hit and {counts['untouched']} untouched requests", parts)
+    places = {tick: LEFT + PLOT_WIDTH * (math.log(tick) - first) / span for tick in TICKS}
+    shown = [tick for tick, x in places.items() if LEFT <= x <= WIDTH - RIGHT]
+    return [_tick(places[tick], _time(tick)) for tick in shown[:: max(1, len(shown) // 8)]]
 
 
 def over_time(slices: Sequence[Mapping[str, Any]]) -> str:
     """Errors, and mean response times, in each part of the run's life."""
-    if not slices:
-        return "<p>No requests were counted.</p>"
-    return _errors(slices) + _means(slices)
+    return _errors(slices) + _means(slices) if slices else NOTHING
 
 
 def _errors(slices: Sequence[Mapping[str, Any]]) -> str:
-    kinds = (("errors", "untouched", "application errors"), ("injected_errors", "hit", "injected errors"))
-    most = _round(max(max(part[kind] for kind, _, _ in kinds) for part in slices), least=STEPS)
-    parts = [_frame(most, "errors", {"untouched": "application errors", "hit": "injected errors"})]
-    bar = PLOT_WIDTH / _parts(slices)
-    for part in slices:
-        number = _number(part, slices)
-        for place, (kind, side, name) in enumerate(kinds):
-            height = PLOT_HEIGHT * part[kind] / most
-            if height:
-                parts.append(
-                    f'<rect class="{side}" x="{LEFT + bar * (number + 0.05 + 0.45 * place):.1f}" '
-                    f'y="{TOP + PLOT_HEIGHT - height:.1f}" width="{bar * 0.45:.1f}" height="{height:.1f}">'
-                    f"<title>{part[kind]} {name}, {part['at']}</title></rect>"
-                )
-    own, injected = (sum(part[kind] for part in slices) for kind, _, _ in kinds)
+    most = _round(max(part[error] for part in slices for error in ERRORS), least=STEPS)
+    slot = PLOT_WIDTH / _parts(slices)
+    bars = [
+        _bar(side, place, slot * _number(part, slices), slot, part[error] / most, f"{part[error]} {name}, {part['at']}")
+        for part in slices
+        for place, (error, (side, name)) in enumerate(ERRORS.items())
+    ]
+    own, injected = (sum(part[error] for part in slices) for error in ERRORS)
     title = f"Errors over time: {own} application errors, {injected} injected errors"
-    return _svg(title, [*parts, *_times(slices)])
+    return _svg(title, [_frame(most, "errors", dict(ERRORS.values())), *bars, *_times(slices)])
+
+
+def _bar(side: str, place: int, at: float, slot: float, share: float, title: str) -> str:  # noqa: PLR0917 - a shape
+    """The first or second bar of a slot, `share` of the plot high; nothing for a share of nothing."""
+    height = PLOT_HEIGHT * share
+    box = f'x="{LEFT + at + slot * (0.05 + 0.45 * place):.1f}" y="{TOP + PLOT_HEIGHT - height:.1f}"'
+    size = f'width="{slot * 0.45:.1f}" height="{height:.1f}"'
+    return f'<rect class="{side}" {box} {size}><title>{title}</title></rect>' if share else ""
 
 
 def _means(slices: Sequence[Mapping[str, Any]]) -> str:
     most = _round(max(part[f"{side}_mean_seconds"] or 0.0 for part in slices for side in SIDES), least=0.004)
-    parts = [_frame(most, "mean response time (s)")]
-    step = PLOT_WIDTH / _parts(slices)
-    for side in SIDES:
-        points = [
-            (
-                LEFT + step * (_number(part, slices) + 0.5),
-                TOP + PLOT_HEIGHT * (1 - part[f"{side}_mean_seconds"] / most),
-            )
-            for part in slices
-            if part[f"{side}_mean_seconds"] is not None
-        ]
-        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        parts.append(f'<polyline class="line {side}" points="{line}"/>')
-        parts += [f'<circle class="{side}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in points]
-    return _svg("Mean response times over time", [*parts, *_times(slices)])
+    lines = [_line(side, _points(f"{side}_mean_seconds", slices, most)) for side in SIDES]
+    return _svg("Mean response times over time", [_frame(most, "mean response time (s)"), *lines, *_times(slices)])
+
+
+def _points(name: str, slices: Sequence[Mapping[str, Any]], most: float) -> list[tuple[float, float]]:
+    """Where a value is, in the middle of each part that has one."""
+    slot = PLOT_WIDTH / _parts(slices)
+    known = [part for part in slices if part[name] is not None]
+    return [
+        (LEFT + slot * (_number(part, slices) + 0.5), TOP + PLOT_HEIGHT * (1 - part[name] / most)) for part in known
+    ]
+
+
+def _line(side: str, points: Sequence[tuple[float, float]]) -> str:
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    dots = "".join(f'<circle class="{side}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in points)
+    return f'<polyline class="line {side}" points="{line}"/>{dots}'
 
 
 def _times(slices: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -82,10 +82,8 @@ class Hypothesis(BaseModel):
         return self
 
     @classmethod
-    def stored(cls, content: Any) -> Self | None:  # noqa: ANN401 - JSON
-        """A hypothesis from the table; None where there is none, or none that this version can judge."""
-        if not isinstance(content, Mapping):
-            return None
+    def stored(cls, content: Mapping[str, Any]) -> Self | None:
+        """A hypothesis from the table; None for one that this version cannot judge."""
         known = {name: content[name] for name in cls.model_fields if content.get(name) is not None}
         try:
             return cls.model_validate(known)

@@ -87,27 +87,34 @@ class Run:
     @property
     def alarms(self) -> tuple[str, ...]:
         """Names of the CloudWatch alarms any of which ends the run."""
-        return tuple(self.options.get("alarms") or ())
+        names = self.options.get("alarms")
+        return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
 
     @property
     def hypothesis(self) -> "Hypothesis | None":
         """What is expected of untouched requests. Validated at each call: not for the path of a request."""
-        if not self.options.get("hypothesis"):
+        if not self._expected:
             return None
         from .options import Hypothesis  # noqa: PLC0415 - pydantic, which a process in which nothing runs does without
 
-        return Hypothesis.stored(self.options["hypothesis"])
+        return Hypothesis.stored(self._expected)
 
     @property
     def aborts_itself(self) -> bool:
         """Whether it ends as soon as its hypothesis has failed beyond chance."""
-        return bool((self.options.get("hypothesis") or {}).get("abort"))
+        return self._expected.get("abort") is True
 
     @property
     def slow_after_seconds(self) -> float | None:
         """The response time that the hypothesis allows to 95 % of the untouched requests."""
-        bound: float | None = (self.options.get("hypothesis") or {}).get("p95_seconds")
-        return bound
+        bound = self._expected.get("p95_seconds")
+        return bound if isinstance(bound, int | float) else None
+
+    @property
+    def _expected(self) -> Mapping[str, Any]:
+        """The hypothesis as stored. Whatever another version has stored, nothing here raises."""
+        stored = self.options.get("hypothesis")
+        return stored if isinstance(stored, Mapping) else {}
 
     @property
     def end(self) -> tuple[str, float | None, str | None]:

@@ -1,7 +1,9 @@
 from dataclasses import FrozenInstanceError
+from typing import Any
 
 import pytest
 
+from chalicelib.runs.options import Hypothesis
 from chalicelib.runs.run import Run
 from tests.support import NOW, a_run
 
@@ -61,3 +63,25 @@ def test_times_are_kept_to_the_millisecond() -> None:
 
 def test_the_duration_is_30_seconds_where_nobody_says_otherwise() -> None:
     assert a_run().expires_at == NOW + 30
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"reason": None, "alarms": None, "hypothesis": None},
+        {"alarms": "orders-5xx", "hypothesis": [1]},
+        {"alarms": [1], "hypothesis": {"p95_seconds": "long", "abort": "yes"}},
+    ],
+)
+def test_options_that_are_not_there_or_not_known_are_none(options: dict[str, Any]) -> None:
+    run = a_run(options=options)
+    assert (run.reason, run.alarms, run.hypothesis) == (None, (), None)
+    assert (run.aborts_itself, run.slow_after_seconds) == (False, None)
+
+
+def test_options_are_read_from_what_was_stored() -> None:
+    hypothesis = {"p95_seconds": 1, "abort": True, "of_a_newer_version": 1}
+    run = a_run(options={"reason": "why", "alarms": ["orders-5xx"], "hypothesis": hypothesis})
+    assert (run.reason, run.alarms, run.aborts_itself, run.slow_after_seconds) == ("why", ("orders-5xx",), True, 1)
+    assert run.hypothesis == Hypothesis(p95_seconds=1.0, abort=True)
