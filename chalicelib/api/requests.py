@@ -37,9 +37,7 @@ class StopOptions(Named):
 class StartRequest(StartOptions, Named):
     """What to start: the options that are stored with the run, and those that concern the request alone."""
 
-    restart: bool = Field(
-        default=False, description="Replace the run of this experiment that is running, instead of answering 409."
-    )
+    restart: bool = Field(default=False, description="Replace the run of this experiment, if there is one.")
 
 
 class HaltOptions(BaseModel):

@@ -10,6 +10,7 @@ import typer
 
 from .. import __version__
 from ..api import responses
+from ..api.requests import start_options as published_by_this_version
 from ..bootstrap import Chaos
 from ..errors import ChaosError
 from ..experiments.catalogue import installed
@@ -18,7 +19,7 @@ from . import PROGRAM, halt, history, load_test, profiles, runs, table, tokens
 from .context import CommandContext, Selection, context_of
 from .examples import add_examples
 from .remote import PATIENCE_SECONDS, Refused, Unreachable
-from .start import add_experiments, local_start_options
+from .start import add_experiments
 from .usage import Commands
 
 HELP = """Start, watch and stop chaos experiments in a running application.
@@ -164,5 +165,5 @@ def _add_published_experiments(
                 f"{error.message}\n\nThese are the experiments of this version; the application may have others.\n"
             )
         listed = {"available_experiments": [responses.experiment(each, {}) for each in installed().values()]}
-    options = listed.get("start_options") or local_start_options()
+    options = listed.get("start_options") or published_by_this_version()
     add_experiments(start, listed["available_experiments"], options, context.program)

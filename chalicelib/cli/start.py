@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from ..api.requests import StartRequest, options_schema
 from ..experiments.base import Parameters
 from . import render
 from .context import CommandContext, context_of
@@ -26,13 +25,6 @@ OWN = ("--detach", "--help")
 """Options of the command line itself, which are not sent."""
 
 Detach = Annotated[bool, typer.Option(OWN[0], help="Return at once; the run goes on until it ends.")]
-
-
-def local_start_options() -> dict[str, Any]:
-    """Those of this version, for an application that publishes none."""
-    schema = options_schema(StartRequest)
-    del schema["properties"]["experiment_name"]
-    return schema
 
 
 def add_experiments(app: typer.Typer, experiments: Sequence[Mapping[str, Any]], options: Schema, program: str) -> None:

@@ -63,7 +63,7 @@ class Hypothesis(BaseModel):
         le=900,
         description="Longest 95th percentile of the response times of untouched requests, in seconds.",
         examples=[1.5],
-        json_schema_extra={"unit": "seconds"},
+        json_schema_extra={"unit": "seconds", "label": "P95 response time"},
     )
     min_requests: int = Field(
         default=50,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from chalicelib.api.requests import start_options as published
 from chalicelib.cli.options import Option, parameter_options, start_options
-from chalicelib.cli.start import local_start_options
 from tests.cli.conftest import Run
 from tests.cli.scripted import LISTED, Scripted, fine
 
@@ -45,7 +45,7 @@ an option of that name itself."""
 @pytest.fixture
 def environment(scripted: Scripted, tmp_path: Path) -> dict[str, str]:
     """An application of the next version."""
-    options = local_start_options()
+    options = published()
     options["properties"] |= NEW
     scripted.script["/list"] = [fine({**LISTED, "start_options": options})]
     return {"HOME": str(tmp_path), "CHAOS_URL": scripted.url, "CHAOS_TOKEN": "t", "COLUMNS": "200"}
