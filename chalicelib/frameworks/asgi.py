@@ -84,7 +84,7 @@ class ASGIBoundary:
         host_cors: Sequence[Callable[["ASGIApp"], "ASGIApp"]] = (),
     ) -> None:
         """`host_cors` are the application's own middlewares that add CORS headers."""
-        self._application = application
+        self.app = application
         self._module = module
         self._has_route_place = has_route_place
         self._data_plane, self._control_threads = Threads(), Threads()
@@ -93,7 +93,11 @@ class ASGIBoundary:
         for cors in host_cors:
             self._endpoints = cors(self._endpoints)
 
-    def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> Awaitable[None]:
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """As servers recognise an ASGI application."""
+        await self.serve(scope, receive, send)
+
+    def serve(self, scope: "Scope", receive: "Receive", send: "Send") -> Awaitable[None]:
         """Not a coroutine itself: a request that passes through is spared one."""
         if scope["type"] != "http":
             return self._not_http(scope, receive, send)
@@ -101,7 +105,7 @@ class ASGIBoundary:
         if self._module.is_ours(path):
             return self._endpoints(scope, receive, send)
         if self._module.is_idle():
-            return self._application(scope, receive, send)
+            return self.app(scope, receive, send)
         return self._active(path, scope, receive, send)
 
     # The data plane
@@ -116,9 +120,9 @@ class ASGIBoundary:
             arrived = injection.arrive_now(call)
             result = await injection.arrive(call) if isinstance(arrived, Blocked) else arrived
         if injection is None or result is None:
-            await self._application(scope, receive, send)
+            await self.app(scope, receive, send)
             return
-        application = self._application
+        application = self.app
         if not self._has_route_place and (answer := await answer_in_place(injection, result)):
             application = partial(send_response, injected_failure(answer, {}))
         await self._served(injection, result, partial(application, scope, receive), send)
@@ -172,7 +176,7 @@ class ASGIBoundary:
         """A server that goes down waits for a lifespan's end: the counts of the last interval are not lost."""
         if scope["type"] == "lifespan":
             receive = partial(self._receive_and_flush, receive)
-        return self._application(scope, receive, send)
+        return self.app(scope, receive, send)
 
     async def _receive_and_flush(self, receive: "Receive") -> "Message":
         message = await receive()
