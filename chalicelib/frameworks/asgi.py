@@ -84,7 +84,7 @@ class ASGIBoundary:
         host_cors: Sequence[Callable[["ASGIApp"], "ASGIApp"]] = (),
     ) -> None:
         """`host_cors` are the application's own middlewares that add CORS headers."""
-        self._application = application
+        self.app = application
         self._module = module
         self._has_route_place = has_route_place
         self._data_plane, self._control_threads = Threads(), Threads()
@@ -94,16 +94,31 @@ class ASGIBoundary:
             self._endpoints = cors(self._endpoints)
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+<<<<<<< HEAD
+=======
+        """As servers recognise an ASGI application."""
+        await self.serve(scope, receive, send)
+
+    def serve(self, scope: "Scope", receive: "Receive", send: "Send") -> Awaitable[None]:
+        """Not a coroutine itself: a request that passes through is spared one."""
+>>>>>>> adab1bb14b5aff8fe266e5482d652fd5980b5c8f
         if scope["type"] != "http":
             await self._not_http(scope, receive, send)
             return
         path = path_of(scope)
         if self._module.is_ours(path):
+<<<<<<< HEAD
             await self._endpoints(scope, receive, send)
         elif self._module.is_idle():
             await self._application(scope, receive, send)
         else:
             await self._active(path, scope, receive, send)
+=======
+            return self._endpoints(scope, receive, send)
+        if self._module.is_idle():
+            return self.app(scope, receive, send)
+        return self._active(path, scope, receive, send)
+>>>>>>> adab1bb14b5aff8fe266e5482d652fd5980b5c8f
 
     # The data plane
 
@@ -117,11 +132,17 @@ class ASGIBoundary:
             arrived = injection.arrive_now(call)
             result = await injection.arrive(call) if isinstance(arrived, Blocked) else arrived
         if injection is None or result is None:
-            await self._application(scope, receive, send)
+            await self.app(scope, receive, send)
             return
+<<<<<<< HEAD
         application = self._application
         if not self._has_route_place:
             application = partial(_in_place, (injection, result), application)
+=======
+        application = self.app
+        if not self._has_route_place and (answer := await answer_in_place(injection, result)):
+            application = partial(send_response, injected_failure(answer, {}))
+>>>>>>> adab1bb14b5aff8fe266e5482d652fd5980b5c8f
         await self._served(injection, result, partial(application, scope, receive), send)
 
     async def _served(
@@ -173,7 +194,7 @@ class ASGIBoundary:
         """A server that goes down waits for a lifespan's end: the counts of the last interval are not lost."""
         if scope["type"] == "lifespan":
             receive = partial(self._receive_and_flush, receive)
-        return self._application(scope, receive, send)
+        return self.app(scope, receive, send)
 
     async def _receive_and_flush(self, receive: "Receive") -> "Message":
         message = await receive()

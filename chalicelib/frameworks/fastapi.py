@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import fastapi
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Match, Mount, Router
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.routing import BaseRoute, Host, Match, Mount, Router
 
 from ..api.http import injected_failure
 from ..development.banner import announce
@@ -40,8 +41,13 @@ class ChaosExperiments:
         from ..api.openapi import document  # noqa: PLC0415 - nobody asks for it at a cold start
         from ..experiments.catalogue import installed  # noqa: PLC0415
 
+<<<<<<< HEAD
         whole, ours = of_the_application(), document(self._module.prefix, {}, installed())
         whole["paths"] |= ours["paths"]
+=======
+        whole, ours = of_the_application(), document(self._module.prefix, {})
+        whole.setdefault("paths", {}).update(ours["paths"])
+>>>>>>> adab1bb14b5aff8fe266e5482d652fd5980b5c8f
         for kind, parts in ours["components"].items():
             whole.setdefault("components", {}).setdefault(kind, {}).update(parts)
         return whole
@@ -53,16 +59,36 @@ def has_module(app: object) -> bool:
 
 
 def surround(app: "Starlette", module: ChaosModule) -> None:
-    """Put the boundary around a Starlette application, and the route's place into it."""
+    """Put the boundary around a Starlette application, also one that serves already, and the route's place into it."""
     app.router.middleware_stack = RoutePlace(app.router)  # type: ignore[assignment]
     app.build_middleware_stack = partial(_surrounded, app, app.build_middleware_stack, module)  # type: ignore[method-assign]
+    if stack := app.middleware_stack:
+        app.middleware_stack = _surrounded(app, lambda: stack, module)
 
 
 def _surrounded(app: "Starlette", build: Callable[[], "ASGIApp"], module: ChaosModule) -> "ASGIApp":
     """The boundary; cross-origin requests are allowed as the application's own CORS middleware allows them."""
     own = [middleware for middleware in app.user_middleware if _is_cors(middleware.cls)]
     host_cors = [partial(_wrapped, middleware) for middleware in reversed(own)]
-    return ASGIBoundary(build(), module, has_route_place=True, host_cors=host_cors)
+    boundary = partial(ASGIBoundary, module=module, has_route_place=True, host_cors=host_cors)
+    stack = build()
+    return _Outermost(stack, boundary) if isinstance(stack, ServerErrorMiddleware) else boundary(stack)
+
+
+class _Outermost(ServerErrorMiddleware):
+    """The boundary around an application's outermost middleware, as which it passes.
+
+    OpenTelemetry's instrumentation takes that one apart, and puts it together again around what is inside of it: there
+    a second boundary answers. FastAPI looks for the instrumentation along `app`.
+    """
+
+    def __init__(self, stack: ServerErrorMiddleware, boundary: Callable[["ASGIApp"], ASGIBoundary]) -> None:
+        super().__init__(boundary(stack.app), stack.handler, stack.debug)
+        self._serve = boundary(stack).serve
+
+    def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> Awaitable[None]:  # type: ignore[override]
+        """Not a coroutine itself, as what it calls."""
+        return self._serve(scope, receive, send)
 
 
 def _is_cors(middleware: object) -> bool:
@@ -109,6 +135,6 @@ def reaches_route(routes: Sequence[BaseRoute], scope: "Scope") -> bool:
     for route in routes:
         match, child_scope = route.matches(scope)
         if match is Match.FULL:
-            inner = route.routes if isinstance(route, Mount) else None
+            inner = route.routes if isinstance(route, (Mount, Host)) else None
             return reaches_route(inner, {**scope, **child_scope}) if inner else True
     return False

@@ -108,18 +108,17 @@ class WSGIBoundary:
         serve: Callable[[Callable[..., Any]], Iterable[bytes]],
         start_response: "StartResponse",
     ) -> Iterable[bytes]:
-        answered: list[int] = []
+        start = _Counted(injection, result, start_response)
         current = (injection, result)
         token = CURRENT.set(current)
         try:
-            body = serve(_counted(injection, result, start_response, answered))
+            body = serve(start)
         except Exception:
-            if not answered:
-                injection.finish(result, SERVER_ERROR)
+            start.count(SERVER_ERROR)
             raise
         finally:
             CURRENT.reset(token)
-        return body if answered else _late(body, current)
+        return body if start.has_started else _LateBody(body, current)
 
     # The control plane
 
@@ -141,22 +140,29 @@ def decoded(path: str) -> str:
     return path.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
-def _counted(
-    injection: SyncInjection, result: InjectionResult, start_response: "StartResponse", answered: list[int]
-) -> Callable[..., Any]:
-    """`start_response` for a request that is counted; an error may start an answer after the first one."""
+class _Counted:
+    """`start_response` for a request that is counted once; an error may start an answer after the first one."""
 
-    def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:  # noqa: ANN401
-        if result.reached_route:
-            if not answered:
-                answered.append(int(status[:3]))
-                injection.finish(result, answered[0])
-                annotate(result)
-            if result.hits:
-                headers = [*headers, *result.headers.items()]
-        return start_response(status, headers, *error)
+    def __init__(self, injection: SyncInjection, result: InjectionResult, start_response: "StartResponse") -> None:
+        self._injection = injection
+        self._result = result
+        self._start_response = start_response
+        self._is_counted = False
+        self.has_started = False
 
-    return start
+    def __call__(self, status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:  # noqa: ANN401
+        self.has_started = True
+        if self._result.reached_route:
+            self.count(int(status[:3]))
+            if self._result.hits:
+                headers = [*headers, *self._result.headers.items()]
+        return self._start_response(status, headers, *error)
+
+    def count(self, status: int) -> None:
+        if not self._is_counted:
+            self._is_counted = True
+            self._injection.finish(self._result, status)
+            annotate(self._result)
 
 
 def _in_place(
@@ -176,15 +182,24 @@ def _in_place(
             return application(environ, start_response)
 
 
-def _late(body: Iterable[bytes], current: tuple[SyncInjection, InjectionResult]) -> Iterator[bytes]:
+class _LateBody:
     """The body of an application that serves when its body is asked for, as generators do."""
-    token = CURRENT.set(current)
-    try:
-        yield from body
-    finally:
-        CURRENT.reset(token)
-        if hasattr(body, "close"):
-            body.close()
+
+    def __init__(self, body: Iterable[bytes], current: tuple[SyncInjection, InjectionResult]) -> None:
+        self._body = body
+        self._current = current
+
+    def __iter__(self) -> Iterator[bytes]:
+        CURRENT.set(self._current)
+        try:
+            yield from self._body
+        finally:
+            CURRENT.set(None)  # not by its token: a server may end in another context
+
+    def close(self) -> None:
+        close = getattr(self._body, "close", None)
+        if close:
+            close()
 
 
 def _request(path: str, environ: "WSGIEnvironment") -> Request:

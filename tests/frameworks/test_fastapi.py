@@ -1,4 +1,6 @@
+import inspect
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -8,11 +10,14 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 from openapi_spec_validator import validate
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chalicelib.api.endpoints import ENDPOINTS, PREFIX
 from chalicelib.bootstrap import bootstrap
 from chalicelib.frameworks import asgi
 from chalicelib.frameworks.fastapi import ChaosExperiments
+from chalicelib.frameworks.module import ChaosModule
 from chalicelib.settings import Settings
 from tests.support import Clock, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
 
@@ -276,3 +281,102 @@ def test_where_no_thread_can_be_started_the_request_goes_on_untouched_and_the_ne
             answer = client.get("/lines")
             assert (answer.status_code, answer.headers.get("X-Chaos-Experiment")) == (200, None)
         assert client.get("/lines").headers["X-Chaos-Experiment"] == "latency_injection"
+
+
+def test_an_application_that_serves_already_gets_the_module_too(wire: Any, runs: FakeRunStore, clock: Clock) -> None:
+    @asynccontextmanager
+    async def lifespan(app: fastapi.FastAPI) -> AsyncIterator[None]:
+        ChaosExperiments(app, wire=wire)
+        yield
+
+    app = fastapi.FastAPI(lifespan=lifespan)
+    app.add_api_route("/orders", lambda: "all")
+    runs.runs["error_injection"] = a_run("error_injection", error_rate=1.0, now=clock.now)
+    with TestClient(app) as client:
+        assert client.get("/chaos_experiments/status").status_code == 401
+        assert client.get("/orders").json()["code"] == "injected_error"
+
+
+class Tracing:
+    """In the place of OpenTelemetry's middleware."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"] = {**scope.get("state", {}), "traced": True}
+        await self.app(scope, receive, send)
+
+
+def instrument(app: fastapi.FastAPI) -> None:
+    """As opentelemetry-instrumentation-fastapi does it, which gives up where there is no ServerErrorMiddleware."""
+    build = app.build_middleware_stack
+
+    def instrumented() -> ASGIApp:
+        inner = build()
+        if not isinstance(inner, ServerErrorMiddleware):
+            return inner
+        errors = ServerErrorMiddleware(app=inner.app, handler=inner.handler, debug=inner.debug)
+        return ServerErrorMiddleware(app=Tracing(errors))
+
+    app.build_middleware_stack = instrumented  # type: ignore[method-assign]
+
+
+def is_found(stack: Any) -> bool:
+    """As FastAPI looks for it, which otherwise traces the application once more."""
+    while stack is not None:
+        if isinstance(stack, Tracing):
+            return True
+        stack = getattr(stack, "app", None)
+    return False
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_an_application_is_traced_and_has_the_module_whichever_came_first(
+    wire: Any, runs: FakeRunStore, clock: Clock, *, later: bool
+) -> None:
+    app = fastapi.FastAPI()
+    if later:
+        ChaosExperiments(app, wire=wire)
+    instrument(app)
+    if not later:
+        ChaosExperiments(app, wire=wire)
+
+    @app.get("/traced")
+    async def traced(request: fastapi.Request) -> bool:
+        return bool(request.state.traced)
+
+    with TestClient(app) as client:
+        assert client.get("/traced").json() is True
+        assert is_found(app.middleware_stack)
+        assert client.get("/chaos_experiments/status").status_code == 401
+        runs.runs["error_injection"] = a_run("error_injection", error_rate=1.0, now=clock.now)
+        clock.now += 10
+        answer = client.get("/traced")
+    assert (answer.json()["code"], answer.headers["X-Chaos-Experiment"]) == ("injected_error", "error_injection")
+
+
+def test_what_no_route_of_a_host_has_is_not_hit(wire: Any, runs: FakeRunStore, clock: Clock) -> None:
+    app, shop = fastapi.FastAPI(), fastapi.FastAPI()
+    shop.add_api_route("/orders", lambda: "all")
+    app.host("shop.example", shop)
+    ChaosExperiments(app, wire=wire)
+    runs.runs["error_injection"] = a_run("error_injection", error_rate=1.0, now=clock.now)
+    with TestClient(app, base_url="http://shop.example") as client:
+        assert client.get("/orders").json()["code"] == "injected_error"
+        assert client.get("/nothing").status_code == 404
+
+
+def test_a_document_of_the_applications_own_needs_no_paths(wire: Any) -> None:
+    app = fastapi.FastAPI()
+    app.openapi = lambda: {"openapi": "3.1.0", "info": {}}  # type: ignore[method-assign]
+    ChaosExperiments(app, wire=wire)
+    with TestClient(app) as client:
+        assert "/chaos_experiments/list" in client.get("/openapi.json").json()["paths"]
+
+
+def test_servers_recognise_a_boundary_as_an_application(wire: Any) -> None:
+    boundary = asgi.ASGIBoundary(application(), ChaosModule(wire=wire))
+    assert inspect.iscoroutinefunction(boundary.__call__)  # or they take it for one of ASGI 2, or of WSGI
+    with TestClient(boundary) as client:
+        assert client.get("/lines").text == "one\ntwo\n"

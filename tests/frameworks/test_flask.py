@@ -6,6 +6,7 @@ from typing import Any
 
 import flask
 import pytest
+from werkzeug.test import EnvironBuilder
 
 from chalicelib.access import Caller, Role
 from chalicelib.bootstrap import bootstrap
@@ -107,6 +108,45 @@ def test_an_answer_of_a_route_is_counted_by_its_status_also_one_that_starts_late
     else:
         timers[0]()
         assert results.tallies[run.run_id].statuses("hit") == statuses
+
+
+class Body:
+    """A body that begins to answer when it is asked for."""
+
+    def __init__(self, inner: Any, environ: Any, start_response: Any) -> None:
+        self.closed = 0
+        self.begin = lambda: inner(environ, start_response)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.begin())
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_a_late_body_is_closed_once_whether_it_was_asked_for_or_not(
+    wire: Any, runs: FakeRunStore, clock: Clock, *, asked_for: bool
+) -> None:
+    app = application()
+    bodies: list[Body] = []
+    inner = app.wsgi_app
+
+    def late(environ: Any, start_response: Any) -> Body:
+        bodies.append(Body(inner, environ, start_response))
+        return bodies[-1]
+
+    app.wsgi_app = late  # type: ignore[method-assign]
+    ChaosExperiments(app, wire=wire)
+    runs.runs["latency_injection"] = a_run(delay_seconds=0.5, now=clock.now)
+    started: list[Any] = []
+    body: Any = app.wsgi_app(EnvironBuilder(path="/lines").get_environ(), lambda *given: started.append(given))
+    if asked_for:
+        assert b"".join(body) == b"one\ntwo\n"
+    body.close()
+    assert [each.closed for each in bodies] == [1]
+    assert clock.slept == ([0.5] if asked_for else [])
+    assert len(started) == asked_for
 
 
 def test_an_injected_error_has_what_the_application_adds_to_each_answer(
