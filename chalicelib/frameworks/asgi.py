@@ -94,31 +94,19 @@ class ASGIBoundary:
             self._endpoints = cors(self._endpoints)
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-<<<<<<< HEAD
-=======
         """As servers recognise an ASGI application."""
         await self.serve(scope, receive, send)
 
     def serve(self, scope: "Scope", receive: "Receive", send: "Send") -> Awaitable[None]:
         """Not a coroutine itself: a request that passes through is spared one."""
->>>>>>> adab1bb14b5aff8fe266e5482d652fd5980b5c8f
         if scope["type"] != "http":
-            await self._not_http(scope, receive, send)
-            return
+            return self._not_http(scope, receive, send)
         path = path_of(scope)
         if self._module.is_ours(path):
-<<<<<<< HEAD
-            await self._endpoints(scope, receive, send)
-        elif self._module.is_idle():
-            await self._application(scope, receive, send)
-        else:
-            await self._active(path, scope, receive, send)
-=======
             return self._endpoints(scope, receive, send)
         if self._module.is_idle():
             return self.app(scope, receive, send)
         return self._active(path, scope, receive, send)
->>>>>>> adab1bb14b5aff8fe266e5482d652fd5980b5c8f
 
     # The data plane
 
@@ -134,15 +122,9 @@ class ASGIBoundary:
         if injection is None or result is None:
             await self.app(scope, receive, send)
             return
-<<<<<<< HEAD
-        application = self._application
+        application = self.app
         if not self._has_route_place:
             application = partial(_in_place, (injection, result), application)
-=======
-        application = self.app
-        if not self._has_route_place and (answer := await answer_in_place(injection, result)):
-            application = partial(send_response, injected_failure(answer, {}))
->>>>>>> adab1bb14b5aff8fe266e5482d652fd5980b5c8f
         await self._served(injection, result, partial(application, scope, receive), send)
 
     async def _served(

@@ -41,13 +41,8 @@ class ChaosExperiments:
         from ..api.openapi import document  # noqa: PLC0415 - nobody asks for it at a cold start
         from ..experiments.catalogue import installed  # noqa: PLC0415
 
-<<<<<<< HEAD
         whole, ours = of_the_application(), document(self._module.prefix, {}, installed())
-        whole["paths"] |= ours["paths"]
-=======
-        whole, ours = of_the_application(), document(self._module.prefix, {})
         whole.setdefault("paths", {}).update(ours["paths"])
->>>>>>> adab1bb14b5aff8fe266e5482d652fd5980b5c8f
         for kind, parts in ours["components"].items():
             whole.setdefault("components", {}).setdefault(kind, {}).update(parts)
         return whole
