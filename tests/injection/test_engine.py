@@ -360,8 +360,10 @@ def test_a_request_is_not_troubled_with_memory_where_none_is_held(house: House) 
 
 
 def test_real_memory_is_held_by_one_request_and_given_back_by_another_where_no_watcher_woke(clock: Clock) -> None:
-    memory = Memory(lambda: house.snapshot.get(), lambda: 100, clock, lambda: 1.0, lambda _: None)
+    houses: list[House] = []
+    memory = Memory(lambda: houses[0].snapshot.get(), lambda: 100, clock, lambda: 1.0, lambda _: None)
     house = House(clock, effect=memory)
+    houses.append(house)
     memory._watch = lambda: None  # type: ignore[method-assign] # frozen with its process
     run = house.start("resource_exhaustion", memory_mb=2)
     assert shown(house.hit())[0]["memory_mb"] == memory.held_mb == 2
