@@ -151,13 +151,12 @@ class Handlers:
         options = requests.options_of(requests.StopOptions, content)
         now = self._clock()
         active = self._active(now)
-        run = active.get(name)
-        if run is None:
+        if name not in active:
             self._catalogue.find(name)
-        ended = run and run.ended(now=now, by=caller.name, reason=options.reason, source=request.source)
-        if not ended or not self._runs.stop(ended):
-            others = ", ".join(other for other in active if other != name) or "no experiment"
-            raise NotRunning(f"{name} is not running, so nothing was stopped. Running now: {others}.")
+            raise _not_running(name, active)
+        ended = active[name].ended(now=now, by=caller.name, reason=options.reason, source=request.source)
+        if not self._runs.stop(ended):
+            raise _not_running(name, active)
         self._server.on_change()
         (shown,) = self._shown([ended], now)
         return {**shown, "effective_everywhere_by": self._everywhere_by(now)}
@@ -203,9 +202,7 @@ class Handlers:
         While the run is active its `results` are those so far: environments flush their counts once a second.
         """
         del caller
-        name = (request.query.get("experiment_name") or [""])[0]
-        if not name:
-            raise _missing_in_query("experiment_name", f"one of {', '.join(self._catalogue)}")
+        name = _asked(request, "experiment_name", f"one of {', '.join(self._catalogue)}")
         run = self._runs.last(name)
         return self._with_results(run, self._clock()) if run else responses.inactive(self._catalogue.find(name))
 
@@ -227,7 +224,7 @@ class Handlers:
         )
         kept = [self._as_ended(each, now) if isinstance(each, Run) else each for each in found]
         tallies = self._tallies([each for each in kept if isinstance(each, Run)])
-        entries = [responses.entry(each, now, tallies, self._catalogue) for each in kept]
+        entries = self._entries(kept, now, tallies)
         return {"entries": entries, "next": entries[-1]["id"] if len(entries) == asked.limit else None}
 
     def report(self, request: Request, caller: Caller) -> responses.Report:
@@ -237,19 +234,13 @@ class Handlers:
         meanwhile. As JSON, as Markdown, or as one HTML page with plots: by `format`, or by the header `Accept`.
         """
         del caller
-        run_id = (request.query.get("run_id") or [""])[0]
-        if not run_id:
-            raise _missing_in_query("run_id", "the id of a run, from GET /history")
+        run = self._find(_asked(request, "run_id", "the id of a run, from GET /history"))
         now = self._clock()
-        run = self._runs.find(run_id) if re.fullmatch(CURSOR, run_id) else None
-        if run is None:
-            given = run_id[:LONGEST_NAME_SHOWN]
-            raise UnknownRun(f"There is no run with the id {given!r}. GET /history lists those of the last 90 days.")
-        until = min(run.expires_at if run.ended_at is None else run.ended_at, now) + AFTERMATH_SECONDS
+        until = min(run.ended_at or run.expires_at, now) + AFTERMATH_SECONDS
         kept = self._runs.history(since=run.started_at, until=until, experiment=None, before=None, limit=MOST_ENTRIES)
         shown = self._with_results(run, now)
         others = [each for each in reversed(kept) if isinstance(each, Event) or each.run_id != run.run_id]
-        return {"run": shown, "events": [responses.entry(each, now, {}, self._catalogue) for each in others]}
+        return {"run": shown, "events": self._entries(others, now, {})}
 
     def console(self, request: Request, caller: Caller) -> Response:
         """Open the console.
@@ -291,6 +282,19 @@ class Handlers:
         """A halt ends what runs also where it could not be written that the runs are ended."""
         halt = self._runs.halted() if run.is_active(now) else None
         return _ended_by(halt, run) if halt else run
+
+    def _find(self, run_id: str) -> Run:
+        """Raises UnknownRun."""
+        run = self._runs.find(run_id) if re.fullmatch(CURSOR, run_id) else None
+        if run:
+            return run
+        given = run_id[:LONGEST_NAME_SHOWN]
+        raise UnknownRun(f"There is no run with the id {given!r}. GET /history lists those of the last 90 days.")
+
+    def _entries(
+        self, entries: Collection[Run | Event], now: float, tallies: Mapping[str, Tally]
+    ) -> list[responses.Entry]:
+        return [responses.entry(each, now, tallies, self._catalogue) for each in entries]
 
     def _with_results(self, run: Run, now: float) -> responses.ShownRun:
         """Raises StoreUnavailable where its results cannot be read."""
@@ -384,10 +388,19 @@ class Handlers:
         return Event.of(action, now=self._clock(), by=caller.name, token=token, source=request.source, **more)
 
 
-def _missing_in_query(name: str, allowed: str) -> MissingParameter:
+def _asked(request: Request, name: str, allowed: str) -> str:
+    """What a query says. Raises MissingParameter."""
+    given = (request.query.get(name) or [""])[0]
+    if given:
+        return given
     problem = problems.missing(name, allowed)
     what = problems.sentences([problem])
-    return MissingParameter(f"{what} Send it in the query: ?{name}=<value>.", details=[problem])
+    raise MissingParameter(f"{what} Send it in the query: ?{name}=<value>.", details=[problem])
+
+
+def _not_running(name: str, active: Collection[str]) -> NotRunning:
+    others = ", ".join(other for other in active if other != name) or "no experiment"
+    return NotRunning(f"{name} is not running, so nothing was stopped. Running now: {others}.")
 
 
 def _ended_by(halt: Event, run: Run) -> Run:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from ..errors import UnknownAlarm
@@ -21,14 +22,14 @@ class Alarms(Protocol):
 
 def alarm_condition(alarms: Alarms) -> Condition:
     """A run ends when one of its alarms fires."""
+    return partial(_fired, alarms)
 
-    def fired(runs: Sequence[Run]) -> Mapping[str, str]:
-        names = sorted({name for run in runs for name in run.alarms})
-        firing = _firing(alarms, names) if names else {}
-        causes = {run.run_id: next((name for name in run.alarms if name in firing), None) for run in runs}
-        return {run_id: alarm_reason(name, firing[name]) for run_id, name in causes.items() if name}
 
-    return fired
+def _fired(alarms: Alarms, runs: Sequence[Run]) -> Mapping[str, str]:
+    names = sorted({name for run in runs for name in run.alarms})
+    firing = _firing(alarms, names) if names else {}
+    causes = ((run.run_id, name) for run in runs for name in reversed(run.alarms) if name in firing)
+    return {run_id: alarm_reason(name, firing[name]) for run_id, name in causes}  # of several, a run's first alarm
 
 
 def _firing(alarms: Alarms, names: Sequence[str]) -> Mapping[str, str]:

@@ -1,7 +1,7 @@
 """CloudWatch's alarms behind the port: the only module that knows CloudWatch."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import AlarmsUnavailable, UnknownAlarm
@@ -21,13 +21,8 @@ class CloudWatchAlarms:
         self._client: Any = None
 
     def firing(self, names: Sequence[str]) -> Mapping[str, str]:
-        known: dict[str, dict[str, Any]] = {}
         try:
-            for begin in range(0, len(names), PER_CALL):
-                asked = list(names[begin : begin + PER_CALL])
-                answer = self._open().describe_alarms(AlarmNames=asked, AlarmTypes=["MetricAlarm", "CompositeAlarm"])
-                for alarm in (*answer.get("MetricAlarms", ()), *answer.get("CompositeAlarms", ())):
-                    known[alarm["AlarmName"]] = alarm
+            known = {alarm["AlarmName"]: alarm for alarm in self._described(names)}
         except Exception as error:
             code = getattr(error, "response", {}).get("Error", {}).get("Code") or type(error).__name__
             raise AlarmsUnavailable(
@@ -41,6 +36,14 @@ class CloudWatchAlarms:
                 "upper and lower case included."
             )
         return {name: alarm.get("StateReason", "") for name, alarm in known.items() if alarm["StateValue"] == "ALARM"}
+
+    def _described(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """The alarms, in as many calls as it takes."""
+        for begin in range(0, len(names), PER_CALL):
+            asked = list(names[begin : begin + PER_CALL])
+            answer = self._open().describe_alarms(AlarmNames=asked, AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+            yield from answer.get("MetricAlarms", ())
+            yield from answer.get("CompositeAlarms", ())
 
     def _open(self) -> Any:  # noqa: ANN401 - botocore's clients have no type
         with self._opening:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from html import escape
+from operator import itemgetter
 from typing import Any
 
 from ..results.tally import SIDES
@@ -163,14 +164,26 @@ def _side_row(name: str, side: Mapping[str, Any]) -> list[str]:
 
 def _events(report: Mapping[str, Any]) -> list[Table]:
     run = report["run"]
-    rows = [[run["start_time"], "start", run["started_by"] or "", run["reason"] or ""]]
-    for event in report["events"]:
-        what = f"start of {event['experiment']}" if event["action"] == "run" else event["action"]
-        rows.append([event["at"], what, event["by"], event["reason"] or event["details"].get("message", "")])
-    if run["status"] != "running":
-        rows.append([run["end_time"], run["status"], run["ended_by"] or "", run["end_reason"] or ""])
-    rows_shown = [[_clock_time(at), *rest] for at, *rest in sorted(rows, key=lambda row: row[0])]
-    return [("Timeline", ("time (UTC)", "event", "by", "reason"), rows_shown)]
+    rows = [
+        (run["start_time"], "start", run["started_by"], run["reason"]),
+        *map(_event_row, report["events"]),
+        (run["end_time"], run["status"], run["ended_by"], run["end_reason"]),
+    ]
+    happened = rows[:-1] if run["status"] == "running" else rows
+    return [("Timeline", ("time (UTC)", "event", "by", "reason"), [_timed(row) for row in sorted(happened, key=_at)])]
+
+
+_at = itemgetter(0)
+
+
+def _event_row(event: Mapping[str, Any]) -> tuple[str, ...]:
+    what = f"start of {event['experiment']}" if event["action"] == "run" else event["action"]
+    return (event["at"], what, event["by"], event["reason"] or event["details"].get("message", ""))
+
+
+def _timed(row: Sequence[str | None]) -> list[str]:
+    at, *rest = (cell or "" for cell in row)
+    return [_clock_time(at), *rest]
 
 
 def _clock_time(iso: str) -> str:
