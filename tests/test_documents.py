@@ -43,6 +43,8 @@ DOCUMENTS = sorted(
         *PROJECT.glob("examples/*.md"),
     ]
 )
+INSIDE = (PROJECT / "chalicelib/README.md").read_text()
+PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())
 CLI_ONLY = {"UnknownToken"}
 COMMAND_LINE = {"CHAOS_URL", "CHAOS_TOKEN", "CHAOS_PROFILE"}
 LIMITS = {
@@ -199,6 +201,17 @@ def test_the_examples_tour_is_of_commands_and_bodies_that_there_are() -> None:
             assert experiment.Parameters.model_validate(content)
 
 
+def test_every_room_is_in_the_table_and_stands_where_the_import_rules_have_it() -> None:
+    layers = PYPROJECT["tool"]["importlinter"]["contracts"][0]["layers"]
+    assert "\n".join(f"    {layer}" for layer in layers if layer != "__main__") in INSIDE
+    named_rooms = set(re.findall(r"^\| `([\w.]+)/?` \|", INSIDE, flags=re.MULTILINE))
+    rooms = {path.name for path in (PROJECT / "chalicelib").iterdir() if not path.name.startswith("__")}
+    assert rooms - {"README.md", "py.typed"} <= named_rooms
+    for folder, row in re.findall(r"^\| `(\w+)/` \|(.*)", INSIDE, flags=re.MULTILINE):
+        for name in re.findall(r"`(\w+\.py)`", row):
+            assert (PROJECT / "chalicelib" / folder / name).exists(), f"{folder}/{name}"
+
+
 def test_pre_commit_runs_what_make_runs() -> None:
     hooks = yaml.safe_load((PROJECT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
     recipe = re.findall(r"^\t\$\(BIN\)/((?:ruff|mypy|lint-imports).*)$", MAKEFILE, flags=re.MULTILINE)
@@ -220,7 +233,7 @@ def test_a_workflow_runs_make_targets_that_there_are_and_may_write_nothing(workf
 
 
 def test_every_python_that_is_promised_is_tested() -> None:
-    metadata = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    metadata = PYPROJECT["project"]
     promised = [each.rpartition(" ")[2] for each in metadata["classifiers"] if re.search(r":: 3\.\d+$", each)]
     workflow = yaml.safe_load((PROJECT / ".github/workflows/test.yml").read_text())
     assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == promised
@@ -229,7 +242,7 @@ def test_every_python_that_is_promised_is_tested() -> None:
 
 def test_every_wheel_that_a_document_installs_is_the_one_that_is_built() -> None:
     wheel = f"chaos_experiments-{__version__}-py3-none-any.whl"
-    extras = set(tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+    extras = set(PYPROJECT["project"]["optional-dependencies"])
     for document in DOCUMENTS:
         text = document.read_text()
         assert set(re.findall(r"chaos_experiments-[\w.]+-py3-none-any\.whl", text)) <= {wheel}
