@@ -6,6 +6,7 @@ import pytest
 
 from chalicelib.access import Caller, Role
 from chalicelib.api.http import Response
+from chalicelib.experiments.catalogue import installed
 from tests.api.conftest import Control
 from tests.support import NOW, a_run
 
@@ -27,7 +28,7 @@ def refusal(response: Response) -> tuple[int, str]:
 
 def test_list_describes_every_experiment_with_the_limits_that_hold_here(control: Control) -> None:
     available = {each["name"]: each for each in result(control.ask("GET", "/list"))["available_experiments"]}
-    assert list(available) == ["latency_injection", "error_injection", "resource_exhaustion"]
+    assert list(available) == list(installed())
     assert available["latency_injection"]["description"].startswith("Delay each request")
     assert available["resource_exhaustion"]["parameters"] == {
         "type": "object",
@@ -189,7 +190,7 @@ def test_status_of_what_is_asked_for_by_name(control: Control, query: dict[str, 
     refused = control.ask("GET", "/status", query=query)
     assert refusal(refused) == (400, "missing_parameter")
     assert refused.content["error_message"] == (
-        "experiment_name is missing; it must be one of latency_injection, error_injection, resource_exhaustion. "
+        f"experiment_name is missing; it must be one of {', '.join(installed())}. "
         "Send it in the query: ?experiment_name=<value>."
     )
     assert [problem["field"] for problem in refused.content["details"]] == ["experiment_name"]
@@ -208,7 +209,7 @@ def test_an_unknown_experiment_is_told_what_there_is(
 ) -> None:
     refused = control.ask(method, path, **options)
     assert refusal(refused) == (404, "unknown_experiment")
-    assert "latency_injection, error_injection, resource_exhaustion" in refused.content["error_message"]
+    assert ", ".join(installed()) in refused.content["error_message"]
 
 
 def test_the_test_endpoint_tells_what_was_active_and_injected(control: Control) -> None:

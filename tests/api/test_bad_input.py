@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 
+from chalicelib.experiments.catalogue import installed
 from chalicelib.settings import Settings
 from tests.api.conftest import Control
 from tests.support import Clock
@@ -173,7 +174,7 @@ def test_a_limit_of_this_environment_is_named_beside_the_other_problems(control:
     )
 
 
-NAMES = "latency_injection, error_injection, resource_exhaustion"
+NAMES = ", ".join(installed())
 LINE = "in one line, without control characters"
 FIELDS_OF_A_START = (
     "duration_seconds, percentage, delay_seconds, allow_timeout, experiment_name, reason, alarms, hypothesis, restart"
@@ -337,9 +338,7 @@ JSON_VALUES = strategies.recursive(
 FIELDS = strategies.sampled_from(
     ["experiment_name", "delay_seconds", "duration_seconds", "error_rate", "memory_mb", "restart", "reason", "x"]
 )
-NAMED = strategies.fixed_dictionaries(
-    {"experiment_name": strategies.sampled_from(["latency_injection", "error_injection", "resource_exhaustion"])}
-)
+NAMED = strategies.fixed_dictionaries({"experiment_name": strategies.sampled_from(list(installed()))})
 BODIES = (
     strategies.binary(max_size=200)
     | strategies.builds(lambda value: json.dumps(value).encode(), JSON_VALUES)

@@ -148,7 +148,7 @@ def test_the_limits_of_the_stage_hold_and_show(clock: Clock) -> None:
         name: part["maximum"]
         for each in result(control.ask("GET", "/list"))["available_experiments"]
         for name, part in each["parameters"]["properties"].items()
-        if "maximum" in part
+        if name in limits
     }
     assert shown == limits
     asked = {"experiment_name": "latency_injection", "duration_seconds": 61, "delay_seconds": 2, "percentage": 11}

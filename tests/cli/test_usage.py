@@ -7,6 +7,7 @@ import pytest
 
 from chalicelib.cli import usage
 from chalicelib.cli.usage import Wrong, choice, limits, near, number, plain, strangers, unknown, value
+from chalicelib.experiments.catalogue import installed
 from tests.cli.conftest import Run
 
 EXPERIMENTS = ("latency_injection", "error_injection", "resource_exhaustion")
@@ -145,7 +146,7 @@ def test_a_hypothesis_that_is_wrong_is_one_problem_and_one_without_a_bound_is_an
     ("arguments", "expected"),
     [
         (["start", "latency"], "There is no experiment 'latency'. Did you mean latency_injection?"),
-        (["start", "zzzz"], "Available: latency_injection, error_injection, resource_exhaustion."),
+        (["start", "zzzz"], f"Available: {', '.join(installed())}."),
         (["lst"], "There is no command 'lst'. Did you mean list?"),
         (["token", "creat"], "There is no command 'creat'. Did you mean create?"),
         (["history", "--experimnt", "x"], "There is no option --experimnt. Did you mean --experiment?"),
