@@ -176,8 +176,6 @@ def test_a_path_with_a_slash_at_its_end_is_the_same_endpoint(server: Server) -> 
 
 
 def test_a_head_is_a_get_without_its_body(server: Server) -> None:
-    if server.gateway:
-        pytest.skip(ROUTED)
     answer = server.call("HEAD", f"{API}/list")
     assert (answer.status_code, answer.content) == (200, b"")
     assert server.call("HEAD", f"{API}/list", None).status_code == 401

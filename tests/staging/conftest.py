@@ -12,6 +12,9 @@ NAME = "chaos-experiments-staging"
 
 ROUTES = """
 
+from chalice.app import Response
+
+
 @app.route("/where")
 def where():
     return {"environment": os.environ["AWS_LAMBDA_LOG_STREAM_NAME"][-8:]}
