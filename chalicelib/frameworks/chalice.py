@@ -29,7 +29,7 @@ from ..injection.engine import InjectionResult, answer_of
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
 from . import check_application
-from .module import CURRENT, ChaosModule, Options
+from .module import CURRENT, ChaosModule, Options, is_within_a_call
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class ChaosExperiments:
     def _active(self, request: ChaliceRequest, get_response: GetResponse) -> ChaliceResponse:
         injection = self._module.injection()
         result = None
-        if injection and CURRENT.get() is None:
+        if injection and not is_within_a_call():
             result = injection.arrive(ChaliceCall(request, _path(request), self._app.lambda_context))
         if injection is None or result is None:
             return get_response(request)
@@ -253,6 +253,7 @@ def _served(
         raise
     finally:
         CURRENT.reset(token)
+        result.is_answered = True
     injection.finish(result, response.status_code)
     if result.hits:
         annotate(result)

@@ -11,7 +11,7 @@ from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult, answer_of
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
-from .module import CURRENT, ChaosModule, is_control_plane, is_preflight
+from .module import CURRENT, ChaosModule, is_control_plane, is_preflight, is_within_a_call
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -71,7 +71,7 @@ class WSGIBoundary:
         self._host_cors = host_cors
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        path = environ["PATH_INFO"]
+        path = environ.get("PATH_INFO", "")
         if not path.isascii():
             path = decoded(path)
         if self._module.is_ours(path):
@@ -92,14 +92,14 @@ class WSGIBoundary:
         if not self._has_route_place:
             injection.apply(result)
             if answer := answer_of(result):
-                start = _counted(injection, result, start_response, [])
+                start = _counted(injection, result, start_response)
                 return _sent(injected_failure(answer, {}), environ, start)
         return self._served(injection, result, environ, start_response)
 
     def _passes(self, path: str, environ: "WSGIEnvironment") -> bool:
         """Whether the request is another boundary's already, a browser's preflight, or another module's endpoint."""
         preflight = environ["REQUEST_METHOD"] == "OPTIONS" and PREFLIGHT in environ
-        return preflight or CURRENT.get() is not None or is_control_plane(path)
+        return preflight or is_within_a_call() or is_control_plane(path)
 
     def _served(
         self,
@@ -108,18 +108,16 @@ class WSGIBoundary:
         environ: "WSGIEnvironment",
         start_response: "StartResponse",
     ) -> Iterable[bytes]:
-        answered: list[int] = []
         current = (injection, result)
         token = CURRENT.set(current)
         try:
-            body = self._application(environ, _counted(injection, result, start_response, answered))
+            body = self._application(environ, _counted(injection, result, start_response))
         except Exception:
-            if not answered:
-                injection.finish(result, SERVER_ERROR)
+            _count_failure(*current)
             raise
         finally:
             CURRENT.reset(token)
-        return body if answered else _late(body, current)
+        return body if result.is_answered else _LateBody(body, current)
 
     # The control plane
 
@@ -141,33 +139,58 @@ def decoded(path: str) -> str:
     return path.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
-def _counted(
-    injection: SyncInjection, result: InjectionResult, start_response: "StartResponse", answered: list[int]
-) -> Callable[..., Any]:
+def _counted(injection: SyncInjection, result: InjectionResult, start_response: "StartResponse") -> Callable[..., Any]:
     """`start_response` for a request that is counted; an error may start an answer after the first one."""
 
     def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:  # noqa: ANN401
-        if result.reached_route:
-            if not answered:
-                answered.append(int(status[:3]))
-                injection.finish(result, answered[0])
-                annotate(result)
-            if result.hits:
-                headers = [*headers, *result.headers.items()]
+        if not result.is_answered:
+            result.is_answered = True
+            injection.finish(result, int(status[:3]) if status[:3].isdecimal() else 0)
+            annotate(result)
+        if result.hits:
+            headers = [*headers, *result.headers.items()]
         return start_response(status, headers, *error)
 
     return start
 
 
-def _late(body: Iterable[bytes], current: tuple[SyncInjection, InjectionResult]) -> Iterator[bytes]:
-    """The body of an application that serves when its body is asked for, as generators do."""
-    token = CURRENT.set(current)
-    try:
-        yield from body
-    finally:
-        CURRENT.reset(token)
-        if hasattr(body, "close"):
-            body.close()
+def _count_failure(injection: SyncInjection, result: InjectionResult) -> None:
+    if not result.is_answered:
+        result.is_answered = True
+        injection.finish(result, SERVER_ERROR)
+
+
+class _LateBody:
+    """The body of an application that serves when its body is asked for, as generators do.
+
+    A server may ask for parts of other bodies in between, or close it without having asked for any.
+    """
+
+    def __init__(self, body: Iterable[bytes], current: tuple[SyncInjection, InjectionResult]) -> None:
+        self._body = body
+        self._current = current
+        self._parts: Iterator[bytes] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        token = CURRENT.set(self._current)
+        try:
+            if self._parts is None:
+                self._parts = iter(self._body)
+            return next(self._parts)
+        except StopIteration:
+            raise
+        except Exception:
+            _count_failure(*self._current)
+            raise
+        finally:
+            CURRENT.reset(token)
+
+    def close(self) -> None:
+        if hasattr(self._body, "close"):
+            self._body.close()
 
 
 def _request(path: str, environ: "WSGIEnvironment") -> Request:

@@ -59,7 +59,7 @@ class InjectionResult:
     Only a call that reached a route may be hit, and only such a call is counted.
     """
 
-    __slots__ = ("began", "call", "environment", "hits", "outcome", "plans", "problem", "reached_route")
+    __slots__ = ("began", "call", "environment", "hits", "is_answered", "outcome", "plans", "problem", "reached_route")
 
     def __init__(self, plans: Sequence[Plan], call: Call, began: float, environment: str) -> None:
         self.plans = plans
@@ -69,6 +69,8 @@ class InjectionResult:
         self.hits: list[AppliedHit] = []
         self.outcome: Outcome = PROCEED
         self.reached_route = False
+        self.is_answered = False
+        """Whether its answer has begun. A context that outlives the call has its result, too."""
         self.problem: Literal["store_unavailable"] | None = None
 
     @property
