@@ -171,15 +171,19 @@ class ASGIBoundary:
         return self._injection if engine else None
 
     def _not_http(self, scope: "Scope", receive: "Receive", send: "Send") -> Awaitable[None]:
-        """A server that goes down waits for a lifespan's end: the counts of the last interval are not lost."""
+        """A server that goes down waits for a lifespan's end: the counts of the last interval are not lost.
+
+        In Lambda each invocation may have a lifespan of its own; there requests flush, when it is time.
+        """
         if scope["type"] == "lifespan":
             receive = partial(self._receive_and_flush, receive)
         return self.app(scope, receive, send)
 
     async def _receive_and_flush(self, receive: "Receive") -> "Message":
         message = await receive()
-        if message["type"] == "lifespan.shutdown" and self._injection:
-            await self._data_plane.run_blocking(self._injection.engine.recorder.flush)
+        injection = self._injection
+        if message["type"] == "lifespan.shutdown" and injection and not injection.engine.recorder.is_waiting:
+            await injection.flush()
         return message
 
     # The control plane

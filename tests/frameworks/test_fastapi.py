@@ -235,6 +235,39 @@ def test_a_module_that_is_off_lets_every_request_through_and_says_so() -> None:
         assert (answer.status_code, answer.json()["code"]) == (503, "module_off")
 
 
+@pytest.mark.parametrize(("in_lambda", "writes"), [(False, 1), (True, 0)])
+def test_counts_are_flushed_at_the_end_of_a_server_and_not_of_each_invocation(
+    wire: Any, runs: FakeRunStore, clock: Clock, *, in_lambda: bool, writes: int
+) -> None:
+    app = application()
+    results = FakeResultStore()
+    settings = Settings(stage="qa", in_lambda=in_lambda)
+    given = {**wire.keywords, "results": results, "schedule": lambda _seconds, _call: None}
+    ChaosExperiments(app, wire=partial(bootstrap, settings, **given))
+    runs.runs["latency_injection"] = a_run(delay_seconds=0.0, now=clock.now)
+    with TestClient(app) as client:
+        client.get("/lines")
+    before = results.writes
+    with TestClient(app) as client:  # as mangum does it, which has a lifespan for each invocation
+        client.get("/lines")
+    assert results.writes - before == writes
+
+
+def test_a_server_ends_although_no_thread_can_be_started_for_the_last_counts(
+    wire: Any, runs: FakeRunStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = application()
+    ChaosExperiments(app, wire=wire)
+    runs.runs["latency_injection"] = a_run(delay_seconds=0.0, now=clock.now)
+
+    async def exhausted(*_call: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with TestClient(app) as client:
+        client.get("/lines")
+        monkeypatch.setattr(asgi.Threads, "run_blocking", exhausted)
+
+
 class Invocation:
     """Two seconds of a Lambda invocation, as mangum hands it on."""
 
