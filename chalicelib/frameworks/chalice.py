@@ -210,8 +210,8 @@ class ChaosExperiments:
             body = current.raw_body
         except ValueError:  # no Base64, or text that no encoding gives
             raise InvalidJson("The body cannot be decoded. Send JSON in UTF-8.") from None
-        authorized = current.context.get("authorizer") or {}
-        role = ROLES.get(authorized.get("role", ""))
+        authorized = current.context.get("authorizer") or {}  # perhaps the application's own, with roles of its own
+        name, role = authorized.get("name"), ROLES.get(str(authorized.get("role")))
         query = current.query_params
         return Request(
             method=current.method,
@@ -219,7 +219,7 @@ class ChaosExperiments:
             headers=headers,
             query={name: query.getlist(name) for name in query} if query else {},
             body=body if isinstance(body, bytes) else body.encode(),
-            caller=Caller(authorized["name"], role) if role else None,
+            caller=Caller(name, role) if name and role else None,
             source=(current.context.get("identity") or {}).get("sourceIp", ""),
             request_id=current.context.get("requestId", ""),
         )
