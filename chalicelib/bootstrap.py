@@ -249,8 +249,14 @@ def _recorder(settings: Settings, ports: Ports, snapshot: Snapshot) -> Recorder:
         on_flush=on_flush,
     )
     if not settings.in_lambda:
-        atexit.register(recorder.flush)
+        atexit.register(_flush_last, recorder, os.getpid())
     return recorder
+
+
+def _flush_last(recorder: Recorder, process_id: int) -> None:
+    """What this process has counted; a fork inherits its counts, and their number in the table."""
+    if os.getpid() == process_id:
+        recorder.flush_last()
 
 
 # The control plane

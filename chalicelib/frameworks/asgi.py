@@ -16,7 +16,7 @@ from ..injection.drivers import AsyncInjection
 from ..injection.engine import Blocked, InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
-from .module import CURRENT, ChaosModule, is_control_plane, tested
+from .module import CURRENT, ChaosModule, is_control_plane, is_within_a_call, tested
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -134,12 +134,9 @@ class ASGIBoundary:
         serve: Callable[["Send"], Awaitable[None]],
         send: "Send",
     ) -> None:
-        started = False
-
         async def send_counted(message: "Message") -> None:
-            nonlocal started
-            if message["type"] == "http.response.start" and result.reached_route:
-                started = True
+            if message["type"] == "http.response.start":
+                result.is_answered = True
                 injection.count(result, message["status"])
                 if result.hits:
                     annotate(result)
@@ -151,11 +148,12 @@ class ASGIBoundary:
         try:
             await serve(send_counted)
         except Exception:
-            if not started:
+            if not result.is_answered:
                 injection.count(result, SERVER_ERROR)
             raise
         finally:
             CURRENT.reset(token)
+            result.is_answered = True
             if injection.may_flush(result):
                 await injection.flush()
 
@@ -173,15 +171,19 @@ class ASGIBoundary:
         return self._injection if engine else None
 
     def _not_http(self, scope: "Scope", receive: "Receive", send: "Send") -> Awaitable[None]:
-        """A server that goes down waits for a lifespan's end: the counts of the last interval are not lost."""
+        """A server that goes down waits for a lifespan's end: the counts of the last interval are not lost.
+
+        In Lambda each invocation may have a lifespan of its own; there requests flush, when it is time.
+        """
         if scope["type"] == "lifespan":
             receive = partial(self._receive_and_flush, receive)
         return self.app(scope, receive, send)
 
     async def _receive_and_flush(self, receive: "Receive") -> "Message":
         message = await receive()
-        if message["type"] == "lifespan.shutdown" and self._injection:
-            await self._data_plane.run_blocking(self._injection.engine.recorder.flush)
+        injection = self._injection
+        if message["type"] == "lifespan.shutdown" and injection and not injection.engine.recorder.is_waiting:
+            await injection.flush()
         return message
 
     # The control plane
@@ -246,7 +248,7 @@ async def _in_place(
 def _passes(path: str, scope: "Scope") -> bool:
     """Whether the request is another boundary's already, a browser's preflight, or another module's endpoint."""
     preflight = scope["method"] == "OPTIONS" and any(name == PREFLIGHT for name, _ in scope["headers"])
-    return preflight or CURRENT.get() is not None or is_control_plane(path)
+    return preflight or is_within_a_call() or is_control_plane(path)
 
 
 PREFLIGHT = b"access-control-request-method"

@@ -30,7 +30,7 @@ from ..injection.engine import InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
 from . import check_application
-from .module import CURRENT, ChaosModule, Options
+from .module import CURRENT, ChaosModule, Options, is_within_a_call
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ class ChaosExperiments:
     def _active(self, request: ChaliceRequest, get_response: GetResponse) -> ChaliceResponse:
         injection = self._module.injection()
         result = None
-        if injection and CURRENT.get() is None:
+        if injection and not is_within_a_call():
             result = injection.arrive(ChaliceCall(request, _path(request), self._app.lambda_context))
         if injection is None or result is None:
             return get_response(request)
@@ -215,8 +215,8 @@ class ChaosExperiments:
             body = current.raw_body
         except ValueError:  # no Base64, or text that no encoding gives
             raise InvalidJson("The body cannot be decoded. Send JSON in UTF-8.") from None
-        authorized = current.context.get("authorizer") or {}
-        role = ROLES.get(authorized.get("role", ""))
+        authorized = current.context.get("authorizer") or {}  # perhaps the application's own, with roles of its own
+        name, role = authorized.get("name"), ROLES.get(str(authorized.get("role")))
         query = current.query_params
         return Request(
             method=current.method,
@@ -224,7 +224,7 @@ class ChaosExperiments:
             headers=headers,
             query={name: query.getlist(name) for name in query} if query else {},
             body=body if isinstance(body, bytes) else body.encode(),
-            caller=Caller(authorized["name"], role) if role else None,
+            caller=Caller(name, role) if name and role else None,
             source=(current.context.get("identity") or {}).get("sourceIp", ""),
             request_id=current.context.get("requestId", ""),
         )
@@ -260,6 +260,7 @@ def _served(
         raise
     finally:
         CURRENT.reset(token)
+        result.is_answered = True
     injection.finish(result, response.status_code)
     if result.hits:
         annotate(result)

@@ -62,8 +62,8 @@ def surround(app: "Starlette", module: ChaosModule) -> None:
 
 
 def _surrounded(app: "Starlette", build: Callable[[], "ASGIApp"], module: ChaosModule) -> "ASGIApp":
-    """The boundary; cross-origin requests are allowed as the application's own CORS middleware allows them."""
-    own = [middleware for middleware in app.user_middleware if _is_cors(middleware.cls)]
+    """The boundary; without `allowed_origins` pages are let in as the application's own CORS middleware does it."""
+    own = [] if module.has_origins else [each for each in app.user_middleware if _is_cors(each.cls)]
     host_cors = [partial(_wrapped, middleware) for middleware in reversed(own)]
     boundary = partial(ASGIBoundary, module=module, has_route_place=True, host_cors=host_cors)
     stack = build()

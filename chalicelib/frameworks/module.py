@@ -35,6 +35,13 @@ CURRENT: ContextVar[tuple[Any, InjectionResult] | None] = ContextVar("chaos_expe
 The outermost boundary of a chain sets it; the first route's place that is reached applies it.
 """
 
+
+def is_within_a_call() -> bool:
+    """Whether another boundary of this chain has the call already; not one of a call from which a context is left."""
+    current = CURRENT.get()
+    return current is not None and not current[1].is_answered
+
+
 Wire = Callable[..., Chaos]
 
 

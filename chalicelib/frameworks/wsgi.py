@@ -13,7 +13,7 @@ from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
-from .module import CURRENT, ChaosModule, is_control_plane, is_preflight
+from .module import CURRENT, ChaosModule, is_control_plane, is_preflight, is_within_a_call
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -73,7 +73,7 @@ class WSGIBoundary:
         self._host_cors = host_cors
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        path = environ["PATH_INFO"]
+        path = environ.get("PATH_INFO", "")
         if not path.isascii():
             path = decoded(path)
         if self._module.is_ours(path):
@@ -99,7 +99,7 @@ class WSGIBoundary:
     def _passes(self, path: str, environ: "WSGIEnvironment") -> bool:
         """Whether the request is another boundary's already, a browser's preflight, or another module's endpoint."""
         preflight = environ["REQUEST_METHOD"] == "OPTIONS" and PREFLIGHT in environ
-        return preflight or CURRENT.get() is not None or is_control_plane(path)
+        return preflight or is_within_a_call() or is_control_plane(path)
 
     def _served(
         self,
@@ -108,17 +108,16 @@ class WSGIBoundary:
         serve: Callable[[Callable[..., Any]], Iterable[bytes]],
         start_response: "StartResponse",
     ) -> Iterable[bytes]:
-        start = _Counted(injection, result, start_response)
         current = (injection, result)
         token = CURRENT.set(current)
         try:
-            body = serve(start)
+            body = serve(_counted(injection, result, start_response))
         except Exception:
-            start.count(SERVER_ERROR)
+            _count_failure(*current)
             raise
         finally:
             CURRENT.reset(token)
-        return body if start.has_started else _LateBody(body, current)
+        return body if result.is_answered else _LateBody(body, current)
 
     # The control plane
 
@@ -128,7 +127,7 @@ class WSGIBoundary:
         if response is None:
             response = self._module.answer(request, WSGICall(environ, path))
         added = self._module.cross_origin(request.headers)
-        if not added and self._host_cors and "origin" in request.headers:
+        if self._host_cors and not self._module.has_origins and "origin" in request.headers:
             added = dict(self._host_cors(environ, response))
             if added and is_preflight(request.method, request.headers):
                 response = Response(200, {}, text="")
@@ -140,29 +139,19 @@ def decoded(path: str) -> str:
     return path.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
-class _Counted:
-    """`start_response` for a request that is counted once; an error may start an answer after the first one."""
+def _counted(injection: SyncInjection, result: InjectionResult, start_response: "StartResponse") -> Callable[..., Any]:
+    """`start_response` for a request that is counted; an error may start an answer after the first one."""
 
-    def __init__(self, injection: SyncInjection, result: InjectionResult, start_response: "StartResponse") -> None:
-        self._injection = injection
-        self._result = result
-        self._start_response = start_response
-        self._is_counted = False
-        self.has_started = False
+    def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:  # noqa: ANN401
+        if not result.is_answered:
+            result.is_answered = True
+            injection.finish(result, int(status[:3]) if status[:3].isdecimal() else 0)
+            annotate(result)
+        if result.hits:
+            headers = [*headers, *result.headers.items()]
+        return start_response(status, headers, *error)
 
-    def __call__(self, status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:  # noqa: ANN401
-        self.has_started = True
-        if self._result.reached_route:
-            self.count(int(status[:3]))
-            if self._result.hits:
-                headers = [*headers, *self._result.headers.items()]
-        return self._start_response(status, headers, *error)
-
-    def count(self, status: int) -> None:
-        if not self._is_counted:
-            self._is_counted = True
-            self._injection.finish(self._result, status)
-            annotate(self._result)
+    return start
 
 
 def _in_place(
@@ -182,24 +171,43 @@ def _in_place(
             return application(environ, start_response)
 
 
+def _count_failure(injection: SyncInjection, result: InjectionResult) -> None:
+    if not result.is_answered:
+        result.is_answered = True
+        injection.finish(result, SERVER_ERROR)
+
+
 class _LateBody:
-    """The body of an application that serves when its body is asked for, as generators do."""
+    """The body of an application that serves when its body is asked for, as generators do.
+
+    A server may ask for parts of other bodies in between, or close it without having asked for any.
+    """
 
     def __init__(self, body: Iterable[bytes], current: tuple[SyncInjection, InjectionResult]) -> None:
         self._body = body
         self._current = current
+        self._parts: Iterator[bytes] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
-        CURRENT.set(self._current)
+        return self
+
+    def __next__(self) -> bytes:
+        token = CURRENT.set(self._current)
         try:
-            yield from self._body
+            if self._parts is None:
+                self._parts = iter(self._body)
+            return next(self._parts)
+        except StopIteration:
+            raise
+        except Exception:
+            _count_failure(*self._current)
+            raise
         finally:
-            CURRENT.set(None)  # not by its token: a server may end in another context
+            CURRENT.reset(token)
 
     def close(self) -> None:
-        close = getattr(self._body, "close", None)
-        if close:
-            close()
+        if hasattr(self._body, "close"):
+            self._body.close()
 
 
 def _request(path: str, environ: "WSGIEnvironment") -> Request:

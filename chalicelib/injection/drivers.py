@@ -66,16 +66,17 @@ class SyncInjection:
 
     def _drive(self, steps: Generator[Step, Any, T]) -> T:
         answer: Any = None
-        while True:
-            try:
-                step = steps.send(answer)
-            except StopIteration as done:
-                return cast("T", done.value)
-            if isinstance(step, Sleep):
-                self._sleep(step.seconds)
-                answer = None
-            else:
-                answer = self.engine.snapshot.get() if isinstance(step, RefreshSnapshot) else step.call()
+        with closing(steps):  # also if the host's time-out ends the request
+            while True:
+                try:
+                    step = steps.send(answer)
+                except StopIteration as done:
+                    return cast("T", done.value)
+                if isinstance(step, Sleep):
+                    self._sleep(step.seconds)
+                    answer = None
+                else:
+                    answer = self.engine.snapshot.get() if isinstance(step, RefreshSnapshot) else step.call()
 
 
 class Loop(Protocol):

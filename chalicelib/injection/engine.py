@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 FLUSH_SECONDS = 1.0
 """How much time an invocation must have left to flush counts to the table."""
 
+LATE_SECONDS = 0.05
+"""After how long on its way to its route a call asks again whether the runs go on that were active at its arrival."""
+
 REFRESH = RefreshSnapshot()
 
 
@@ -59,7 +62,7 @@ class InjectionResult:
     Only a call that reached a route may be hit, and only such a call is counted.
     """
 
-    __slots__ = ("began", "call", "environment", "hits", "outcome", "plans", "problem", "reached_route")
+    __slots__ = ("began", "call", "environment", "hits", "is_answered", "outcome", "plans", "problem", "reached_route")
 
     def __init__(self, plans: Sequence[Plan], call: Call, began: float, environment: str) -> None:
         self.plans = plans
@@ -69,6 +72,8 @@ class InjectionResult:
         self.hits: list[AppliedHit] = []
         self.outcome: Outcome = PROCEED
         self.reached_route = False
+        self.is_answered = False
+        """Whether its answer has begun. A context that outlives the call has its result, too."""
         self.problem: Literal["store_unavailable"] | None = None
 
     @property
@@ -232,14 +237,16 @@ class Engine:
                 yield from self._apply(result, hits)
             finally:
                 self.slots.give_back()
-        elif not hits or self.recorder.begin(result.plans):  # untouched, and the first that the table has to know of
+        if not result.hits and (not hits or self.recorder.begin(result.plans)):
+            # untouched, and the first that the table has to know of
             yield RunBlocking(self.recorder.flush)
         return result.outcome
 
     def _apply(self, result: InjectionResult, hits: Sequence[Hit]) -> Generator[Step, Any, None]:
+        is_late = self.process.timer() - result.began >= LATE_SECONDS
         for plan, fault in hits:
-            if result.hits and not (yield from self.is_active(plan)):
-                continue  # it ended while an earlier fault delayed this call
+            if (is_late or result.hits) and not (yield from self.is_active(plan)):
+                continue  # it ended while the application, or an earlier fault, delayed this call
             applied = yield from fault.apply(_Target(self, result.call, plan))
             result.hits.append(AppliedHit(plan, fault.kind, applied))
             if applied.outcome is not PROCEED:

@@ -62,7 +62,7 @@ class Compiler:
                 raise ValueError("another version of the module wrote it")  # noqa: TRY301 - as what the others raise
             experiment = self._catalogue()[run.experiment]
             parameters = experiment.Parameters.model_validate(run.parameters)
-        except (KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever a validator raises, the other runs go on
             log.warning("Skipped run %s of %s, which this version cannot read: %s", run.run_id, run.experiment, error)
             return None
         try:

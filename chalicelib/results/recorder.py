@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 PENDING_SECONDS = 600.0
 """How long after a run's end pending counts are still flushed to the table."""
 
+LAST_SECONDS = 2.0
+"""How long the end of a process waits for a flush that is under way."""
+
 MOST_FAILURES = 3
 """After how many failures in a row the pause between two flushes gets no longer."""
 
@@ -150,6 +153,12 @@ class Recorder:
                 self._forget()
                 self.is_waiting = self._in_lambda and self._is_pending()
             self._flushing.release()
+
+    def flush_last(self) -> None:
+        """As `flush`, when the process ends: after a flush that is under way, whose thread would be cut off."""
+        if self._flushing.acquire(timeout=LAST_SECONDS):
+            self._flushing.release()
+        self.flush()
 
     def _record_untouched(self, pending: PendingCounts, served: Served) -> None:
         pending.fresh.record(pending.counting, served)

@@ -231,6 +231,25 @@ def test_the_caller_that_the_gateway_authenticated_is_believed(app: App) -> None
     assert app.client._app(event, None)["statusCode"] == 403
 
 
+@pytest.mark.parametrize("authorizer", [{"role": "operator"}, {"role": ["admin"], "name": "ada"}, {"claims": {}}])
+def test_what_another_authorizer_of_the_gateway_says_is_no_caller(app: App, authorizer: dict[str, Any]) -> None:
+    event = {
+        "requestContext": {
+            "httpMethod": "GET",
+            "resourcePath": "/chaos_experiments/status",
+            "authorizer": authorizer,
+        },
+        "headers": {},
+        "pathParameters": {},
+        "multiValueQueryStringParameters": {"experiment_name": ["error_injection"]},
+        "stageVariables": {},
+        "body": None,
+    }
+    assert app.client._app(event, None)["statusCode"] == 401
+    event["headers"] = {"authorization": "Bearer dev-token"}
+    assert app.client._app(event, None)["statusCode"] == 200
+
+
 def test_an_event_without_a_route_is_left_to_chalice(app: App) -> None:
     assert app.client._app({}, None)["statusCode"] == 500
     assert app.wired == 0

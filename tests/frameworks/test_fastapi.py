@@ -1,6 +1,8 @@
+import asyncio
 import inspect
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any
 
@@ -233,7 +235,40 @@ def test_a_module_that_is_off_lets_every_request_through_and_says_so() -> None:
         assert (answer.status_code, answer.json()["code"]) == (503, "module_off")
 
 
-class Context:
+@pytest.mark.parametrize(("in_lambda", "writes"), [(False, 1), (True, 0)])
+def test_counts_are_flushed_at_the_end_of_a_server_and_not_of_each_invocation(
+    wire: Any, runs: FakeRunStore, clock: Clock, *, in_lambda: bool, writes: int
+) -> None:
+    app = application()
+    results = FakeResultStore()
+    settings = Settings(stage="qa", in_lambda=in_lambda)
+    given = {**wire.keywords, "results": results, "schedule": lambda _seconds, _call: None}
+    ChaosExperiments(app, wire=partial(bootstrap, settings, **given))
+    runs.runs["latency_injection"] = a_run(delay_seconds=0.0, now=clock.now)
+    with TestClient(app) as client:
+        client.get("/lines")
+    before = results.writes
+    with TestClient(app) as client:  # as mangum does it, which has a lifespan for each invocation
+        client.get("/lines")
+    assert results.writes - before == writes
+
+
+def test_a_server_ends_although_no_thread_can_be_started_for_the_last_counts(
+    wire: Any, runs: FakeRunStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = application()
+    ChaosExperiments(app, wire=wire)
+    runs.runs["latency_injection"] = a_run(delay_seconds=0.0, now=clock.now)
+
+    async def exhausted(*_call: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with TestClient(app) as client:
+        client.get("/lines")
+        monkeypatch.setattr(asgi.Threads, "run_blocking", exhausted)
+
+
+class Invocation:
     """Two seconds of a Lambda invocation, as mangum hands it on."""
 
     def get_remaining_time_in_millis(self) -> int:
@@ -256,7 +291,7 @@ def test_a_delay_leaves_the_invocation_its_time(
 
     async def in_lambda(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
-            scope["aws.context"] = Context()
+            scope["aws.context"] = Invocation()
         await app(scope, receive, send)
 
     with TestClient(in_lambda) as client:
@@ -380,3 +415,50 @@ def test_servers_recognise_a_boundary_as_an_application(wire: Any) -> None:
     assert inspect.iscoroutinefunction(boundary.__call__)  # or they take it for one of ASGI 2, or of WSGI
     with TestClient(boundary) as client:
         assert client.get("/lines").text == "one\ntwo\n"
+
+
+def test_a_call_in_a_context_that_is_left_of_an_answered_one_is_a_call_of_its_own(
+    wire: Any, runs: FakeRunStore, clock: Clock
+) -> None:
+    app = application()
+    ChaosExperiments(app, wire=wire)
+    contexts: list[Context] = []
+
+    @app.get("/starts")
+    async def starts() -> str:
+        contexts.append(copy_context())  # as a task has that a request starts, or the next request of a pipeline
+        return ""
+
+    runs.runs["error_injection"] = a_run("error_injection", error_rate=0.0, now=clock.now)
+    with TestClient(app) as client:
+        client.get("/starts")
+        runs.runs["error_injection"] = a_run("error_injection", error_rate=1.0, now=clock.now, token="2")
+        clock.now += 2
+        answer = contexts[0].run(lambda: asyncio.run(answered(app, "/starts")))
+    assert answer["status"] == 500
+
+
+async def answered(app: ASGIApp, path: str) -> Any:
+    """How the answer starts."""
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b""}
+    await app(scope, receive, send)
+    return sent[0]
+
+
+def test_allowed_origins_go_before_the_applications_own_middleware(wire: Any) -> None:
+    app = application()
+    app.add_middleware(CORSMiddleware, allow_origins=["https://shop.example"])
+    ChaosExperiments(app, wire=wire, allowed_origins=["https://admin.example"])
+    origin = {"Origin": "https://admin.example"}
+    with TestClient(app) as client:
+        preflight = client.options(f"{PREFIX}/start", headers={**origin, "Access-Control-Request-Method": "POST"})
+        assert (preflight.status_code, preflight.headers["Access-Control-Allow-Origin"]) == (204, origin["Origin"])
+        assert client.get(f"{PREFIX}/list", headers=origin).headers.get_list("Vary") == ["Origin"]

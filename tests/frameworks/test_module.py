@@ -1,8 +1,11 @@
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from chalicelib.bootstrap import Chaos, bootstrap
 from chalicelib.errors import Misconfigured, ModuleOff, StoreUnavailable
 from chalicelib.frameworks.module import ChaosModule, is_control_plane
 from chalicelib.settings import Settings
+from tests.contract.servers import PROJECT
 from tests.support import Clock, FakeResultStore, FakeRunStore, FakeTokenStore
 
 PREFIX = "/chaos_experiments"
@@ -176,3 +180,44 @@ def test_a_page_of_another_origin_may_not(origin: str) -> None:
     assert module.preflight("OPTIONS", {**ASKED, "origin": origin}) is None
     assert module.cross_origin({"origin": origin}) == {"Vary": "Origin"}
     assert ChaosModule().cross_origin({"origin": origin}) == {}
+
+
+def test_a_fork_does_not_flush_at_its_exit_what_its_parent_has_counted(tmp_path: Path) -> None:
+    """The table would take the parent's own flush, of the same number, for the same one again."""
+    program = tmp_path / "program.py"
+    program.write_text(FORKS)
+    done = subprocess.run(
+        [sys.executable, program],
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.split() == ["flushed"]
+
+
+FORKS = """
+import os
+import time
+
+from chalicelib.bootstrap import bootstrap
+from chalicelib.injection.engine import InjectionResult
+from chalicelib.injection.plan import Plan
+from chalicelib.settings import Settings
+from tests.support import FakeResultStore, FakeRunStore, FakeTokenStore, a_run
+
+class Store(FakeResultStore):
+    def add(self, *call, **more):
+        print("flushed", flush=True)
+
+chaos = bootstrap(
+    Settings(stage="qa"), runs=FakeRunStore(), tokens=FakeTokenStore(), results=Store(), schedule=lambda *_: None
+)
+result = InjectionResult([Plan(a_run(now=time.time()), 1.0, ())], None, 0.0, "here")
+result.reached_route = True
+chaos.engine.count(result, 200)
+if pid := os.fork():
+    os.waitpid(pid, 0)
+"""

@@ -1,11 +1,11 @@
 import logging
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from chalicelib.faults.base import Answer
+from chalicelib.faults.base import PROCEED, Answer
 from chalicelib.injection.call import LambdaContext
 from chalicelib.injection.drivers import SyncInjection
 from chalicelib.injection.effects.memory import Memory
@@ -398,6 +398,43 @@ def test_a_stop_is_obeyed_within_a_second_by_delays_whatever_others_have_read_me
     house.later = {began + 0.05: lambda: house.snapshot.get() and None, began + 0.06: lambda: house.stop(run)}
     house.inject()
     assert house.clock.now - (began + 0.06) <= 1.0
+
+
+@pytest.mark.parametrize("seconds", [2.0, 0.3])
+def test_a_run_that_is_over_when_a_call_reaches_its_route_does_not_hit_it(house: House, seconds: float) -> None:
+    house.engine.process = replace(house.engine.process, timer=house.clock)
+    run = house.start("error_injection", error_rate=1.0, duration_seconds=10)
+    house.clock.now += 10 - 0.2 if seconds < 1 else 1
+    result = house.injection.arrive(FakeCall("/orders"))
+    assert result
+    if seconds > 1:
+        house.stop(run)
+    house.clock.now += seconds  # in the application's own hooks
+    assert house.injection.apply(result) is PROCEED
+    assert result.headers == {}
+
+
+def test_a_run_that_goes_on_hits_a_call_that_is_late_at_its_route(house: House) -> None:
+    house.engine.process = replace(house.engine.process, timer=house.clock)
+    house.start("error_injection", error_rate=1.0, duration_seconds=10)
+    result = house.injection.arrive(FakeCall("/orders"))
+    assert result
+    house.clock.now += 5
+    house.injection.apply(result)
+    assert answer_of(result)
+
+
+class TimeOut(BaseException):
+    """As gevent's, which ends whatever a request does."""
+
+
+def test_a_time_out_of_the_host_gives_the_slot_back_at_once(clock: Clock) -> None:
+    house = House(clock, max_active_faults=1)
+    house.start(delay_seconds=0.5)
+    house.later[clock.now] = lambda: (_ for _ in ()).throw(TimeOut)
+    with pytest.raises(TimeOut) as _held:  # with the stack, as whoever reports it does
+        house.inject()
+    assert house.hit().hits
 
 
 def test_memory_of_a_run_that_is_over_goes_back_though_another_runs(house: House) -> None:

@@ -1,9 +1,14 @@
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from pydantic import field_validator
 
 from chalicelib.errors import StoreUnavailable
+from chalicelib.experiments.base import Experiment, Parameters
+from chalicelib.experiments.catalogue import BUILT_IN, Catalogue
+from chalicelib.faults.base import Fault
 from chalicelib.faults.wait import Wait
 from chalicelib.injection.plan import Compiler
 from chalicelib.runs.run import Run
@@ -60,6 +65,28 @@ def test_a_run_that_this_version_cannot_read_is_left_out_and_logged_once(
     for _ in range(3):
         assert [plan.run for plan in compiled([strange, sound])] == [sound]
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+class Fussy(Experiment):
+    """Of a package whose validator has a defect."""
+
+    name = "fussy"
+
+    class Parameters(Parameters):
+        @field_validator("duration_seconds")
+        @classmethod
+        def check(cls, seconds: float) -> float:
+            raise LookupError("a defect")
+
+    def faults(self, _parameters: Parameters) -> Iterator[Fault]:
+        yield from ()
+
+
+def test_parameters_that_raise_anything_leave_out_their_run_alone(caplog: pytest.LogCaptureFixture) -> None:
+    compiled = Compiler(lambda: Catalogue([*BUILT_IN, Fussy]), Defects())
+    sound = a_run(token="2")
+    assert [plan.run for plan in compiled([a_run("fussy", token="1"), sound])] == [sound]
+    assert "which this version cannot read: a defect" in caplog.text
 
 
 def test_a_defect_is_recorded_once_and_the_run_hits_nothing() -> None:

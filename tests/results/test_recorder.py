@@ -391,3 +391,25 @@ def test_later_is_in_a_thread_that_does_not_keep_the_process() -> None:
     in_a_thread(0.0, done.set)
     assert done.wait(5)
     assert all(thread.daemon for thread in threading.enumerate() if thread.name == "chaos-results")
+
+
+def test_the_last_flush_follows_the_one_that_is_under_way(clock: Clock) -> None:
+    writing, release = threading.Event(), threading.Event()
+
+    class SlowStore(FakeResultStore):
+        def add(self, run: Run, counts: Mapping[str, int], *, environment: str, number: int) -> None:
+            writing.set()
+            release.wait(30)
+            super().add(run, counts, environment=environment, number=number)
+
+    store = SlowStore()
+    recorder = a_recorder(clock, store, schedule=lambda _seconds, _call: None)
+    recorder.count(ServedCall([Active(RUN)], []), 200, 0.1)
+    under_way = threading.Thread(target=recorder.flush)
+    under_way.start()
+    writing.wait(30)
+    recorder.count(ServedCall([Active(RUN)], []), 200, 0.1)
+    threading.Timer(0.1, release.set).start()
+    recorder.flush_last()
+    under_way.join()
+    assert store.tallies[RUN.run_id].requests("untouched") == 2
