@@ -7,6 +7,7 @@ import pytest
 from chalicelib.access import Caller, Role
 from chalicelib.api.http import Response
 from chalicelib.experiments.catalogue import installed
+from chalicelib.runs.options import StartOptions
 from tests.api.conftest import Control
 from tests.support import NOW, a_run
 
@@ -90,15 +91,14 @@ def test_start_answers_with_the_run_and_its_defaults(control: Control) -> None:
         "remaining_seconds": 30.0,
         "started_by": "ada",
         "started_from": None,
-        "reason": None,
-        "alarms": [],
+        **StartOptions().model_dump(),
         "ended_by": None,
         "ended_from": None,
         "end_reason": None,
         "defect": None,
-        "hypothesis": None,
         "results": {},
     }
+    assert (run["reason"], run["alarms"], run["hypothesis"]) == (None, [], None)
     assert control.changes == 1
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 
 from chalicelib.experiments.catalogue import installed
+from chalicelib.runs.options import StartOptions
 from chalicelib.settings import Settings
 from tests.api.conftest import Control
 from tests.support import Clock
@@ -176,8 +177,9 @@ def test_a_limit_of_this_environment_is_named_beside_the_other_problems(control:
 
 NAMES = ", ".join(installed())
 LINE = "in one line, without control characters"
-FIELDS_OF_A_START = (
-    "duration_seconds, percentage, delay_seconds, allow_timeout, experiment_name, reason, alarms, hypothesis, restart"
+FIELDS_OF_A_START = ", ".join(
+    ["duration_seconds", "percentage", "delay_seconds", "allow_timeout", "experiment_name", *StartOptions.model_fields]
+    + ["restart"]
 )
 MESSAGES: dict[str, tuple[bytes | str, str]] = {
     "above the limit": (start(delay_seconds=61), "delay_seconds must be a number from 0 to 60 (seconds); got 61."),
