@@ -177,10 +177,8 @@ def test_a_limit_of_this_environment_is_named_beside_the_other_problems(control:
 
 NAMES = ", ".join(installed())
 LINE = "in one line, without control characters"
-FIELDS_OF_A_START = ", ".join(
-    ["duration_seconds", "percentage", "delay_seconds", "allow_timeout", "experiment_name", *StartOptions.model_fields]
-    + ["restart"]
-)
+OF_THE_EXPERIMENT = ("duration_seconds", "percentage", "delay_seconds", "allow_timeout")
+FIELDS_OF_A_START = ", ".join((*OF_THE_EXPERIMENT, "experiment_name", *StartOptions.model_fields, "restart"))
 MESSAGES: dict[str, tuple[bytes | str, str]] = {
     "above the limit": (start(delay_seconds=61), "delay_seconds must be a number from 0 to 60 (seconds); got 61."),
     "below the limit": (start(delay_seconds=-0.5), "delay_seconds must be a number from 0 to 60 (seconds); got -0.5."),
