@@ -31,7 +31,7 @@ LATE_SECONDS = 0.05
 REFRESH = RefreshSnapshot()
 
 UNFINISHED: Final = Applied()
-"""What a fault did to a call while it is applied, and if the host's time-out ends the call meanwhile: then it was hit."""
+"""What a fault did to a call while it is applied, and where the host's time-out ends the call meanwhile: it was hit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
