@@ -84,7 +84,7 @@ class ASGIBoundary:
         host_cors: Sequence[Callable[["ASGIApp"], "ASGIApp"]] = (),
     ) -> None:
         """`host_cors` are the application's own middlewares that add CORS headers."""
-        self.app = application
+        self._application = self.app = application
         self._module = module
         self._has_route_place = has_route_place
         self._data_plane, self._control_threads = Threads(), Threads()
@@ -105,7 +105,7 @@ class ASGIBoundary:
         if self._module.is_ours(path):
             return self._endpoints(scope, receive, send)
         if self._module.is_idle():
-            return self.app(scope, receive, send)
+            return self._application(scope, receive, send)
         return self._active(path, scope, receive, send)
 
     # The data plane
@@ -120,9 +120,9 @@ class ASGIBoundary:
             arrived = injection.arrive_now(call)
             result = await injection.arrive(call) if isinstance(arrived, Blocked) else arrived
         if injection is None or result is None:
-            await self.app(scope, receive, send)
+            await self._application(scope, receive, send)
             return
-        application = self.app
+        application = self._application
         if not self._has_route_place:
             application = partial(_in_place, (injection, result), application)
         await self._served(injection, result, partial(application, scope, receive), send)
@@ -177,7 +177,7 @@ class ASGIBoundary:
         """
         if scope["type"] == "lifespan":
             receive = partial(self._receive_and_flush, receive)
-        return self.app(scope, receive, send)
+        return self._application(scope, receive, send)
 
     async def _receive_and_flush(self, receive: "Receive") -> "Message":
         message = await receive()

@@ -65,25 +65,23 @@ def _surrounded(app: "Starlette", build: Callable[[], "ASGIApp"], module: ChaosM
     """The boundary; without `allowed_origins` pages are let in as the application's own CORS middleware does it."""
     own = [] if module.has_origins else [each for each in app.user_middleware if _is_cors(each.cls)]
     host_cors = [partial(_wrapped, middleware) for middleware in reversed(own)]
-    boundary = partial(ASGIBoundary, module=module, has_route_place=True, host_cors=host_cors)
     stack = build()
-    return _Outermost(stack, boundary) if isinstance(stack, ServerErrorMiddleware) else boundary(stack)
+    boundary: type[ASGIBoundary] = _Outermost if isinstance(stack, ServerErrorMiddleware) else ASGIBoundary
+    return boundary(stack, module, has_route_place=True, host_cors=host_cors)
 
 
-class _Outermost(ServerErrorMiddleware):
+class _Outermost(ASGIBoundary, ServerErrorMiddleware):
     """The boundary around an application's outermost middleware, as which it passes.
 
     OpenTelemetry's instrumentation takes that one apart, and puts it together again around what is inside of it: there
     a second boundary answers. FastAPI looks for the instrumentation along `app`.
     """
 
-    def __init__(self, stack: ServerErrorMiddleware, boundary: Callable[["ASGIApp"], ASGIBoundary]) -> None:
-        super().__init__(boundary(stack.app), stack.handler, stack.debug)
-        self._serve = boundary(stack).serve
+    def __init__(self, stack: Any, *given: Any, **options: Any) -> None:  # noqa: ANN401 - as the base's
+        super().__init__(stack, *given, **options)
+        self.app, self.handler, self.debug = ASGIBoundary(stack.app, *given, **options), stack.handler, stack.debug
 
-    def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> Awaitable[None]:  # type: ignore[override]
-        """Not a coroutine itself, as what it calls."""
-        return self._serve(scope, receive, send)
+    __call__ = ASGIBoundary.serve  # type: ignore[assignment] # nobody asks whether it is a coroutine function
 
 
 def _is_cors(middleware: object) -> bool:

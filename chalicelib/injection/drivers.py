@@ -43,6 +43,7 @@ class SyncInjection:
             return PROCEED if hits is None else self._drive(self.engine.apply(result, hits))
         except Exception:
             log.exception(DEFECT)
+            result.drop_defective()
             return PROCEED
 
     def test(self, call: Call) -> InjectionResult | None:
@@ -129,6 +130,7 @@ class AsyncInjection:
             return await self._drive(self.engine.apply(result, hits))
         except Exception:
             log.exception(DEFECT)
+            result.drop_defective()
             return PROCEED
 
     async def test(self, call: Call) -> InjectionResult | None:

@@ -30,6 +30,9 @@ LATE_SECONDS = 0.05
 
 REFRESH = RefreshSnapshot()
 
+UNFINISHED: Final = Applied()
+"""What a fault did to a call while it is applied, and where the host's time-out ends the call meanwhile: it was hit."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
@@ -75,6 +78,10 @@ class InjectionResult:
         self.is_answered = False
         """Whether its answer has begun. A context that outlives the call has its result, too."""
         self.problem: Literal["store_unavailable"] | None = None
+
+    def drop_defective(self) -> None:
+        """Forget a fault that raised an exception: it did nothing."""
+        self.hits = [hit for hit in self.hits if hit.applied is not UNFINISHED]
 
     @property
     def active_names(self) -> list[str]:
@@ -247,10 +254,11 @@ class Engine:
         for plan, fault in hits:
             if (is_late or result.hits) and not (yield from self.is_active(plan)):
                 continue  # it ended while the application, or an earlier fault, delayed this call
-            applied = yield from fault.apply(_Target(self, result.call, plan))
-            result.hits.append(AppliedHit(plan, fault.kind, applied))
-            if applied.outcome is not PROCEED:
-                result.outcome = applied.outcome
+            hit = AppliedHit(plan, fault.kind, UNFINISHED)
+            result.hits.append(hit)
+            hit.applied = yield from fault.apply(_Target(self, result.call, plan))
+            if hit.applied.outcome is not PROCEED:
+                result.outcome = hit.applied.outcome
                 return
 
     def is_active(self, plan: Plan) -> Generator[Step, Any, bool]:

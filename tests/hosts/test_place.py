@@ -100,6 +100,7 @@ def test_the_hosts_time_out_ends_a_delay(host: Served) -> None:
     began = time.monotonic()
     answer = host.own("GET", "/orders/7", headers={"X-Time-Out": "0.2"})
     assert (answer.status_code, answer.text) == (504, "timed out")
+    assert answer.headers["X-Chaos-Experiment"] == "latency_injection"
     assert time.monotonic() - began < 10
     host.stop("latency_injection")
     assert host.own("GET", "/orders/7").status_code == 201

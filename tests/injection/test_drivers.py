@@ -203,6 +203,23 @@ def test_a_defect_is_logged_and_the_request_goes_on_untouched(
     assert "a defect" in caplog.text
 
 
+def test_a_call_that_a_time_out_of_the_host_ends_in_a_delay_was_hit(house: House) -> None:
+    house.start("latency_injection", delay_seconds=2.5)
+
+    async def ended() -> InjectionResult:
+        call = FakeCall("/orders")
+        result = await house.injection.arrive(call)
+        assert result
+        hits = house.injection.decide(result)
+        assert hits
+        house.sleep = lambda _seconds: asyncio.sleep(30)  # type: ignore[method-assign]
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(house.injection.apply(result, hits), 0.01)
+        return result
+
+    assert asyncio.run(ended()).headers["X-Chaos-Experiment"] == "latency_injection"
+
+
 def test_a_defect_in_flushing_is_logged_and_nothing_to_the_request(
     house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -437,6 +437,20 @@ def test_a_time_out_of_the_host_gives_the_slot_back_at_once(clock: Clock) -> Non
     assert house.hit().hits
 
 
+def test_a_call_that_a_time_out_of_the_host_ends_in_a_delay_was_hit(house: House) -> None:
+    """Or its failure would be one of the untouched calls."""
+    run = house.start(delay_seconds=0.5)
+    house.later[house.clock.now] = lambda: (_ for _ in ()).throw(TimeOut)
+    result = house.injection.arrive(FakeCall("/orders"))
+    assert result
+    with pytest.raises(TimeOut):
+        house.injection.apply(result)
+    assert result.headers["X-Chaos-Run"] == run.run_id
+    house.engine.count(result, 504)
+    house.engine.recorder.flush()
+    assert house.results.tallies[run.run_id].statuses("hit") == {"5xx": 1}
+
+
 def test_memory_of_a_run_that_is_over_goes_back_though_another_runs(house: House) -> None:
     house.start("latency_injection", delay_seconds=0.0)
     house.memory.is_holding = True
