@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import update_wrapper
 from typing import Any, Unpack, cast
@@ -96,17 +96,20 @@ class ChaosExperiments:
 
         With an authorizer, which asks `authorize`, the gateway refuses requests without a valid token.
         """
-        shared: dict[str, Any] = {"content_types": ANY_CONTENT_TYPE}
-        if self._module.has_origins:
-            shared["cors"] = False  # the module answers preflights itself
         for path in dict.fromkeys(endpoint.path for endpoint in ENDPOINTS):
             endpoints = [endpoint for endpoint in ENDPOINTS if endpoint.path == path]
-            guarded = authorizer is not None and all(endpoint.role is not Role.ANYONE for endpoint in endpoints)
             methods = ROUTED if authorizer is None else [method for each in endpoints for method in _methods(each)]
-            options = {**shared, "authorizer": authorizer} if guarded else shared
-            self._app.route(self._module.prefix + path, methods=list(methods), **options)(self.handle)
+            is_open = any(endpoint.role is Role.ANYONE for endpoint in endpoints)
+            self._add_route(path, methods, None if is_open else authorizer)
             if self._module.has_origins:
-                self._app.route(self._module.prefix + path, methods=["OPTIONS"], **shared)(self.handle)
+                self._add_route(path, ["OPTIONS"], None)
+
+    def _add_route(self, path: str, methods: Sequence[str], authorizer: Any) -> None:  # noqa: ANN401 - as above
+        options: dict[str, Any] = {"authorizer": authorizer} if authorizer else {}
+        if self._module.has_origins:
+            options["cors"] = False  # the module answers preflights itself
+        whole = self._module.prefix + path
+        self._app.route(whole, methods=list(methods), content_types=ANY_CONTENT_TYPE, **options)(self.handle)
 
     def _welcome(self, url: str) -> None:
         """The first thing that a developer reads; also what is wrong, while the application serves all the same."""
