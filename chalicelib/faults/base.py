@@ -63,9 +63,12 @@ Outcome = Proceed | Answer | Raise
 PROCEED = Proceed()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Applied:
-    """What a fault did to one call: `details` for people, `counters` to be added to the run's results."""
+    """What a fault did to one call: `details` for people, `counters` to be added to the run's results.
+
+    Not frozen, which would triple the time that it takes to make one; nobody changes it.
+    """
 
     outcome: Outcome = PROCEED
     details: Mapping[str, Any] = field(default_factory=dict)
@@ -114,5 +117,5 @@ class Fault(ABC):
     """Faults of one call are applied by ascending order."""
 
     @abstractmethod
-    def apply(self, target: Target) -> Steps:
-        """Apply it to one call. Yields steps and gets their answers; does no I/O itself."""
+    def apply(self, target: Target) -> Applied | Steps:
+        """Apply it to one call: at once, or as a generator that yields steps and gets their answers. It does no I/O."""

@@ -15,9 +15,11 @@ class Hold(Fault):
     kind = "hold"
     order = 0
 
-    def apply(self, target: Target) -> Steps:
-        memory, added = target.effect("memory"), 0
-        held = memory.held_for(target.run)
-        if held is None:
-            held, added = yield RunBlocking(partial(memory.hold, target.run, self.megabytes))
+    def apply(self, target: Target) -> Applied | Steps:
+        held = target.effect("memory").held_for(target.run)
+        return self._hold(target) if held is None else Applied(details={"memory_mb": held})
+
+    def _hold(self, target: Target) -> Steps:
+        memory = target.effect("memory")
+        held, added = yield RunBlocking(partial(memory.hold, target.run, self.megabytes))
         return Applied(details={"memory_mb": held}, counters={MEMORY: added} if added else {})

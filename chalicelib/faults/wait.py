@@ -21,11 +21,16 @@ class Wait(Fault):
     kind = "wait"
     order = 1
 
-    def apply(self, target: Target) -> Steps:
+    def apply(self, target: Target) -> Applied | Steps:
         seconds = self.seconds
         if not self.allow_timeout:
             seconds = min(seconds, max(target.remaining_seconds() - LEFT_FOR_THE_APPLICATION_SECONDS, 0.0))
-        waited = yield from _wait(target, seconds)
+        return self._wait(target, seconds) if seconds else self._applied(0.0, seconds)
+
+    def _wait(self, target: Target, seconds: float) -> Steps:
+        return self._applied((yield from _wait(target, seconds)), seconds)
+
+    def _applied(self, waited: float, seconds: float) -> Applied:
         details = {"seconds": waited}
         if seconds < self.seconds:
             details["cut_from_seconds"] = self.seconds

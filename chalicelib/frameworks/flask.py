@@ -52,7 +52,7 @@ def _dispatch(call_view: Any, *context: Any) -> Any:  # noqa: ANN401 - whatever 
 
 def _reaches_view() -> bool:
     """Not a path that no route has, nor the OPTIONS that Flask answers itself."""
-    request = flask.request
+    request = flask.request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - each look through the proxy costs
     if request.routing_exception is not None:
         return False
     automatic = getattr(request.url_rule, "provide_automatic_options", False)

@@ -95,13 +95,18 @@ class InjectionResult:
             return {}
         runs = [hit.plan.run for hit in self.hits]
         headers = {
-            "X-Chaos-Experiment": ", ".join(dict.fromkeys(run.experiment for run in runs)),
+            "X-Chaos-Experiment": _joined([run.experiment for run in runs]),
             "X-Chaos-Environment": self.environment,
-            "X-Chaos-Run": ", ".join(dict.fromkeys(run.run_id for run in runs)),
+            "X-Chaos-Run": _joined([run.run_id for run in runs]),
         }
         if cut := [hit.plan.run.experiment for hit in self.hits if "cut_from_seconds" in hit.applied.details]:
             headers["X-Chaos-Cut"] = ", ".join(cut)
         return headers
+
+
+def _joined(words: list[str]) -> str:
+    """Each word once, in order."""
+    return words[0] if len(words) == 1 else ", ".join(dict.fromkeys(words))
 
 
 class Blocked:
@@ -256,7 +261,8 @@ class Engine:
                 continue  # it ended while the application, or an earlier fault, delayed this call
             hit = AppliedHit(plan, fault.kind, UNFINISHED)
             result.hits.append(hit)
-            hit.applied = yield from fault.apply(_Target(self, result.call, plan))
+            applied = fault.apply(_Target(self, result.call, plan))
+            hit.applied = applied if isinstance(applied, Applied) else (yield from applied)
             if hit.applied.outcome is not PROCEED:
                 result.outcome = hit.applied.outcome
                 return

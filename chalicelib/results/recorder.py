@@ -167,13 +167,9 @@ class Recorder:
 
     def _record_hit(self, pending: PendingCounts, hits: Sequence[ServedHit], served: Served) -> None:
         """A call that was hit; where only other runs hit it, it is on neither side of this run."""
-        side: Side | None = None
-        counters: dict[str, int] = {}
-        for hit in hits:
-            if hit.plan.run_id == pending.run.run_id:
-                side = "hit"
-                for name, number in hit.applied.counters.items():
-                    counters[name] = counters.get(name, 0) + number
+        own = [hit.applied.counters for hit in hits if hit.plan.run_id == pending.run.run_id]
+        side: Side | None = "hit" if own else None
+        counters = own[0] if len(own) == 1 else _sum(own)
         pending.fresh.record(pending.counting, Served(served.at, served.seconds, served.status, side, counters))
 
     def _of(self, plans: Sequence[ActivePlan]) -> list[PendingCounts]:
@@ -268,3 +264,11 @@ class Recorder:
 
     def _is_pending(self) -> bool:
         return any(not pending.is_flushed for pending in self._pending.values())
+
+
+def _sum(counted: Sequence[Mapping[str, int]]) -> Mapping[str, int]:
+    """Counters of several faults of one run, added by their names."""
+    total = Tally()
+    for counters in counted:
+        total.merge(counters)
+    return total.counts

@@ -25,8 +25,9 @@ def annotate(call: ServedCall) -> None:
         return
     try:
         current_span = _current_span()
-        if current_span:
-            current_span().set_attributes(_attributes(call))
+        span = current_span() if current_span else None
+        if span and span.is_recording():
+            span.set_attributes(_attributes(call))
     except Exception:
         log.exception("Could not set the attributes of a request's span")
 

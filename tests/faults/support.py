@@ -44,6 +44,8 @@ class FakeTarget:
 def drive(fault: Fault, target: FakeTarget) -> tuple[list[float], Applied]:
     """How long it slept, piece by piece, and what it reported."""
     steps, slept, answer = fault.apply(target), [], None
+    if isinstance(steps, Applied):
+        return [], steps
     while True:
         try:
             step = steps.send(answer)
