@@ -35,6 +35,7 @@ class PathSet:
         self._prefixes = tuple(path[:-1] for path in paths if path.endswith(BELOW))
 
     def __bool__(self) -> bool:
+        """Whether it names any."""
         return bool(self._exact or self._prefixes)
 
     def __contains__(self, path: str) -> bool:

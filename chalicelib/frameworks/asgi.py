@@ -44,6 +44,23 @@ class Threads:
     async def run_blocking(self, call: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._limiter)
 
+    async def run_anyhow(self, call: Callable[[], T]) -> T:
+        """As `run_blocking`; on the event loop itself where the process may have no more threads."""
+        begun = False
+
+        def run() -> T:
+            nonlocal begun
+            begun = True
+            return call()
+
+        try:
+            return await self.run_blocking(run)
+        except RuntimeError as error:
+            if begun:
+                raise
+            log.warning("The event loop waits for the answer of an endpoint: %s", error)
+            return call()
+
 
 class ASGICall:
     """A request, as the server hands it over."""
@@ -197,7 +214,7 @@ class ASGIBoundary:
         await send_response(response.with_headers(self._module.cross_origin(request.headers)), scope, receive, send)
 
     async def _answer(self, path: str, request: Request, scope: "Scope") -> Response:
-        run = self._control_threads.run_blocking
+        run = self._control_threads.run_anyhow
         if not self._module.is_test(path):
             return await run(partial(self._module.handle, request))
         if refusal := await run(partial(self._module.refusal, request)):

@@ -55,14 +55,20 @@ def has_module(app: object) -> bool:
 
 def surround(app: "Starlette", module: ChaosModule) -> None:
     """Put the boundary around a Starlette application, also one that serves already, and the route's place into it."""
-    app.router.middleware_stack = RoutePlace(app.router)  # type: ignore[assignment]
+    _make_place(app)
     app.build_middleware_stack = partial(_surrounded, app, app.build_middleware_stack, module)  # type: ignore[method-assign]
     if stack := app.middleware_stack:
         app.middleware_stack = _surrounded(app, lambda: stack, module)
 
 
+def _make_place(app: "Starlette") -> None:
+    if not has_module(app):
+        app.router.middleware_stack = RoutePlace(app.router)  # type: ignore[assignment]
+
+
 def _surrounded(app: "Starlette", build: Callable[[], "ASGIApp"], module: ChaosModule) -> "ASGIApp":
     """The boundary; without `allowed_origins` pages are let in as the application's own CORS middleware does it."""
+    _make_place(app)  # also in a router that the application was given since
     own = [] if module.has_origins else [each for each in app.user_middleware if _is_cors(each.cls)]
     host_cors = [partial(_wrapped, middleware) for middleware in reversed(own)]
     stack = build()

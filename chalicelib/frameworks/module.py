@@ -109,7 +109,7 @@ class ChaosModule:
 
     def injection(self) -> SyncInjection | None:
         """The data plane on a request's thread; None where the module cannot be wired. The first call may block."""
-        if not self.is_wired:
+        if self._injection is None and not self.is_wired:
             with suppress(ChaosError):
                 self.get()
         return self._injection

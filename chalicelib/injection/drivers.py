@@ -59,6 +59,8 @@ class SyncInjection:
     def finish(self, result: InjectionResult, status: int) -> None:
         """To be called when the call is answered. May block in Lambda, where it flushes counts."""
         self.engine.count(result, status)
+        if not self.engine.recorder.is_waiting:
+            return
         try:
             if self.engine.may_flush(result.call):
                 self.engine.recorder.flush()
@@ -151,6 +153,8 @@ class AsyncInjection:
 
     def may_flush(self, result: InjectionResult) -> bool:
         """To be asked when the call is answered: whether to await `flush`. Only in Lambda."""
+        if not self.engine.recorder.is_waiting:
+            return False
         try:
             return self.engine.may_flush(result.call)
         except Exception:

@@ -6,7 +6,7 @@ What may wait is a generator of steps, which the drivers carry out: on a thread,
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Literal
@@ -176,34 +176,36 @@ class Engine:
     excluded: PathSet = field(default_factory=lambda: PathSet(()))
     slots: Slots = field(default_factory=lambda: Slots(1000))
 
+    def __post_init__(self) -> None:
+        # Every request passes here: nothing is looked up twice.
+        self._effects: tuple[Effect, ...] = tuple(self.effects.values())
+        self._excluded = self.excluded or None
+
     def is_idle(self) -> bool:
         """Whether calls pass through: nothing is active, held or to be flushed, and no read is due."""
         plans = self.snapshot.cached()
         if plans or plans is None or self.recorder.is_waiting:
             return False
-        for effect in self._effects():  # noqa: SIM110 - every request passes here, and any() costs twice as much
+        for effect in self._effects:  # noqa: SIM110 - every request passes here, and any() costs twice as much
             if effect.is_holding:
                 return False
         return True
-
-    def _effects(self) -> Iterable[Effect]:
-        return self.effects.values()
 
     # Its arrival
 
     def arrive_now(self, call: Call) -> InjectionResult | Blocked | None:
         """The call's result to be; None where nothing is active. BLOCKED where `arrive` must do something first."""
-        if self.excluded and call.name in self.excluded:
+        if self._excluded and call.name in self._excluded:
             return None
         plans = self.snapshot.cached()
         if plans is None:
             return BLOCKED
-        for effect in self._effects():
+        for effect in self._effects:
             if effect.is_holding and effect.is_due(plans):
                 return BLOCKED
         if self.recorder.is_waiting and self.recorder.is_flush_due():
             return BLOCKED
-        return self._result(plans, call) if plans else None
+        return InjectionResult(plans, call, self.process.timer(), self.process.name) if plans else None
 
     def arrive(self, call: Call) -> Generator[Step, Any, InjectionResult | None]:
         """As `arrive_now`, with what may block: the read of the table, effects that are over, pending counts."""
@@ -222,7 +224,7 @@ class Engine:
         return result
 
     def _receive(self, call: Call, plans: Sequence[Plan]) -> Generator[Step, Any, InjectionResult | None]:
-        for effect in self._effects():
+        for effect in self._effects:
             if effect.is_holding and effect.is_due(plans):
                 yield RunBlocking(partial(effect.settle, plans))
         if self.may_flush(call):
@@ -240,7 +242,10 @@ class Engine:
         hits = decide(result.plans, self.process.chance)
         if hits:
             return hits
-        return [] if self.recorder.begin(result.plans) else None
+        for plan in result.plans:
+            if plan.aborts_itself:
+                return [] if self.recorder.begin(result.plans) else None
+        return None
 
     def apply(self, result: InjectionResult, hits: Sequence[Hit]) -> Generator[Step, Any, Outcome]:
         """Apply the hits, until one of them decides the outcome."""

@@ -106,16 +106,11 @@ class Recorder:
 
     def begin(self, plans: Sequence[ActivePlan]) -> bool:
         """Count that a call which no run hits is about to be served. Whether to flush at once: see `BEGUN`."""
-        for plan in plans:
-            if plan.aborts_itself:
-                return self._begin(plans)
-        return False
-
-    def _begin(self, plans: Sequence[ActivePlan]) -> bool:
         is_first = False
         with self._counting:
-            for pending in self._of(plans):
-                if pending.aborts and not (self._in_lambda and pending.has_begun):
+            for plan in plans:
+                pending = self._pending.get(plan.run_id) or self._begin_counting(plan)
+                if pending and pending.aborts and not (self._in_lambda and pending.has_begun):
                     is_first |= not pending.has_begun
                     pending.has_begun = True
                     pending.fresh.add(BEGUN)
@@ -124,13 +119,19 @@ class Recorder:
 
     def count(self, call: ServedCall, status: int, seconds: float) -> None:
         """Count one call that is answered, for each of the runs that were active when it began."""
+        hits = call.hits
         served = Served(self._clock(), seconds, status, "untouched")
         with self._counting:
-            for pending in self._of(call.plans):
-                if call.hits:
-                    self._record_hit(pending, call.hits, served)
-                else:
-                    self._record_untouched(pending, served)
+            for plan in call.plans:
+                pending = self._pending.get(plan.run_id) or self._begin_counting(plan)
+                if pending is None:
+                    continue
+                if hits:
+                    self._record_hit(pending, hits, served)
+                    continue
+                pending.fresh.record(pending.counting, served)
+                if self._in_lambda and pending.aborts:
+                    pending.fresh.add(BEGUN)  # the next one, ahead
             if not self._scheduled:
                 self._plan_flush()
 
@@ -160,11 +161,6 @@ class Recorder:
             self._flushing.release()
         self.flush()
 
-    def _record_untouched(self, pending: PendingCounts, served: Served) -> None:
-        pending.fresh.record(pending.counting, served)
-        if self._in_lambda and pending.aborts:
-            pending.fresh.add(BEGUN)  # the next one, ahead
-
     def _record_hit(self, pending: PendingCounts, hits: Sequence[ServedHit], served: Served) -> None:
         """A call that was hit; where only other runs hit it, it is on neither side of this run."""
         own = [hit.applied.counters for hit in hits if hit.plan.run_id == pending.run.run_id]
@@ -172,12 +168,12 @@ class Recorder:
         counters = own[0] if len(own) == 1 else _sum(own)
         pending.fresh.record(pending.counting, Served(served.at, served.seconds, served.status, side, counters))
 
-    def _of(self, plans: Sequence[ActivePlan]) -> list[PendingCounts]:
-        """The counts of the runs; not of one that ended long ago, whose numbers are forgotten."""
-        for plan in plans:
-            if plan.run_id not in self._pending and self._clock() <= plan.expires_at + PENDING_SECONDS:
-                self._pending[plan.run_id] = PendingCounts(plan.run, Counting(plan.run), plan.aborts_itself)
-        return [self._pending[plan.run_id] for plan in plans if plan.run_id in self._pending]
+    def _begin_counting(self, plan: ActivePlan) -> PendingCounts | None:
+        """The counts of a run that has none yet; None for one that ended long ago, whose numbers are forgotten."""
+        if self._clock() > plan.expires_at + PENDING_SECONDS:
+            return None
+        pending = self._pending[plan.run_id] = PendingCounts(plan.run, Counting(plan.run), plan.aborts_itself)
+        return pending
 
     def _plan_flush(self, seconds: float | None = None) -> None:
         """Schedule a flush of what is pending."""

@@ -15,6 +15,7 @@ from openapi_spec_validator import validate
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from chalicelib.access import Caller, Role
 from chalicelib.api.endpoints import ENDPOINTS, PREFIX
 from chalicelib.bootstrap import bootstrap
 from chalicelib.frameworks import asgi
@@ -266,6 +267,50 @@ def test_a_server_ends_although_no_thread_can_be_started_for_the_last_counts(
     with TestClient(app) as client:
         client.get("/lines")
         monkeypatch.setattr(asgi.Threads, "run_blocking", exhausted)
+
+
+def test_where_no_thread_can_be_started_the_endpoints_answer_all_the_same(
+    wire: Any, runs: FakeRunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = application()
+    ChaosExperiments(app, wire=wire, authenticate=lambda _headers: Caller("ada", Role.OPERATOR))
+
+    async def exhausted(*_call: object, **_options: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with TestClient(app) as client:
+        monkeypatch.setattr("anyio.to_thread.run_sync", exhausted)
+        assert client.get(f"{PREFIX}/list").status_code == 200
+        assert client.get(f"{PREFIX}/test").status_code == 200
+        assert client.post(f"{PREFIX}/halt", json={"reason": "too much"}).status_code == 200
+    assert runs.halt_event
+
+
+def test_an_endpoint_that_fails_is_not_asked_twice(wire: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = application()
+    chaos = ChaosExperiments(app, wire=wire)
+    asked: list[object] = []
+
+    def fail(request: object) -> None:
+        asked.append(request)
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(chaos._module, "handle", fail)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        assert client.post(f"{PREFIX}/halt").status_code == 500
+    assert len(asked) == 1
+
+
+def test_a_router_that_the_application_gets_later_has_the_routes_place_too(
+    wire: Any, runs: FakeRunStore, clock: Clock
+) -> None:
+    app = application()
+    ChaosExperiments(app, wire=wire)
+    app.router = fastapi.APIRouter()
+    app.add_api_route("/orders", lambda: "all")
+    runs.runs["error_injection"] = a_run("error_injection", error_rate=1.0, now=clock.now)
+    with TestClient(app) as client:
+        assert client.get("/orders").json()["code"] == "injected_error"
 
 
 class Invocation:

@@ -511,7 +511,7 @@ def test_a_defect_in_counting_is_logged_and_nothing_to_the_request(
 ) -> None:
     house.start(delay_seconds=0.0)
     injected = house.hit()
-    house.engine.recorder._of = lambda _plans: 1 / 0  # type: ignore[assignment,method-assign,return-value]
+    house.engine.recorder._begin_counting = lambda _plan: 1 / 0  # type: ignore[assignment,method-assign,return-value]
     house.injection.finish(injected, 200)
     assert "Could not count a request" in caplog.text
 
