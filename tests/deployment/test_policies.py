@@ -152,7 +152,7 @@ def exercise(module: Any, token: str) -> None:
             client.http.get(f"{prefix}/test")
         started = client.http.post(f"{prefix}/start", headers=headers, body=guarded).json_body["resultset"]["run_id"]
         client.http.get(f"{prefix}/test")
-        module.chaos._module.get().injection.tallies.tell()
+        module.chaos._module.get().engine.recorder.flush()
         module.chaos._module.get().runs.record_defect(a_run(), "it broke")
         for path in ("/history", "/list", f"/report?run_id={started}", "/status?experiment_name=latency_injection"):
             assert client.http.get(prefix + path, headers=headers).status_code == 200
