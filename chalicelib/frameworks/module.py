@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 PATHS = frozenset(endpoint.path for endpoint in ENDPOINTS)
 TEST = "/test"
 PREFLIGHT_SECONDS = "600"
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#*\s]+")
 
 CURRENT: ContextVar[tuple[Any, InjectionResult] | None] = ContextVar("chaos_experiments", default=None)
 """The injection and its result, while a request is served and something is active.
@@ -75,6 +77,7 @@ class ChaosModule:
         self.settings = options.get("settings")
         self._origins = frozenset(origins)
         _check(self.prefix, options.get("excluded_paths", ()))
+        _check_origins(origins)
         self._below = f"{self.prefix}/"
         self._wire = partial(wire, **given)
         PREFIXES.add(self.prefix)
@@ -237,6 +240,16 @@ def _check(prefix: str, excluded_paths: Sequence[str]) -> None:
     for path in paths:
         if isinstance(excluded_paths, str) or problem_of(path):
             raise ValueError(f"excluded_paths must be a list of paths, each {ALLOWED_PATH}; got {path!r}.")
+
+
+def _check_origins(origins: Sequence[str]) -> None:
+    """Raises ValueError: an origin that no browser sends lets nobody in."""
+    for origin in [origins] if isinstance(origins, str) else origins:
+        if isinstance(origins, str) or not ORIGIN.fullmatch(origin):
+            raise ValueError(
+                "allowed_origins must be a list of origins, each a scheme, a host and perhaps a port, such as "
+                f"https://admin.example; got {origin!r}."
+            )
 
 
 def _reset(module: "weakref.ref[ChaosModule]") -> None:

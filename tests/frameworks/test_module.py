@@ -66,9 +66,13 @@ def test_nothing_is_wired_before_it_is_needed_and_then_once(wire: Callable[..., 
         {"excluded_paths": ["/orders*"]},
         {"excluded_paths": ["/orders?page=1"]},
         {"excluded_paths": ["//orders"]},
+        {"allowed_origins": "https://admin.example"},
+        {"allowed_origins": ["*"]},
+        {"allowed_origins": ["https://admin.example/"]},
+        {"allowed_origins": ["admin.example"]},
     ],
 )
-def test_a_prefix_and_excluded_paths_that_cannot_be_are_refused_at_once(
+def test_a_prefix_excluded_paths_and_origins_that_cannot_be_are_refused_at_once(
     wire: Callable[..., Chaos], options: dict[str, Any]
 ) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(options))} must .*; got"):
