@@ -85,6 +85,7 @@ class ChaosExperiments:
         check_application(app, Chalice, has_module=has_module)
         self._app = app
         self._module = ChaosModule(**options)
+        self._has_authorizer = not routes
         app.middleware_handlers.insert(0, (self._boundary, "http"))
         if routes:
             self.mount()
@@ -218,8 +219,6 @@ class ChaosExperiments:
             body = current.raw_body
         except ValueError:  # no Base64, or text that no encoding gives
             raise InvalidJson("The body cannot be decoded. Send JSON in UTF-8.") from None
-        authorized = current.context.get("authorizer") or {}  # perhaps the application's own, with roles of its own
-        name, role = authorized.get("name"), ROLES.get(str(authorized.get("role")))
         query = current.query_params
         return Request(
             method=current.method,
@@ -227,10 +226,16 @@ class ChaosExperiments:
             headers=headers,
             query={name: query.getlist(name) for name in query} if query else {},
             body=body if isinstance(body, bytes) else body.encode(),
-            caller=Caller(name, role) if name and role else None,
+            caller=self._caller(current),
             source=(current.context.get("identity") or {}).get("sourceIp", ""),
             request_id=current.context.get("requestId", ""),
         )
+
+    def _caller(self, current: ChaliceRequest) -> Caller | None:
+        """Whom the gateway has authenticated by our authorizer; another one's words are nobody's."""
+        authorized = current.context.get("authorizer") or {}
+        name, role = authorized.get("name"), ROLES.get(str(authorized.get("role")))
+        return Caller(name, role) if self._has_authorizer and name and role else None
 
 
 class _RoutePlace:

@@ -231,6 +231,22 @@ def test_the_caller_that_the_gateway_authenticated_is_believed(app: App) -> None
     assert app.client._app(event, None)["statusCode"] == 403
 
 
+def test_where_the_routes_have_no_authorizer_of_ours_what_the_gateway_says_is_no_caller(routed: Client) -> None:
+    event = {
+        "requestContext": {
+            "httpMethod": "POST",
+            "resourcePath": "/chaos_experiments/start",
+            "authorizer": {"name": "ada", "role": "operator"},
+        },
+        "headers": {},
+        "pathParameters": {},
+        "multiValueQueryStringParameters": None,
+        "stageVariables": {},
+        "body": '{"experiment_name": "error_injection"}',
+    }
+    assert routed._app(event, None)["statusCode"] == 401
+
+
 @pytest.mark.parametrize("authorizer", [{"role": "operator"}, {"role": ["admin"], "name": "ada"}, {"claims": {}}])
 def test_what_another_authorizer_of_the_gateway_says_is_no_caller(app: App, authorizer: dict[str, Any]) -> None:
     event = {
