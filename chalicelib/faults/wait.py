@@ -23,7 +23,7 @@ class Wait(Fault):
 
     def apply(self, target: Target) -> Applied | Steps:
         seconds = self.seconds
-        if not self.allow_timeout:
+        if seconds and not self.allow_timeout:
             seconds = min(seconds, max(target.remaining_seconds() - LEFT_FOR_THE_APPLICATION_SECONDS, 0.0))
         return self._wait(target, seconds) if seconds else self._applied(0.0, seconds)
 

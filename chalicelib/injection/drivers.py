@@ -3,8 +3,7 @@
 import logging
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import closing
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 from ..faults.base import PROCEED, Outcome, RefreshSnapshot, Sleep, Step
 from .call import Call
@@ -69,17 +68,20 @@ class SyncInjection:
 
     def _drive(self, steps: Generator[Step, Any, T]) -> T:
         answer: Any = None
-        with closing(steps):  # also if the host's time-out ends the request
+        try:
             while True:
                 try:
                     step = steps.send(answer)
                 except StopIteration as done:
-                    return cast("T", done.value)
+                    returned: T = done.value
+                    return returned
                 if isinstance(step, Sleep):
                     self._sleep(step.seconds)
                     answer = None
                 else:
                     answer = self.engine.snapshot.get() if isinstance(step, RefreshSnapshot) else step.call()
+        finally:
+            steps.close()  # also if the host's time-out ends the request
 
 
 class Loop(Protocol):
@@ -170,12 +172,13 @@ class AsyncInjection:
 
     async def _drive(self, steps: Generator[Step, Any, T]) -> T:
         answer: Any = None
-        with closing(steps):  # also if the client hangs up
+        try:
             while True:
                 try:
                     step = steps.send(answer)
                 except StopIteration as done:
-                    return cast("T", done.value)
+                    returned: T = done.value
+                    return returned
                 if isinstance(step, Sleep):
                     await self._loop.sleep(step.seconds)
                     answer = None
@@ -183,6 +186,8 @@ class AsyncInjection:
                     answer = await self._refresh()
                 else:
                     answer = await self._loop.run_blocking(step.call)
+        finally:
+            steps.close()  # also if the client hangs up
 
     async def _refresh(self) -> Sequence[Plan]:
         """One request at a time reads; the others go on with what is known, and wait for no thread."""

@@ -93,20 +93,18 @@ class InjectionResult:
         """The headers of a response that was hit; empty for an untouched one."""
         if not self.hits:
             return {}
-        runs = [hit.plan.run for hit in self.hits]
+        experiments = {hit.plan.run.experiment: None for hit in self.hits}  # each once, in order
+        run_ids = {hit.plan.run_id: None for hit in self.hits}
         headers = {
-            "X-Chaos-Experiment": _joined([run.experiment for run in runs]),
+            "X-Chaos-Experiment": ", ".join(experiments),
             "X-Chaos-Environment": self.environment,
-            "X-Chaos-Run": _joined([run.run_id for run in runs]),
+            "X-Chaos-Run": ", ".join(run_ids),
         }
-        if cut := [hit.plan.run.experiment for hit in self.hits if "cut_from_seconds" in hit.applied.details]:
-            headers["X-Chaos-Cut"] = ", ".join(cut)
+        for hit in self.hits:
+            if "cut_from_seconds" in hit.applied.details:
+                cut = headers.get("X-Chaos-Cut")
+                headers["X-Chaos-Cut"] = f"{cut}, {hit.plan.run.experiment}" if cut else hit.plan.run.experiment
         return headers
-
-
-def _joined(words: list[str]) -> str:
-    """Each word once, in order."""
-    return words[0] if len(words) == 1 else ", ".join(dict.fromkeys(words))
 
 
 class Blocked:
