@@ -135,14 +135,10 @@ class ChaosExperiments:
             result = injection.arrive(ChaliceCall(request, _path(request), self._app.lambda_context))
         if injection is None or result is None:
             return get_response(request)
-        self._make_place(request)
-        return _served(injection, result, request, get_response)
-
-    def _make_place(self, request: ChaliceRequest) -> None:
-        """Let the view of the request's route be called in the route's place; once for each route."""
         route = self._route(request)
         if route and not isinstance(route.view_function, _RoutePlace):
-            route.view_function = _RoutePlace(route.view_function)
+            route.view_function = _RoutePlace(route.view_function)  # once for each route
+        return _served(injection, result, request, get_response)
 
     def _route(self, request: ChaliceRequest) -> Any:  # noqa: ANN401 - chalice's
         return self._app.routes.get(request.path, {}).get(request.method)
