@@ -16,7 +16,7 @@ CHAINS = {
     "fastapi in fastapi": Host("fastapi", "module_twice"),
     "flask in fastapi": Host("fastapi", "module_twice_in_two_frameworks"),
 }
-DELAY_SECONDS = 0.6
+DELAY_SECONDS = 2.0
 REQUESTS = 6
 
 
