@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
 from ..faults.base import PROCEED, Answer, Raise
-from ..injection.call import Kind, LambdaContext, remaining_seconds
+from ..injection.call import LambdaContext, RequestCall, remaining_seconds
 from ..injection.drivers import AsyncInjection
 from ..injection.engine import Blocked, InjectionResult
 from ..results.spans import annotate
@@ -62,7 +62,7 @@ class Threads:
             return call()
 
 
-class ASGICall:
+class ASGICall(RequestCall):
     """A request, as the server hands it over."""
 
     __slots__ = ("name", "scope")
@@ -70,10 +70,6 @@ class ASGICall:
     def __init__(self, scope: "Scope", path: str) -> None:
         self.scope = scope
         self.name = path
-
-    @property
-    def kind(self) -> Kind:
-        return "request"
 
     @property
     def method(self) -> str:

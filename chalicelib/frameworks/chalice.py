@@ -24,7 +24,7 @@ from ..development.banner import banner
 from ..errors import ChaosError, InvalidJson, Unauthenticated
 from ..faults.base import Answer, Raise
 from ..guardrails.alarms import abort_for
-from ..injection.call import Kind, LambdaContext, remaining_seconds
+from ..injection.call import LambdaContext, RequestCall, remaining_seconds
 from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult
 from ..results.spans import annotate
@@ -43,7 +43,7 @@ ROUTED = [method for method in METHODS if method not in {"OPTIONS", "TRACE"}]
 GetResponse = Callable[[ChaliceRequest | None], ChaliceResponse]
 
 
-class ChaliceCall:
+class ChaliceCall(RequestCall):
     """A request, as Chalice has it."""
 
     __slots__ = ("context", "name", "request")
@@ -52,10 +52,6 @@ class ChaliceCall:
         self.request = request
         self.name = path
         self.context = context
-
-    @property
-    def kind(self) -> Kind:
-        return "request"
 
     @property
     def method(self) -> str:

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 PATHS = frozenset(endpoint.path for endpoint in ENDPOINTS)
 TEST = "/test"
 PREFLIGHT_SECONDS = "600"
+ALLOWED_ORIGINS = "origins, each a scheme, a host and perhaps a port, such as https://admin.example"
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#*\s]+")
 
 CURRENT: ContextVar[tuple[Any, InjectionResult] | None] = ContextVar("chaos_experiments", default=None)
@@ -76,8 +77,9 @@ class ChaosModule:
         self.prefix: str = given.setdefault("prefix", PREFIX)
         self.settings = options.get("settings")
         self._origins = frozenset(origins)
-        _check(self.prefix, options.get("excluded_paths", ()))
-        _check_origins(origins)
+        _check_prefix(self.prefix)
+        _check_list("excluded_paths", given.get("excluded_paths", ()), f"paths, each {ALLOWED_PATH}", _is_path)
+        _check_list("allowed_origins", origins, ALLOWED_ORIGINS, ORIGIN.fullmatch)
         self._below = f"{self.prefix}/"
         self._wire = partial(wire, **given)
         PREFIXES.add(self.prefix)
@@ -232,29 +234,26 @@ def tested(request: Request, result: InjectionResult | None) -> Request | Respon
     return replace(request, active=result.active_names, injected=shown, problem=result.problem)
 
 
-def _check(prefix: str, excluded_paths: Sequence[str]) -> None:
-    """Raises ValueError: an excluded path that matches nothing does not protect a health check."""
+def _check_prefix(prefix: str) -> None:
+    """Raises ValueError."""
     if allowed := problem_of_prefix(prefix):
         raise ValueError(f"prefix must be {allowed}; got {prefix!r}.")
-    paths = [excluded_paths] if isinstance(excluded_paths, str) else excluded_paths
-    for path in paths:
-        if isinstance(excluded_paths, str) or problem_of(path):
-            raise ValueError(f"excluded_paths must be a list of paths, each {ALLOWED_PATH}; got {path!r}.")
 
 
-def _check_origins(origins: Sequence[str]) -> None:
-    """Raises ValueError: an origin that no browser sends lets nobody in."""
-    for origin in [origins] if isinstance(origins, str) else origins:
-        if isinstance(origins, str) or not ORIGIN.fullmatch(origin):
-            raise ValueError(
-                "allowed_origins must be a list of origins, each a scheme, a host and perhaps a port, such as "
-                f"https://admin.example; got {origin!r}."
-            )
+def _check_list(name: str, given: Sequence[str], allowed: str, is_allowed: Callable[[str], object]) -> None:
+    """Raises ValueError: what matches nothing would protect no health check, and let no page in."""
+    for each in [given] if isinstance(given, str) else given:
+        if isinstance(given, str) or not is_allowed(each):
+            raise ValueError(f"{name} must be a list of {allowed}; got {each!r}.")
 
 
 def _reset(module: "weakref.ref[ChaosModule]") -> None:
     if alive := module():
         alive._reset()  # noqa: SLF001 - the hook of a fork, which must not keep the module alive
+
+
+def _is_path(path: str) -> bool:
+    return problem_of(path) is None
 
 
 def _always() -> bool:

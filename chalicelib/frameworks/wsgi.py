@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
 from ..faults.base import Answer, Raise
-from ..injection.call import Kind, LambdaContext, remaining_seconds
+from ..injection.call import LambdaContext, RequestCall, remaining_seconds
 from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult
 from ..results.spans import annotate
@@ -28,7 +28,7 @@ HostCors = Callable[["WSGIEnvironment", Response], Mapping[str, str]]
 """The CORS headers that the application would add to an answer of its own."""
 
 
-class WSGICall:
+class WSGICall(RequestCall):
     """A request, as the server hands it over."""
 
     __slots__ = ("environ", "name")
@@ -36,10 +36,6 @@ class WSGICall:
     def __init__(self, environ: "WSGIEnvironment", path: str) -> None:
         self.environ = environ
         self.name = path
-
-    @property
-    def kind(self) -> Kind:
-        return "request"
 
     @property
     def method(self) -> str:

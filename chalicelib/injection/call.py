@@ -34,6 +34,16 @@ class Call(Protocol):
         """How long the call may still take: of a Lambda invocation; infinite elsewhere."""
 
 
+class RequestCall:
+    """What the requests of all frameworks have in common, as calls."""
+
+    __slots__ = ()
+
+    @property
+    def kind(self) -> Kind:
+        return "request"
+
+
 def remaining_seconds(context: LambdaContext | None) -> float:
     """The time that a Lambda invocation has left; infinite where there is none."""
     return math.inf if context is None else context.get_remaining_time_in_millis() / 1000

@@ -290,7 +290,7 @@ class Engine:
 
     def may_flush(self, call: Call) -> bool:
         """Whether pending counts are due to be flushed, and the call has the time for it."""
-        return self.recorder.is_waiting and self.recorder.is_flush_due() and call.remaining_seconds >= FLUSH_SECONDS
+        return self.recorder.is_flush_due() and call.remaining_seconds >= FLUSH_SECONDS
 
 
 def answer_of(result: InjectionResult) -> Answer | None:

@@ -6,7 +6,7 @@ from chalicelib.experiments.base import Experiment, Parameters
 from chalicelib.experiments.catalogue import BUILT_IN, Catalogue
 from chalicelib.faults.base import Fault
 from chalicelib.faults.wait import Wait
-from chalicelib.injection.call import Kind, LambdaContext, remaining_seconds
+from chalicelib.injection.call import LambdaContext, RequestCall, remaining_seconds
 
 
 class Defective(Experiment):
@@ -24,10 +24,9 @@ def catalogue() -> Catalogue:
     return Catalogue([*BUILT_IN, Defective])
 
 
-class FakeCall:
+class FakeCall(RequestCall):
     """A request for a path."""
 
-    kind: Kind = "request"
     method = "GET"
 
     def __init__(self, path: str, context: LambdaContext | None = None) -> None:
