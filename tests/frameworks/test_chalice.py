@@ -212,19 +212,26 @@ def test_an_undecodable_body_is_refused_in_the_envelope(app: App) -> None:
     assert "invalid_json" in answer["body"]
 
 
-def test_the_caller_that_the_gateway_authenticated_is_believed(app: App) -> None:
-    event = {
+def gateway_event(method: str, endpoint: str, authorizer: dict[str, Any], body: str | None = None) -> dict[str, Any]:
+    """What API Gateway hands over of a request for an endpoint, with what an authorizer of it says."""
+    return {
         "requestContext": {
-            "httpMethod": "POST",
-            "resourcePath": "/chaos_experiments/start",
-            "authorizer": {"name": "ada", "role": "operator"},
+            "httpMethod": method,
+            "resourcePath": f"/chaos_experiments/{endpoint}",
+            "authorizer": authorizer,
         },
         "headers": {},
         "pathParameters": {},
         "multiValueQueryStringParameters": None,
         "stageVariables": {},
-        "body": '{"experiment_name": "error_injection"}',
+        "body": body,
     }
+
+
+def test_the_caller_that_the_gateway_authenticated_is_believed(app: App) -> None:
+    event = gateway_event(
+        "POST", "start", {"name": "ada", "role": "operator"}, '{"experiment_name": "error_injection"}'
+    )
     assert app.client._app(event, None)["statusCode"] == 200
     assert app.runs.runs["error_injection"].started_by == "ada"
     event["requestContext"]["authorizer"]["role"] = "viewer"
@@ -232,35 +239,16 @@ def test_the_caller_that_the_gateway_authenticated_is_believed(app: App) -> None
 
 
 def test_where_the_routes_have_no_authorizer_of_ours_what_the_gateway_says_is_no_caller(routed: Client) -> None:
-    event = {
-        "requestContext": {
-            "httpMethod": "POST",
-            "resourcePath": "/chaos_experiments/start",
-            "authorizer": {"name": "ada", "role": "operator"},
-        },
-        "headers": {},
-        "pathParameters": {},
-        "multiValueQueryStringParameters": None,
-        "stageVariables": {},
-        "body": '{"experiment_name": "error_injection"}',
-    }
+    event = gateway_event(
+        "POST", "start", {"name": "ada", "role": "operator"}, '{"experiment_name": "error_injection"}'
+    )
     assert routed._app(event, None)["statusCode"] == 401
 
 
 @pytest.mark.parametrize("authorizer", [{"role": "operator"}, {"role": ["admin"], "name": "ada"}, {"claims": {}}])
 def test_what_another_authorizer_of_the_gateway_says_is_no_caller(app: App, authorizer: dict[str, Any]) -> None:
-    event = {
-        "requestContext": {
-            "httpMethod": "GET",
-            "resourcePath": "/chaos_experiments/status",
-            "authorizer": authorizer,
-        },
-        "headers": {},
-        "pathParameters": {},
-        "multiValueQueryStringParameters": {"experiment_name": ["error_injection"]},
-        "stageVariables": {},
-        "body": None,
-    }
+    event = gateway_event("GET", "status", authorizer)
+    event["multiValueQueryStringParameters"] = {"experiment_name": ["error_injection"]}
     assert app.client._app(event, None)["statusCode"] == 401
     event["headers"] = {"authorization": "Bearer dev-token"}
     assert app.client._app(event, None)["statusCode"] == 200
