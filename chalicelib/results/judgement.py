@@ -1,19 +1,26 @@
 """The judgement of a hypothesis: whether the requests that no fault hit were as an operator expects."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from .tally import BEGUN, Tally
+from .tally import BEGUN, REQUESTS, SIDES, Side, Tally
 
 if TYPE_CHECKING:
     from ..runs.options import Hypothesis
+    from ..runs.run import Run
 
 Measure = Literal["error_rate", "p95_seconds"]
-Verdict = Literal["held", "failed", "too_few_requests"]
-WORST_LAST: tuple[Verdict, ...] = ("held", "too_few_requests", "failed")
-WORDS = {"held": "held", "failed": "failed", "too_few_requests": "no verdict, too few requests"}
+Verdict = Literal["held", "too_few_requests", "cannot_tell", "failed"]
+WORST_LAST: tuple[Verdict, ...] = ("held", "too_few_requests", "cannot_tell", "failed")
+WORDS = {
+    "held": "held",
+    "failed": "failed",
+    "too_few_requests": "no verdict, too few requests",
+    "cannot_tell": "no verdict",
+}
+Efficacy = Literal["confirmed", "too_few", "never_hit"]
 
 SLOW_SHARE = 0.05
 """The share of requests that may take longer than a 95th percentile."""
@@ -38,18 +45,58 @@ class Figure:
     low: float | None
     high: float | None
     verdict: Verdict
+    needed: int | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """The verdict on a hypothesis: the worst of its figures'."""
+class SideJudgement:
+    """The verdict on one side: the worst of its figures'."""
 
     verdict: Verdict
+    requests: int
     explanation: str
     figures: tuple[Figure, ...]
 
 
-def judge(hypothesis: "Hypothesis", tally: Tally) -> Judgement:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """The verdict on a hypothesis: the worst of its sides'."""
+
+    verdict: Verdict
+    explanation: str
+    sides: Mapping[Side, SideJudgement]
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        return next(iter(self.sides.values())).figures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """When the application was back within the bounds after the end of the run."""
+
+    recovered_after_seconds: float | None
+    explanation: str
+
+
+def efficacy(tally: Tally, _run: "Run") -> Efficacy:
+    """Whether the run hit what it was to hit."""
+    return "confirmed" if tally.get(REQUESTS) and tally.requests("hit") else "never_hit"
+
+
+def recovery(_hypothesis: "Hypothesis", _tally: Tally, _run: "Run", _now: float) -> Recovery | None:
+    return None
+
+
+def judge(hypothesis: "Hypothesis", tally: Tally, _run: "Run | None" = None, _now: float = 0.0) -> Judgement:
+    named: tuple[Side, ...] = {"both": SIDES, "hit": ("hit",)}.get(hypothesis.of, ("untouched",))
+    sides = {side: _judge_side(hypothesis, tally) for side in named}
+    worst = max(sides.values(), key=lambda each: WORST_LAST.index(each.verdict))
+    return Judgement(verdict=worst.verdict, explanation=worst.explanation, sides=sides)
+
+
+def _judge_side(hypothesis: "Hypothesis", tally: Tally) -> SideJudgement:
     """Held where what was seen is within the bounds, failed where it is outside by more than chance explains."""
     requests = tally.requests("untouched")
     bounds = _bounds(hypothesis, tally)
@@ -58,7 +105,7 @@ def judge(hypothesis: "Hypothesis", tally: Tally) -> Judgement:
     if requests >= hypothesis.min_requests:
         explanation = " ".join(_sentence(*each, requests) for each in zip(bounds, figures, strict=True))
     verdict = max((figure.verdict for figure in figures), key=WORST_LAST.index, default=WORST_LAST[0])
-    return Judgement(verdict=verdict, explanation=explanation, figures=figures)
+    return SideJudgement(verdict=verdict, requests=requests, explanation=explanation, figures=figures)
 
 
 def fails_beyond_chance(hypothesis: "Hypothesis", tally: Tally) -> bool:

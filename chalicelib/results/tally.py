@@ -171,6 +171,25 @@ class Tally:
         """How many untouched requests took longer than the run's hypothesis allows 95 of 100 to take."""
         return self.get(SLOW)
 
+    def side_counts(self, side: Side, run: Run, _now: float) -> "SideCounts":
+        errors = self.untouched_errors if side == "untouched" else 0
+        return SideCounts(
+            requests=self.requests(side), errors=errors, slow=self.slow, died=0, open=0, blocks=(),
+            block_seconds=slice_seconds(run), times_leave_out_queue=False,
+        )  # fmt: skip
+
+    def phases(self, _run: Run) -> Mapping[str, "Phase"]:
+        return {
+            "during": Phase(
+                requests=self.requests("untouched"),
+                errors=self.untouched_errors,
+                p95_seconds=self.percentile("untouched", 0.95),
+            )
+        }
+
+    def after(self, _run: Run) -> tuple["AfterPart", ...]:
+        return ()
+
     @property
     def delay_seconds(self) -> float:
         return self.get(DELAY) / MICROSECONDS
@@ -212,3 +231,47 @@ class Slice:
     injected_errors: int
     hit_mean_seconds: float | None
     untouched_mean_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A part of the run's life, by when the requests began."""
+
+    began: int
+    errors: int
+    slow: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideCounts:
+    """What is judged of one side."""
+
+    requests: int
+    errors: int
+    slow: int
+    died: int
+    open: int
+    blocks: tuple[Block, ...]
+    block_seconds: float
+    times_leave_out_queue: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """Before, during or after: the requests that no run hit."""
+
+    requests: int
+    errors: int
+    p95_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AfterPart:
+    """A few seconds after the end of the run."""
+
+    at: float
+    seconds: float
+    requests: int
+    errors: int
+    slow: int
+    mean_seconds: float | None
