@@ -33,6 +33,8 @@ from . import problems, requests, responses, shapes
 from .console import page
 from .http import Request, Response
 from .query import CURSOR, MOST_ENTRIES, asked_for
+from .results import UNREAD
+from .shapes import iso
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +196,7 @@ class Handlers:
         if halt is None or not self._runs.resume(event):
             raise NotHalted("Nothing is halted, so there is nothing to resume. Experiments can be started.")
         self._server.on_change()
-        return {"resumed_at": responses.iso(event.at), "resumed_by": caller.name, "halt": responses.halt(halt)}
+        return {"resumed_at": iso(event.at), "resumed_by": caller.name, "halt": responses.halt(halt)}
 
     def status(self, request: Request, caller: Caller) -> shapes.ShownRun:
         """Show the current or last run of an experiment.
@@ -240,7 +242,12 @@ class Handlers:
         kept = self._runs.history(since=run.started_at, until=until, experiment=None, before=None, limit=MOST_ENTRIES)
         shown = self._with_results(run, now)
         others = [each for each in reversed(kept) if isinstance(each, Event) or each.run_id != run.run_id]
-        return {"run": shown, "events": self._entries(others, now, {})}
+        return {
+            "run": shown,
+            "events": self._entries(
+                others, now, {each.event_id if isinstance(each, Event) else each.run_id: UNREAD for each in others}
+            ),
+        }
 
     def console(self, request: Request, caller: Caller) -> Response:
         """Open the console.
@@ -267,7 +274,7 @@ class Handlers:
         del caller
         return {
             "message": NOT_READ if request.problem else TESTED,
-            "timestamp": responses.iso(self._clock()),
+            "timestamp": iso(self._clock()),
             "active_chaos_experiments": list(request.active),
             "environment": self._server.environment,
             "injected": list(request.injected),
@@ -316,7 +323,7 @@ class Handlers:
             return self._results.results(list(runs)) if runs else {}
         except StoreUnavailable as error:
             log.warning("Could not read the results of runs: %s", error)
-            return {run.run_id: responses.UNREAD for run in runs}
+            return {run.run_id: UNREAD for run in runs}
 
     def record_refusal(self, request: Request, caller: Caller, error: ChaosError) -> None:
         """Record in the history that a known caller was refused. Never raises."""
@@ -370,7 +377,7 @@ class Handlers:
         if halt is None:
             return Halted("Everything was halted until a moment ago, so nothing was started. Try again.")
         return Halted(
-            f"Halted by {halt.by} at {responses.iso(halt.at)}: {halt.reason}. No experiment can start "
+            f"Halted by {halt.by} at {iso(halt.at)}: {halt.reason}. No experiment can start "
             f"until an operator calls POST {self._prefix}/resume.",
             resultset=responses.halt(halt),
         )
@@ -381,7 +388,7 @@ class Handlers:
         return [run.run_id for run in over if self._runs.stop(run)]
 
     def _everywhere_by(self, now: float) -> str:
-        return responses.iso(now + self._settings.refresh_seconds)
+        return iso(now + self._settings.refresh_seconds)
 
     def _event(self, action: Action, request: Request, caller: Caller, **more: Any) -> Event:  # noqa: ANN401
         token = secrets.token_hex(4)

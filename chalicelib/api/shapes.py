@@ -1,6 +1,7 @@
 """The shapes of the answers: what `openapi.py` publishes, and `responses.py` makes."""
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, with_config
@@ -8,6 +9,11 @@ from typing_extensions import TypedDict  # pydantic asks for it, before Python 3
 
 from ..runs.options import Hypothesis, StartOptions
 from .requests import options_schema
+
+
+def iso(epoch_seconds: float) -> str:
+    """A time: ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(epoch_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _with_fields_of(model: type[BaseModel]) -> Callable[[dict[str, Any]], None]:
@@ -39,24 +45,53 @@ class ShownExperiment(TypedDict):
     parameters: dict[str, Any]
 
 
+Verdict = Literal["held", "failed", "too_few_requests", "cannot_tell"]
+
+
 class ShownFigure(TypedDict):
-    """One bound of a hypothesis, and what was observed; `low` to `high` is the 95 % confidence interval."""
+    """One bound of a hypothesis, and what was observed; `low` to `high` is the 95 % confidence interval.
+
+    `needed` is how many more requests the verdict `held` takes, if they are as those so far. `reason` is why there can
+    be no verdict.
+    """
 
     measure: Literal["error_rate", "p95_seconds"]
     allowed: float
     observed: float | None
     low: float | None
     high: float | None
-    verdict: Literal["held", "failed", "too_few_requests"]
+    verdict: Verdict
+    needed: int | None
+    reason: str | None
+
+
+class JudgedSide(TypedDict):
+    """The verdict on the requests of one side. `requests` are those that could be judged."""
+
+    verdict: Verdict
+    requests: int
+    explanation: str
+    figures: list[ShownFigure]
+
+
+class JudgedSides(TypedDict, total=False):
+    """The sides that the hypothesis is about."""
+
+    untouched: JudgedSide
+    hit: JudgedSide
 
 
 @with_config(ConfigDict(json_schema_extra=_with_fields_of(Hypothesis)))
 class ShownHypothesis(TypedDict):
-    """What was expected of untouched requests, and the verdict: a preliminary one while the run is active."""
+    """What was expected, and the verdict, the worst of its sides': a preliminary one while the run is active.
 
-    verdict: Literal["held", "failed", "too_few_requests"]
+    `figures` are those of the untouched requests, or of the hit ones where only these are judged.
+    """
+
+    verdict: Verdict
     explanation: str
     figures: list[ShownFigure]
+    sides: JudgedSides
 
 
 class ShownSide(TypedDict):
@@ -90,26 +125,80 @@ class ShownSlice(TypedDict):
     untouched_mean_seconds: float | None
 
 
+class ShownTest(TypedDict):
+    """The calls to `/test`, which count nowhere else."""
+
+    requests: int
+    hit: int
+
+
+class ShownPhase(TypedDict):
+    """Requests that no run hit, in one part of the experiment."""
+
+    requests: int
+    errors: int
+    error_rate: float | None
+    p95_seconds: float | None
+
+
+class ShownPhases(TypedDict):
+    """What is usual, what was while requests were hit, and what was up to 60 seconds afterwards.
+
+    `before` is null unless the hypothesis has `baseline_seconds`, `after` is null until the run has ended.
+    """
+
+    before: ShownPhase | None
+    during: ShownPhase
+    after: ShownPhase | None
+
+
+class ShownAfter(TypedDict):
+    """A part of the time after the run. `slow` are the requests that took longer than the hypothesis' `p95_seconds`."""
+
+    at: str
+    seconds: float
+    requests: int
+    errors: int
+    slow: int
+    mean_seconds: float | None
+
+
+class ShownRecovery(TypedDict):
+    """When the application was back within the bounds of the hypothesis after the end of the run; null if not yet."""
+
+    recovered_after_seconds: float | None
+    explanation: str
+
+
 class Results(TypedDict, total=False):
     """What all environments have counted and flushed so far; empty before the first flush.
 
-    Requests that only another run hit are in `requests` alone. `actual_error_rate` is the share of all requests that
-    this run answered with an error. `injected_delay_seconds` and `held_memory_mb` are totals of all environments.
-    `distribution` and `timeline` are left out in the history.
+    Requests that only another run hit are in `requests` alone. `efficacy` is whether the run did hit requests as it was
+    to. `actual_error_rate` is the share of all requests that this run answered with an error. `died` are requests that
+    began and were never answered. `injected_delay_seconds` and `held_memory_mb` are totals of all environments.
+    `recovery` is null while the run is active, and without a hypothesis. The history leaves out `distribution`,
+    `timeline` and `after`.
     """
 
     requests: int
     requests_hit: int
     requests_untouched: int
+    efficacy: Literal["confirmed", "too_few", "never_hit"]
+    efficacy_explanation: str
     environments: int
+    died: int
+    test: ShownTest
     actual_error_rate: float | None
     injected_errors: int
     injected_delay_seconds: float
     held_memory_mb: int
     hit: ShownSide
     untouched: ShownSide
+    phases: ShownPhases
+    recovery: ShownRecovery | None
     distribution: list[ShownBucket]
     timeline: list[ShownSlice]
+    after: list[ShownAfter]
 
 
 @with_config(ECHO)
