@@ -131,7 +131,7 @@ def _in_words(hits: Efficacy, tally: Tally, *, is_active: bool) -> str:
     if hits == "confirmed":
         return f"{counts}."
     if hits == "too_few":
-        return f"{counts}, which is less than the run was to hit."
+        return f"Only {counts}: too few to say that the run did what it was to do."
     if requests:
         return f"Requests came ({requests}), but none was hit{' so far' if is_active else ''}."
     return "No request has reached the application so far." if is_active else NOBODY

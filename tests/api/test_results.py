@@ -129,7 +129,7 @@ def test_the_course_after_the_run_is_left_out_of_the_history() -> None:
         ("never_hit", {"test.requests": 9}, NOW + 5, "No request has reached the application so far."),
         ("never_hit", {"requests": 9}, OVER, "Requests came (9), but none was hit."),
         ("never_hit", {"requests": 9}, NOW + 5, "Requests came (9), but none was hit so far."),
-        ("too_few", {"requests": 90, "hit.2xx": 2}, OVER, "2 of 90 requests were hit, which is less than the run was"),
+        ("too_few", {"requests": 90, "hit.2xx": 2}, OVER, "Only 2 of 90 requests were hit: too few to say"),
         ("confirmed", {"requests": 90, "hit.2xx": 20}, OVER, "20 of 90 requests were hit."),
     ],
 )
