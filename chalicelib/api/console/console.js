@@ -4,7 +4,7 @@
   const KEY = "chaos-token " + BASE;
   const BUSY_MS = 1000, IDLE_MS = 5000, PATIENCE_MS = 10000, HISTORY_MS = 30000, NOTICE_MS = 15000, PAGE = 20;
   /** How long after a run's end environments still flush their counts. */
-  const FLUSH_MS = 2500;
+  const FLUSH_MS = 3500;
   const $ = (id) => document.getElementById(id);
   const state = { list: null, plots: new Map(), cards: new Map(), timer: 0, newest: null, loaded: 0, entries: new Map(), schemas: new Map(), loading: false, viewer: false };
 
