@@ -35,6 +35,9 @@ VERDICTS = {
     "too_few_requests": "No verdict: too few requests",
     "cannot_tell": "No verdict",
 }
+SIDE_VERDICTS = {"held": "held", "failed": "failed"}
+"""In a sentence about one side; for any other verdict the explanation says why there is none."""
+
 NO_RESULTS = "No results: no request was served while the run was active, or its counts are not flushed yet."
 
 
@@ -111,19 +114,14 @@ def _verdicts(run: Mapping[str, Any]) -> Iterator[Finding]:
     if not hypothesis:
         return
     so_far = " so far" if run["status"] == "running" else ""
-    whole = f"{VERDICTS[hypothesis['verdict']]}{so_far}."
+    whole = f"{VERDICTS.get(hypothesis['verdict'], hypothesis['verdict'])}{so_far}."
     if len(hypothesis["sides"]) < len(SIDES):
         yield hypothesis["verdict"], f"{whole} {hypothesis['explanation']}"
         return
     yield hypothesis["verdict"], whole
     for side, judged in hypothesis["sides"].items():
-        verdict = judged["verdict"]
-        yield verdict, f"{side.capitalize()} requests: {_in_sentence(verdict)}. {judged['explanation']}"
-
-
-def _in_sentence(verdict: str) -> str:
-    words = VERDICTS[verdict].removeprefix("The hypothesis ")
-    return words[0].lower() + words[1:]
+        words = SIDE_VERDICTS.get(judged["verdict"], "no verdict")
+        yield judged["verdict"], f"{side.capitalize()} requests: {words}. {judged['explanation']}"
 
 
 SPECIAL = re.compile(r"[\\`*\[\]<|]")
@@ -206,18 +204,19 @@ def _expected(hypothesis: Mapping[str, Any]) -> str:
         bounds.append(f"95 % are answered within {hypothesis['p95_seconds']:g} s")
     end = "; the run is aborted when the hypothesis fails beyond chance" if hypothesis["abort"] else ""
     least = f"a verdict needs at least {hypothesis['min_requests']} of them"
-    whom = JUDGED.get(hypothesis["of"], hypothesis["of"])
+    whom = JUDGED.get(hypothesis["of"], f"{hypothesis['of']} requests")
     seconds = hypothesis["baseline_seconds"]
     baseline = f"; nothing was hit in the first {seconds:g} s" if seconds else ""
-    return f"Of the {whom} requests {' and '.join(bounds)}; {least}{end}{baseline}"
+    return f"Of the {whom} {' and '.join(bounds)}; {least}{end}{baseline}"
 
 
-JUDGED = {"both": "untouched requests, and of the hit"}
+JUDGED = {"both": "untouched requests, and of the hit ones,"}
 
 
 def _injected(results: Mapping[str, Any]) -> list[list[str]]:
     rate = results["actual_error_rate"]
-    others = results["requests"] - results["requests_hit"] - results["requests_untouched"]
+    before = (results["phases"]["before"] or {"requests": 0})["requests"]
+    others = results["requests"] - results["requests_hit"] - results["requests_untouched"] - before
     rows = [
         ["Environments that served requests", str(results["environments"])],
         ["Requests", str(results["requests"])],
@@ -230,7 +229,7 @@ def _injected(results: Mapping[str, Any]) -> list[list[str]]:
     if results["test"]["requests"]:
         test = f"{results['test']['requests']}, {results['test']['hit']} hit; they count nowhere else"
         rows.append(["Calls to the test endpoint", test])
-    if others:
+    if others > 0:
         rows.append(["Requests hit by other runs only", str(others)])
     return rows
 

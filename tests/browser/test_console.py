@@ -730,7 +730,7 @@ def test_nobody_is_kept_out_by_colour_size_or_markup(
     check("halted")
 
 
-def test_whom_a_hypothesis_is_about_is_chosen_from_a_list(open_console: Open) -> None:
+def test_whom_a_hypothesis_is_about_is_chosen_from_a_list(open_console: Open, picture: Picture) -> None:
     page = open_console().page
     sign_in(page)
     card = fill(page, "latency_injection")
@@ -748,6 +748,7 @@ def test_whom_a_hypothesis_is_about_is_chosen_from_a_list(open_console: Open) ->
     )
     expect(card.get_by_role("alert")).to_have_text("Not started. Correct the marked field.")
     assert_no_words_of_the_api(page)
+    picture(page, "whom-it-is-about")
     chosen.select_option("hit")
     fill(page, "latency_injection", Baseline="30")
     card.get_by_role("button", name="Start Latency injection").click()

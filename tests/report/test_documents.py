@@ -43,7 +43,7 @@ def test_hit_and_untouched_requests_have_verdicts_of_their_own() -> None:
         assert "The hypothesis failed." in text
         assert "Hit requests: failed. 12 of 12 failed." in text
         assert "Untouched requests: no verdict. The queue is not in the times." in text
-        assert "Of the untouched requests, and of the hit requests at most 1 % fail" in text
+        assert "Of the untouched requests, and of the hit ones, at most 1 % fail" in text
     classes = re.findall(r'<p class="verdict (\w+)">', html(report))
     assert sorted(classes) == ["cannot_tell", "failed", "failed"]
 
