@@ -242,12 +242,8 @@ class Handlers:
         kept = self._runs.history(since=run.started_at, until=until, experiment=None, before=None, limit=MOST_ENTRIES)
         shown = self._with_results(run, now)
         others = [each for each in reversed(kept) if isinstance(each, Event) or each.run_id != run.run_id]
-        return {
-            "run": shown,
-            "events": self._entries(
-                others, now, {each.event_id if isinstance(each, Event) else each.run_id: UNREAD for each in others}
-            ),
-        }
+        unasked = {run.run_id: UNREAD for run in others if isinstance(run, Run)}
+        return {"run": shown, "events": self._entries(others, now, unasked)}
 
     def console(self, request: Request, caller: Caller) -> Response:
         """Open the console.
