@@ -180,6 +180,25 @@ class Tally:
         slices = (self._slice(run, number) for number in range(SLICES))
         return (part for part in slices if part.hit or part.untouched)
 
+    def side_counts(self, side: Side, run: Run, now: float) -> "SideCounts":
+        """What a hypothesis is judged by."""
+        del run, now
+        untouched = side == "untouched"
+        return SideCounts(
+            requests=self.requests(side),
+            errors=self.untouched_errors if untouched else 0,
+            slow=self.slow if untouched else 0,
+            buckets=self.buckets(side),
+        )
+
+    def phases(self, run: Run) -> Mapping[str, "Phase"]:
+        del self, run
+        return {}
+
+    def after(self, run: Run) -> tuple["AfterPart", ...]:
+        del self, run
+        return ()
+
     def _slice(self, run: Run, number: int) -> "Slice":
         width = slice_seconds(run)
         errors, injected_errors = SLICE_ERRORS[number]
@@ -212,3 +231,52 @@ class Slice:
     injected_errors: int
     hit_mean_seconds: float | None
     untouched_mean_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A part of a run's life, by when the requests began, of which every environment has flushed all."""
+
+    began: int
+    errors: int
+    slow: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideCounts:
+    """The requests of one side that a hypothesis judges: those that the application answered itself, or that died."""
+
+    requests: int
+    errors: int
+    slow: int
+    died: int = 0
+    open: int = 0
+    blocks: tuple[Block, ...] = ()
+    block_seconds: float = 5.0
+    times_leave_out_queue: bool = False
+    buckets: Mapping[int, int] = field(default_factory=dict, hash=False)
+
+    def percentile(self, share: float) -> float | None:
+        counts = {BUCKET_COUNTERS["hit"][number]: count for number, count in self.buckets.items()}
+        return Tally(counts).percentile("hit", share)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """The untouched requests before, during or after a run's faults."""
+
+    requests: int
+    errors: int
+    p95_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AfterPart:
+    """A part of the time after a run's end."""
+
+    at: float
+    seconds: float
+    requests: int
+    errors: int
+    slow: int
+    mean_seconds: float | None
