@@ -347,7 +347,7 @@ def test_who_halts_from_the_shell_may_call_what_that_calls(called: Calls) -> Non
 
 
 def test_a_process_that_serves_may_call_what_that_calls(called: Calls) -> None:
-    start(bootstrap(settings_of("qa")), percentage=50, hypothesis={"max_error_rate": 0.1, "abort": True})
+    start(bootstrap(settings_of("qa")), percentage=50, hypothesis={"max_error_rate": 0, "abort": True})
     module = bootstrap(settings_of("qa"), schedule=lambda _seconds, _call: None)
     injection = SyncInjection(module.engine)
     called.clear()

@@ -12,7 +12,7 @@ from ..access import Caller, Role
 from ..experiments.base import Experiment, Limits
 from ..faults.answer import ERRORS
 from ..faults.hold import MEMORY
-from ..results.judgement import Figure, judge
+from ..results.judgement import Figure, Verdict, judge
 from ..results.tally import REQUESTS, Side, Slice, Tally, upper_bound
 from ..runs.event import Event
 from ..runs.options import Hypothesis, StartOptions
@@ -57,14 +57,14 @@ class ShownFigure(TypedDict):
     observed: float | None
     low: float | None
     high: float | None
-    verdict: Literal["held", "failed", "too_few_requests"]
+    verdict: Verdict
 
 
 @with_config(ConfigDict(json_schema_extra=_with_fields_of(Hypothesis)))
 class ShownHypothesis(TypedDict):
     """What was expected of untouched requests, and the verdict: a preliminary one while the run is active."""
 
-    verdict: Literal["held", "failed", "too_few_requests"]
+    verdict: Verdict
     explanation: str
     figures: list[ShownFigure]
 
@@ -315,7 +315,7 @@ def run(
         "defect": UNREADABLE if shown.unreadable else shown.defect,
         "results": _results(shown, tally or UNREAD, whole=whole),
     }
-    options = {name: each for name, each in _options(shown, tally or Tally()).items() if name not in fixed}
+    options = {name: each for name, each in _options(shown, tally or Tally(), now).items() if name not in fixed}
     return cast("ShownRun", {**fixed, **options})
 
 
@@ -329,9 +329,9 @@ def _end(ended: Run | None) -> dict[str, Any]:
     return {name: getattr(ended, name, None) for name in ("ended_by", "ended_from", "end_reason")}
 
 
-def _options(shown: Run, tally: Tally) -> dict[str, Any]:
+def _options(shown: Run, tally: Tally, now: float) -> dict[str, Any]:
     """The options that the run was started with; of its hypothesis also the verdict."""
-    return {**_no_options(), **shown.options, "hypothesis": _hypothesis(shown, tally)}
+    return {**_no_options(), **shown.options, "hypothesis": _hypothesis(shown, tally, now)}
 
 
 @cache
@@ -339,15 +339,16 @@ def _no_options() -> Mapping[str, Any]:
     return StartOptions().model_dump(mode="json")
 
 
-def _hypothesis(shown: Run, tally: Tally) -> ShownHypothesis | None:
+def _hypothesis(shown: Run, tally: Tally, now: float) -> ShownHypothesis | None:
     expected = shown.hypothesis
     if expected is None:
         return None
-    judgement = judge(expected, tally)
+    judgement = judge(expected, tally, shown, now)
+    side = next(iter(judgement.sides.values()))
     judged: ShownHypothesis = {
         "verdict": judgement.verdict,
         "explanation": NOT_READ if tally is UNREAD else judgement.explanation,
-        "figures": [_figure(figure) for figure in judgement.figures],
+        "figures": [_figure(figure) for figure in side.figures],
     }
     return cast("ShownHypothesis", {**shown.options["hypothesis"], **expected.model_dump(mode="json"), **judged})
 

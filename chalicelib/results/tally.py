@@ -186,9 +186,9 @@ class SideCounts:
     errors: int
     """Server errors of the application, and those that died."""
     slow: int
-    died: int
+    died: int = 0
     """Began and were never answered, for sure."""
-    open: int
+    open: int = 0
     """Began, and have neither been answered nor died as far as is known."""
     blocks: tuple[Block, ...] = ()
     block_seconds: float = SHORTEST_SLICE_SECONDS
