@@ -29,10 +29,12 @@ from ..runs.event import Action, Event
 from ..runs.run import Run
 from ..runs.store import RunStore
 from ..settings import Settings
-from . import problems, requests, responses
+from . import problems, requests, responses, shapes
 from .console import page
 from .http import Request, Response
 from .query import CURSOR, MOST_ENTRIES, asked_for
+from .results import UNREAD
+from .shapes import iso
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +86,7 @@ class Handlers:
         self._prefix = prefix
         self._document = document
 
-    def list_experiments(self, request: Request, caller: Caller) -> responses.Listed:
+    def list_experiments(self, request: Request, caller: Caller) -> shapes.Listed:
         """List the experiments and the active runs.
 
         Each experiment has a JSON Schema of its parameters, with defaults, units, and the limits of this stage and
@@ -107,7 +109,7 @@ class Handlers:
             "active_experiments": self._shown(self._active(now).values(), now),
         }
 
-    def start(self, request: Request, caller: Caller) -> responses.ShownRun:
+    def start(self, request: Request, caller: Caller) -> shapes.ShownRun:
         """Start an experiment.
 
         Send `experiment_name` and any of the experiment's parameters; parameters that are left out have their
@@ -141,7 +143,7 @@ class Handlers:
         self._server.on_change()
         return self._shown_run(run, now)
 
-    def stop(self, request: Request, caller: Caller) -> responses.StoppedRun:
+    def stop(self, request: Request, caller: Caller) -> shapes.StoppedRun:
         """Stop an experiment.
 
         All environments obey within a second (`effective_everywhere_by`), including requests that are being delayed.
@@ -161,7 +163,7 @@ class Handlers:
         (shown,) = self._shown([ended], now)
         return {**shown, "effective_everywhere_by": self._everywhere_by(now)}
 
-    def halt(self, request: Request, caller: Caller) -> responses.Halted:
+    def halt(self, request: Request, caller: Caller) -> shapes.Halted:
         """Halt all experiments.
 
         Ends all active runs, as fast as a stop, and refuses every start with 423 until an operator calls
@@ -181,7 +183,7 @@ class Handlers:
             ended = []
         return {**responses.halt(halt), "ended_runs": ended, "effective_everywhere_by": self._everywhere_by(now)}
 
-    def resume(self, request: Request, caller: Caller) -> responses.Resumed:
+    def resume(self, request: Request, caller: Caller) -> shapes.Resumed:
         """Allow experiments to be started again.
 
         Runs that the halt ended stay ended.
@@ -194,9 +196,9 @@ class Handlers:
         if halt is None or not self._runs.resume(event):
             raise NotHalted("Nothing is halted, so there is nothing to resume. Experiments can be started.")
         self._server.on_change()
-        return {"resumed_at": responses.iso(event.at), "resumed_by": caller.name, "halt": responses.halt(halt)}
+        return {"resumed_at": iso(event.at), "resumed_by": caller.name, "halt": responses.halt(halt)}
 
-    def status(self, request: Request, caller: Caller) -> responses.ShownRun:
+    def status(self, request: Request, caller: Caller) -> shapes.ShownRun:
         """Show the current or last run of an experiment.
 
         While the run is active its `results` are those so far: environments flush their counts once a second.
@@ -206,7 +208,7 @@ class Handlers:
         run = self._runs.last(name)
         return self._with_results(run, self._clock()) if run else responses.inactive(self._catalogue.find(name))
 
-    def history(self, request: Request, caller: Caller) -> responses.History:
+    def history(self, request: Request, caller: Caller) -> shapes.History:
         """List past runs and events, newest first.
 
         Runs, halts, resumes, changes of tokens, and refused requests of known callers: who, from where, when and why.
@@ -227,7 +229,7 @@ class Handlers:
         entries = self._entries(kept, now, tallies)
         return {"entries": entries, "next": entries[-1]["id"] if len(entries) == asked.limit else None}
 
-    def report(self, request: Request, caller: Caller) -> responses.Report:
+    def report(self, request: Request, caller: Caller) -> shapes.Report:
         """Report on a run.
 
         Its parameters, who started and ended it, its results, the verdict on its hypothesis, and what else happened
@@ -240,7 +242,12 @@ class Handlers:
         kept = self._runs.history(since=run.started_at, until=until, experiment=None, before=None, limit=MOST_ENTRIES)
         shown = self._with_results(run, now)
         others = [each for each in reversed(kept) if isinstance(each, Event) or each.run_id != run.run_id]
-        return {"run": shown, "events": self._entries(others, now, {})}
+        return {
+            "run": shown,
+            "events": self._entries(
+                others, now, {each.event_id if isinstance(each, Event) else each.run_id: UNREAD for each in others}
+            ),
+        }
 
     def console(self, request: Request, caller: Caller) -> Response:
         """Open the console.
@@ -256,7 +263,7 @@ class Handlers:
         del request, caller
         return self._document()
 
-    def test(self, request: Request, caller: Caller) -> responses.Tested:
+    def test(self, request: Request, caller: Caller) -> shapes.Tested:
         """Try the active experiments on this request.
 
         Reads which experiments are active, applies them to this request as to any request of the application, and
@@ -267,7 +274,7 @@ class Handlers:
         del caller
         return {
             "message": NOT_READ if request.problem else TESTED,
-            "timestamp": responses.iso(self._clock()),
+            "timestamp": iso(self._clock()),
             "active_chaos_experiments": list(request.active),
             "environment": self._server.environment,
             "injected": list(request.injected),
@@ -293,20 +300,20 @@ class Handlers:
 
     def _entries(
         self, entries: Collection[Run | Event], now: float, tallies: Mapping[str, Tally]
-    ) -> list[responses.Entry]:
+    ) -> list[shapes.Entry]:
         return [responses.entry(each, now, tallies, self._catalogue) for each in entries]
 
-    def _with_results(self, run: Run, now: float) -> responses.ShownRun:
+    def _with_results(self, run: Run, now: float) -> shapes.ShownRun:
         """Raises StoreUnavailable where its results cannot be read."""
         return self._shown_run(self._as_ended(run, now), now, self._results.results([run]).get(run.run_id))
 
-    def _shown_experiment(self, experiment: Experiment) -> responses.ShownExperiment:
+    def _shown_experiment(self, experiment: Experiment) -> shapes.ShownExperiment:
         return responses.experiment(experiment, self._limits(experiment))
 
-    def _shown_run(self, run: Run, now: float, tally: Tally | None = None) -> responses.ShownRun:
+    def _shown_run(self, run: Run, now: float, tally: Tally | None = None) -> shapes.ShownRun:
         return responses.run(run, now, tally, catalogue=self._catalogue)
 
-    def _shown(self, runs: Collection[Run], now: float) -> list[responses.ShownRun]:
+    def _shown(self, runs: Collection[Run], now: float) -> list[shapes.ShownRun]:
         """With their results, where they can be read: a list without them is better than none."""
         tallies = self._tallies(runs)
         return [self._shown_run(run, now, tallies.get(run.run_id)) for run in runs]
@@ -316,7 +323,7 @@ class Handlers:
             return self._results.results(list(runs)) if runs else {}
         except StoreUnavailable as error:
             log.warning("Could not read the results of runs: %s", error)
-            return {run.run_id: responses.UNREAD for run in runs}
+            return {run.run_id: UNREAD for run in runs}
 
     def record_refusal(self, request: Request, caller: Caller, error: ChaosError) -> None:
         """Record in the history that a known caller was refused. Never raises."""
@@ -370,7 +377,7 @@ class Handlers:
         if halt is None:
             return Halted("Everything was halted until a moment ago, so nothing was started. Try again.")
         return Halted(
-            f"Halted by {halt.by} at {responses.iso(halt.at)}: {halt.reason}. No experiment can start "
+            f"Halted by {halt.by} at {iso(halt.at)}: {halt.reason}. No experiment can start "
             f"until an operator calls POST {self._prefix}/resume.",
             resultset=responses.halt(halt),
         )
@@ -381,7 +388,7 @@ class Handlers:
         return [run.run_id for run in over if self._runs.stop(run)]
 
     def _everywhere_by(self, now: float) -> str:
-        return responses.iso(now + self._settings.refresh_seconds)
+        return iso(now + self._settings.refresh_seconds)
 
     def _event(self, action: Action, request: Request, caller: Caller, **more: Any) -> Event:  # noqa: ANN401
         token = secrets.token_hex(4)

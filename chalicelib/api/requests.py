@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..errors import BodyTooLarge, InvalidJson, MissingParameter, UnsupportedMediaType
 from ..experiments.base import Experiment, Limits, Parameters
 from ..runs.options import LONGEST_REASON, WHY, OneLine, Reason, StartOptions
+from . import vacuity
 from .http import MAX_BODY_BYTES
 from .problems import Problem, allowed, described, invalid, missing, sentences, shown, wrong
 
@@ -111,6 +112,9 @@ def start_parameters(
     problems += others + _above_limits(given, limited)
     if options is None or parameters is None or problems:
         raise invalid(problems)
+    vacuous = vacuity.problems(options, parameters, experiment)
+    if vacuous:
+        raise invalid(vacuous)
     return options, parameters
 
 

@@ -36,9 +36,14 @@ Exit codes:
   3    nothing answered
   4    the hypothesis of the run failed
   5    the run ended before its time
+  6    there is no verdict on the hypothesis: too few requests, or it cannot be told
+  7    the run hit no request
   130  stopped with Ctrl-C
 """
 START = """Start an experiment and show its progress until it ends. Ctrl-C stops it.
+
+The exit code says what came of it: 0 if it hit requests and its hypothesis, if it has one, held; 5 if it ended before
+its time; otherwise 4 if the hypothesis failed, 7 if no request was hit, 6 if there is no verdict.
 
 Each experiment is a command with its own options: see, for example, `start latency_injection --help`.
 """

@@ -9,7 +9,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         'halt --reason "orders are lost"',
         "--profile staging history",
     ),
-    "start": ("start latency_injection --delay-seconds 2 --percentage 20 --max-error-rate 0.01 --abort",),
+    "start": ("start latency_injection --percentage 20 --duration-seconds 120 --max-error-rate 0.01 --abort",),
     "stop": ('stop latency_injection --reason "seen enough"',),
     "status": ("status latency_injection",),
     "watch": ("watch",),

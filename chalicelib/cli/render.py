@@ -11,9 +11,15 @@ from rich.table import Table
 from .usage import allowed, plain
 
 Shown = Mapping[str, Any]
-VERDICTS = {"held": "[green]held[/]", "failed": "[red]failed[/]", "too_few_requests": "[yellow]too few requests[/]"}
+VERDICTS = {
+    "held": "[green]held[/]",
+    "failed": "[red]failed[/]",
+    "too_few_requests": "[yellow]no verdict, too few requests[/]",
+    "cannot_tell": "[yellow]no verdict[/]",
+}
 STATUSES = {"running": "[cyan]running[/]", "aborted": "[red]aborted[/]", "inactive": "[dim]never ran[/]"}
 BAR = 36
+BOTH = 2
 
 
 def seconds(value: float | None) -> str:
@@ -54,12 +60,27 @@ def run(shown: Shown) -> RenderableType:
         return head
     parts = [head, *_time(shown), *_results(shown["results"])]
     if shown.get("hypothesis"):
-        hypothesis = shown["hypothesis"]
-        so_far = ", so far" if shown["status"] == "running" else ""
-        parts.append(f"Hypothesis{so_far}: {VERDICTS[hypothesis['verdict']]}. {escape(hypothesis['explanation'])}")
+        parts += _hypothesis(shown["hypothesis"], ", so far" if shown["status"] == "running" else "")
+    recovery = shown["results"].get("recovery")
+    if recovery:
+        colour = "yellow" if recovery["recovered_after_seconds"] is None else "green"
+        parts.append(f"After the run: [{colour}]{escape(recovery['explanation'])}[/]")
     if shown["defect"]:
         parts.append(f"[red]Defect: {escape(shown['defect'])}[/]")
     return Group(*parts)
+
+
+def _hypothesis(hypothesis: Shown, so_far: str) -> Iterator[str]:
+    """The verdict; where hit and untouched requests are judged, one for each of them, too."""
+    verdict = VERDICTS.get(hypothesis["verdict"], hypothesis["verdict"])
+    sides = hypothesis.get("sides", {})
+    if len(sides) < BOTH:
+        yield f"Hypothesis{so_far}: {verdict}. {escape(hypothesis['explanation'])}"
+        return
+    yield f"Hypothesis{so_far}: {verdict}."
+    for side, judged in sides.items():
+        verdict = VERDICTS.get(judged["verdict"], judged["verdict"])
+        yield f"  {side.capitalize()} requests: {verdict}. {escape(judged['explanation'])}"
 
 
 def _time(shown: Shown) -> Iterator[RenderableType]:
@@ -81,6 +102,7 @@ def _because(what: str, why: str | None) -> str:
 COUNTERS: Mapping[str, Callable[[Shown], str]] = {
     "injected_errors": lambda results: f"injected errors {results['actual_error_rate']:.1%}",
     "injected_delay_seconds": lambda results: f"total delay {seconds(results['injected_delay_seconds'])}",
+    "died": lambda results: f"{results['died']} began and were never answered",
     "held_memory_mb": lambda results: f"total memory {results['held_memory_mb']} MB",
 }
 """How what was done to requests is shown, where it is not zero."""
@@ -89,16 +111,27 @@ COUNTERS: Mapping[str, Callable[[Shown], str]] = {
 def _results(results: Shown) -> list[RenderableType]:
     if not results:
         return ["[dim]No results yet: there were no requests, or their counts are not flushed yet.[/]"]
+    if not results["requests"] and "efficacy" in results:
+        return list(_remarks(results))
     where = "1 environment" if results["environments"] == 1 else f"{results['environments']} environments"
     figures = [f"{results['requests']} requests, {results['requests_hit']} hit, in {where}"]
-    figures += [render(results) for counter, render in COUNTERS.items() if results[counter]]
+    figures += [render(results) for counter, render in COUNTERS.items() if results.get(counter)]
     table = Table("", box=None, padding=(0, 2, 0, 0))
     for column in ("requests", "50 %", "95 %", "99 %"):
         table.add_column(column, justify="right")
     for side in ("hit", "untouched"):
         times = map(results[side].get, ("p50_seconds", "p95_seconds", "p99_seconds"))
         table.add_row(side, str(results[side]["requests"]), *map(seconds, times))
-    return [", ".join(figures), table]
+    return [", ".join(figures), table, *_remarks(results)]
+
+
+def _remarks(results: Shown) -> Iterator[str]:
+    """What a reader would take the figures for otherwise."""
+    if results.get("efficacy", "confirmed") != "confirmed":
+        yield f"[yellow]{escape(results['efficacy_explanation'])}[/]"
+    test = results.get("test") or {}
+    if test.get("requests"):
+        yield f"[dim]Calls to the test endpoint: {test['requests']}, {test['hit']} hit. They count nowhere else.[/]"
 
 
 NARROW = 110

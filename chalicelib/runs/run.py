@@ -81,6 +81,12 @@ class Run:
         return round(self.expires_at - self.started_at, 3)
 
     @property
+    def hits_from(self) -> float:
+        """When its baseline is over: before that it hits nothing."""
+        baseline = self._expected.get("baseline_seconds")
+        return self.started_at + (baseline if isinstance(baseline, int | float) else 0.0)
+
+    @property
     def reason(self) -> str | None:
         return self.options.get("reason")
 
@@ -92,7 +98,7 @@ class Run:
 
     @property
     def hypothesis(self) -> "Hypothesis | None":
-        """What is expected of untouched requests. Validated at each call: not for the path of a request."""
+        """What is expected of the requests. Validated at each call: not for the path of a request."""
         if not self._expected:
             return None
         from .options import Hypothesis  # noqa: PLC0415 - pydantic, which a process in which nothing runs does without
@@ -106,7 +112,7 @@ class Run:
 
     @property
     def slow_after_seconds(self) -> float | None:
-        """The response time that the hypothesis allows to 95 % of the untouched requests."""
+        """The response time that the hypothesis allows to 95 % of the judged requests."""
         bound = self._expected.get("p95_seconds")
         return bound if isinstance(bound, int | float) else None
 

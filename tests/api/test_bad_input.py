@@ -179,6 +179,7 @@ NAMES = ", ".join(installed())
 LINE = "in one line, without control characters"
 OF_THE_EXPERIMENT = ("duration_seconds", "percentage", "delay_seconds", "allow_timeout")
 FIELDS_OF_A_START = ", ".join((*OF_THE_EXPERIMENT, "experiment_name", *StartOptions.model_fields, "restart"))
+FIELDS_OF_A_HYPOTHESIS = "max_error_rate, p95_seconds, min_requests, of, baseline_seconds, abort"
 MESSAGES: dict[str, tuple[bytes | str, str]] = {
     "above the limit": (start(delay_seconds=61), "delay_seconds must be a number from 0 to 60 (seconds); got 61."),
     "below the limit": (start(delay_seconds=-0.5), "delay_seconds must be a number from 0 to 60 (seconds); got -0.5."),
@@ -235,13 +236,13 @@ MESSAGES: dict[str, tuple[bytes | str, str]] = {
     ),
     "a hypothesis that is none": (
         start(hypothesis=1),
-        "hypothesis must be an object with max_error_rate, p95_seconds, min_requests, abort; got 1.",
+        f"hypothesis must be an object with {FIELDS_OF_A_HYPOTHESIS}; got 1.",
     ),
     "a bound of a hypothesis": (
         start(hypothesis={"p95_seconds": 0, "max_rate": 1}),
         (
             "hypothesis.p95_seconds must be a number greater than 0 and at most 900 (seconds); got 0. "
-            "hypothesis.max_rate is not a known field; use one of max_error_rate, p95_seconds, min_requests, abort."
+            f"hypothesis.max_rate is not a known field; use one of {FIELDS_OF_A_HYPOTHESIS}."
         ),
     ),
     "no name": ("{}", f"experiment_name is missing; it must be one of {NAMES}."),

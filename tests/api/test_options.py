@@ -12,7 +12,13 @@ from chalicelib.runs.options import Hypothesis, StartOptions
 from tests.api.conftest import Control
 from tests.support import NOW, a_run
 
-HYPOTHESIS = {"max_error_rate": 0.01, "min_requests": 50, "abort": False}
+HYPOTHESIS = {
+    "max_error_rate": 0.01,
+    "min_requests": 50,
+    "of": "untouched",
+    "baseline_seconds": 0.0,
+    "abort": False,
+}
 
 
 def result(response: Response) -> Any:
@@ -36,9 +42,9 @@ def test_the_list_publishes_every_option_with_its_description_unit_and_limits(co
 
 
 def test_options_are_stored_as_they_were_chosen_and_echoed_complete(control: Control) -> None:
-    body = '{"experiment_name": "latency_injection", "alarms": [], "hypothesis": {"max_error_rate": 0.01}}'
+    body = '{"experiment_name": "error_injection", "alarms": [], "hypothesis": {"max_error_rate": 0.01}}'
     run = result(control.post("/start", body))
-    assert control.store.runs["latency_injection"].options == {"hypothesis": HYPOTHESIS}
+    assert control.store.runs["error_injection"].options == {"hypothesis": HYPOTHESIS}
     assert (run["reason"], run["alarms"], run["hypothesis"]["p95_seconds"]) == (None, [], None)
     assert {name: run["hypothesis"][name] for name in HYPOTHESIS} == HYPOTHESIS
     assert run["hypothesis"]["verdict"] == "too_few_requests"

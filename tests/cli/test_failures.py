@@ -8,16 +8,20 @@ import pytest
 import typer
 import urllib3
 
+from chalicelib.api.results import results
 from chalicelib.cli import follow
 from chalicelib.cli import runs as listing
 from chalicelib.cli.context import LOCAL, Selection, destination
 from chalicelib.cli.profile_file import Profiles
 from chalicelib.cli.remote import REASONS, Remote, reason
+from chalicelib.results.tally import Tally
 from tests.cli.conftest import Run
-from tests.cli.scripted import LISTED, PREFIX, RUNNING, Answer, Scripted, fine, published
+from tests.cli.scripted import LISTED, PREFIX, RUN, RUNNING, Answer, Scripted, fine, published
+from tests.support import NOW
 
 LATENCY = ("start", "latency_injection")
-ENDED = {**RUNNING, "status": "completed", "remaining_seconds": 0.0}
+SERVED = Tally({"requests": 2, "hit.2xx": 2, "hit.b20": 2})
+ENDED = {**RUNNING, "status": "completed", "remaining_seconds": 0.0, "results": results(RUN, SERVED, NOW, whole=True)}
 UNAVAILABLE = (503, {"error": True, "error_message": "The table does not answer.", "code": "store_unavailable"})
 
 

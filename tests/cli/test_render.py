@@ -28,14 +28,15 @@ def served(run: Run, *, errors: int = 0) -> Tally:
     tally = Tally(environments=2)
     for number in range(200):
         hit = number % 2 == 0
+        failed = number * errors % 200 < errors
         tally.record(
             Counting(run),
             Served(
                 at=NOW + number / 10,
                 seconds=0.52 if hit else 0.02,
-                status=500 if number < errors else 200,
+                status=500 if failed else 200,
                 side="hit" if hit else "untouched",
-                counters={"injected_errors": int(number < errors), "delay": 500_000} if hit else {},
+                counters={"injected_errors": int(failed), "delay": 500_000} if hit else {},
             ),
         )
     tally.add("memory_mb", 128)

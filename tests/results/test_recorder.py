@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from itertools import count as numbers
 from typing import Any
 
@@ -469,7 +470,7 @@ def test_errors_that_are_faster_than_successes_are_no_failure(*, in_lambda: bool
     hypothesis = JUDGED.hypothesis
     assert hypothesis
     for seed in range(5):
-        for tally in _flushed_by(seed, in_lambda=in_lambda):
+        for tally in islice(_flushed_by(seed, in_lambda=in_lambda), 0, None, 50):
             assert not fails_beyond_chance(hypothesis, tally, JUDGED, NOW + 4)
 
 
