@@ -5,8 +5,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 from itertools import count as numbers
+from itertools import islice
 from typing import Any
 
 import pytest
