@@ -222,10 +222,9 @@ class Handlers:
             before=asked.before,
             limit=asked.limit,
         )
-        kept = [self._as_ended(each, now) if isinstance(each, Run) else each for each in found]
+        kept = [self._as_ended(each, now) if isinstance(each, Run) else each for each in found.entries]
         tallies = self._tallies([each for each in kept if isinstance(each, Run)])
-        entries = self._entries(kept, now, tallies)
-        return {"entries": entries, "next": entries[-1]["id"] if len(entries) == asked.limit else None}
+        return {"entries": self._entries(kept, now, tallies), "next": found.next}
 
     def report(self, request: Request, caller: Caller) -> responses.Report:
         """Report on a run.
@@ -239,7 +238,7 @@ class Handlers:
         until = min(run.ended_at or run.expires_at, now) + AFTERMATH_SECONDS
         kept = self._runs.history(since=run.started_at, until=until, experiment=None, before=None, limit=MOST_ENTRIES)
         shown = self._with_results(run, now)
-        others = [each for each in reversed(kept) if isinstance(each, Event) or each.run_id != run.run_id]
+        others = [each for each in reversed(kept.entries) if isinstance(each, Event) or each.run_id != run.run_id]
         return {"run": shown, "events": self._entries(others, now, {})}
 
     def console(self, request: Request, caller: Caller) -> Response:

@@ -62,7 +62,7 @@ def _is_new(chaos: Chaos) -> bool:
     """Whether what was done just now is alone in the history of this scope; False if that cannot be read."""
     with suppress(ChaosError):
         found = chaos.runs.history(since=0, until=chaos.clock() + 1, experiment=None, before=None, limit=2)
-        return len(found) == 1
+        return len(found.entries) == 1 and found.next is None
     return False
 
 
