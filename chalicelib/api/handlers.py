@@ -32,7 +32,7 @@ from ..settings import Settings
 from . import problems, requests, responses
 from .console import page
 from .http import Request, Response
-from .query import CURSOR, MOST_ENTRIES, asked_for
+from .query import CURSOR, KEY, MOST_ENTRIES, asked_for
 
 log = logging.getLogger(__name__)
 
@@ -203,7 +203,8 @@ class Handlers:
         """
         del caller
         name = _asked(request, "experiment_name", f"one of {', '.join(self._catalogue)}")
-        run = self._runs.last(name)
+        is_possible = name in self._catalogue or re.fullmatch(KEY, name)
+        run = self._runs.last(name) if is_possible else None
         return self._with_results(run, self._clock()) if run else responses.inactive(self._catalogue.find(name))
 
     def history(self, request: Request, caller: Caller) -> responses.History:
