@@ -1,4 +1,4 @@
-"""Values of a query that cannot be are the caller's mistake, on every DynamoDB: what Amazon's refuses is not sent to it."""
+"""What a query cannot ask for is the caller's mistake on every DynamoDB: what Amazon's refuses is not sent to it."""
 
 from functools import partial
 from typing import Any
