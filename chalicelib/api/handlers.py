@@ -33,11 +33,12 @@ from . import problems, requests, responses
 from .console import page
 from .http import Request, Response
 from .query import CURSOR, KEY, MOST_ENTRIES, asked_for
+from .refusals import Refusals
 
 log = logging.getLogger(__name__)
 
 LONGEST_RECORDED = 500
-"""How much of a refused body the history records, in bytes."""
+"""How much of a refused body and of its refusal the history records, in bytes and in characters."""
 
 AFTERMATH_SECONDS = 5.0
 """For how long after a run's end its report still lists what else happened."""
@@ -81,6 +82,7 @@ class Handlers:
         self._catalogue = stage.catalogue
         self._server = server
         self._clock = server.clock
+        self._refusals = Refusals(server.clock)
         self._prefix = prefix
         self._document = document
 
@@ -319,12 +321,16 @@ class Handlers:
             return {run.run_id: responses.UNREAD for run in runs}
 
     def record_refusal(self, request: Request, caller: Caller, error: ChaosError) -> None:
-        """Record in the history that a known caller was refused. Never raises."""
+        """Record in the history that a known caller was refused, a few times a minute. Never raises."""
+        added = self._refusals.admit(caller.name)
+        if added is None:
+            return
         details = {
             "endpoint": request.path,
             "code": error.code,
-            "message": error.message,
+            "message": error.message[:LONGEST_RECORDED],
             "body": request.body[:LONGEST_RECORDED].decode(errors="replace"),
+            **added,
         }
         try:
             self._runs.record(self._event("refusal", request, caller, details=details))
