@@ -191,7 +191,9 @@ WEB_TOKEN_VARIABLES = (
     _Variable("CHAOS_JWT_SECRET", "secret"),
     _Variable("CHAOS_JWT_OPERATORS", "operators", _listed),
     _Variable("CHAOS_JWT_VIEWERS", "viewers", _listed),
-    _Variable("CHAOS_JWT_JWKS_URL", "jwks_url"),
+    _Variable(
+        "CHAOS_JWT_JWKS_URL", "jwks_url", _matching(r"https?://[^\s/]+\S*"), "a URL such as https://id.example/jwks"
+    ),
     _Variable("CHAOS_JWT_ALGORITHM", "algorithm"),
     _Variable("CHAOS_JWT_CLAIM", "claim"),
     _Variable("CHAOS_JWT_ISSUER", "issuer"),

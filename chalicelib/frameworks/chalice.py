@@ -165,8 +165,9 @@ class ChaosExperiments:
     def authorize(self, request: AuthRequest) -> AuthResponse:
         """The routes that the bearer token opens.
 
-        Where nobody can tell, because the module is off or the table is unreachable, the gateway lets the request pass
-        without a caller: the endpoint then tries again, and says why it refuses.
+        The gateway remembers the answer, a denial, too. So where nobody can tell, because the module is off, or the
+        table or the keys of web tokens are unreachable, it lets the request pass without a caller: the endpoint then
+        tries again, and says why it refuses.
         """
         try:
             caller = self._module.get().authenticate({"authorization": request.token})
@@ -174,6 +175,9 @@ class ChaosExperiments:
             return AuthResponse(routes=[], principal_id="unauthenticated")
         except ChaosError as error:
             log.warning("The authorizer could not authenticate, so the endpoint tries again: %s", error)
+            return AuthResponse(routes=["*"], principal_id="unknown")
+        except Exception:
+            log.exception("The authentication raised an exception, so the endpoint tries again")
             return AuthResponse(routes=["*"], principal_id="unknown")
         routes = [
             AuthRoute(self._module.prefix + endpoint.path, _methods(endpoint))
