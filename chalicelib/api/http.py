@@ -23,7 +23,7 @@ class Request:
 
     method: str
     path: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, Sequence[str]] = field(default_factory=dict)
     body: bytes = b""
     caller: Caller | None = None
