@@ -1,10 +1,13 @@
 """What each endpoint does: from a request and its caller to what is in the envelope."""
 
+import json
 import logging
 import re
 import secrets
+import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ..access import Caller
@@ -85,6 +88,7 @@ class Handlers:
         self._refusals = Refusals(server.clock)
         self._prefix = prefix
         self._document = document
+        self._building = threading.Lock()
 
     def list_experiments(self, request: Request, caller: Caller) -> responses.Listed:
         """List the experiments and the active runs.
@@ -253,10 +257,11 @@ class Handlers:
         settings = self._settings
         return page(settings.application, settings.stage or "", production=settings.production)
 
-    def openapi(self, request: Request, caller: Caller) -> dict[str, Any]:
+    def openapi(self, request: Request, caller: Caller) -> Response:
         """Get this OpenAPI document."""
         del request, caller
-        return self._document()
+        with self._building:  # of many that ask at once, one builds it
+            return self._published
 
     def test(self, request: Request, caller: Caller) -> responses.Tested:
         """Try the active experiments on this request.
@@ -275,6 +280,12 @@ class Handlers:
             "injected": list(request.injected),
             "problem": request.problem,
         }
+
+    @cached_property
+    def _published(self) -> Response:
+        """It says nothing that changes while the process lives, and anybody may ask for it."""
+        document = self._document()
+        return Response(200, document, text=json.dumps(document))
 
     def _active(self, now: float) -> dict[str, Run]:
         """What runs, by the experiment's name."""
