@@ -192,7 +192,9 @@ class Handlers:
 
         Runs that the halt ended stay ended.
         """
-        options = requests.options_of(requests.ResumeOptions, requests.parse(request.body or b"{}", request.headers))
+        options = requests.options_of(
+            requests.ResumeOptions, requests.parse(request.body, request.headers, if_empty=b"{}")
+        )
         halt = self._runs.halted()
         event = self._event("resume", request, caller, reason=options.reason)
         if halt:

@@ -59,13 +59,12 @@ class ResumeOptions(BaseModel):
     reason: Reason | None = Field(default=None, description=WHY, examples=["The cause was a deployment"])
 
 
-def parse(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+def parse(body: bytes, headers: Mapping[str, str], *, if_empty: bytes = b"") -> dict[str, Any]:
     """The JSON object in a body. Refuses what JSON does not know (NaN) and what it leaves open (a name twice)."""
     if len(body) > MAX_BODY_BYTES:
         raise BodyTooLarge(f"The body must be at most {MAX_BODY_BYTES} bytes (16 KB). Send a shorter one.")
-    content_type = headers.get("content-type", JSON).partition(";")[0].strip().lower()
-    if content_type != JSON:
-        raise UnsupportedMediaType(f"The header Content-Type must be {JSON}; got {shown(content_type)}.")
+    _require_json(body, headers)
+    body = body or if_empty
     if not body.strip():
         raise InvalidJson("The body is empty. Send a JSON object.")
     try:
@@ -84,6 +83,19 @@ def parse(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InvalidJson(f"The body must be a JSON object; got {shown(content)}.")
     return content
+
+
+def _require_json(body: bytes, headers: Mapping[str, str]) -> None:
+    """Raises UnsupportedMediaType, also where nothing is declared: any page can make a browser send that with cookies.
+
+    No page can make it send a bearer token, so who does may leave out both the body and its type.
+    """
+    given = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given == JSON:
+        return
+    has_token = headers.get("authorization", "").lower().startswith("bearer ")  # a browser adds `Basic` itself
+    if given or body or not has_token:
+        raise UnsupportedMediaType(f"The header Content-Type must be {JSON}; got {shown(given) if given else 'none'}.")
 
 
 def experiment_name(content: Mapping[str, Any], names: Sequence[str]) -> str:
