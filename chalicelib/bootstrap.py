@@ -20,6 +20,7 @@ from .errors import ModuleOff, StoreUnavailable
 from .guardrails.alarms import Alarms, alarm_condition
 from .guardrails.base import Guardrails
 from .guardrails.hypothesis import HypothesisGuard
+from .guardrails.turn import Lease, OwnTurn, SharedTurn, Turn
 from .injection.effects.memory import Memory
 from .injection.effects.spare_memory import spare_mb
 from .injection.engine import Engine, Process, Slots
@@ -80,6 +81,7 @@ class Ports:
     results: ResultStore
     tokens: TokenStore
     alarms: Alarms
+    lease: Lease | None
     catalogue: "Callable[[], Catalogue]"
     process: Process
     sleep: Callable[[float], None]
@@ -161,6 +163,7 @@ def _ensure_table(settings: Settings) -> None:
 def _open(settings: Settings, instead: Instead) -> Ports:
     # pynamodb and botocore are imported at the first request, not with the application: who preloads and patches it
     # (gevent) must find ssl untouched.
+    from .dynamodb.lease import DynamoDBLease  # noqa: PLC0415
     from .dynamodb.results import DynamoDBResultStore  # noqa: PLC0415
     from .dynamodb.runs import DynamoDBRunStore  # noqa: PLC0415
     from .dynamodb.tokens import DynamoDBTokenStore  # noqa: PLC0415
@@ -171,6 +174,7 @@ def _open(settings: Settings, instead: Instead) -> Ports:
         results=instead.get("results") or DynamoDBResultStore(settings),
         tokens=instead.get("tokens") or DynamoDBTokenStore(settings),
         alarms=instead.get("alarms") or CloudWatchAlarms(settings),
+        lease=None if "runs" in instead else DynamoDBLease(settings),
         catalogue=instead.get("catalogue", _catalogue),
         process=Process(
             name=(settings.log_stream or secrets.token_hex(4))[-8:],
@@ -216,13 +220,23 @@ def _reader(settings: Settings, ports: Ports) -> Callable[[], Sequence[Plan]]:
     guardrails = Guardrails(
         ports.runs,
         [alarm_condition(ports.alarms)],
+        _turn(settings, ports),
         ports.process.clock,
-        interval_seconds=settings.guardrail_seconds,
         environment=ports.process.name,
     )
     catalogue: Callable[[], Mapping[str, Experiment]] = ports.catalogue
     compiled = Compiler(catalogue, ports.runs.record_defect)
     return lambda: compiled(guardrails.enforce(ports.runs.active(ports.process.clock())))
+
+
+def _turn(settings: Settings, ports: Ports) -> Turn:
+    """When this environment asks for the alarms: one for all, where they share a table."""
+    clock, interval = ports.process.clock, settings.guardrail_seconds
+    if ports.lease is None:
+        return OwnTurn(clock, interval)
+    return SharedTurn(
+        ports.lease, clock, ports.process.chance, interval_seconds=interval, environment=ports.process.name
+    )
 
 
 def _recorder(settings: Settings, ports: Ports, snapshot: Snapshot) -> Recorder:

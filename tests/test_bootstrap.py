@@ -63,8 +63,11 @@ def wire(runs: FakeRunStore, tokens: FakeTokenStore, clock: Clock) -> Wire:
     return wire
 
 
+JSON = {"content-type": "application/json"}
+
+
 def post(chaos: Chaos, path: str, body: bytes) -> Response:
-    return chaos.api().handle(Request(method="POST", path=path, body=body, caller=OPERATOR))
+    return chaos.api().handle(Request(method="POST", path=path, headers=JSON, body=body, caller=OPERATOR))
 
 
 def inject(chaos: Chaos, path: str = "/orders", context: LambdaContext | None = None) -> InjectionResult | None:

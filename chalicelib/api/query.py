@@ -16,8 +16,8 @@ TIME = "a time in ISO 8601, such as 2026-11-24T09:00:00Z"
 PAGE_CURSOR = "the `next` of another page"
 CURSOR = "^[!-~]{1,64}$"
 FUTURE = timedelta(days=1)
-KEY = "[!-~]{1,128}"
-"""What can be the name of an experiment that is not installed here any more: DynamoDB takes no longer key than 1 KB."""
+KEY = '[!"$-~]{1,128}'
+"""What can be the name of an experiment that is not installed here any more: DynamoDB takes keys of up to 1 KB."""
 
 
 @dataclass(frozen=True, kw_only=True)

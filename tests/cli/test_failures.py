@@ -175,7 +175,8 @@ def test_what_is_typed_goes_first_and_no_profiles_token_goes_elsewhere(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     profiles = {"qa": {"url": THERE, "token": "current"}}
     Profiles.of_the_user().write({"current": "qa", "profiles": profiles})
-    assert destination(typed, variables)[:2] == expected
+    found = destination(typed, variables)
+    assert (found.url, found.token) == expected
 
 
 # What comes back

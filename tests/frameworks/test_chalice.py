@@ -223,7 +223,7 @@ def gateway_event(method: str, endpoint: str, authorizer: dict[str, Any], body: 
             "resourcePath": f"/chaos_experiments/{endpoint}",
             "authorizer": authorizer,
         },
-        "headers": {},
+        "headers": {"content-type": "application/json"},
         "pathParameters": {},
         "multiValueQueryStringParameters": None,
         "stageVariables": {},
