@@ -24,6 +24,7 @@ from .guardrails.turn import Lease, OwnTurn, SharedTurn, Turn
 from .injection.effects.memory import Memory
 from .injection.effects.spare_memory import spare_mb
 from .injection.engine import Engine, Process, Slots
+from .injection.permits import StagePermits
 from .injection.plan import Compiler, Plan
 from .injection.snapshot import Snapshot
 from .logs import log_as_json
@@ -225,7 +226,7 @@ def _reader(settings: Settings, ports: Ports) -> Callable[[], Sequence[Plan]]:
         environment=ports.process.name,
     )
     catalogue: Callable[[], Mapping[str, Experiment]] = ports.catalogue
-    compiled = Compiler(catalogue, ports.runs.record_defect)
+    compiled = Compiler(catalogue, ports.runs.record_defect, StagePermits(settings))
     return lambda: compiled(guardrails.enforce(ports.runs.active(ports.process.clock())))
 
 

@@ -167,6 +167,7 @@ def test_a_defect_of_an_experiment_is_recorded_and_an_unreachable_table_does_not
     runs.runs["defective"] = a_run("defective", token="1", duration_seconds=600)
     assert not hit(wire(catalogue=catalogue)).hits
     assert runs.runs["defective"].defect == "ZeroDivisionError: a defect"
+    runs.runs["defective"] = a_run("defective", token="1", duration_seconds=600)
     runs.record_defect = unreachable  # type: ignore[method-assign]
     assert not hit(wire(catalogue=catalogue)).hits
     assert f"Could not record the defect of run {runs.runs['defective'].run_id}" in caplog.text
