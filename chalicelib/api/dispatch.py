@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..access import ANYONE, Authenticator, Caller, Role
@@ -43,13 +44,13 @@ class Api:
         self._prefix = prefix
         self._open_endpoints = open_endpoints
 
-    def admit(self, request: Request) -> Response | None:
-        """The answer to a request that is refused; None for one that `handle` would hand to its endpoint.
+    def admit(self, request: Request) -> Request | Response:
+        """The request with its caller, for `handle`, which looks up no token again; or the answer that refuses it.
 
         Never raises. For who has something to do in between, as the test endpoint has.
         """
         admitted = self._admit(request)
-        return admitted if isinstance(admitted, Response) else None
+        return admitted if isinstance(admitted, Response) else replace(request, caller=admitted[1])
 
     def handle(self, request: Request) -> Response:
         """Never raises: what goes wrong is in the envelope."""

@@ -158,7 +158,7 @@ class ChaosExperiments:
         translated = _translated(response.with_headers(added))
         if current.method == "HEAD":  # `chalice local` would send the body
             translated.body = ""
-        if str(translated.headers["Content-Type"]).partition(";")[0] in self._app.api.binary_types:
+        if str(translated.headers.get("Content-Type")).partition(";")[0] in self._app.api.binary_types:
             translated.body = translated.body.encode()  # what Chalice encodes with Base64 must be bytes
         return translated
 
