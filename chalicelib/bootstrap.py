@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from .access import Authenticator, OwnAuthentication, TokenStore
 from .api.endpoints import PREFIX
-from .errors import ModuleOff, StoreUnavailable
+from .errors import Misconfigured, ModuleOff, StoreUnavailable
 from .guardrails.alarms import Alarms, alarm_condition
 from .guardrails.base import Guardrails
 from .guardrails.hypothesis import HypothesisGuard
@@ -285,6 +285,14 @@ def _authenticator(settings: Settings, ports: Ports, own: OwnAuthentication | No
     return Authenticator(ports.tokens, ports.process.clock, settings.dev_token, own)
 
 
+def _warn_of_limits(catalogue: "Catalogue", settings: Settings) -> None:
+    """A limit that protects nothing keeps experiments from being started, and none from being seen and stopped."""
+    try:
+        catalogue.check_limits(settings.limits)
+    except Misconfigured as error:
+        log.warning("No experiment can be started by this process: %s", error)
+
+
 def _api(
     settings: Settings,
     ports: Ports,
@@ -303,7 +311,7 @@ def _api(
         from .api.openapi import document  # noqa: PLC0415
 
         catalogue = ports.catalogue()
-        catalogue.check_limits(settings.limits)
+        _warn_of_limits(catalogue, settings)
         stage = Stage(
             settings=settings, runs=ports.runs, results=ports.results, alarms=ports.alarms, catalogue=catalogue
         )

@@ -124,6 +124,7 @@ class Handlers:
         content = requests.parse(request.body, request.headers)
         experiment = self._catalogue.find(requests.experiment_name(content, list(self._catalogue)))
         options, parameters = requests.start_parameters(content, experiment, self._limits(experiment))
+        self._catalogue.check_limits(self._settings.limits)
         self._require_an_unlocked_stage()
         self._require_no_alarm(options.alarms)
         now = self._clock()
