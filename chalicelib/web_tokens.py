@@ -1,6 +1,7 @@
 """JSON Web Tokens: who calls, by the application's own log-in, with an explicit list of who may do what."""
 
 import re
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -11,6 +12,10 @@ from .settings import WebTokens
 from .web_keys import WebKeys, fetch_keys
 
 PARTS = 3
+LEEWAY_SECONDS = 10.0
+"""By how much the clock of who issues tokens may be ahead. Otherwise a new token would be refused, and a gateway would
+remember that."""
+
 LONGEST_NAME = 128
 NAME = re.compile(f".{{1,{LONGEST_NAME}}}")
 """Names are written into runs, which every environment reads, and printed in other people's terminals."""
@@ -63,8 +68,10 @@ class WebTokenAuthentication:
                 algorithms=[settings.algorithm],
                 issuer=settings.issuer,
                 audience=settings.audience,
+                leeway=LEEWAY_SECONDS,
                 options={"require": ["exp", settings.claim], "verify_aud": settings.audience is not None},
             )
+            self._require_not_expired(claims)
         except self._jwt.PyJWTError as error:
             raise Unauthenticated(
                 f"The JSON Web Token was rejected ({type(error).__name__}). Log in again, and send the new token."
@@ -76,6 +83,11 @@ class WebTokenAuthentication:
                 "characters. Log in again, or name another claim in CHAOS_JWT_CLAIM."
             )
         return name
+
+    def _require_not_expired(self, claims: Mapping[str, Any]) -> None:
+        """To the second: the leeway is for the moment from which a token is valid."""
+        if int(claims["exp"]) <= time.time():
+            raise self._jwt.ExpiredSignatureError
 
     def _key(self, token: str) -> Any:  # noqa: ANN401 - cryptography's
         """The public key that the token says it is signed with. Raises PyJWT's errors, and KeysUnavailable."""

@@ -61,6 +61,13 @@ def test_what_is_not_valid_is_refused_without_repeating_it(refused: str) -> None
     assert refused not in error.value.message
 
 
+@pytest.mark.parametrize("claim", ["iat", "nbf"])
+def test_who_issues_tokens_may_have_a_clock_that_is_a_little_ahead(claim: str) -> None:
+    assert ask(token(**{claim: time.time() + 5}))
+    with pytest.raises(Unauthenticated):
+        ask(token(**{claim: time.time() + 60}))
+
+
 def test_issuer_and_audience_are_checked_where_they_are_given() -> None:
     settings = WebTokens(secret=SECRET, operators=("ada",), issuer="us", audience="chaos")
     assert ask(token(iss="us", aud="chaos"), settings)

@@ -31,6 +31,7 @@ RECORDED = (Forbidden, Halted, ProductionLocked, AlarmActive)
 """Refusals of known callers that the history records."""
 
 OK = 200
+LONGEST_PATH_LOGGED = 200
 
 
 class Api:
@@ -112,7 +113,7 @@ class Api:
 
 def _unexpected(request: Request, error: Exception) -> InternalError:
     about = {"request_id": request.request_id}
-    log.error("%s %s raised an exception", request.method, request.path, exc_info=error, extra=about)
+    log.error("%s %s raised an exception", request.method, _in_one_line(request.path), exc_info=error, extra=about)
     return InternalError("The chaos experiments module failed; the log of this process says why.")
 
 
@@ -121,7 +122,7 @@ def _log(request: Request, caller: Caller, response: Response) -> None:
     log.info(
         "%s %s by %s: %d",
         request.method,
-        request.path,
+        _in_one_line(request.path),
         caller.name,
         response.status,
         extra={
@@ -133,3 +134,9 @@ def _log(request: Request, caller: Caller, response: Response) -> None:
             "run_id": resultset.get("run_id"),
         },
     )
+
+
+def _in_one_line(text: str) -> str:
+    """What anybody may have sent, so that nobody can write lines of their own into the log."""
+    short = text[:LONGEST_PATH_LOGGED]
+    return short if short.isascii() and short.isprintable() else ascii(short)

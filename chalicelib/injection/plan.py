@@ -1,6 +1,7 @@
 """A run, compiled when the snapshot is read, so that a request only looks at what it needs."""
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -16,6 +17,10 @@ log = logging.getLogger(__name__)
 WHOLE = 100.0
 LONGEST_DEFECT = 100
 BY_ORDER = attrgetter("order")
+
+
+ID = re.compile("[!-~]{1,64}")
+"""What can be an id: it is sent in a header of each response that the run hits."""
 
 
 class Plan:
@@ -60,8 +65,7 @@ class Compiler:
 
     def _compile(self, run: Run) -> Plan | None:
         try:
-            if run.unreadable:
-                raise ValueError("another version of the module wrote it")  # noqa: TRY301 - as what the others raise
+            _require_readable(run)
             experiment = self._catalogue()[run.experiment]
             parameters = experiment.Parameters.model_validate(run.parameters)
         except Exception as error:  # noqa: BLE001 - whatever a validator raises, the other runs go on
@@ -86,3 +90,11 @@ class Compiler:
             self._record_defect(run, defect)
         except Exception as error:  # noqa: BLE001 - the application's request goes on
             log.warning("Could not record the defect of run %s: %s", run.run_id, error)
+
+
+def _require_readable(run: Run) -> None:
+    """Raises ValueError."""
+    if run.unreadable:
+        raise ValueError("another version of the module wrote it")
+    if not ID.fullmatch(run.run_id):
+        raise ValueError(f"{run.run_id[:LONGEST_DEFECT]!r} is no id")

@@ -73,6 +73,28 @@ def test_who_is_admitted_gets_no_answer_yet(control: Control, path: str, caplog:
     assert control.api.handle(Request(method="HEAD", path=path, caller=VIEWER)).status == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "logged"),
+    [
+        ("/list\n2026-11-24 ERROR a line of somebody's own", r"GET '/list\n2026-11-24 ERROR a line of somebody"),
+        ("/\x1b[2J", r"GET '/\x1b[2J' by"),
+        ("/\u2028", r"GET '/\u2028' by"),
+        ("/caf\u00e9", r"GET '/caf\xe9' by"),
+        ("/status", "GET /status by"),
+    ],
+)
+def test_nobody_writes_lines_of_their_own_into_the_log(
+    control: Control, path: str, logged: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        control.ask("GET", path, caller=None)
+        control.ask("GET", path + "x" * 9000, caller=None)
+    first, second = (record.getMessage() for record in caplog.records)
+    assert logged in first.replace('"', "'")
+    assert first.isprintable()
+    assert len(second) < 400
+
+
 def test_an_authentication_that_raises_is_logged_and_answered(
     control: Control, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
