@@ -72,7 +72,7 @@ class WebTokenAuthentication:
                 options={"require": ["exp", settings.claim], "verify_aud": settings.audience is not None},
             )
             self._require_not_expired(claims)
-        except self._jwt.PyJWTError as error:
+        except (self._jwt.PyJWTError, UnicodeError) as error:
             raise Unauthenticated(
                 f"The JSON Web Token was rejected ({type(error).__name__}). Log in again, and send the new token."
             ) from error

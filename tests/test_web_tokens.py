@@ -53,6 +53,8 @@ def unsigned() -> str:
         pytest.param(unsigned(), id="none"),
         pytest.param(token(public_id=None), id="of nobody"),
         pytest.param("a.b.c", id="nonsense"),
+        pytest.param("\ud800.b.c", id="half a character"),
+        pytest.param(f"{base64.urlsafe_b64encode(b'[' * 6000).decode()}.b.c", id="nested"),
     ],
 )
 def test_what_is_not_valid_is_refused_without_repeating_it(refused: str) -> None:
