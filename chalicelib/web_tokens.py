@@ -1,12 +1,11 @@
 """JSON Web Tokens: who calls, by the application's own log-in, with an explicit list of who may do what."""
 
-import re
 import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from .access import Caller, Role
+from .access import LONGEST_NAME, Caller, Role, can_be_a_name
 from .errors import Forbidden, Misconfigured, Unauthenticated
 from .settings import WebTokens
 from .web_keys import WebKeys, fetch_keys
@@ -15,10 +14,6 @@ PARTS = 3
 LEEWAY_SECONDS = 10.0
 """By how much the clock of who issues tokens may be ahead. Otherwise a new token would be refused, and a gateway would
 remember that."""
-
-LONGEST_NAME = 128
-NAME = re.compile(f".{{1,{LONGEST_NAME}}}")
-"""Names are written into runs, which every environment reads, and printed in other people's terminals."""
 
 SCHEMES: tuple[list[str], ...] = ([], ["bearer"])
 """What may stand before the token: in a header of its own, GenericSuite's front end sends it bare."""
@@ -77,7 +72,7 @@ class WebTokenAuthentication:
                 f"The JSON Web Token was rejected ({type(error).__name__}). Log in again, and send the new token."
             ) from error
         name = str(claims[settings.claim])
-        if not NAME.fullmatch(name) or not name.isprintable():
+        if not can_be_a_name(name):
             raise Unauthenticated(
                 f"The JSON Web Token names nobody: its claim {settings.claim} must be 1 to {LONGEST_NAME} printable "
                 "characters. Log in again, or name another claim in CHAOS_JWT_CLAIM."
