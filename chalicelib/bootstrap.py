@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from .access import Authenticator, OwnAuthentication, TokenStore
 from .api.endpoints import PREFIX
-from .errors import ModuleOff, StoreUnavailable
+from .errors import Misconfigured, ModuleOff, StoreUnavailable
 from .guardrails.alarms import Alarms, alarm_condition
 from .guardrails.base import Guardrails
 from .guardrails.hypothesis import HypothesisGuard
+from .guardrails.turn import Lease, OwnTurn, SharedTurn, Turn
 from .injection.effects.memory import Memory
 from .injection.effects.spare_memory import spare_mb
 from .injection.engine import Engine, Process, Slots
+from .injection.permits import StagePermits
 from .injection.plan import Compiler, Plan
 from .injection.snapshot import Snapshot
 from .logs import log_as_json
@@ -80,6 +82,7 @@ class Ports:
     results: ResultStore
     tokens: TokenStore
     alarms: Alarms
+    lease: Lease | None
     catalogue: "Callable[[], Catalogue]"
     process: Process
     sleep: Callable[[float], None]
@@ -161,6 +164,7 @@ def _ensure_table(settings: Settings) -> None:
 def _open(settings: Settings, instead: Instead) -> Ports:
     # pynamodb and botocore are imported at the first request, not with the application: who preloads and patches it
     # (gevent) must find ssl untouched.
+    from .dynamodb.lease import DynamoDBLease  # noqa: PLC0415
     from .dynamodb.results import DynamoDBResultStore  # noqa: PLC0415
     from .dynamodb.runs import DynamoDBRunStore  # noqa: PLC0415
     from .dynamodb.tokens import DynamoDBTokenStore  # noqa: PLC0415
@@ -171,6 +175,7 @@ def _open(settings: Settings, instead: Instead) -> Ports:
         results=instead.get("results") or DynamoDBResultStore(settings),
         tokens=instead.get("tokens") or DynamoDBTokenStore(settings),
         alarms=instead.get("alarms") or CloudWatchAlarms(settings),
+        lease=None if "runs" in instead else DynamoDBLease(settings),
         catalogue=instead.get("catalogue", _catalogue),
         process=Process(
             name=(settings.log_stream or secrets.token_hex(4))[-8:],
@@ -216,13 +221,23 @@ def _reader(settings: Settings, ports: Ports) -> Callable[[], Sequence[Plan]]:
     guardrails = Guardrails(
         ports.runs,
         [alarm_condition(ports.alarms)],
+        _turn(settings, ports),
         ports.process.clock,
-        interval_seconds=settings.guardrail_seconds,
         environment=ports.process.name,
     )
     catalogue: Callable[[], Mapping[str, Experiment]] = ports.catalogue
-    compiled = Compiler(catalogue, ports.runs.record_defect)
+    compiled = Compiler(catalogue, ports.runs.record_defect, StagePermits(settings))
     return lambda: compiled(guardrails.enforce(ports.runs.active(ports.process.clock())))
+
+
+def _turn(settings: Settings, ports: Ports) -> Turn:
+    """When this environment asks for the alarms: one for all, where they share a table."""
+    clock, interval = ports.process.clock, settings.guardrail_seconds
+    if ports.lease is None:
+        return OwnTurn(clock, interval)
+    return SharedTurn(
+        ports.lease, clock, ports.process.chance, interval_seconds=interval, environment=ports.process.name
+    )
 
 
 def _recorder(settings: Settings, ports: Ports, snapshot: Snapshot) -> Recorder:
@@ -270,6 +285,14 @@ def _authenticator(settings: Settings, ports: Ports, own: OwnAuthentication | No
     return Authenticator(ports.tokens, ports.process.clock, settings.dev_token, own)
 
 
+def _warn_of_limits(catalogue: "Catalogue", settings: Settings) -> None:
+    """A limit that protects nothing keeps experiments from being started, and none from being seen and stopped."""
+    try:
+        catalogue.check_limits(settings.limits)
+    except Misconfigured as error:
+        log.warning("No experiment can be started by this process: %s", error)
+
+
 def _api(
     settings: Settings,
     ports: Ports,
@@ -288,7 +311,7 @@ def _api(
         from .api.openapi import document  # noqa: PLC0415
 
         catalogue = ports.catalogue()
-        catalogue.check_limits(settings.limits)
+        _warn_of_limits(catalogue, settings)
         stage = Stage(
             settings=settings, runs=ports.runs, results=ports.results, alarms=ports.alarms, catalogue=catalogue
         )

@@ -35,7 +35,7 @@ class WebTokens:
     """Which JSON Web Tokens are accepted, and whose. A `secret` for HS256, a `jwks_url` for the others."""
 
     algorithm: str = HMAC
-    secret: str = ""
+    secret: str = field(default="", repr=False)
     jwks_url: str | None = None
     claim: str = "public_id"
     header: str = "Authorization"
@@ -63,7 +63,7 @@ class Settings:
     max_active_faults: int = 1000
     allow_production: str | None = None
     excluded_paths: tuple[str, ...] = ()
-    dev_token: str | None = None
+    dev_token: str | None = field(default=None, repr=False)
     web_tokens: WebTokens | None = None
     lambda_memory_mb: int | None = None
     log_stream: str | None = None
@@ -142,12 +142,13 @@ def _decimal(text: str) -> int | None:
 
 
 class _Variable(NamedTuple):
-    """A variable, the field that it sets where it is set, and what it may be, in words."""
+    """A variable, the field that it sets where it is set, and what it may be, in words. No message repeats a secret."""
 
     name: str
     field: str
     parse: Parse = str
     allowed: str = ""
+    is_secret: bool = False
 
 
 NUMBER = "a number greater than 0"
@@ -179,7 +180,11 @@ VARIABLES = (
     _Variable("CHAOS_TABLE_TIMEOUT_SECONDS", "table_timeout_seconds", _positive, SECONDS),
     _Variable("CHAOS_MAX_ACTIVE_FAULTS", "max_active_faults", _count, NUMBER),
     _Variable(
-        "CHAOS_DEV_TOKEN", "dev_token", _matching(r"[ -~]{1,256}"), "1 to 256 letters, digits and signs of ASCII"
+        "CHAOS_DEV_TOKEN",
+        "dev_token",
+        _matching(r"[ -~]{1,256}"),
+        "1 to 256 letters, digits and signs of ASCII",
+        is_secret=True,
     ),
     _Variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "lambda_memory_mb", _decimal),
     _Variable("AWS_LAMBDA_LOG_STREAM_NAME", "log_stream"),
@@ -191,7 +196,9 @@ WEB_TOKEN_VARIABLES = (
     _Variable("CHAOS_JWT_SECRET", "secret"),
     _Variable("CHAOS_JWT_OPERATORS", "operators", _listed),
     _Variable("CHAOS_JWT_VIEWERS", "viewers", _listed),
-    _Variable("CHAOS_JWT_JWKS_URL", "jwks_url"),
+    _Variable(
+        "CHAOS_JWT_JWKS_URL", "jwks_url", _matching(r"https?://[^\s/]+\S*"), "a URL such as https://id.example/jwks"
+    ),
     _Variable("CHAOS_JWT_ALGORITHM", "algorithm"),
     _Variable("CHAOS_JWT_CLAIM", "claim"),
     _Variable("CHAOS_JWT_ISSUER", "issuer"),
@@ -236,16 +243,20 @@ class _Reader:
     def read(self, wanted: Iterable[_Variable]) -> dict[str, Any]:
         """The values of the variables that are set and allowed, by field. A later one of the same field wins."""
         values = {}
-        for name, target, parse, allowed in wanted:
+        for name, target, parse, allowed, is_secret in wanted:
             if given := self.text(name):
                 try:
                     values[target] = parse(given)
                 except (ValueError, KeyError):
-                    self.refuse(name, allowed, given)
+                    self._refuse_secret(name, allowed) if is_secret else self.refuse(name, allowed, given)
         return values
 
     def refuse(self, name: str, allowed: str, given: object) -> None:
         self._problem(name, f"must be {allowed}; got {given!r}", allowed)
+
+    def _refuse_secret(self, name: str, allowed: str) -> None:
+        """The log and, without a token, anybody can read what is refused."""
+        self._problem(name, f"must be {allowed}; it has others", allowed)
 
     def require(self, name: str, allowed: str) -> None:
         self._problem(name, f"must be {allowed}; it is not set", allowed)

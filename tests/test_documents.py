@@ -319,7 +319,8 @@ def called(dynamodb_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls
 
 def start(module: Chaos, **options: Any) -> None:
     body = json.dumps({"experiment_name": "latency_injection", "delay_seconds": 0, **options}).encode()
-    asked = Request(method="POST", path="/start", body=body, caller=Caller("ada", Role.OPERATOR))
+    headers = {"content-type": "application/json"}
+    asked = Request(method="POST", path="/start", headers=headers, body=body, caller=Caller("ada", Role.OPERATOR))
     assert module.api().handle(asked).status == 200
 
 

@@ -1,10 +1,13 @@
 """What each endpoint does: from a request and its caller to what is in the envelope."""
 
+import json
 import logging
 import re
 import secrets
+import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ..access import Caller
@@ -32,14 +35,15 @@ from ..settings import Settings
 from . import problems, requests, responses, shapes
 from .console import page
 from .http import Request, Response
-from .query import CURSOR, MOST_ENTRIES, asked_for
+from .query import CURSOR, KEY, MOST_ENTRIES, asked_for
+from .refusals import Refusals
 from .results import UNREAD
 from .shapes import iso
 
 log = logging.getLogger(__name__)
 
 LONGEST_RECORDED = 500
-"""How much of a refused body the history records, in bytes."""
+"""How much of a refused body and of its refusal the history records, in bytes and in characters."""
 
 AFTERMATH_SECONDS = 5.0
 """For how long after a run's end its report still lists what else happened."""
@@ -83,8 +87,10 @@ class Handlers:
         self._catalogue = stage.catalogue
         self._server = server
         self._clock = server.clock
+        self._refusals = Refusals(server.clock)
         self._prefix = prefix
         self._document = document
+        self._building = threading.Lock()
 
     def list_experiments(self, request: Request, caller: Caller) -> shapes.Listed:
         """List the experiments and the active runs.
@@ -120,6 +126,7 @@ class Handlers:
         content = requests.parse(request.body, request.headers)
         experiment = self._catalogue.find(requests.experiment_name(content, list(self._catalogue)))
         options, parameters = requests.start_parameters(content, experiment, self._limits(experiment))
+        self._catalogue.check_limits(self._settings.limits)
         self._require_an_unlocked_stage()
         self._require_no_alarm(options.alarms)
         now = self._clock()
@@ -188,7 +195,9 @@ class Handlers:
 
         Runs that the halt ended stay ended.
         """
-        options = requests.options_of(requests.ResumeOptions, requests.parse(request.body or b"{}", request.headers))
+        options = requests.options_of(
+            requests.ResumeOptions, requests.parse(request.body, request.headers, if_empty=b"{}")
+        )
         halt = self._runs.halted()
         event = self._event("resume", request, caller, reason=options.reason)
         if halt:
@@ -205,7 +214,8 @@ class Handlers:
         """
         del caller
         name = _asked(request, "experiment_name", f"one of {', '.join(self._catalogue)}")
-        run = self._runs.last(name)
+        is_possible = name in self._catalogue or re.fullmatch(KEY, name)
+        run = self._runs.last(name) if is_possible else None
         return self._with_results(run, self._clock()) if run else responses.inactive(self._catalogue.find(name))
 
     def history(self, request: Request, caller: Caller) -> shapes.History:
@@ -224,10 +234,9 @@ class Handlers:
             before=asked.before,
             limit=asked.limit,
         )
-        kept = [self._as_ended(each, now) if isinstance(each, Run) else each for each in found]
+        kept = [self._as_ended(each, now) if isinstance(each, Run) else each for each in found.entries]
         tallies = self._tallies([each for each in kept if isinstance(each, Run)])
-        entries = self._entries(kept, now, tallies)
-        return {"entries": entries, "next": entries[-1]["id"] if len(entries) == asked.limit else None}
+        return {"entries": self._entries(kept, now, tallies), "next": found.next}
 
     def report(self, request: Request, caller: Caller) -> shapes.Report:
         """Report on a run.
@@ -241,7 +250,7 @@ class Handlers:
         until = min(run.ended_at or run.expires_at, now) + AFTERMATH_SECONDS
         kept = self._runs.history(since=run.started_at, until=until, experiment=None, before=None, limit=MOST_ENTRIES)
         shown = self._with_results(run, now)
-        others = [each for each in reversed(kept) if isinstance(each, Event) or each.run_id != run.run_id]
+        others = [each for each in reversed(kept.entries) if isinstance(each, Event) or each.run_id != run.run_id]
         return {
             "run": shown,
             "events": self._entries(
@@ -258,10 +267,11 @@ class Handlers:
         settings = self._settings
         return page(settings.application, settings.stage or "", production=settings.production)
 
-    def openapi(self, request: Request, caller: Caller) -> dict[str, Any]:
+    def openapi(self, request: Request, caller: Caller) -> Response:
         """Get this OpenAPI document."""
         del request, caller
-        return self._document()
+        with self._building:  # of many that ask at once, one builds it
+            return self._published
 
     def test(self, request: Request, caller: Caller) -> shapes.Tested:
         """Try the active experiments on this request.
@@ -280,6 +290,12 @@ class Handlers:
             "injected": list(request.injected),
             "problem": request.problem,
         }
+
+    @cached_property
+    def _published(self) -> Response:
+        """It says nothing that changes while the process lives, and anybody may ask for it."""
+        document = self._document()
+        return Response(200, document, text=json.dumps(document))
 
     def _active(self, now: float) -> dict[str, Run]:
         """What runs, by the experiment's name."""
@@ -326,12 +342,16 @@ class Handlers:
             return {run.run_id: UNREAD for run in runs}
 
     def record_refusal(self, request: Request, caller: Caller, error: ChaosError) -> None:
-        """Record in the history that a known caller was refused. Never raises."""
+        """Record in the history that a known caller was refused, a few times a minute. Never raises."""
+        added = self._refusals.admit(caller.name)
+        if added is None:
+            return
         details = {
             "endpoint": request.path,
             "code": error.code,
-            "message": error.message,
+            "message": error.message[:LONGEST_RECORDED],
             "body": request.body[:LONGEST_RECORDED].decode(errors="replace"),
+            **added,
         }
         try:
             self._runs.record(self._event("refusal", request, caller, details=details))

@@ -10,6 +10,7 @@ from ..errors import ChaosError
 from ..faults.base import Answer
 
 MAX_BODY_BYTES = 16 * 1024
+NO_CONTENT = 204
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,7 @@ class Request:
 
     method: str
     path: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, Sequence[str]] = field(default_factory=dict)
     body: bytes = b""
     caller: Caller | None = None
@@ -49,7 +50,12 @@ class Response:
 
     @property
     def all_headers(self) -> dict[str, str]:
-        return {"Content-Type": "application/json", "Cache-Control": "no-store", **self.headers}
+        described = {} if self.status == NO_CONTENT else {"Content-Type": "application/json"}
+        return {**described, "Cache-Control": "no-store", **self.headers}
+
+    def length(self, body: bytes) -> dict[str, str]:
+        """The header that says how long the body is: not of an answer that has none by its status."""
+        return {} if self.status == NO_CONTENT else {"Content-Length": str(len(body))}
 
     def with_headers(self, added: Mapping[str, str]) -> "Response":
         """The same, with further headers."""

@@ -28,7 +28,7 @@ class Selection:
 
     profile: str = ""
     url: str = ""
-    token: str = ""
+    token: str = field(default="", repr=False)
 
     @classmethod
     def from_variables(cls) -> "Selection":

@@ -58,11 +58,14 @@ def resume(
     context.print_note("The halt has ended: experiments can be started again.")
 
 
+JSON = {"content-type": "application/json"}
+
+
 def _is_new(chaos: Chaos) -> bool:
     """Whether what was done just now is alone in the history of this scope; False if that cannot be read."""
     with suppress(ChaosError):
         found = chaos.runs.history(since=0, until=chaos.clock() + 1, experiment=None, before=None, limit=2)
-        return len(found) == 1
+        return len(found.entries) == 1 and found.next is None
     return False
 
 
@@ -83,7 +86,7 @@ def _write(context: CommandContext, action: str, body: dict[str, Any], settings:
     caller = Caller(user(), Role.OPERATOR)
     payload = json.dumps(body).encode()
     answer = chaos.api().handle(
-        Request(method="POST", path=f"/{action}", body=payload, caller=caller, source=COMMAND_LINE)
+        Request(method="POST", path=f"/{action}", headers=JSON, body=payload, caller=caller, source=COMMAND_LINE)
     )
     content = answer.content
     if content["error"]:

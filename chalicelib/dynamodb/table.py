@@ -148,9 +148,22 @@ class Connection:
         return _connection(self._item)
 
     def query(
-        self, pk: str, keys: Condition | None = None, only: Condition | None = None, *, newest_first: bool = False
+        self, pk: str, keys: Condition | None = None, only: Condition | None = None
     ) -> Iterator[Mapping[str, Mapping[str, Any]]]:
         """Items of a partition as DynamoDB gives them, by strongly consistent reads, within `call`."""
+        for page in self.pages(pk, keys, only):
+            yield from page["Items"]
+
+    def pages(
+        self,
+        pk: str,
+        keys: Condition | None = None,
+        only: Condition | None = None,
+        *,
+        size: int | None = None,
+        newest_first: bool = False,
+    ) -> Iterator[Mapping[str, Any]]:
+        """DynamoDB's answers, one a read. Each has read `size` items at most; `only` leaves out some of these."""
         following = None
         while True:
             page = self.low_level.query(
@@ -161,8 +174,9 @@ class Connection:
                 consistent_read=True,
                 exclusive_start_key=following,
                 scan_index_forward=not newest_first,
+                limit=size,
             )
-            yield from page["Items"]
+            yield page
             following = page.get("LastEvaluatedKey")
             if not following:
                 return

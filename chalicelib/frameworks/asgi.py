@@ -216,13 +216,14 @@ class ASGIBoundary:
         run = self._control_threads.run_anyhow
         if not self._module.is_test(path):
             return await run(partial(self._module.handle, request))
-        if refusal := await run(partial(self._module.refusal, request)):
-            return refusal
+        admitted = await run(partial(self._module.admit, request))
+        if isinstance(admitted, Response):
+            return admitted
         injection = await self._prepared()
         if injection is None:
-            return await run(partial(self._module.handle, request))
+            return await run(partial(self._module.handle, admitted))
         result = await injection.test(ASGICall(scope, path))
-        outcome = tested(request, result)
+        outcome = tested(admitted, result)
         response = outcome if isinstance(outcome, Response) else await run(partial(self._module.handle, outcome))
         if result:
             annotate(result)
@@ -294,7 +295,7 @@ async def _body(receive: "Receive") -> bytes:
 
 async def send_response(response: Response, scope: "Scope", _receive: Any, send: "Send") -> None:  # noqa: ANN401 - as ASGI has it
     body = response.body.encode()
-    headers = {**response.all_headers, "Content-Length": str(len(body))}
+    headers = {**response.all_headers, **response.length(body)}
     raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": response.status, "headers": raw})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

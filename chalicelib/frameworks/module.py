@@ -150,8 +150,8 @@ class ChaosModule:
         """Whether it is the test endpoint, to which faults are applied."""
         return path.rstrip("/") == self.prefix + TEST
 
-    def refusal(self, request: Request) -> Response | None:
-        """The answer to a request that is not let in; None for one that may go on."""
+    def admit(self, request: Request) -> Request | Response:
+        """The request with its caller, where it may go on; or the answer that refuses it."""
         try:
             return self.get().api().admit(request)
         except ChaosError as error:
@@ -169,10 +169,11 @@ class ChaosModule:
         injection = self.injection()
         if injection is None or not self.is_test(call.name):
             return self.handle(request)
-        if refusal := self.refusal(request):
-            return refusal
+        admitted = self.admit(request)
+        if isinstance(admitted, Response):
+            return admitted
         result = injection.test(call)
-        outcome = tested(request, result)
+        outcome = tested(admitted, result)
         response = outcome if isinstance(outcome, Response) else self.handle(outcome)
         if result is None:
             return response

@@ -238,6 +238,6 @@ def _body(environ: "WSGIEnvironment") -> bytes:
 
 def _sent(response: Response, environ: "WSGIEnvironment", start_response: Callable[..., object]) -> Iterable[bytes]:
     body = response.body.encode()
-    headers = {**response.all_headers, "Content-Length": str(len(body))}
+    headers = {**response.all_headers, **response.length(body)}
     start_response(f"{response.status} {HTTPStatus(response.status).phrase}", list(headers.items()))
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

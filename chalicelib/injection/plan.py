@@ -1,6 +1,7 @@
 """A run, compiled when the snapshot is read, so that a request only looks at what it needs."""
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -9,13 +10,17 @@ from ..faults.base import Fault
 from ..runs.run import Run
 
 if TYPE_CHECKING:
-    from ..experiments.base import Experiment
+    from ..experiments.base import Experiment, Parameters
 
 log = logging.getLogger(__name__)
 
 WHOLE = 100.0
 LONGEST_DEFECT = 100
 BY_ORDER = attrgetter("order")
+
+
+ID = re.compile("[!-~]{1,64}")
+"""What can be an id: it is sent in a header of each response that the run hits."""
 
 
 class Plan:
@@ -38,17 +43,19 @@ class Plan:
 class Compiler:
     """From active runs to plans; each run is compiled once.
 
-    A run that this version of the module cannot read is left out. One whose experiment raises has no faults, and
-    `record_defect` is called with what it raised; it may block, and raise.
+    A run that this version of the module cannot read is left out, and so is one that `why_not` says something against.
+    One whose experiment raises has no faults. `record_defect` is called with the reason; it may block, and raise.
     """
 
     def __init__(
         self,
         catalogue: "Callable[[], Mapping[str, Experiment]]",
         record_defect: Callable[[Run, str], None],
+        why_not: "Callable[[Run, Parameters], str | None]" = lambda _run, _parameters: None,
     ) -> None:
         self._catalogue = catalogue
         self._record_defect = record_defect
+        self._why_not = why_not
         self._plans: dict[str, Plan | None] = {}
 
     def __call__(self, runs: Iterable[Run]) -> list[Plan]:
@@ -58,12 +65,15 @@ class Compiler:
 
     def _compile(self, run: Run) -> Plan | None:
         try:
-            if run.unreadable:
-                raise ValueError("another version of the module wrote it")  # noqa: TRY301 - as what the others raise
+            _require_readable(run)
             experiment = self._catalogue()[run.experiment]
             parameters = experiment.Parameters.model_validate(run.parameters)
         except Exception as error:  # noqa: BLE001 - whatever a validator raises, the other runs go on
             log.warning("Skipped run %s of %s, which this version cannot read: %s", run.run_id, run.experiment, error)
+            return None
+        if reason := self._why_not(run, parameters):
+            log.warning("Skipped run %s of %s: %s", run.run_id, run.experiment, reason, extra={"run_id": run.run_id})
+            self._record(run, f"not injected: {reason}"[:LONGEST_DEFECT])
             return None
         try:
             faults = tuple(sorted(experiment.faults(parameters), key=BY_ORDER))
@@ -74,7 +84,17 @@ class Compiler:
         return Plan(run, parameters.percentage / WHOLE, faults)
 
     def _record(self, run: Run, defect: str) -> None:
+        if run.defect:
+            return  # another environment was first
         try:
             self._record_defect(run, defect)
         except Exception as error:  # noqa: BLE001 - the application's request goes on
             log.warning("Could not record the defect of run %s: %s", run.run_id, error)
+
+
+def _require_readable(run: Run) -> None:
+    """Raises ValueError."""
+    if run.unreadable:
+        raise ValueError("another version of the module wrote it")
+    if not ID.fullmatch(run.run_id):
+        raise ValueError(f"{run.run_id[:LONGEST_DEFECT]!r} is no id")

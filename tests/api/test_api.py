@@ -8,7 +8,7 @@ from chalicelib.access import Caller, Role
 from chalicelib.api.http import Response
 from chalicelib.experiments.catalogue import installed
 from chalicelib.runs.options import StartOptions
-from tests.api.conftest import Control
+from tests.api.conftest import JSON, Control
 from tests.support import NOW, a_run
 
 LATENCY = '{"experiment_name": "latency_injection"}'
@@ -200,8 +200,8 @@ def test_status_of_what_is_asked_for_by_name(control: Control, query: dict[str, 
     ("method", "path", "options"),
     [
         ("GET", "/status", {"query": {"experiment_name": ["nonsense"]}}),
-        ("POST", "/start", {"body": b'{"experiment_name": "nonsense"}'}),
-        ("POST", "/stop", {"body": b'{"experiment_name": "nonsense"}'}),
+        ("POST", "/start", {"headers": JSON, "body": b'{"experiment_name": "nonsense"}'}),
+        ("POST", "/stop", {"headers": JSON, "body": b'{"experiment_name": "nonsense"}'}),
     ],
 )
 def test_an_unknown_experiment_is_told_what_there_is(
@@ -298,7 +298,7 @@ def test_a_token_in_the_header_does_where_no_gateway_authenticated(control: Cont
 )
 def test_a_silent_table_is_a_503(control: Control, method: str, path: str, body: str) -> None:
     control.store.broken = True
-    refused = control.ask(method, path, body=body.encode())
+    refused = control.ask(method, path, headers=JSON, body=body.encode())
     assert refusal(refused) == (503, "store_unavailable")
     assert control.changes == 0
 

@@ -1,6 +1,7 @@
 """What the command line says and does when the application answers badly, late, or not at all."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +180,8 @@ def test_what_is_typed_goes_first_and_no_profiles_token_goes_elsewhere(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     profiles = {"qa": {"url": THERE, "token": "current"}}
     Profiles.of_the_user().write({"current": "qa", "profiles": profiles})
-    assert destination(typed, variables)[:2] == expected
+    found = destination(typed, variables)
+    assert (found.url, found.token) == expected
 
 
 # What comes back
@@ -400,15 +402,22 @@ def test_a_run_that_is_watched_is_drawn_to_its_end(run: Run, scripted: Scripted)
 
 
 def test_a_report_is_shown_in_the_browser_or_its_place_is_printed(
-    run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+    run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     opened: list[str] = []
-    scripted.script["/report"] = [(200, "<p>a page</p>")]
+    scripted.script["/report"] = [(200, "<p>a page</p>")] * 2
     monkeypatch.setattr("webbrowser.open", lambda url: bool(opened.append(url)))
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
     done = run("report", "r", "--open")
     assert done.returncode == 0
-    assert opened[0].startswith("file:///")
+    folder = tmp_path / ".cache/chaos-experiments/reports"
+    assert opened == [(folder / "r.html").as_uri()]
+    assert folder.stat().st_mode & 0o077 == 0
     assert "No browser could be started." in done.stderr
+    os.utime(folder / "r.html", (0, 0))
+    run("report", "other", "--open")
+    assert [path.name for path in folder.iterdir()] == ["other.html"]  # what was shown long ago is not kept
 
 
 def test_a_file_of_profiles_that_is_broken_says_what_to_do(run: Run, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_what_is_over_is_the_last_run_before_and_after_it_was_removed(store: Dyn
 
 
 def test_the_history_is_read(store: DynamoDBRunStore) -> None:
-    entries = store.history(since=NOW, until=NOW + 9, experiment=None, before=None, limit=9)
+    entries = store.history(since=NOW, until=NOW + 9, experiment=None, before=None, limit=9).entries
     assert [entry.event_id if isinstance(entry, Event) else entry.run_id for entry in entries] == [
         "20270115T080002.000Z-r",
         "20270115T080000.000Z-stopped",

@@ -303,4 +303,8 @@ def test_what_cannot_be_read_takes_nobodys_place_in_a_page_of_the_history(
     event = {"action": {"S": "halt"}, "at": {"S": "soon"}}
     alter(store, settings, runs[3], {**past, "sk": {"S": runs[3].run_id}, **event})
     page = store.history(since=0, until=NOW + 100, experiment=None, before=None, limit=3)
-    assert [run.run_id for run in page if isinstance(run, Run)] == [runs[5].run_id, runs[2].run_id, runs[1].run_id]
+    assert [run.run_id for run in page.entries if isinstance(run, Run)] == [
+        runs[5].run_id,
+        runs[2].run_id,
+        runs[1].run_id,
+    ]

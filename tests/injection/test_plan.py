@@ -55,6 +55,9 @@ def test_a_run_is_compiled_once_and_forgotten_when_it_is_over() -> None:
         pytest.param({"experiment": "of_a_later_version"}, id="an unknown experiment"),
         pytest.param({"parameters": {"delay_seconds": "long"}}, id="a value of another kind"),
         pytest.param({"parameters": {"of_a_later_version": 1}}, id="an unknown parameter"),
+        pytest.param({"run_id": "1\r\nSet-Cookie: a=b"}, id="an id that would be another header"),
+        pytest.param({"run_id": "caf\u00e9"}, id="an id that no header can have"),
+        pytest.param({"run_id": "x" * 65}, id="a long id"),
     ],
 )
 def test_a_run_that_this_version_cannot_read_is_left_out_and_logged_once(
