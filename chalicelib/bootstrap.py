@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
+from . import time_limits
 from .access import Authenticator, OwnAuthentication, TokenStore
 from .api.endpoints import PREFIX
 from .errors import ModuleOff, StoreUnavailable
@@ -177,7 +178,7 @@ def _open(settings: Settings, instead: Instead) -> Ports:
             clock=instead.get("clock", time.time),
             chance=instead.get("chance", random.random),
         ),
-        sleep=instead.get("sleep", time.sleep),
+        sleep=instead.get("sleep", time_limits.sleep),
         schedule=None if settings.in_lambda else instead.get("schedule", in_a_thread),
     )
 

@@ -1,11 +1,12 @@
 """The two drivers of the engine's steps: on the request's own thread, and on an event loop."""
 
 import logging
-import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, Protocol, TypeVar
 
+from .. import time_limits
 from ..faults.base import PROCEED, Outcome, RefreshSnapshot, Sleep, Step
+from ..time_limits import Interrupted
 from .call import Call
 from .decide import Hit
 from .engine import Blocked, Engine, InjectionResult
@@ -20,9 +21,12 @@ NOT_FLUSHED = "Could not flush the request counts"
 
 
 class SyncInjection:
-    """The engine on the request's thread. Nothing of it raises: a defect is logged, and the request continues."""
+    """The engine on the request's thread. A defect is logged, and the request continues.
 
-    def __init__(self, engine: Engine, sleep: Callable[[float], None] = time.sleep) -> None:
+    What the host raises while a request waits here, such as a time-out by a signal, goes on to the host.
+    """
+
+    def __init__(self, engine: Engine, sleep: Callable[[float], None] = time_limits.sleep) -> None:
         self.engine = engine
         self._sleep = sleep
 
@@ -31,6 +35,8 @@ class SyncInjection:
         try:
             result = self.engine.arrive_now(call)
             return self._drive(self.engine.arrive(call)) if isinstance(result, Blocked) else result
+        except Interrupted as interrupted:
+            interrupted.raise_error()
         except Exception:
             log.exception(DEFECT)
             return None
@@ -40,6 +46,8 @@ class SyncInjection:
         try:
             hits = self.engine.decide(result)
             return PROCEED if hits is None else self._drive(self.engine.apply(result, hits))
+        except Interrupted as interrupted:
+            interrupted.raise_error()
         except Exception:
             log.exception(DEFECT)
             result.drop_defective()
@@ -49,6 +57,8 @@ class SyncInjection:
         """Arrival and route in one, for the test endpoint."""
         try:
             result = self._drive(self.engine.arrive_at_test(call))
+        except Interrupted as interrupted:
+            interrupted.raise_error()
         except Exception:
             log.exception(DEFECT)
             return None
@@ -63,6 +73,8 @@ class SyncInjection:
         try:
             if self.engine.may_flush(result.call):
                 self.engine.recorder.flush()
+        except Interrupted as interrupted:
+            interrupted.raise_error()
         except Exception:
             log.exception(NOT_FLUSHED)
 
@@ -76,12 +88,18 @@ class SyncInjection:
                     returned: T = done.value
                     return returned
                 if isinstance(step, Sleep):
-                    self._sleep(step.seconds)
+                    self._wait(step.seconds)
                     answer = None
                 else:
                     answer = self.engine.snapshot.get() if isinstance(step, RefreshSnapshot) else step.call()
         finally:
             steps.close()  # also if the host's time-out ends the request
+
+    def _wait(self, seconds: float) -> None:
+        try:
+            self._sleep(seconds)
+        except Exception as error:
+            raise Interrupted(error) from error
 
 
 class Loop(Protocol):
@@ -94,9 +112,10 @@ class Loop(Protocol):
 
 
 class AsyncInjection:
-    """The engine on an event loop: what waits does not block it. Nothing of it raises: a defect is logged.
+    """The engine on an event loop: what waits does not block it. A defect is logged, and the request continues.
 
-    What need not wait is no coroutine, because most requests pay for no more.
+    What the host raises while a request waits here goes on to the host. What need not wait is no coroutine, because
+    most requests pay for no more.
     """
 
     def __init__(self, engine: Engine, loop: Loop) -> None:
@@ -116,6 +135,8 @@ class AsyncInjection:
         """As `arrive_now`, with what may block."""
         try:
             return await self._drive(self.engine.arrive(call))
+        except Interrupted as interrupted:
+            interrupted.raise_error()
         except Exception:
             log.exception(DEFECT)
             return None
@@ -132,6 +153,8 @@ class AsyncInjection:
         """Apply what was decided. What is to become of the call."""
         try:
             return await self._drive(self.engine.apply(result, hits))
+        except Interrupted as interrupted:
+            interrupted.raise_error()
         except Exception:
             log.exception(DEFECT)
             result.drop_defective()
@@ -141,6 +164,8 @@ class AsyncInjection:
         """Arrival and route in one, for the test endpoint."""
         try:
             result = await self._drive(self.engine.arrive_at_test(call))
+        except Interrupted as interrupted:
+            interrupted.raise_error()
         except Exception:
             log.exception(DEFECT)
             return None
@@ -180,7 +205,7 @@ class AsyncInjection:
                     returned: T = done.value
                     return returned
                 if isinstance(step, Sleep):
-                    await self._loop.sleep(step.seconds)
+                    await self._wait(step.seconds)
                     answer = None
                 elif isinstance(step, RefreshSnapshot):
                     answer = await self._refresh()
@@ -188,6 +213,12 @@ class AsyncInjection:
                     answer = await self._loop.run_blocking(step.call)
         finally:
             steps.close()  # also if the client hangs up
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            await self._loop.sleep(seconds)
+        except Exception as error:
+            raise Interrupted(error) from error
 
     async def _refresh(self) -> Sequence[Plan]:
         """One request at a time reads; the others go on with what is known, and wait for no thread."""
