@@ -210,17 +210,17 @@ class ASGIBoundary:
         await send_response(response.with_headers(self._module.cross_origin(request.headers)), scope, receive, send)
 
     async def _answer(self, path: str, request: Request, scope: "Scope") -> Response:
-        run = self._control_threads.run_anyhow
+        run, call = self._control_threads.run_anyhow, ASGICall(scope, path)
         if not self._module.is_test(path):
-            return await run(partial(self._module.handle, request))
-        if refusal := await run(partial(self._module.refusal, request)):
+            return await run(partial(self._module.handle, request, call))
+        if refusal := await run(partial(self._module.refusal, request, call)):
             return refusal
         injection = await self._prepared()
         if injection is None:
-            return await run(partial(self._module.handle, request))
-        result = await injection.test(ASGICall(scope, path))
+            return await run(partial(self._module.handle, request, call))
+        result = await injection.test(call)
         outcome = tested(request, result)
-        response = outcome if isinstance(outcome, Response) else await run(partial(self._module.handle, outcome))
+        response = outcome if isinstance(outcome, Response) else await run(partial(self._module.handle, outcome, call))
         if result:
             annotate(result)
             injection.count(result, response.status)
