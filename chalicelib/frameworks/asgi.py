@@ -11,11 +11,12 @@ import anyio.to_thread
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
 from ..faults.base import PROCEED, Answer, Raise
-from ..injection.call import LambdaContext, RequestCall, remaining_seconds
+from ..injection.call import LambdaContext, RequestCall
 from ..injection.drivers import AsyncInjection
 from ..injection.engine import Blocked, InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
+from .lambda_time import seconds_left
 from .module import CURRENT, ChaosModule, is_control_plane, is_within_a_call, tested
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class ASGICall(RequestCall):
     @property
     def remaining_seconds(self) -> float:
         context: LambdaContext | None = self.scope.get(LAMBDA_CONTEXT)
-        return remaining_seconds(context)
+        return seconds_left(context, self.header)
 
 
 class ASGIBoundary:
@@ -160,7 +161,7 @@ class ASGIBoundary:
         token = CURRENT.set((injection, result))
         try:
             await serve(send_counted)
-        except Exception:
+        except BaseException:  # a cancelled task, too
             if not result.is_answered:
                 injection.count(result, SERVER_ERROR)
             raise
