@@ -1,12 +1,14 @@
 """Time limits for what may block: whoever asks waits so long and no longer, whatever it is that does not answer."""
 
 import math
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from functools import partial
+from traceback import walk_tb
 from typing import Generic, NoReturn, TypeVar
 
 T = TypeVar("T")
@@ -32,6 +34,21 @@ class Interrupted(BaseException):
     def raise_error(self) -> NoReturn:
         """Hand the exception on to the host, as it was."""
         raise self.error from self.error.__cause__
+
+
+def pass_on(error: BaseException) -> None:
+    """Raise what the host raised; nothing where the error is the module's own."""
+    if isinstance(error, Interrupted):
+        error.raise_error()
+    if _is_of_a_signal(error):
+        raise error
+
+
+def _is_of_a_signal(error: BaseException) -> bool:
+    """Whether a signal handler of the host raised it, which may do so in the middle of any code."""
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    codes = {getattr(each, "__code__", None) for each in handlers} - {None}
+    return any(frame.f_code in codes for frame, _ in walk_tb(error.__traceback__))
 
 
 def sleep(seconds: float) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 from .. import time_limits
 from ..faults.base import PROCEED, Outcome, RefreshSnapshot, Sleep, Step
-from ..time_limits import Interrupted
+from ..time_limits import Interrupted, pass_on
 from .call import Call
 from .decide import Hit
 from .engine import Blocked, Engine, InjectionResult
@@ -35,9 +35,8 @@ class SyncInjection:
         try:
             result = self.engine.arrive_now(call)
             return self._drive(self.engine.arrive(call)) if isinstance(result, Blocked) else result
-        except Interrupted as interrupted:
-            interrupted.raise_error()
-        except Exception:
+        except (Interrupted, Exception) as error:
+            pass_on(error)
             log.exception(DEFECT)
             return None
 
@@ -46,9 +45,8 @@ class SyncInjection:
         try:
             hits = self.engine.decide(result)
             return PROCEED if hits is None else self._drive(self.engine.apply(result, hits))
-        except Interrupted as interrupted:
-            interrupted.raise_error()
-        except Exception:
+        except (Interrupted, Exception) as error:
+            pass_on(error)
             log.exception(DEFECT)
             result.drop_defective()
             return PROCEED
@@ -57,9 +55,8 @@ class SyncInjection:
         """Arrival and route in one, for the test endpoint."""
         try:
             result = self._drive(self.engine.arrive_at_test(call))
-        except Interrupted as interrupted:
-            interrupted.raise_error()
-        except Exception:
+        except (Interrupted, Exception) as error:
+            pass_on(error)
             log.exception(DEFECT)
             return None
         self.apply(result)
@@ -73,9 +70,8 @@ class SyncInjection:
         try:
             if self.engine.may_flush(result.call):
                 self.engine.recorder.flush()
-        except Interrupted as interrupted:
-            interrupted.raise_error()
-        except Exception:
+        except (Interrupted, Exception) as error:
+            pass_on(error)
             log.exception(NOT_FLUSHED)
 
     def _drive(self, steps: Generator[Step, Any, T]) -> T:
@@ -135,9 +131,8 @@ class AsyncInjection:
         """As `arrive_now`, with what may block."""
         try:
             return await self._drive(self.engine.arrive(call))
-        except Interrupted as interrupted:
-            interrupted.raise_error()
-        except Exception:
+        except (Interrupted, Exception) as error:
+            pass_on(error)
             log.exception(DEFECT)
             return None
 
@@ -153,9 +148,8 @@ class AsyncInjection:
         """Apply what was decided. What is to become of the call."""
         try:
             return await self._drive(self.engine.apply(result, hits))
-        except Interrupted as interrupted:
-            interrupted.raise_error()
-        except Exception:
+        except (Interrupted, Exception) as error:
+            pass_on(error)
             log.exception(DEFECT)
             result.drop_defective()
             return PROCEED
@@ -164,9 +158,8 @@ class AsyncInjection:
         """Arrival and route in one, for the test endpoint."""
         try:
             result = await self._drive(self.engine.arrive_at_test(call))
-        except Interrupted as interrupted:
-            interrupted.raise_error()
-        except Exception:
+        except (Interrupted, Exception) as error:
+            pass_on(error)
             log.exception(DEFECT)
             return None
         hits = self.decide(result)
