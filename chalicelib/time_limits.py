@@ -58,12 +58,10 @@ def sleep(seconds: float) -> None:
 
 @contextmanager
 def request_time(seconds: float) -> Iterator[None]:
-    """For the block, `within` waits no longer than so many seconds from now. What the host raises goes on to it."""
+    """For the block, `within` waits no longer than so many seconds from now."""
     token = _DEADLINE.set(min(_DEADLINE.get(), time.monotonic() + seconds))
     try:
         yield
-    except Interrupted as interrupted:
-        interrupted.raise_error()
     finally:
         _DEADLINE.reset(token)
 

@@ -169,7 +169,7 @@ class ASGIBoundary:
             CURRENT.reset(token)
             result.is_answered = True
             if injection.may_flush(result):
-                await injection.flush()
+                await injection.flush(result.call)
 
     async def _prepared(self) -> AsyncInjection | None:
         """The injection, of this process; None where the module cannot be wired, or no thread be started to do so."""
@@ -226,7 +226,7 @@ class ASGIBoundary:
             annotate(result)
             injection.count(result, response.status)
             if injection.may_flush(result):
-                await injection.flush()
+                await injection.flush(result.call)
             response = response.with_headers(result.headers)
         return response
 

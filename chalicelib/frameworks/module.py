@@ -5,8 +5,8 @@ import os
 import re
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
@@ -23,7 +23,7 @@ from ..injection.engine import Engine, InjectionResult, answer_of
 from ..paths import ALLOWED_PATH, problem_of, problem_of_prefix
 from ..results.spans import annotate
 from ..settings import Settings
-from ..time_limits import request_time
+from ..time_limits import Interrupted, request_time
 
 log = logging.getLogger(__name__)
 
@@ -215,9 +215,14 @@ class ChaosModule:
         return Response(204, {}, allowed, text="")
 
 
-def _time_for(call: Call) -> AbstractContextManager[None]:
-    """For how long an endpoint may wait, so that its answer still reaches the client."""
-    return request_time(min(LONGEST_ANSWER_SECONDS, call.remaining_seconds - LEFT_TO_ANSWER_SECONDS))
+@contextmanager
+def _time_for(call: Call) -> Iterator[None]:
+    """The time that an endpoint may wait for, so that its answer still reaches the client."""
+    try:
+        with request_time(min(LONGEST_ANSWER_SECONDS, call.remaining_seconds - LEFT_TO_ANSWER_SECONDS)):
+            yield
+    except Interrupted as interrupted:
+        interrupted.raise_error()
 
 
 PREFIXES: set[str] = set()

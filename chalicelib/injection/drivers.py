@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeVar
 
 from .. import time_limits
 from ..faults.base import PROCEED, Outcome, RefreshSnapshot, Sleep, Step
-from ..time_limits import Interrupted, pass_on
+from ..faults.wait import LEFT_FOR_THE_APPLICATION_SECONDS
+from ..time_limits import Interrupted, pass_on, request_time
 from .call import Call
 from .decide import Hit
 from .engine import Blocked, Engine, InjectionResult
@@ -34,7 +36,7 @@ class SyncInjection:
         """To be called where the call arrives. None where nothing is active."""
         try:
             result = self.engine.arrive_now(call)
-            return self._drive(self.engine.arrive(call)) if isinstance(result, Blocked) else result
+            return self._drive(call, self.engine.arrive(call)) if isinstance(result, Blocked) else result
         except (Interrupted, Exception) as error:
             pass_on(error)
             log.exception(DEFECT)
@@ -44,7 +46,7 @@ class SyncInjection:
         """To be called in the route's place. What is to become of the call."""
         try:
             hits = self.engine.decide(result)
-            return PROCEED if hits is None else self._drive(self.engine.apply(result, hits))
+            return PROCEED if hits is None else self._drive(result.call, self.engine.apply(result, hits))
         except (Interrupted, Exception) as error:
             pass_on(error)
             log.exception(DEFECT)
@@ -54,7 +56,7 @@ class SyncInjection:
     def test(self, call: Call) -> InjectionResult | None:
         """Arrival and route in one, for the test endpoint."""
         try:
-            result = self._drive(self.engine.arrive_at_test(call))
+            result = self._drive(call, self.engine.arrive_at_test(call))
         except (Interrupted, Exception) as error:
             pass_on(error)
             log.exception(DEFECT)
@@ -69,12 +71,13 @@ class SyncInjection:
             return
         try:
             if self.engine.may_flush(result.call):
-                self.engine.recorder.flush()
+                with _time_of(result.call):
+                    self.engine.recorder.flush()
         except (Interrupted, Exception) as error:
             pass_on(error)
             log.exception(NOT_FLUSHED)
 
-    def _drive(self, steps: Generator[Step, Any, T]) -> T:
+    def _drive(self, call: Call, steps: Generator[Step, Any, T]) -> T:
         answer: Any = None
         try:
             while True:
@@ -87,7 +90,8 @@ class SyncInjection:
                     self._wait(step.seconds)
                     answer = None
                 else:
-                    answer = self.engine.snapshot.get() if isinstance(step, RefreshSnapshot) else step.call()
+                    with _time_of(call):
+                        answer = self.engine.snapshot.get() if isinstance(step, RefreshSnapshot) else step.call()
         finally:
             steps.close()  # also if the host's time-out ends the request
 
@@ -96,6 +100,11 @@ class SyncInjection:
             self._sleep(seconds)
         except Exception as error:
             raise Interrupted(error) from error
+
+
+def _time_of(call: Call) -> AbstractContextManager[None]:
+    """The time that the module may wait for: a Lambda invocation has to answer after it."""
+    return request_time(call.remaining_seconds - LEFT_FOR_THE_APPLICATION_SECONDS)
 
 
 class Loop(Protocol):
@@ -130,7 +139,7 @@ class AsyncInjection:
     async def arrive(self, call: Call) -> InjectionResult | None:
         """As `arrive_now`, with what may block."""
         try:
-            return await self._drive(self.engine.arrive(call))
+            return await self._drive(call, self.engine.arrive(call))
         except (Interrupted, Exception) as error:
             pass_on(error)
             log.exception(DEFECT)
@@ -147,7 +156,7 @@ class AsyncInjection:
     async def apply(self, result: InjectionResult, hits: Sequence[Hit]) -> Outcome:
         """Apply what was decided. What is to become of the call."""
         try:
-            return await self._drive(self.engine.apply(result, hits))
+            return await self._drive(result.call, self.engine.apply(result, hits))
         except (Interrupted, Exception) as error:
             pass_on(error)
             log.exception(DEFECT)
@@ -157,7 +166,7 @@ class AsyncInjection:
     async def test(self, call: Call) -> InjectionResult | None:
         """Arrival and route in one, for the test endpoint."""
         try:
-            result = await self._drive(self.engine.arrive_at_test(call))
+            result = await self._drive(call, self.engine.arrive_at_test(call))
         except (Interrupted, Exception) as error:
             pass_on(error)
             log.exception(DEFECT)
@@ -181,14 +190,15 @@ class AsyncInjection:
             log.exception(NOT_FLUSHED)
             return False
 
-    async def flush(self) -> None:
-        """Flush pending counts to the table."""
+    async def flush(self, call: Call | None = None) -> None:
+        """Flush pending counts to the table, in the time that the call has left."""
         try:
-            await self._loop.run_blocking(self.engine.recorder.flush)
+            with _time_of(call) if call else nullcontext():
+                await self._loop.run_blocking(self.engine.recorder.flush)
         except Exception:
             log.exception(NOT_FLUSHED)
 
-    async def _drive(self, steps: Generator[Step, Any, T]) -> T:
+    async def _drive(self, call: Call, steps: Generator[Step, Any, T]) -> T:
         answer: Any = None
         try:
             while True:
@@ -200,10 +210,11 @@ class AsyncInjection:
                 if isinstance(step, Sleep):
                     await self._wait(step.seconds)
                     answer = None
-                elif isinstance(step, RefreshSnapshot):
-                    answer = await self._refresh()
                 else:
-                    answer = await self._loop.run_blocking(step.call)
+                    with _time_of(call):
+                        answer = await (
+                            self._refresh() if isinstance(step, RefreshSnapshot) else self._loop.run_blocking(step.call)
+                        )
         finally:
             steps.close()  # also if the client hangs up
 
