@@ -33,6 +33,7 @@ from .results.recorder import FlushPolicy, OnFlush, Recorder, Schedule, in_a_thr
 from .results.store import ResultStore
 from .runs.store import RunStore
 from .settings import Settings, read_settings
+from .time_limits import request_time
 
 if TYPE_CHECKING:
     from .api.dispatch import Api
@@ -43,6 +44,12 @@ log = logging.getLogger(__name__)
 
 TIMEOUTS = 2
 """How many time-outs all of the way to the alarms may take for the control plane."""
+
+REFRESH_TIMEOUTS = 6
+"""How many time-outs a refresh of the snapshot may take with all that is done beside: alarms, and the ends of runs."""
+
+LAMBDA_REFRESH_SECONDS = 4.0
+"""The least that it may take in Lambda, where a cold environment computes meanwhile."""
 
 DEVELOPMENT_TABLE_SECONDS = 5.0
 """How long the start of a development server waits for each answer of a table that is to be made."""
@@ -252,7 +259,15 @@ def _reader(settings: Settings, ports: Ports) -> Callable[[], Sequence[Plan]]:
     )
     catalogue: Callable[[], Mapping[str, Experiment]] = ports.catalogue
     compiled = Compiler(catalogue, runs.record_defect)
-    return lambda: compiled(guardrails.enforce(runs.active(ports.process.clock())))
+    seconds = REFRESH_TIMEOUTS * settings.table_timeout_seconds
+    if settings.in_lambda:
+        seconds = max(seconds, LAMBDA_REFRESH_SECONDS)
+
+    def read() -> Sequence[Plan]:
+        with request_time(seconds):
+            return compiled(guardrails.enforce(runs.active(ports.process.clock())))
+
+    return read
 
 
 def _recorder(settings: Settings, ports: Ports, snapshot: Snapshot) -> Recorder:

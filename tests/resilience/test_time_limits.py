@@ -3,9 +3,10 @@
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,23 +14,26 @@ from typing import Any
 import flask
 import pytest
 
+from chalicelib import time_limits
 from chalicelib.api.http import Request
+from chalicelib.bootstrap import REFRESH_TIMEOUTS, bootstrap
 from chalicelib.dynamodb.runs import DynamoDBRunStore
 from chalicelib.errors import AlarmsUnavailable, StoreUnavailable
 from chalicelib.frameworks.flask import ChaosExperiments
 from chalicelib.frameworks.module import ChaosModule
 from chalicelib.guardrails.cloudwatch import CloudWatchAlarms
+from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
 from tests.fault_proxy import FaultProxy
 from tests.injection.support import FakeCall
-from tests.support import NOW, a_run
+from tests.support import NOW, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
 
 Tell = Callable[[str], None]
 
 TIMEOUT_SECONDS = 0.2
 PROMISED_SECONDS = 2 * TIMEOUT_SECONDS
 NOISE_SECONDS = 1.5
-"""What a busy machine may add, to make a client for instance. Most of this takes 3 s and more without such a limit."""
+"""What a busy machine may add. Most of this takes 3 s and more without a limit for all of the way."""
 
 TRICKLE_SECONDS = 0.1
 ADDRESSES = 20
@@ -174,6 +178,13 @@ def names(machine: pytest.MonkeyPatch, silent: Silent, _folder: Path) -> Setting
 HANGING = (metadata_service, container, credential_process, smart_defaults, table, names)
 
 
+def opened(settings: Settings) -> DynamoDBRunStore:
+    """With its client, which takes a busy machine a second to make, but waits for nothing."""
+    store = DynamoDBRunStore(settings)
+    assert store._connection.client
+    return store
+
+
 def seconds_of(call: Callable[[], object]) -> float:
     began = time.monotonic()
     with pytest.raises((StoreUnavailable, AlarmsUnavailable)):
@@ -185,7 +196,7 @@ def seconds_of(call: Callable[[], object]) -> float:
 def test_a_read_costs_two_timeouts_whatever_does_not_answer(
     machine: pytest.MonkeyPatch, silent: Silent, tmp_path: Path, tell: Tell, way: Callable[..., Settings]
 ) -> None:
-    store = DynamoDBRunStore(way(machine, silent, tmp_path))
+    store = opened(way(machine, silent, tmp_path))
     took = [seconds_of(lambda: store.active(NOW)) for _ in range(2)]
     silent.close()
     tell(f"{way.__name__}: {took[0]:.2f} s, then {took[1]:.2f} s, of {PROMISED_SECONDS:.2f} s promised")
@@ -197,7 +208,7 @@ def test_an_answer_that_trickles_is_no_answer(machine: pytest.MonkeyPatch, tell:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
     server = Silent(answer)
     _signed(machine)
-    store = DynamoDBRunStore(settings_for(server.url))
+    store = opened(settings_for(server.url))
     took = seconds_of(lambda: store.active(NOW))
     server.close()
     tell(f"{len(answer)} bytes, one each {TRICKLE_SECONDS} s: {took:.2f} s")
@@ -209,7 +220,7 @@ def test_a_name_of_many_addresses_has_one_limit(machine: pytest.MonkeyPatch, tel
     with unreachable() as port:
         address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
         machine.setattr(socket, "getaddrinfo", lambda *_, **__: [address] * ADDRESSES)
-        store = DynamoDBRunStore(settings_for(f"http://table.example:{port}"))
+        store = opened(settings_for(f"http://table.example:{port}"))
         took = seconds_of(lambda: store.active(NOW))
     tell(f"{ADDRESSES} addresses that do not answer: {took:.2f} s")
     assert took < PROMISED_SECONDS + NOISE_SECONDS
@@ -237,10 +248,31 @@ def test_the_alarms_cost_four_timeouts(
     made = way(machine, silent, tmp_path)
     machine.setenv("AWS_ENDPOINT_URL", made.endpoint_url or "")
     alarms = CloudWatchAlarms(made)
+    assert alarms._open()
     took = seconds_of(lambda: alarms.firing(["orders-5xx"]))
     silent.close()
     tell(f"{way.__name__}: {took:.2f} s of {4 * TIMEOUT_SECONDS:.2f} s")
     assert took < 4 * TIMEOUT_SECONDS + NOISE_SECONDS
+
+
+def test_a_refresh_has_one_limit_for_all_that_is_done_beside(tell: Tell) -> None:
+    """Alarms are asked, and runs are ended: each has its own limit, and so has their sum."""
+    released = threading.Event()
+
+    class Hanging(FakeRunStore):
+        def active(self, now: float) -> Sequence[Run]:
+            del now
+            time_limits.within(FOREVER_SECONDS, partial(released.wait, FOREVER_SECONDS))
+            return []
+
+    chaos = bootstrap(settings_for(), runs=Hanging(), results=FakeResultStore(), tokens=FakeTokenStore())
+    began = time.monotonic()
+    assert chaos.engine.snapshot.get() == ()
+    took = time.monotonic() - began
+    released.set()
+    tell(f"{took:.2f} s of {REFRESH_TIMEOUTS * TIMEOUT_SECONDS:.2f} s")
+    assert chaos.engine.snapshot.is_unreachable
+    assert took < REFRESH_TIMEOUTS * TIMEOUT_SECONDS + NOISE_SECONDS
 
 
 @pytest.fixture
@@ -279,7 +311,8 @@ def test_the_endpoints_answer_within_the_time_that_an_invocation_has_left(
     machine: pytest.MonkeyPatch, silent: Silent, tmp_path: Path, tell: Tell
 ) -> None:
     made = replace(table(machine, silent, tmp_path), table_timeout_seconds=9.0, dev_token="t", in_lambda=True)
-    module = ChaosModule(settings=replace(made, stage="qa"))
+    module = ChaosModule(settings=made)
+    assert module.get().api()
     began = time.monotonic()
     request = Request(method="GET", path="/list", headers={"authorization": "Bearer x"})
     answer = module.handle(request, FakeCall("/list", SimpleNamespace(get_remaining_time_in_millis=lambda: 1500)))
