@@ -131,7 +131,7 @@ class Connection:
         """
         try:
             client = self._open()
-        except FAILURES as error:
+        except FAILURES + GARBLED as error:  # an endpoint that is no address, for instance
             raise self._unavailable(error, may_be_made=False) from error
         try:
             return within(self._limit_seconds, partial(self._call, client, operation, writes=writes))
