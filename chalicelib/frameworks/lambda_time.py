@@ -27,7 +27,10 @@ def seconds_left(context: LambdaContext | None, header: Callable[[str], str | No
         if by_header:
             return _until(by_header)
         context = on_the_stack()
-    return remaining_seconds(context)
+    try:
+        return remaining_seconds(context)
+    except (AttributeError, TypeError):  # a stand-in, with which somebody calls a handler on a machine of their own
+        return math.inf
 
 
 def _until(web_adapter: str) -> float:

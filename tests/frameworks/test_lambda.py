@@ -196,6 +196,11 @@ def test_other_adapters_put_it_into_the_environ(name: str) -> None:
     assert call.remaining_seconds == LEFT_SECONDS
 
 
+@pytest.mark.parametrize("stand_in", [object(), {}, "a context"])
+def test_a_stand_in_for_a_context_limits_nothing(stand_in: Any) -> None:
+    assert lambda_time.seconds_left(stand_in, lambda _name: None) == float("inf")
+
+
 def test_a_variable_that_only_has_the_name_is_no_context(waited: list[float]) -> None:
     def serve(context: object) -> float:
         del context
