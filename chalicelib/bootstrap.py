@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
+from . import time_limits
 from .access import Authenticator, OwnAuthentication, TokenStore
 from .api.endpoints import PREFIX
 from .errors import Misconfigured, ModuleOff, StoreUnavailable
@@ -34,6 +35,7 @@ from .results.recorder import FlushPolicy, OnFlush, Recorder, Schedule, in_a_thr
 from .results.store import ResultStore
 from .runs.store import RunStore
 from .settings import Settings, read_settings
+from .time_limits import request_time
 
 if TYPE_CHECKING:
     from .api.dispatch import Api
@@ -42,8 +44,26 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+TIMEOUTS = 2
+"""How many time-outs all of the way to the alarms may take for the control plane."""
+
+REFRESH_TIMEOUTS = 6
+"""How many time-outs a refresh of the snapshot may take with all that is done beside: alarms, and the ends of runs."""
+
+LAMBDA_REFRESH_SECONDS = 4.0
+"""The least that it may take in Lambda, where a cold environment computes meanwhile."""
+
 DEVELOPMENT_TABLE_SECONDS = 5.0
 """How long the start of a development server waits for each answer of a table that is to be made."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """The stores, and the alarms, with one patience."""
+
+    runs: RunStore
+    results: ResultStore
+    alarms: Alarms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +73,16 @@ class Chaos:
     settings: Settings
     clock: Callable[[], float]
     sleep: Callable[[float], None]
-    runs: RunStore
+    patient: Callable[[], Stores]
     tokens: TokenStore
     authenticate: Authenticator
     api: "Callable[[], Api]"
     engine: Engine
+
+    @property
+    def runs(self) -> RunStore:
+        """The runs, for who has the patience of the control plane."""
+        return self.patient().runs
 
 
 class Instead(TypedDict, total=False):
@@ -78,10 +103,11 @@ class Instead(TypedDict, total=False):
 class Ports:
     """What the module asks of the outside: stores, alarms, time, chance; and which experiments there are."""
 
-    runs: RunStore
-    results: ResultStore
+    data_plane: Stores
+    """Those that a request of the application may have to wait for."""
+    patient: Callable[[], Stores]
+    """The control plane's, made when they are first needed; most processes never do."""
     tokens: TokenStore
-    alarms: Alarms
     lease: Lease | None
     catalogue: "Callable[[], Catalogue]"
     process: Process
@@ -112,7 +138,7 @@ def bootstrap(
         settings=settings,
         clock=ports.process.clock,
         sleep=ports.sleep,
-        runs=ports.runs,
+        patient=ports.patient,
         tokens=ports.tokens,
         authenticate=authenticator,
         api=_api(settings, ports, engine, authenticator, prefix=prefix, open_endpoints=open_endpoints),
@@ -165,16 +191,14 @@ def _open(settings: Settings, instead: Instead) -> Ports:
     # pynamodb and botocore are imported at the first request, not with the application: who preloads and patches it
     # (gevent) must find ssl untouched.
     from .dynamodb.lease import DynamoDBLease  # noqa: PLC0415
-    from .dynamodb.results import DynamoDBResultStore  # noqa: PLC0415
-    from .dynamodb.runs import DynamoDBRunStore  # noqa: PLC0415
     from .dynamodb.tokens import DynamoDBTokenStore  # noqa: PLC0415
-    from .guardrails.cloudwatch import CloudWatchAlarms  # noqa: PLC0415
 
+    seconds = max(settings.table_timeout_seconds, settings.control_timeout_seconds)
+    patient = replace(settings, table_timeout_seconds=seconds)
     return Ports(
-        runs=instead.get("runs") or DynamoDBRunStore(settings),
-        results=instead.get("results") or DynamoDBResultStore(settings),
-        tokens=instead.get("tokens") or DynamoDBTokenStore(settings),
-        alarms=instead.get("alarms") or CloudWatchAlarms(settings),
+        data_plane=_stores(settings, instead),
+        patient=cache(partial(_stores, patient, instead, alarms_seconds=TIMEOUTS * seconds)),
+        tokens=instead.get("tokens") or DynamoDBTokenStore(patient),
         lease=None if "runs" in instead else DynamoDBLease(settings),
         catalogue=instead.get("catalogue", _catalogue),
         process=Process(
@@ -182,8 +206,20 @@ def _open(settings: Settings, instead: Instead) -> Ports:
             clock=instead.get("clock", time.time),
             chance=instead.get("chance", random.random),
         ),
-        sleep=instead.get("sleep", time.sleep),
+        sleep=instead.get("sleep", time_limits.sleep),
         schedule=None if settings.in_lambda else instead.get("schedule", in_a_thread),
+    )
+
+
+def _stores(settings: Settings, instead: Instead, *, alarms_seconds: float | None = None) -> Stores:
+    from .dynamodb.results import DynamoDBResultStore  # noqa: PLC0415 - as above
+    from .dynamodb.runs import DynamoDBRunStore  # noqa: PLC0415
+    from .guardrails.cloudwatch import CloudWatchAlarms  # noqa: PLC0415
+
+    return Stores(
+        runs=instead.get("runs") or DynamoDBRunStore(settings),
+        results=instead.get("results") or DynamoDBResultStore(settings),
+        alarms=instead.get("alarms") or CloudWatchAlarms(settings, alarms_seconds),
     )
 
 
@@ -218,16 +254,25 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
 
 def _reader(settings: Settings, ports: Ports) -> Callable[[], Sequence[Plan]]:
     """What a refresh of the snapshot reads: the active runs, less those that a guardrail has just ended, compiled."""
+    runs = ports.data_plane.runs
     guardrails = Guardrails(
-        ports.runs,
-        [alarm_condition(ports.alarms)],
+        runs,
+        [alarm_condition(ports.data_plane.alarms)],
         _turn(settings, ports),
         ports.process.clock,
         environment=ports.process.name,
     )
     catalogue: Callable[[], Mapping[str, Experiment]] = ports.catalogue
-    compiled = Compiler(catalogue, ports.runs.record_defect, StagePermits(settings))
-    return lambda: compiled(guardrails.enforce(ports.runs.active(ports.process.clock())))
+    compiled = Compiler(catalogue, runs.record_defect, StagePermits(settings))
+    seconds = REFRESH_TIMEOUTS * settings.table_timeout_seconds
+    if settings.in_lambda:
+        seconds = max(seconds, LAMBDA_REFRESH_SECONDS)
+
+    def read() -> Sequence[Plan]:
+        with request_time(seconds):
+            return compiled(guardrails.enforce(runs.active(ports.process.clock())))
+
+    return read
 
 
 def _turn(settings: Settings, ports: Ports) -> Turn:
@@ -243,8 +288,8 @@ def _turn(settings: Settings, ports: Ports) -> Turn:
 def _recorder(settings: Settings, ports: Ports, snapshot: Snapshot) -> Recorder:
     process = ports.process
     guard = HypothesisGuard(
-        ports.runs,
-        ports.results,
+        ports.data_plane.runs,
+        ports.data_plane.results,
         process.clock,
         process.chance,
         environment=process.name,
@@ -252,7 +297,7 @@ def _recorder(settings: Settings, ports: Ports, snapshot: Snapshot) -> Recorder:
     )
     on_flush: list[OnFlush] = [guard, Metrics(settings)] if settings.in_lambda else [guard]
     recorder = Recorder(
-        ports.results,
+        ports.data_plane.results,
         process.clock,
         FlushPolicy(
             interval_seconds=settings.refresh_seconds,
@@ -312,8 +357,9 @@ def _api(
 
         catalogue = ports.catalogue()
         _warn_of_limits(catalogue, settings)
+        stores = ports.patient()
         stage = Stage(
-            settings=settings, runs=ports.runs, results=ports.results, alarms=ports.alarms, catalogue=catalogue
+            settings=settings, runs=stores.runs, results=stores.results, alarms=stores.alarms, catalogue=catalogue
         )
         server = Server(
             environment=ports.process.name,

@@ -57,6 +57,8 @@ class Settings:
     idle_refresh_seconds: float = 5.0
     max_staleness_seconds: float = 3.0
     table_timeout_seconds: float = 0.25
+    control_timeout_seconds: float = 3.0
+    """How long the endpoints wait for the table, which is longer than a request of the application may."""
     guardrail_seconds: float = 10.0
     limits: Mapping[str, float] = field(default_factory=lambda: {"duration_seconds": 3600.0})
     """The largest values that a start may ask for, by the parameter's name."""
@@ -178,6 +180,7 @@ VARIABLES = (
     _Variable("CHAOS_MAX_STALENESS_SECONDS", "max_staleness_seconds", _positive, SECONDS),
     _Variable("CHAOS_GUARDRAIL_SECONDS", "guardrail_seconds", _positive, SECONDS),
     _Variable("CHAOS_TABLE_TIMEOUT_SECONDS", "table_timeout_seconds", _positive, SECONDS),
+    _Variable("CHAOS_CONTROL_TIMEOUT_SECONDS", "control_timeout_seconds", _positive, SECONDS),
     _Variable("CHAOS_MAX_ACTIVE_FAULTS", "max_active_faults", _count, NUMBER),
     _Variable(
         "CHAOS_DEV_TOKEN",

@@ -31,6 +31,7 @@ SECONDS = {
     "CHAOS_MAX_STALENESS_SECONDS": ("max_staleness_seconds", 3.0),
     "CHAOS_GUARDRAIL_SECONDS": ("guardrail_seconds", 10.0),
     "CHAOS_TABLE_TIMEOUT_SECONDS": ("table_timeout_seconds", 0.25),
+    "CHAOS_CONTROL_TIMEOUT_SECONDS": ("control_timeout_seconds", 3.0),
 }
 
 

@@ -1,12 +1,12 @@
 """The halt of a scope: one item beside the runs, `sk` "halt", so that the read of what runs reads the halt, too."""
 
-import time
 from collections.abc import Callable
 from typing import cast
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.transactions import TransactWrite
 
+from .. import time_limits
 from ..runs.event import Event
 from ..settings import Settings
 from .history import HistoryItems
@@ -20,7 +20,7 @@ HALT = "halt"
 class HaltItems(HistoryItems):
     """What of `RunStore` is about the halt."""
 
-    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time_limits.sleep) -> None:
         super().__init__(settings, sleep)
         self._halt_item = bind(HaltItem, settings)
 

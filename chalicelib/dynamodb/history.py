@@ -1,6 +1,5 @@
 """The history of a scope: an item a run or event, `pk` "history#<scope>", `sk` its id, which sorts by time."""
 
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
@@ -9,6 +8,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
+from .. import time_limits
 from ..runs.event import Event, identifier
 from ..runs.run import Run
 from ..runs.store import HistoryPage
@@ -29,7 +29,7 @@ MOST_READS = 10
 class HistoryItems(Transactions):
     """What of `RunStore` is about the history."""
 
-    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time_limits.sleep) -> None:
         super().__init__(settings, sleep)
         self._event_item = bind(EventItem, settings)
         self._history = HISTORY + settings.scope

@@ -11,7 +11,6 @@ of many that race, one wins.
 """
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
@@ -20,6 +19,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
+from .. import time_limits
 from ..errors import Halted, StoreUnavailable
 from ..runs.run import Run
 from ..settings import Settings
@@ -46,7 +46,7 @@ CLOCK_SKEW_SECONDS = 300.0
 class DynamoDBRunStore(HaltItems):
     """`RunStore` on DynamoDB."""
 
-    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time_limits.sleep) -> None:
         super().__init__(settings, sleep)
         self._last_item = bind(LastRunItem, settings)
         self._last = LAST + settings.scope

@@ -1,7 +1,6 @@
 """Writes of several items at once: all of them are made or none is, and one whose answer was lost is recognised."""
 
 import random
-import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from pynamodb.exceptions import TransactWriteError
 from pynamodb.transactions import TransactWrite
 
+from .. import time_limits
 from ..errors import StoreUnavailable
 from ..settings import Settings
 from .items import Raw, RunItem
@@ -45,7 +45,7 @@ class _Busy(StoreUnavailable):
 class Transactions:
     """The connection of a store, and its transactions."""
 
-    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time_limits.sleep) -> None:
         self._item = bind(RunItem, settings)
         self._connection = Connection(self._item, settings)
         self._scope = settings.scope

@@ -11,11 +11,12 @@ import anyio.to_thread
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
 from ..faults.base import PROCEED, Answer, Raise
-from ..injection.call import LambdaContext, RequestCall, remaining_seconds
+from ..injection.call import LambdaContext, RequestCall
 from ..injection.drivers import AsyncInjection
 from ..injection.engine import Blocked, InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
+from .lambda_time import seconds_left
 from .module import CURRENT, ChaosModule, is_control_plane, is_within_a_call, tested
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class ASGICall(RequestCall):
     @property
     def remaining_seconds(self) -> float:
         context: LambdaContext | None = self.scope.get(LAMBDA_CONTEXT)
-        return remaining_seconds(context)
+        return seconds_left(context, self.header)
 
 
 class ASGIBoundary:
@@ -171,7 +172,7 @@ class ASGIBoundary:
                 result.is_answered = True
                 injection.count(result, None)
             if injection.may_flush(result):
-                await injection.flush()
+                await injection.flush(result.call)
 
     async def _prepared(self) -> AsyncInjection | None:
         """The injection, of this process; None where the module cannot be wired, or no thread be started to do so."""
@@ -213,23 +214,23 @@ class ASGIBoundary:
         await send_response(response.with_headers(self._module.cross_origin(request.headers)), scope, receive, send)
 
     async def _answer(self, path: str, request: Request, scope: "Scope") -> Response:
-        run = self._control_threads.run_anyhow
+        run, call = self._control_threads.run_anyhow, ASGICall(scope, path)
         if not self._module.is_test(path):
-            return await run(partial(self._module.handle, request))
-        admitted = await run(partial(self._module.admit, request))
+            return await run(partial(self._module.handle, request, call))
+        admitted = await run(partial(self._module.admit, request, call))
         if isinstance(admitted, Response):
             return admitted
         injection = await self._prepared()
         if injection is None:
-            return await run(partial(self._module.handle, admitted))
-        result = await injection.test(ASGICall(scope, path))
+            return await run(partial(self._module.handle, admitted, call))
+        result = await injection.test(call)
         outcome = tested(admitted, result)
-        response = outcome if isinstance(outcome, Response) else await run(partial(self._module.handle, outcome))
+        response = outcome if isinstance(outcome, Response) else await run(partial(self._module.handle, outcome, call))
         if result:
             annotate(result)
             injection.count(result, response.status)
             if injection.may_flush(result):
-                await injection.flush()
+                await injection.flush(result.call)
             response = response.with_headers(result.headers)
         return response
 

@@ -24,12 +24,13 @@ from ..development.banner import banner
 from ..errors import ChaosError, InvalidJson, Unauthenticated
 from ..faults.base import Answer, Raise
 from ..guardrails.alarms import abort_for
-from ..injection.call import LambdaContext, RequestCall, remaining_seconds
+from ..injection.call import LambdaContext, RequestCall
 from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
 from . import check_application
+from .lambda_time import seconds_left
 from .module import CURRENT, ChaosModule, Options, is_within_a_call
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class ChaliceCall(RequestCall):
 
     @property
     def remaining_seconds(self) -> float:
-        return remaining_seconds(self.context)
+        return seconds_left(self.context, self.header)
 
 
 class ChaosExperiments:

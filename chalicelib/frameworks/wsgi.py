@@ -8,18 +8,22 @@ from urllib.parse import parse_qs
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
 from ..faults.base import Answer, Raise
-from ..injection.call import LambdaContext, RequestCall, remaining_seconds
+from ..injection.call import RequestCall
 from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
+from .lambda_time import seconds_left
 from .module import CURRENT, ChaosModule, is_control_plane, is_preflight, is_within_a_call
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-LAMBDA_CONTEXT = "serverless.context"
-"""Where serverless-wsgi puts the Lambda invocation's context."""
+LAMBDA_CONTEXTS = ("serverless.context", "apig_wsgi.context", "awsgi.context", "lambda.context")
+"""Where serverless-wsgi, apig-wsgi, aws-wsgi and Zappa put the Lambda invocation's context."""
+
+ASGI_SCOPE, ASGI_CONTEXT = "asgi.scope", "aws.context"
+"""Where a2wsgi puts the scope of ASGI in which it serves, and mangum the context in that."""
 
 PREFLIGHT = "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
 UNPREFIXED = ("CONTENT_TYPE", "CONTENT_LENGTH")
@@ -48,8 +52,9 @@ class WSGICall(RequestCall):
 
     @property
     def remaining_seconds(self) -> float:
-        context: LambdaContext | None = self.environ.get(LAMBDA_CONTEXT)
-        return remaining_seconds(context)
+        environ: Mapping[str, Any] = self.environ
+        found = next((environ[name] for name in LAMBDA_CONTEXTS if name in environ), None)
+        return seconds_left(found or environ.get(ASGI_SCOPE, {}).get(ASGI_CONTEXT), self.header)
 
 
 class WSGIBoundary:

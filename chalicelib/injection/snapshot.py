@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from ..runs.run import NEVER
+from ..time_limits import pass_on
 from .plan import Plan
 
 log = logging.getLogger(__name__)
@@ -104,6 +105,7 @@ class Snapshot:
         try:
             runs = tuple(self._read())
         except Exception as error:  # noqa: BLE001 - whatever it is, the application's request goes on
+            pass_on(error)
             self._failures += 1
             pause = min(self._refresh_seconds * 2.0 ** min(self._failures - 1, 10), self._idle_refresh_seconds)
             self._due_at = self._clock() + pause
