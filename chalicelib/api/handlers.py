@@ -134,8 +134,8 @@ class Handlers:
         if in_the_way:
             shown = self._shown_run(in_the_way, now)
             raise AlreadyRunning(
-                f"{run.experiment} is already running: run {in_the_way.run_id}, started by {in_the_way.started_by}, "
-                f'ends in {shown["remaining_seconds"]:g} s. Stop it first, or send "restart": true to replace it.',
+                f"{run.experiment} is already running: {_described(in_the_way, shown)}. "
+                'Stop it first, or send "restart": true to replace it.',
                 resultset=shown,
             )
         self._server.on_change()
@@ -281,7 +281,7 @@ class Handlers:
     def _as_ended(self, run: Run, now: float) -> Run:
         """A halt ends what runs also where it could not be written that the runs are ended."""
         halt = self._runs.halted() if run.is_active(now) else None
-        return _ended_by(halt, run) if halt else run
+        return _ended_by(halt, run, now) if halt else run
 
     def _find(self, run_id: str) -> Run:
         """Raises UnknownRun."""
@@ -298,7 +298,8 @@ class Handlers:
 
     def _with_results(self, run: Run, now: float) -> responses.ShownRun:
         """Raises StoreUnavailable where its results cannot be read."""
-        return self._shown_run(self._as_ended(run, now), now, self._results.results([run]).get(run.run_id))
+        results = {} if run.damaged else self._results.results([run])
+        return self._shown_run(self._as_ended(run, now), now, results.get(run.run_id))
 
     def _shown_experiment(self, experiment: Experiment) -> responses.ShownExperiment:
         return responses.experiment(experiment, self._limits(experiment))
@@ -313,7 +314,8 @@ class Handlers:
 
     def _tallies(self, runs: Collection[Run]) -> Mapping[str, Tally]:
         try:
-            return self._results.results(list(runs)) if runs else {}
+            readable = [run for run in runs if not run.damaged]
+            return self._results.results(readable) if readable else {}
         except StoreUnavailable as error:
             log.warning("Could not read the results of runs: %s", error)
             return {run.run_id: responses.UNREAD for run in runs}
@@ -377,8 +379,16 @@ class Handlers:
 
     def _end_what_runs(self, halt: Event, now: float) -> list[str]:
         """The ids of the runs that the halt ended."""
-        over = [_ended_by(halt, run) for run in self._runs.running(now)]
-        return [run.run_id for run in over if self._runs.stop(run)]
+        ended: list[str] = []
+        problems: list[StoreUnavailable] = []
+        for run in [_ended_by(halt, run, now) for run in self._runs.running(now)]:
+            try:
+                ended += [run.run_id] if self._runs.stop(run) else []
+            except StoreUnavailable as error:  # the others are to end all the same
+                problems.append(error)
+        if problems:
+            raise problems[0]
+        return ended
 
     def _everywhere_by(self, now: float) -> str:
         return responses.iso(now + self._settings.refresh_seconds)
@@ -403,7 +413,15 @@ def _not_running(name: str, active: Collection[str]) -> NotRunning:
     return NotRunning(f"{name} is not running, so nothing was stopped. Running now: {others}.")
 
 
-def _ended_by(halt: Event, run: Run) -> Run:
-    """As the halt ended it: not before it started, where clocks differ."""
-    at = max(halt.at, run.started_at)
-    return run.ended(now=at, by=halt.by, reason=f"halted: {halt.reason}", source=halt.source)
+def _ended_by(halt: Event, run: Run, now: float) -> Run:
+    """As the halt ended it: not later than now, where the clock of whoever halted is ahead."""
+    return run.ended(now=min(halt.at, now), by=halt.by, reason=f"halted: {halt.reason}", source=halt.source)
+
+
+def _described(run: Run, shown: responses.ShownRun) -> str:
+    """A run that is in the way of another one."""
+    which = f"run {run.run_id}, started by {run.started_by or 'somebody'}"
+    if run.damaged:
+        return f"{which}, which is damaged in the table"
+    version = ", which this version of the module cannot read" if run.unreadable else ""
+    return f"{which}{version}, ends in {shown['remaining_seconds']:g} s"

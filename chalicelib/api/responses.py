@@ -1,5 +1,6 @@
 """How a run and an experiment look in the API. The types are what `openapi.py` publishes."""
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -255,6 +256,10 @@ UNREADABLE = (
     "Another version of the module wrote this run, and this process cannot read its parameters: it injects nothing for "
     "it. It can be stopped."
 )
+DAMAGED = (
+    "The item of this run in the table is damaged: what could not be read is left out, and nothing is injected for it. "
+    "It can be stopped."
+)
 NOT_READ = "The results could not be read from the table. Try again."
 
 
@@ -306,17 +311,28 @@ def run(
         "description": _description(shown.experiment, catalogue or {}),
         "status": shown.status(now),
         "parameters": dict(shown.parameters),
-        "start_time": iso(shown.started_at),
-        "end_time": iso((ended and ended.ended_at) or shown.expires_at),
+        "start_time": _moment(shown.started_at),
+        "end_time": _moment((ended and ended.ended_at) or shown.expires_at),
         "remaining_seconds": shown.remaining_seconds(now),
-        "started_by": shown.started_by,
+        "started_by": shown.started_by or None,
         "started_from": shown.started_from or None,
         **_end(ended),
-        "defect": UNREADABLE if shown.unreadable else shown.defect,
-        "results": _results(shown, tally or UNREAD, whole=whole),
+        "defect": _defect(shown),
+        "results": {} if shown.damaged else _results(shown, tally or UNREAD, whole=whole),
     }
     options = {name: each for name, each in _options(shown, tally or Tally()).items() if name not in fixed}
     return cast("ShownRun", {**fixed, **options})
+
+
+def _moment(epoch_seconds: float) -> str | None:
+    """None for one that could not be read."""
+    return None if math.isinf(epoch_seconds) else iso(epoch_seconds)
+
+
+def _defect(shown: Run) -> str | None:
+    if shown.damaged:
+        return DAMAGED
+    return UNREADABLE if shown.unreadable else shown.defect
 
 
 def _description(name: str, catalogue: Mapping[str, Experiment]) -> str:

@@ -10,11 +10,9 @@ from pynamodb.transactions import TransactWrite
 from ..runs.event import Event
 from ..settings import Settings
 from .history import HistoryItems
-from .items import HaltItem, attributes_of_event, read_event
+from .items import HALT, HaltItem, attributes_of_event, is_halt, read_halt
 from .table import bind
 from .transactions import URGENT_ATTEMPTS, ConditionFailed
-
-HALT = "halt"
 
 
 class HaltItems(HistoryItems):
@@ -25,8 +23,8 @@ class HaltItems(HistoryItems):
         self._halt_item = bind(HaltItem, settings)
 
     def halted(self) -> Event | None:
-        raw = self._read(self._scope, self._halt_item.sk == HALT, self._is_halted())
-        return read_event(raw[0]) if raw else None
+        raw = self._read(self._scope, self._halt_item.sk == HALT)
+        return read_halt(raw[0]) if raw and is_halt(raw[0]) else None
 
     def halt(self, event: Event) -> bool:
         item = self._halt_item(self._scope, HALT, **attributes_of_event(event))
@@ -53,9 +51,10 @@ class HaltItems(HistoryItems):
         return True
 
     def _is_halted(self) -> Condition:
+        """An item that is there, whatever is in it, unless format 1 has written that it was resumed from."""
         item = self._halt_item
-        return cast("Condition", item.event_id.exists() & item.resumed_at.does_not_exist())
+        return cast("Condition", item.pk.exists() & ~item.resumed_at.is_type())
 
     def _is_not_halted(self) -> Condition:
         item = self._halt_item
-        return cast("Condition", item.event_id.does_not_exist() | item.resumed_at.exists())
+        return cast("Condition", item.pk.does_not_exist() | item.resumed_at.is_type())

@@ -1,5 +1,6 @@
 """The history of a scope: an item a run or event, `pk` "history#<scope>", `sk` its id, which sorts by time."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -13,6 +14,8 @@ from ..settings import Settings
 from .items import EventItem, Raw, RunItem, attributes_of_event, attributes_of_run, read_event, read_run, retention
 from .table import bind
 from .transactions import Transactions
+
+log = logging.getLogger(__name__)
 
 HISTORY = "history#"
 
@@ -52,8 +55,10 @@ class HistoryItems(Transactions):
     def _entries(self, asked: Condition, only: Condition | None, last: str) -> Iterator[Run | Event]:
         """What can be read, the newest first; `between` includes its bounds, and `last` is not asked for."""
         for raw in self._connection.query(self._history, asked, only, newest_first=True):
-            entry = read_event(raw) if "action" in raw else read_run(raw)
-            if entry and raw["sk"]["S"] < last:
+            entry, key = read_event(raw) if "action" in raw else read_run(raw), raw["sk"]["S"]
+            if entry is None or key != (entry.event_id if isinstance(entry, Event) else entry.run_id):
+                log.warning("Left out of the history: the item %s, which this version cannot read", key)
+            elif key < last:
                 yield entry
 
     def _read(self, pk: str, asked: Condition | None = None, only: Condition | None = None) -> Sequence[Raw]:
@@ -82,4 +87,7 @@ class HistoryItems(Transactions):
             (item.aborted, run.aborted or None),
         )
         actions: list[Action] = [attribute.set(attribute | value) for attribute, value in ends if value is not None]
-        transaction.update(self._past(run), actions=actions)
+        transaction.update(self._past_key(run), actions=actions)
+
+    def _past_key(self, run: Run) -> RunItem:
+        return self._item(self._history, run.run_id)

@@ -27,6 +27,7 @@ PROCESS = "."
 """In an environment's name, before what tells its processes apart."""
 
 PER_READ = 100
+MOST_DIGITS = 18
 
 Key = Mapping[str, Mapping[str, str]]
 Counted = tuple[str, Mapping[str, int], set[str]]
@@ -102,10 +103,16 @@ class DynamoDBResultStore:
 
 
 def _counted(item: Mapping[str, Any]) -> Counted:
-    counts = {name: int(value["N"]) for name, value in item.items() if name.startswith(COUNTER)}
+    counts = {name: _whole(value) for name, value in item.items() if name.startswith(COUNTER)}
     names = [name.removeprefix(ENVIRONMENT) for name in item if name.startswith(ENVIRONMENT)]
     return (
         item["sk"]["S"],
-        {name.removeprefix(COUNTER): count for name, count in counts.items()},
+        {name.removeprefix(COUNTER): count for name, count in counts.items() if count},
         {name.partition(PROCESS)[0] for name in names},
     )
+
+
+def _whole(value: Mapping[str, Any]) -> int:
+    """A count; 0 for one that is damaged, so that it spoils none of the others."""
+    number = str(value.get("N", ""))
+    return int(number) if number.isdecimal() and len(number) <= MOST_DIGITS else 0

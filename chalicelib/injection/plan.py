@@ -49,17 +49,18 @@ class Compiler:
     ) -> None:
         self._catalogue = catalogue
         self._record_defect = record_defect
-        self._plans: dict[str, Plan | None] = {}
+        self._plans: dict[tuple[str, str, bool], Plan | None] = {}
 
     def __call__(self, runs: Iterable[Run]) -> list[Plan]:
         known = self._plans
-        self._plans = {run.run_id: known[run.run_id] if run.run_id in known else self._compile(run) for run in runs}
+        keyed = {(run.experiment, run.run_id, run.unreadable): run for run in runs}
+        self._plans = {key: known[key] if key in known else self._compile(run) for key, run in keyed.items()}
         return [plan for plan in self._plans.values() if plan]
 
     def _compile(self, run: Run) -> Plan | None:
         try:
             if run.unreadable:
-                raise ValueError("another version of the module wrote it")  # noqa: TRY301 - as what the others raise
+                raise ValueError("another version wrote it, or it is damaged")  # noqa: TRY301 - as what the others raise
             experiment = self._catalogue()[run.experiment]
             parameters = experiment.Parameters.model_validate(run.parameters)
         except Exception as error:  # noqa: BLE001 - whatever a validator raises, the other runs go on
