@@ -82,8 +82,18 @@ class Ports:
     alarms: Alarms
     catalogue: "Callable[[], Catalogue]"
     process: Process
+    clocks: "Clocks"
     sleep: Callable[[float], None]
     schedule: Schedule | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clocks:
+    """The table's (epoch seconds), this machine's, and a timer that never steps. One that is handed in is all three."""
+
+    table: Callable[[], float]
+    local: Callable[[], float]
+    timer: Callable[[], float]
 
 
 def bootstrap(
@@ -161,21 +171,29 @@ def _ensure_table(settings: Settings) -> None:
 def _open(settings: Settings, instead: Instead) -> Ports:
     # pynamodb and botocore are imported at the first request, not with the application: who preloads and patches it
     # (gevent) must find ssl untouched.
+    from .dynamodb.clock import TableClock  # noqa: PLC0415
     from .dynamodb.results import DynamoDBResultStore  # noqa: PLC0415
     from .dynamodb.runs import DynamoDBRunStore  # noqa: PLC0415
     from .dynamodb.tokens import DynamoDBTokenStore  # noqa: PLC0415
     from .guardrails.cloudwatch import CloudWatchAlarms  # noqa: PLC0415
 
+    clock = instead.get("clock") or TableClock(time.time)
+    table_clock = clock if isinstance(clock, TableClock) else None
     return Ports(
-        runs=instead.get("runs") or DynamoDBRunStore(settings),
+        runs=instead.get("runs") or DynamoDBRunStore(settings, clock=table_clock),
         results=instead.get("results") or DynamoDBResultStore(settings),
-        tokens=instead.get("tokens") or DynamoDBTokenStore(settings),
+        tokens=instead.get("tokens") or DynamoDBTokenStore(settings, table_clock),
         alarms=instead.get("alarms") or CloudWatchAlarms(settings),
         catalogue=instead.get("catalogue", _catalogue),
         process=Process(
             name=(settings.log_stream or secrets.token_hex(4))[-8:],
-            clock=instead.get("clock", time.time),
+            clock=clock,
             chance=instead.get("chance", random.random),
+        ),
+        clocks=Clocks(
+            table=clock,
+            local=table_clock.local if table_clock else clock,
+            timer=table_clock.timer if table_clock else clock,
         ),
         sleep=instead.get("sleep", time.sleep),
         schedule=None if settings.in_lambda else instead.get("schedule", in_a_thread),
@@ -199,6 +217,7 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
         refresh_seconds=settings.refresh_seconds,
         idle_refresh_seconds=settings.idle_refresh_seconds,
         max_staleness_seconds=settings.max_staleness_seconds,
+        local=ports.clocks.local,
     )
     spare_memory = partial(spare_mb, settings.lambda_memory_mb)
     return Engine(
@@ -221,7 +240,7 @@ def _reader(settings: Settings, ports: Ports) -> Callable[[], Sequence[Plan]]:
         environment=ports.process.name,
     )
     catalogue: Callable[[], Mapping[str, Experiment]] = ports.catalogue
-    compiled = Compiler(catalogue, ports.runs.record_defect)
+    compiled = Compiler(catalogue, ports.runs.record_defect, ports.clocks.table, ports.clocks.timer)
     return lambda: compiled(guardrails.enforce(ports.runs.active(ports.process.clock())))
 
 

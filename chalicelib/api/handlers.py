@@ -92,8 +92,8 @@ class Handlers:
         name looks like production.
         """
         del request
-        now = self._clock()
         halt = self._runs.halted()
+        now = self._clock()
         settings = self._settings
         return {
             "caller": responses.caller(caller),
@@ -120,6 +120,7 @@ class Handlers:
         options, parameters = requests.start_parameters(content, experiment, self._limits(experiment))
         self._require_an_unlocked_stage()
         self._require_no_alarm(options.alarms)
+        self._require_no_halt()
         now = self._clock()
         run = Run.started(
             experiment.name,
@@ -149,8 +150,8 @@ class Handlers:
         content = requests.parse(request.body, request.headers)
         name = requests.experiment_name(content, list(self._catalogue))
         options = requests.options_of(requests.StopOptions, content)
+        active = self._active(self._clock())
         now = self._clock()
-        active = self._active(now)
         if name not in active:
             self._catalogue.find(name)
             raise _not_running(name, active)
@@ -365,12 +366,16 @@ class Handlers:
         try:
             return self._runs.start(run, now=now, replaced=replaced)
         except Halted:
-            raise self._halted() from None
+            self._require_no_halt()
+            raise Halted("Everything was halted until a moment ago, so nothing was started. Try again.") from None
 
-    def _halted(self) -> Halted:
+    def _require_no_halt(self) -> None:
+        """It asks the table, whose answer also says what time it is there: a run starts by that."""
         halt = self._runs.halted()
-        if halt is None:
-            return Halted("Everything was halted until a moment ago, so nothing was started. Try again.")
+        if halt:
+            raise self._halted_by(halt)
+
+    def _halted_by(self, halt: Event) -> Halted:
         return Halted(
             f"Halted by {halt.by} at {responses.iso(halt.at)}: {halt.reason}. No experiment can start "
             f"until an operator calls POST {self._prefix}/resume.",

@@ -9,6 +9,7 @@ from pynamodb.transactions import TransactWrite
 
 from ..runs.event import Event
 from ..settings import Settings
+from .clock import TableClock
 from .history import HistoryItems
 from .items import HALT, HaltItem, attributes_of_event, is_halt, read_halt
 from .table import bind
@@ -18,8 +19,10 @@ from .transactions import URGENT_ATTEMPTS, ConditionFailed
 class HaltItems(HistoryItems):
     """What of `RunStore` is about the halt."""
 
-    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
-        super().__init__(settings, sleep)
+    def __init__(
+        self, settings: Settings, sleep: Callable[[float], None] = time.sleep, clock: TableClock | None = None
+    ) -> None:
+        super().__init__(settings, sleep, clock)
         self._halt_item = bind(HaltItem, settings)
 
     def halted(self) -> Event | None:

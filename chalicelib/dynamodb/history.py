@@ -11,6 +11,7 @@ from pynamodb.transactions import TransactWrite
 from ..runs.event import Event, identifier
 from ..runs.run import Run
 from ..settings import Settings
+from .clock import TableClock
 from .items import EventItem, Raw, RunItem, attributes_of_event, attributes_of_run, read_event, read_run, retention
 from .table import bind
 from .transactions import Transactions
@@ -23,8 +24,10 @@ HISTORY = "history#"
 class HistoryItems(Transactions):
     """What of `RunStore` is about the history."""
 
-    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
-        super().__init__(settings, sleep)
+    def __init__(
+        self, settings: Settings, sleep: Callable[[float], None] = time.sleep, clock: TableClock | None = None
+    ) -> None:
+        super().__init__(settings, sleep, clock)
         self._event_item = bind(EventItem, settings)
         self._history = HISTORY + settings.scope
 

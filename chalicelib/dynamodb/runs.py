@@ -23,6 +23,7 @@ from pynamodb.transactions import TransactWrite
 from ..errors import Halted, StoreUnavailable
 from ..runs.run import FOREVER, Run
 from ..settings import Settings
+from .clock import TableClock
 from .halt import HaltItems
 from .items import (
     HALT,
@@ -53,17 +54,19 @@ CLOCK_SKEW_SECONDS = 300.0
 class DynamoDBRunStore(HaltItems):
     """`RunStore` on DynamoDB."""
 
-    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
-        super().__init__(settings, sleep)
+    def __init__(
+        self, settings: Settings, sleep: Callable[[float], None] = time.sleep, clock: TableClock | None = None
+    ) -> None:
+        super().__init__(settings, sleep, clock)
         self._last_item = bind(LastRunItem, settings)
         self._last = LAST + settings.scope
 
     def active(self, now: float) -> Sequence[Run]:
-        found = self._read(self._scope)
+        found, now = self._read_scope(now)
         return [] if any(is_halt(raw) for raw in found) else _running(found, now)
 
     def running(self, now: float) -> Sequence[Run]:
-        return _running(self._read(self._scope), now)
+        return _running(*self._read_scope(now))
 
     def last(self, experiment: str) -> Run | None:
         current = self._read(self._scope, self._item.sk == RUN + experiment)
@@ -123,6 +126,12 @@ class DynamoDBRunStore(HaltItems):
             self._transact(fill)
         except ConditionFailed:
             return
+
+    def _read_scope(self, now: float) -> tuple[Sequence[Raw], float]:
+        """What there is, and `now` as the read itself has corrected the clock that it is of."""
+        before = self._clock.offset if self._clock else 0.0
+        found = self._read(self._scope)
+        return found, now + (self._clock.offset - before if self._clock else 0.0)
 
     def _is_current(self, run: Run) -> Condition:
         """The item is the run's; one whose id cannot be read has its key for an id."""

@@ -7,6 +7,7 @@ from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 
 from ..access import ROLES, Token
 from ..settings import Settings
+from .clock import TableClock
 from .items import DAMAGED, Raw, moment
 from .table import Connection, Item, bind, ttl
 
@@ -25,8 +26,8 @@ class TokenItem(Item):
 class DynamoDBTokenStore:
     """`TokenStore` on DynamoDB."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._item = bind(TokenItem, settings)
+    def __init__(self, settings: Settings, clock: TableClock | None = None) -> None:
+        self._item = bind(TokenItem, settings, clock)
         self._connection = Connection(self._item, settings)
         self._table = settings.table
         self._partition = f"tokens#{settings.scope}"

@@ -1,9 +1,10 @@
 """A run, compiled when the snapshot is read, so that a request only looks at what it needs."""
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..faults.base import Fault
 from ..runs.run import Run
@@ -18,10 +19,16 @@ LONGEST_DEFECT = 100
 BY_ORDER = attrgetter("order")
 
 
-class Plan:
-    """What a run does to the calls that it hits, and how many it hits: `share`, from 0 to 1."""
+FUTURE_SECONDS = 2.0
+"""How far two clocks may differ that the table corrects: by so much a run may be ahead of its start."""
 
-    __slots__ = ("aborts_itself", "expires_at", "faults", "run", "run_id", "share")
+MOST_SEEN = 200
+
+
+class Plan:
+    """What a run does to the calls that it hits, how many it hits (`share`, from 0 to 1), and until when."""
+
+    __slots__ = ("_ends", "_timer", "aborts_itself", "expires_at", "faults", "run", "run_id", "share")
 
     def __init__(self, run: Run, share: float, faults: tuple[Fault, ...]) -> None:
         self.run = run
@@ -30,25 +37,61 @@ class Plan:
         self.aborts_itself = run.aborts_itself
         self.share = share
         self.faults = faults
+        self._timer: Callable[[], float] | None = None
+        self._ends = 0.0
+
+    def limit(self, seen: "Seen", duration_seconds: float, timer: Callable[[], float]) -> None:
+        """However clocks are set or step, it lasts no longer than its duration after this process first saw it.
+
+        That is twice: by the clock, which goes on while a Lambda environment is frozen, and by the timer, which never
+        steps.
+        """
+        run = self.run
+        begins = max(seen.at, run.started_at)
+        self.expires_at = min(run.expires_at, begins + max(duration_seconds, 0.0))
+        self._ends = seen.ticks + self.expires_at - seen.at
+        self._timer = timer
+
+    def remaining_seconds(self, now: float) -> float:
+        """Until its end; 0 where it is over, or has not begun, since whoever started it had a clock that was ahead."""
+        if now < self.run.started_at - FUTURE_SECONDS:
+            return 0.0
+        left = self.expires_at - now
+        if self._timer:
+            left = min(left, self._ends - self._timer())
+        return max(left, 0.0)
 
     def is_active(self, now: float) -> bool:
-        return now < self.expires_at
+        return self.remaining_seconds(now) > 0
+
+
+class Seen(NamedTuple):
+    """When this process first saw a run: by the clock, and by the timer."""
+
+    at: float
+    ticks: float
 
 
 class Compiler:
     """From active runs to plans; each run is compiled once.
 
     A run that this version of the module cannot read is left out. One whose experiment raises has no faults, and
-    `record_defect` is called with what it raised; it may block, and raise.
+    `record_defect` is called with what it raised; it may block, and raise. Without a clock a run lasts until its
+    `expires_at`, whenever it was first seen.
     """
 
     def __init__(
         self,
         catalogue: "Callable[[], Mapping[str, Experiment]]",
         record_defect: Callable[[Run, str], None],
+        clock: Callable[[], float] | None = None,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._catalogue = catalogue
         self._record_defect = record_defect
+        self._clock = clock
+        self._timer = timer
+        self._seen: dict[str, Seen] = {}
         self._plans: dict[tuple[str, str, bool], Plan | None] = {}
 
     def __call__(self, runs: Iterable[Run]) -> list[Plan]:
@@ -72,7 +115,17 @@ class Compiler:
             log.exception("Experiment %s raised an exception; its run %s hits nothing", run.experiment, run.run_id)
             self._record(run, f"{type(error).__name__}: {error}"[:LONGEST_DEFECT])
             faults = ()
-        return Plan(run, parameters.percentage / WHOLE, faults)
+        plan = Plan(run, parameters.percentage / WHOLE, faults)
+        if self._clock:
+            duration = min(parameters.duration_seconds, run.duration_seconds)
+            plan.limit(self._first_seen(run, self._clock()), duration, self._timer)
+        return plan
+
+    def _first_seen(self, run: Run, now: float) -> Seen:
+        """Remembered for a while, since a run that was not active for a moment is compiled anew."""
+        if run.run_id not in self._seen and len(self._seen) >= MOST_SEEN:
+            del self._seen[next(iter(self._seen))]
+        return self._seen.setdefault(run.run_id, Seen(now, self._timer()))
 
     def _record(self, run: Run, defect: str) -> None:
         try:

@@ -468,7 +468,7 @@
     const left = Math.max(0, (parts.endsAt - performance.now()) / 1000);
     const text = left === Infinity ? "until it is stopped" : left > 0 ? Math.ceil(left) + " s left" : "time is up";
     if (parts.left.textContent !== text) parts.left.textContent = text;
-    parts.bar.value = left;
+    parts.bar.value = Math.min(left, parts.bar.max);
   }
 
   function draw(parts, run) {
