@@ -260,6 +260,10 @@ DAMAGED = (
     "The item of this run in the table is damaged: what could not be read is left out, and nothing is injected for it. "
     "It can be stopped."
 )
+NOT_BEGUN = (
+    "Its start is still to come, since the clock of the process that started it is ahead of the table's: until then it "
+    "hits nothing. Stop it, correct that clock, and start it again."
+)
 NOT_READ = "The results could not be read from the table. Try again."
 
 
@@ -317,7 +321,7 @@ def run(
         "started_by": shown.started_by or None,
         "started_from": shown.started_from or None,
         **_end(ended),
-        "defect": _defect(shown),
+        "defect": _defect(shown, now),
         "results": {} if shown.damaged else _results(shown, tally or UNREAD, whole=whole),
     }
     options = {name: each for name, each in _options(shown, tally or Tally()).items() if name not in fixed}
@@ -329,10 +333,12 @@ def _moment(epoch_seconds: float) -> str | None:
     return None if math.isinf(epoch_seconds) else iso(epoch_seconds)
 
 
-def _defect(shown: Run) -> str | None:
+def _defect(shown: Run, now: float) -> str | None:
     if shown.damaged:
         return DAMAGED
-    return UNREADABLE if shown.unreadable else shown.defect
+    if shown.unreadable:
+        return UNREADABLE
+    return shown.defect or (None if shown.has_begun(now) else NOT_BEGUN)
 
 
 def _description(name: str, catalogue: Mapping[str, Experiment]) -> str:

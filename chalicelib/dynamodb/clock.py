@@ -87,11 +87,11 @@ class TableClock:
             self._is_frozen = True
         return self._is_frozen
 
-    def _sent(self, context: dict[str, Any], **_: Any) -> None:  # noqa: ANN401 - as botocore calls it
-        context[SENT_AT] = (self.local(), self.timer())
+    def _sent(self, **call: Any) -> None:  # noqa: ANN401 - as botocore calls it
+        call["context"][SENT_AT] = (self.local(), self.timer())
 
-    def _answered(self, parsed: Mapping[str, Any], context: Mapping[str, Any], **_: Any) -> None:  # noqa: ANN401
-        metadata = parsed.get("ResponseMetadata", {})
-        date = metadata.get("HTTPHeaders", {}).get("date")
-        if date and metadata.get("HTTPStatusCode") == OK and SENT_AT in context:
-            self.learn(date, sent_at=context[SENT_AT])
+    def _answered(self, **call: Any) -> None:  # noqa: ANN401 - as botocore calls it
+        metadata: Mapping[str, Any] = call["parsed"].get("ResponseMetadata", {})
+        date, sent_at = metadata.get("HTTPHeaders", {}).get("date"), call["context"].get(SENT_AT)
+        if date and sent_at and metadata.get("HTTPStatusCode") == OK:
+            self.learn(date, sent_at=sent_at)

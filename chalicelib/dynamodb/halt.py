@@ -11,7 +11,7 @@ from ..runs.event import Event
 from ..settings import Settings
 from .clock import TableClock
 from .history import HistoryItems
-from .items import HALT, HaltItem, attributes_of_event, is_halt, read_halt
+from .items import HALT, HaltItem, attributes_of_event, is_halt, is_typed, read_halt
 from .table import bind
 from .transactions import URGENT_ATTEMPTS, ConditionFailed
 
@@ -56,8 +56,8 @@ class HaltItems(HistoryItems):
     def _is_halted(self) -> Condition:
         """An item that is there, whatever is in it, unless format 1 has written that it was resumed from."""
         item = self._halt_item
-        return cast("Condition", item.pk.exists() & ~item.resumed_at.is_type())
+        return cast("Condition", item.pk.exists() & ~is_typed(item.resumed_at))
 
     def _is_not_halted(self) -> Condition:
         item = self._halt_item
-        return cast("Condition", item.pk.does_not_exist() | item.resumed_at.is_type())
+        return cast("Condition", item.pk.does_not_exist() | is_typed(item.resumed_at))

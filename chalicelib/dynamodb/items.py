@@ -19,7 +19,8 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
-from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import Attribute, BooleanAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.expressions.condition import Condition
 
 from ..runs.event import Action, Event
 from ..runs.run import FOREVER, NEVER, Run
@@ -91,6 +92,11 @@ class HaltItem(EventItem):
     """In effect as long as it is there. Format 1 left it there, and wrote when it was resumed from."""
 
     resumed_at = NumberAttribute(null=True)
+
+
+def is_typed(attribute: Attribute[Any]) -> Condition:
+    """Whether the item has the attribute, and it is of the type that it is to be of."""
+    return cast("Condition", attribute.is_type())  # type: ignore[no-untyped-call]
 
 
 def attributes_of_run(run: Run) -> dict[str, Any]:

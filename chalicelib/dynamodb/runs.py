@@ -35,6 +35,7 @@ from .items import (
     attributes_of_run,
     is_halt,
     is_identifier,
+    is_typed,
     read_current,
     retention,
 )
@@ -138,16 +139,16 @@ class DynamoDBRunStore(HaltItems):
         item, key = self._item, RUN + run.experiment
         if run.run_id != key:
             return cast("Condition", item.run_id == run.run_id)
-        return cast("Condition", item.pk.exists() & (~item.run_id.is_type() | (item.run_id == key)))
+        return cast("Condition", item.pk.exists() & (~is_typed(item.run_id) | (item.run_id == key)))
 
     def _is_running(self, now: float) -> Condition:
         return cast("Condition", self._item.ended_at.does_not_exist() & (self._item.expires_at > now))
 
     def _is_over(self, now: float) -> Condition:
-        """Format 1 wrote the end of a run into its item. (The embedded table fails where it compares text to a number.)"""
+        """Format 1 wrote the end of a run into its item. (The embedded table must not compare a text to a number.)"""
         item = self._item
-        has_ended = item.ended_at.is_type() & (item.ended_at <= LATEST)
-        return cast("Condition", has_ended | (item.expires_at.is_type() & (item.expires_at <= now)))
+        has_ended = is_typed(item.ended_at) & (item.ended_at <= LATEST)
+        return cast("Condition", has_ended | (is_typed(item.expires_at) & (item.expires_at <= now)))
 
     def _is_ended_as(self, run: Run) -> bool:
         recorded = self.find(run.run_id)

@@ -19,10 +19,8 @@ LONGEST_DEFECT = 100
 BY_ORDER = attrgetter("order")
 
 
-FUTURE_SECONDS = 2.0
-"""How far two clocks may differ that the table corrects: by so much a run may be ahead of its start."""
-
 MOST_SEEN = 200
+"""How many runs this process remembers to have seen."""
 
 
 class Plan:
@@ -54,7 +52,7 @@ class Plan:
 
     def remaining_seconds(self, now: float) -> float:
         """Until its end; 0 where it is over, or has not begun, since whoever started it had a clock that was ahead."""
-        if now < self.run.started_at - FUTURE_SECONDS:
+        if not self.run.has_begun(now):
             return 0.0
         left = self.expires_at - now
         if self._timer:

@@ -19,6 +19,9 @@ NEVER = float("-inf")
 FOREVER = float("inf")
 """After any moment."""
 
+CLOCKS_DIFFER_SECONDS = 2.0
+"""How far two clocks may differ that the table corrects: by so much a run may be ahead of its start."""
+
 Status = Literal["running", "completed", "stopped", "aborted"]
 
 
@@ -127,6 +130,10 @@ class Run:
     def end(self) -> tuple[str, float | None, str | None]:
         """The identity of an end: two ends of a run that differ were made by different requests."""
         return self.run_id, self.ended_at, self.ended_by
+
+    def has_begun(self, now: float) -> bool:
+        """Unless whoever started it had a clock that was ahead, and nobody corrected it."""
+        return now >= self.started_at - CLOCKS_DIFFER_SECONDS
 
     def is_active(self, now: float) -> bool:
         return self.ended_at is None and now < self.expires_at

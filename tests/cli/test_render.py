@@ -116,6 +116,12 @@ def test_seconds_are_reported_to_three_digits(value: float | None, expected: str
 
 
 def test_a_run_that_the_application_cannot_read_is_shown_with_what_there_is() -> None:
-    damaged = {**responses.run(RUN, NOW), "parameters": {}, "end_time": None, "remaining_seconds": 0.0, "started_by": None}
+    damaged = {
+        **responses.run(RUN, NOW),
+        "parameters": {},
+        "end_time": None,
+        "remaining_seconds": 0.0,
+        "started_by": None,
+    }
     assert "ends when it is stopped" in drawn(render.run(damaged))
     assert "21 s left" in drawn(render.run({**damaged, "remaining_seconds": 21.0}))

@@ -117,8 +117,8 @@ def test_what_is_no_time_of_a_table_corrects_nothing(date: str) -> None:
 def test_an_answer_without_a_date_or_one_of_a_proxy_corrects_nothing(parsed: Mapping[str, Any]) -> None:
     machine = Machine()
     context: dict[str, Any] = {}
-    machine.clock._sent(context)
-    machine.clock._answered(parsed, context)
+    machine.clock._sent(context=context)
+    machine.clock._answered(parsed=parsed, context=context)
     assert machine.clock.offset == 0.0
 
 

@@ -11,6 +11,7 @@ from chalicelib.access import Caller, Role
 from chalicelib.api.http import Request, Response
 from chalicelib.bootstrap import Chaos, bootstrap
 from chalicelib.dynamodb.runs import DynamoDBRunStore
+from chalicelib.dynamodb.table import Item, bind, create_table
 from chalicelib.errors import StoreUnavailable
 from chalicelib.settings import Settings
 from tests.support import NOW, Clock, a_run, an_event
@@ -63,8 +64,6 @@ EVENT = ("event_id", "action", "at", "by", "source", "reason", "experiment", "de
 @pytest.fixture(scope="module")
 def wired(dynamodb_url: str) -> Iterator[Chaos]:
     """One table for all of them: it is emptied after each."""
-    from chalicelib.dynamodb.table import Item, bind, create_table
-
     settings = Settings(
         stage="dev", table="damaged-items", endpoint_url=dynamodb_url, table_timeout_seconds=5.0, dev_token="dev-token"
     )
@@ -152,7 +151,8 @@ def damages(attributes: Sequence[str], texts: Sequence[str]) -> list[tuple[str, 
 def test_damaged_runs_are_listed_stopped_replaced_and_halted_and_spoil_nothing_else(table: Table) -> None:
     """All of them at once, each the run of an experiment of its own."""
     original = table.item(table.scope, f"run#{DAMAGED}")
-    broken = {f"{attribute}: {how}": (attribute, how) for attribute, how in [*damages(RUN, ("parameters", "options")), *MORE]}
+    tried = [*damages(RUN, ("parameters", "options")), *MORE]
+    broken = {f"{attribute}: {how}": (attribute, how) for attribute, how in tried}
     for name, (attribute, how) in broken.items():
         item = {**original, "sk": {"S": f"run#{name}"}, "experiment": {"S": name}, attribute: ANYTHING[how]}
         kept = {each: value for each, value in item.items() if value}
@@ -160,9 +160,7 @@ def test_damaged_runs_are_listed_stopped_replaced_and_halted_and_spoil_nothing_e
 
     listed = table.listed()
     over = {name for name in broken if name not in listed}
-    assert over == {
-        f"{attribute}: {how}" for attribute in ("expires_at", "ended_at") for how in ("negative",)
-    }
+    assert over == {f"{attribute}: {how}" for attribute in ("expires_at", "ended_at") for how in ("negative",)}
     assert table.injected() == {DAMAGED, HEALTHY}
     table.every_read_answers()
 
@@ -238,9 +236,7 @@ def test_damaged_entries_of_the_history_spoil_no_other_one(table: Table) -> None
         for name, kept, own in (("run", run, "run_id"), ("event", event, "event_id")):
             key = {"S": f"20270115T080000.{number:03d}Z-{name}"}
             item = {**kept, "pk": {"S": history}, "sk": key, own: key, attribute: ANYTHING[how]}
-            table.client.put_item(
-                TableName=table.name, Item={each: value for each, value in item.items() if value}
-            )
+            table.client.put_item(TableName=table.name, Item={each: value for each, value in item.items() if value})
     entries, before = [], {}
     while True:
         page = table.call("GET", "/history", limit="100", **before)

@@ -1,5 +1,4 @@
 import json
-import logging
 import multiprocessing
 import threading
 from collections.abc import Callable

@@ -23,12 +23,12 @@ from tests.contract.servers import HOSTS, PROJECT, Server, gunicorn, serving, st
 API = "/chaos_experiments"
 SOON_SECONDS = 8.0
 OLDER = "9879b09"
-NEWER = '''
+NEWER = """
 from chalicelib.dynamodb import items
 
 items.FORMAT = 3
 
-'''
+"""
 JITTER = '''
 from chalicelib.experiments.latency_injection import LatencyInjection
 
