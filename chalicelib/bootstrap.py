@@ -35,6 +35,7 @@ from .settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from .api.dispatch import Api
+    from .dynamodb.clock import TableClock
     from .experiments.base import Experiment
     from .experiments.catalogue import Catalogue
 
@@ -89,11 +90,15 @@ class Ports:
 
 @dataclass(frozen=True, kw_only=True)
 class Clocks:
-    """The table's (epoch seconds), this machine's, and a timer that never steps. One that is handed in is all three."""
+    """The table's (epoch seconds), this machine's, and a timer that never steps. One that is handed in is all three.
+
+    `is_known`: whether the table has said what time it is there.
+    """
 
     table: Callable[[], float]
     local: Callable[[], float]
     timer: Callable[[], float]
+    is_known: Callable[[], bool]
 
 
 def bootstrap(
@@ -190,13 +195,17 @@ def _open(settings: Settings, instead: Instead) -> Ports:
             clock=clock,
             chance=instead.get("chance", random.random),
         ),
-        clocks=Clocks(
-            table=clock,
-            local=table_clock.local if table_clock else clock,
-            timer=table_clock.timer if table_clock else clock,
-        ),
+        clocks=_clocks(clock, table_clock),
         sleep=instead.get("sleep", time.sleep),
         schedule=None if settings.in_lambda else instead.get("schedule", in_a_thread),
+    )
+
+
+def _clocks(clock: Callable[[], float], table_clock: "TableClock | None") -> Clocks:
+    if table_clock is None:
+        return Clocks(table=clock, local=clock, timer=clock, is_known=lambda: True)
+    return Clocks(
+        table=table_clock, local=table_clock.local, timer=table_clock.timer, is_known=lambda: table_clock.is_known
     )
 
 
@@ -316,6 +325,7 @@ def _api(
             clock=ports.process.clock,
             spare_memory_mb=engine.effects["memory"].available_mb,
             on_change=engine.snapshot.invalidate,
+            knows_the_time=ports.clocks.is_known,
         )
         published = partial(document, prefix, settings.limits, catalogue, open_endpoints=open_endpoints)
         handlers = Handlers(stage, server, prefix=prefix, document=published)

@@ -4,6 +4,7 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +69,8 @@ class Server:
     clock: Callable[[], float]
     spare_memory_mb: Callable[[], int]
     on_change: Callable[[], None]
+    knows_the_time: Callable[[], bool] = lambda: True
+    """Whether the clock is the table's. It is after the first answer of the table."""
 
 
 class Handlers:
@@ -169,6 +172,9 @@ class Handlers:
         `POST /resume`. A second halt changes nothing, and answers with the first one.
         """
         options = requests.options_of(requests.HaltOptions, requests.parse(request.body, request.headers))
+        if not self._server.knows_the_time():
+            with suppress(StoreUnavailable):
+                self._runs.halted()
         event = self._event("halt", request, caller, reason=options.reason)
         halt = event
         if not self._runs.halt(event):

@@ -43,6 +43,8 @@ class TableClock:
         self.timer = timer
         self.offset = 0.0
         """What is added to this machine's clock."""
+        self.is_known = False
+        """Whether an answer has said what time it is at the table."""
         self._first_seen: tuple[str, float] = ("", 0.0)
         self._is_frozen = False
 
@@ -57,6 +59,7 @@ class TableClock:
     def learn(self, date: str, *, sent_at: tuple[float, float]) -> None:
         """From the `Date` of an answer that has just arrived. `sent_at`: the clock and the timer at its request."""
         local, timer = sent_at
+        self.is_known = True
         if self._stands_still(date, timer):
             self._correct(0.0, 0.0, "The table's answers have a Date that stands still; it is ignored")
             return

@@ -39,6 +39,7 @@ HALT = "halt"
 LATEST = 32_503_680_000.0
 """The year 3000, in epoch seconds: a later time is a damaged one."""
 
+OPTION_TYPES = {"reason": str, "alarms": list, "hypothesis": dict}
 MOST_DIGITS = 18
 LONGEST_ID = 64
 DEEPEST = 20
@@ -218,10 +219,20 @@ def _content(raw: Raw) -> dict[str, Any]:
     try:
         if (_number(raw, "format") or 1) <= FORMAT:
             options = _object(raw, "options") if "format" in raw else _options_of_format_1(raw)
+            _check_options(options)
             return {"parameters": _object(raw, "parameters"), "options": options}
     except DAMAGED:
         pass  # as one of a format that is not known
     return {"parameters": {}, "options": {}, "unreadable": True}
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    """Those that are shown are of the types that they are shown as. Raises TypeError."""
+    for name, kind in OPTION_TYPES.items():
+        if not isinstance(options.get(name, kind()), kind):
+            raise TypeError(f"{name} is no {kind.__name__}")
+    if not all(isinstance(alarm, str) for alarm in options.get("alarms", ())):
+        raise TypeError("alarms are no texts")
 
 
 def _options_of_format_1(raw: Raw) -> dict[str, Any]:

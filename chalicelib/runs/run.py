@@ -147,4 +147,4 @@ class Run:
         """Until its end; no more than its whole duration, where the clock of whoever started it was ahead."""
         if not self.is_active(now) or self.expires_at == FOREVER:
             return 0.0
-        return round(min(self.expires_at - now, self.expires_at - self.started_at), 3)
+        return max(0.0, round(min(self.expires_at - now, self.expires_at - self.started_at), 3))

@@ -144,3 +144,20 @@ def test_a_start_by_a_wrong_clock_has_the_tables_times(settings: Settings) -> No
     assert run.started_at == pytest.approx(time.time(), abs=10)
     assert run.duration_seconds == 30
     assert answer.content["resultset"]["remaining_seconds"] == 30
+
+
+def test_a_halt_that_is_the_first_thing_that_a_process_does_has_the_tables_time_too(settings: Settings) -> None:
+    """As that of the command line, on a machine whose clock is wrong."""
+    DynamoDBRunStore(settings).start(a_run(now=time.time(), duration_seconds=60), now=time.time())
+    for skew in (-3600.0, 3600.0):
+        chaos = bootstrap(settings, clock=TableClock(lambda ahead=skew: time.time() + ahead))  # type: ignore[misc]
+        caller, body = Caller("ada", Role.OPERATOR), b'{"reason": "enough"}'
+        answer = chaos.api().handle(Request(method="POST", path="/halt", body=body, caller=caller))
+        assert len(answer.content["resultset"]["ended_runs"]) == (1 if skew < 0 else 0)
+        halt = chaos.runs.halted()
+        assert halt is not None
+        assert halt.at == pytest.approx(time.time(), abs=10)
+        run = chaos.runs.last("latency_injection")
+        assert run is not None
+        assert run.status(time.time()) == "stopped"
+        assert run.ended_at == pytest.approx(time.time(), abs=10)
