@@ -39,6 +39,7 @@ from .time_limits import request_time
 
 if TYPE_CHECKING:
     from .api.dispatch import Api
+    from .dynamodb.clock import TableClock
     from .experiments.base import Experiment
     from .experiments.catalogue import Catalogue
 
@@ -111,8 +112,22 @@ class Ports:
     lease: Lease | None
     catalogue: "Callable[[], Catalogue]"
     process: Process
+    clocks: "Clocks"
     sleep: Callable[[float], None]
     schedule: Schedule | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clocks:
+    """The table's (epoch seconds), this machine's, and a timer that never steps. One that is handed in is all three.
+
+    `is_known`: whether the table has said what time it is there.
+    """
+
+    table: Callable[[], float]
+    local: Callable[[], float]
+    timer: Callable[[], float]
+    is_known: Callable[[], bool]
 
 
 def bootstrap(
@@ -190,36 +205,50 @@ def _ensure_table(settings: Settings) -> None:
 def _open(settings: Settings, instead: Instead) -> Ports:
     # pynamodb and botocore are imported at the first request, not with the application: who preloads and patches it
     # (gevent) must find ssl untouched.
+    from .dynamodb.clock import TableClock  # noqa: PLC0415
     from .dynamodb.lease import DynamoDBLease  # noqa: PLC0415
     from .dynamodb.tokens import DynamoDBTokenStore  # noqa: PLC0415
 
     seconds = max(settings.table_timeout_seconds, settings.control_timeout_seconds)
     patient = replace(settings, table_timeout_seconds=seconds)
+    clock = instead.get("clock") or TableClock(time.time)
+    table_clock = clock if isinstance(clock, TableClock) else None
     return Ports(
-        data_plane=_stores(settings, instead),
-        patient=cache(partial(_stores, patient, instead, alarms_seconds=TIMEOUTS * seconds)),
-        tokens=instead.get("tokens") or DynamoDBTokenStore(patient),
+        data_plane=_stores(settings, instead, table_clock),
+        patient=cache(partial(_stores, patient, instead, table_clock, alarms_seconds=TIMEOUTS * seconds)),
+        tokens=instead.get("tokens") or DynamoDBTokenStore(patient, table_clock),
         lease=None if "runs" in instead else DynamoDBLease(settings),
         catalogue=instead.get("catalogue", _catalogue),
         process=Process(
             name=(settings.log_stream or secrets.token_hex(4))[-8:],
-            clock=instead.get("clock", time.time),
+            clock=clock,
             chance=instead.get("chance", random.random),
         ),
+        clocks=_clocks(clock, table_clock),
         sleep=instead.get("sleep", time_limits.sleep),
         schedule=None if settings.in_lambda else instead.get("schedule", in_a_thread),
     )
 
 
-def _stores(settings: Settings, instead: Instead, *, alarms_seconds: float | None = None) -> Stores:
+def _stores(
+    settings: Settings, instead: Instead, clock: "TableClock | None", *, alarms_seconds: float | None = None
+) -> Stores:
     from .dynamodb.results import DynamoDBResultStore  # noqa: PLC0415 - as above
     from .dynamodb.runs import DynamoDBRunStore  # noqa: PLC0415
     from .guardrails.cloudwatch import CloudWatchAlarms  # noqa: PLC0415
 
     return Stores(
-        runs=instead.get("runs") or DynamoDBRunStore(settings),
+        runs=instead.get("runs") or DynamoDBRunStore(settings, clock=clock),
         results=instead.get("results") or DynamoDBResultStore(settings),
         alarms=instead.get("alarms") or CloudWatchAlarms(settings, alarms_seconds),
+    )
+
+
+def _clocks(clock: Callable[[], float], table_clock: "TableClock | None") -> Clocks:
+    if table_clock is None:
+        return Clocks(table=clock, local=clock, timer=clock, is_known=lambda: True)
+    return Clocks(
+        table=table_clock, local=table_clock.local, timer=table_clock.timer, is_known=lambda: table_clock.is_known
     )
 
 
@@ -240,6 +269,7 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
         refresh_seconds=settings.refresh_seconds,
         idle_refresh_seconds=settings.idle_refresh_seconds,
         max_staleness_seconds=settings.max_staleness_seconds,
+        local=ports.clocks.local,
     )
     spare_memory = partial(spare_mb, settings.lambda_memory_mb)
     return Engine(
@@ -263,7 +293,9 @@ def _reader(settings: Settings, ports: Ports) -> Callable[[], Sequence[Plan]]:
         environment=ports.process.name,
     )
     catalogue: Callable[[], Mapping[str, Experiment]] = ports.catalogue
-    compiled = Compiler(catalogue, runs.record_defect, StagePermits(settings))
+    compiled = Compiler(
+        catalogue, runs.record_defect, StagePermits(settings), clock=ports.clocks.table, timer=ports.clocks.timer
+    )
     seconds = REFRESH_TIMEOUTS * settings.table_timeout_seconds
     if settings.in_lambda:
         seconds = max(seconds, LAMBDA_REFRESH_SECONDS)
@@ -366,6 +398,7 @@ def _api(
             clock=ports.process.clock,
             spare_memory_mb=engine.effects["memory"].available_mb,
             on_change=engine.snapshot.invalidate,
+            knows_the_time=ports.clocks.is_known,
         )
         published = partial(document, prefix, settings.limits, catalogue, open_endpoints=open_endpoints)
         handlers = Handlers(stage, server, prefix=prefix, document=published)

@@ -6,6 +6,7 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -74,6 +75,8 @@ class Server:
     clock: Callable[[], float]
     spare_memory_mb: Callable[[], int]
     on_change: Callable[[], None]
+    knows_the_time: Callable[[], bool] = lambda: True
+    """Whether the clock is the table's. It is after the first answer of the table."""
 
 
 class Handlers:
@@ -100,8 +103,8 @@ class Handlers:
         name looks like production.
         """
         del request
-        now = self._clock()
         halt = self._runs.halted()
+        now = self._clock()
         settings = self._settings
         return {
             "caller": responses.caller(caller),
@@ -129,6 +132,7 @@ class Handlers:
         self._catalogue.check_limits(self._settings.limits)
         self._require_an_unlocked_stage()
         self._require_no_alarm(options.alarms)
+        self._require_no_halt()
         now = self._clock()
         run = Run.started(
             experiment.name,
@@ -143,8 +147,8 @@ class Handlers:
         if in_the_way:
             shown = self._shown_run(in_the_way, now)
             raise AlreadyRunning(
-                f"{run.experiment} is already running: run {in_the_way.run_id}, started by {in_the_way.started_by}, "
-                f'ends in {shown["remaining_seconds"]:g} s. Stop it first, or send "restart": true to replace it.',
+                f"{run.experiment} is already running: {_described(in_the_way, shown)}. "
+                'Stop it first, or send "restart": true to replace it.',
                 resultset=shown,
             )
         self._server.on_change()
@@ -158,8 +162,8 @@ class Handlers:
         content = requests.parse(request.body, request.headers)
         name = requests.experiment_name(content, list(self._catalogue))
         options = requests.options_of(requests.StopOptions, content)
+        active = self._active(self._clock())
         now = self._clock()
-        active = self._active(now)
         if name not in active:
             self._catalogue.find(name)
             raise _not_running(name, active)
@@ -177,6 +181,9 @@ class Handlers:
         `POST /resume`. A second halt changes nothing, and answers with the first one.
         """
         options = requests.options_of(requests.HaltOptions, requests.parse(request.body, request.headers))
+        if not self._server.knows_the_time():
+            with suppress(StoreUnavailable):
+                self._runs.halted()
         event = self._event("halt", request, caller, reason=options.reason)
         halt = event
         if not self._runs.halt(event):
@@ -304,7 +311,7 @@ class Handlers:
     def _as_ended(self, run: Run, now: float) -> Run:
         """A halt ends what runs also where it could not be written that the runs are ended."""
         halt = self._runs.halted() if run.is_active(now) else None
-        return _ended_by(halt, run) if halt else run
+        return _ended_by(halt, run, now) if halt else run
 
     def _find(self, run_id: str) -> Run:
         """Raises UnknownRun."""
@@ -321,7 +328,8 @@ class Handlers:
 
     def _with_results(self, run: Run, now: float) -> shapes.ShownRun:
         """Raises StoreUnavailable where its results cannot be read."""
-        return self._shown_run(self._as_ended(run, now), now, self._results.results([run]).get(run.run_id))
+        results = {} if run.damaged else self._results.results([run])
+        return self._shown_run(self._as_ended(run, now), now, results.get(run.run_id))
 
     def _shown_experiment(self, experiment: Experiment) -> shapes.ShownExperiment:
         return responses.experiment(experiment, self._limits(experiment))
@@ -336,7 +344,8 @@ class Handlers:
 
     def _tallies(self, runs: Collection[Run]) -> Mapping[str, Tally]:
         try:
-            return self._results.results(list(runs)) if runs else {}
+            readable = [run for run in runs if not run.damaged]
+            return self._results.results(readable) if readable else {}
         except StoreUnavailable as error:
             log.warning("Could not read the results of runs: %s", error)
             return {run.run_id: UNREAD for run in runs}
@@ -390,12 +399,16 @@ class Handlers:
         try:
             return self._runs.start(run, now=now, replaced=replaced)
         except Halted:
-            raise self._halted() from None
+            self._require_no_halt()
+            raise Halted("Everything was halted until a moment ago, so nothing was started. Try again.") from None
 
-    def _halted(self) -> Halted:
+    def _require_no_halt(self) -> None:
+        """It asks the table, whose answer also says what time it is there: a run starts by that."""
         halt = self._runs.halted()
-        if halt is None:
-            return Halted("Everything was halted until a moment ago, so nothing was started. Try again.")
+        if halt:
+            raise self._halted_by(halt)
+
+    def _halted_by(self, halt: Event) -> Halted:
         return Halted(
             f"Halted by {halt.by} at {iso(halt.at)}: {halt.reason}. No experiment can start "
             f"until an operator calls POST {self._prefix}/resume.",
@@ -404,8 +417,16 @@ class Handlers:
 
     def _end_what_runs(self, halt: Event, now: float) -> list[str]:
         """The ids of the runs that the halt ended."""
-        over = [_ended_by(halt, run) for run in self._runs.running(now)]
-        return [run.run_id for run in over if self._runs.stop(run)]
+        ended: list[str] = []
+        problems: list[StoreUnavailable] = []
+        for run in [_ended_by(halt, run, now) for run in self._runs.running(now)]:
+            try:
+                ended += [run.run_id] if self._runs.stop(run) else []
+            except StoreUnavailable as error:  # the others are to end all the same
+                problems.append(error)
+        if problems:
+            raise problems[0]
+        return ended
 
     def _everywhere_by(self, now: float) -> str:
         return iso(now + self._settings.refresh_seconds)
@@ -430,7 +451,15 @@ def _not_running(name: str, active: Collection[str]) -> NotRunning:
     return NotRunning(f"{name} is not running, so nothing was stopped. Running now: {others}.")
 
 
-def _ended_by(halt: Event, run: Run) -> Run:
-    """As the halt ended it: not before it started, where clocks differ."""
-    at = max(halt.at, run.started_at)
-    return run.ended(now=at, by=halt.by, reason=f"halted: {halt.reason}", source=halt.source)
+def _ended_by(halt: Event, run: Run, now: float) -> Run:
+    """As the halt ended it: not later than now, where the clock of whoever halted is ahead."""
+    return run.ended(now=min(halt.at, now), by=halt.by, reason=f"halted: {halt.reason}", source=halt.source)
+
+
+def _described(run: Run, shown: shapes.ShownRun) -> str:
+    """A run that is in the way of another one."""
+    which = f"run {run.run_id}, started by {run.started_by or 'somebody'}"
+    if run.damaged:
+        return f"{which}, which is damaged in the table"
+    version = ", which this version of the module cannot read" if run.unreadable else ""
+    return f"{which}{version}, ends in {shown['remaining_seconds']:g} s"

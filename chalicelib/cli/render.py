@@ -85,8 +85,10 @@ def _hypothesis(hypothesis: Shown, so_far: str) -> Iterator[str]:
 
 def _time(shown: Shown) -> Iterator[RenderableType]:
     """The time that is left, or who ended the run and why."""
-    total, left = shown["parameters"]["duration_seconds"], shown["remaining_seconds"]
-    if shown["status"] == "running":
+    total, left = shown["parameters"].get("duration_seconds"), shown["remaining_seconds"]
+    if shown["status"] == "running" and total is None:  # one that the application cannot read
+        yield f"{left:.0f} s left" if left else "ends when it is stopped"
+    elif shown["status"] == "running":
         bar = Table.grid()  # a bar alone does not end its line
         bar.add_row(ProgressBar(total=total, completed=total - left, width=BAR))
         yield bar

@@ -1,5 +1,6 @@
 """The history of a scope: an item a run or event, `pk` "history#<scope>", `sk` its id, which sorts by time."""
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
@@ -13,9 +14,12 @@ from ..runs.event import Event, identifier
 from ..runs.run import Run
 from ..runs.store import HistoryPage
 from ..settings import Settings
+from .clock import TableClock
 from .items import EventItem, Raw, RunItem, attributes_of_event, attributes_of_run, read_event, read_run, retention
 from .table import bind
 from .transactions import Transactions
+
+log = logging.getLogger(__name__)
 
 HISTORY = "history#"
 
@@ -29,8 +33,13 @@ MOST_READS = 10
 class HistoryItems(Transactions):
     """What of `RunStore` is about the history."""
 
-    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time_limits.sleep) -> None:
-        super().__init__(settings, sleep)
+    def __init__(
+        self,
+        settings: Settings,
+        sleep: Callable[[float], None] = time_limits.sleep,
+        clock: TableClock | None = None,
+    ) -> None:
+        super().__init__(settings, sleep, clock)
         self._event_item = bind(EventItem, settings)
         self._history = HISTORY + settings.scope
 
@@ -65,7 +74,7 @@ class HistoryItems(Transactions):
             self._connection.pages(self._history, asked, only, size=size, newest_first=True), MOST_READS
         ):
             for raw in page["Items"]:
-                entry = read_event(raw) if "action" in raw else read_run(raw)
+                entry = _read_entry(raw)
                 if entry and raw["sk"]["S"] < last:
                     found.append(entry)
                 if len(found) == limit:
@@ -99,4 +108,16 @@ class HistoryItems(Transactions):
             (item.aborted, run.aborted or None),
         )
         actions: list[Action] = [attribute.set(attribute | value) for attribute, value in ends if value is not None]
-        transaction.update(self._past(run), actions=actions)
+        transaction.update(self._past_key(run), actions=actions)
+
+    def _past_key(self, run: Run) -> RunItem:
+        return self._item(self._history, run.run_id)
+
+
+def _read_entry(raw: Raw) -> Run | Event | None:
+    """None, logged, where it cannot be read, or is not what its key says."""
+    entry, key = read_event(raw) if "action" in raw else read_run(raw), raw["sk"]["S"]
+    if entry is None or key != (entry.event_id if isinstance(entry, Event) else entry.run_id):
+        log.warning("Left out of the history: the item %s, which this version cannot read", key)
+        return None
+    return entry

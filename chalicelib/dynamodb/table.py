@@ -28,6 +28,7 @@ from .. import aws
 from ..errors import StoreUnavailable
 from ..settings import Settings
 from ..time_limits import TimeLimitExceeded, within
+from .clock import TableClock
 from .failures import IN_USE, MISSING, NO_CREDENTIALS, NO_REGION, cause_of, error_code, explain
 
 log = logging.getLogger(__name__)
@@ -79,16 +80,23 @@ class Item(Model):
 class _ThreadSessions(threading.local):
     """What pynamodb keeps its sessions in, one for each thread; here they are made by `aws`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: TableClock | None) -> None:
         self._settings = settings
+        self._clock = clock
 
     @cached_property
     def session(self) -> Session:
-        return aws.table_session(self._settings)
+        session = aws.table_session(self._settings)
+        if self._clock:
+            self._clock.watch(session)
+        return session
 
 
-def bind(item: type[ItemT], settings: Settings) -> type[ItemT]:
-    """The item's model, bound to the table that the settings name: short timeouts, no hidden retries."""
+def bind(item: type[ItemT], settings: Settings, clock: TableClock | None = None) -> type[ItemT]:
+    """The item's model, bound to the table that the settings name: short timeouts, no hidden retries.
+
+    The clock learns from the table's answers what time it is there.
+    """
 
     class Meta:
         table_name = settings.table
@@ -100,7 +108,7 @@ def bind(item: type[ItemT], settings: Settings) -> type[ItemT]:
     bound = cast("type[ItemT]", type(item.__name__, (item,), {"Meta": Meta}))
     connection = _connection(bound)
     connection.region = None  # the session's, whatever a settings file of pynamodb's says
-    connection._local = _ThreadSessions(settings)  # noqa: SLF001 - pynamodb has no public way
+    connection._local = _ThreadSessions(settings, clock)  # noqa: SLF001 - pynamodb has no public way
     return bound
 
 

@@ -2,9 +2,10 @@
 
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..faults.base import Fault
 from ..runs.run import Run
@@ -19,14 +20,17 @@ LONGEST_DEFECT = 100
 BY_ORDER = attrgetter("order")
 
 
+MOST_SEEN = 200
+"""How many runs this process remembers to have seen."""
+
 ID = re.compile("[!-~]{1,64}")
 """What can be an id: it is sent in a header of each response that the run hits."""
 
 
 class Plan:
-    """What a run does to the calls that it hits, and how many it hits: `share`, from 0 to 1."""
+    """What a run does to the calls that it hits, how many it hits (`share`, from 0 to 1), and until when."""
 
-    __slots__ = ("aborts_itself", "expires_at", "faults", "run", "run_id", "share")
+    __slots__ = ("_ends", "_timer", "aborts_itself", "expires_at", "faults", "run", "run_id", "share")
 
     def __init__(self, run: Run, share: float, faults: tuple[Fault, ...]) -> None:
         self.run = run
@@ -35,9 +39,39 @@ class Plan:
         self.aborts_itself = run.aborts_itself
         self.share = share
         self.faults = faults
+        self._timer: Callable[[], float] | None = None
+        self._ends = 0.0
+
+    def limit(self, seen: "Seen", duration_seconds: float, timer: Callable[[], float]) -> None:
+        """However clocks are set or step, it lasts no longer than its duration after this process first saw it.
+
+        That is twice: by the clock, which goes on while a Lambda environment is frozen, and by the timer, which never
+        steps.
+        """
+        run = self.run
+        begins = max(seen.at, run.started_at)
+        self.expires_at = min(run.expires_at, begins + max(duration_seconds, 0.0))
+        self._ends = seen.ticks + self.expires_at - seen.at
+        self._timer = timer
+
+    def remaining_seconds(self, now: float) -> float:
+        """Until its end; 0 where it is over, or has not begun, since whoever started it had a clock that was ahead."""
+        if not self.run.has_begun(now):
+            return 0.0
+        left = self.expires_at - now
+        if self._timer:
+            left = min(left, self._ends - self._timer())
+        return max(left, 0.0)
 
     def is_active(self, now: float) -> bool:
-        return now < self.expires_at
+        return self.remaining_seconds(now) > 0
+
+
+class Seen(NamedTuple):
+    """When this process first saw a run: by the clock, and by the timer."""
+
+    at: float
+    ticks: float
 
 
 class Compiler:
@@ -45,6 +79,7 @@ class Compiler:
 
     A run that this version of the module cannot read is left out, and so is one that `why_not` says something against.
     One whose experiment raises has no faults. `record_defect` is called with the reason; it may block, and raise.
+    Without a clock a run lasts until its `expires_at`, whenever it was first seen.
     """
 
     def __init__(
@@ -52,15 +87,22 @@ class Compiler:
         catalogue: "Callable[[], Mapping[str, Experiment]]",
         record_defect: Callable[[Run, str], None],
         why_not: "Callable[[Run, Parameters], str | None]" = lambda _run, _parameters: None,
+        *,
+        clock: Callable[[], float] | None = None,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._catalogue = catalogue
         self._record_defect = record_defect
         self._why_not = why_not
-        self._plans: dict[str, Plan | None] = {}
+        self._clock = clock
+        self._timer = timer
+        self._seen: dict[str, Seen] = {}
+        self._plans: dict[tuple[str, str, bool], Plan | None] = {}
 
     def __call__(self, runs: Iterable[Run]) -> list[Plan]:
         known = self._plans
-        self._plans = {run.run_id: known[run.run_id] if run.run_id in known else self._compile(run) for run in runs}
+        keyed = {(run.experiment, run.run_id, run.unreadable): run for run in runs}
+        self._plans = {key: known[key] if key in known else self._compile(run) for key, run in keyed.items()}
         return [plan for plan in self._plans.values() if plan]
 
     def _compile(self, run: Run) -> Plan | None:
@@ -81,7 +123,17 @@ class Compiler:
             log.exception("Experiment %s raised an exception; its run %s hits nothing", run.experiment, run.run_id)
             self._record(run, f"{type(error).__name__}: {error}"[:LONGEST_DEFECT])
             faults = ()
-        return Plan(run, parameters.percentage / WHOLE, faults)
+        plan = Plan(run, parameters.percentage / WHOLE, faults)
+        if self._clock:
+            duration = min(parameters.duration_seconds, run.duration_seconds)
+            plan.limit(self._first_seen(run, self._clock()), duration, self._timer)
+        return plan
+
+    def _first_seen(self, run: Run, now: float) -> Seen:
+        """Remembered for a while, since a run that was not active for a moment is compiled anew."""
+        if run.run_id not in self._seen and len(self._seen) >= MOST_SEEN:
+            del self._seen[next(iter(self._seen))]
+        return self._seen.setdefault(run.run_id, Seen(now, self._timer()))
 
     def _record(self, run: Run, defect: str) -> None:
         if run.defect:
@@ -95,6 +147,6 @@ class Compiler:
 def _require_readable(run: Run) -> None:
     """Raises ValueError."""
     if run.unreadable:
-        raise ValueError("another version of the module wrote it")
+        raise ValueError("another version wrote it, or it is damaged")
     if not ID.fullmatch(run.run_id):
         raise ValueError(f"{run.run_id[:LONGEST_DEFECT]!r} is no id")
