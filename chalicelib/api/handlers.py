@@ -48,6 +48,11 @@ NOT_READ = (
     "The log of this process has the details."
 )
 
+ALONE = (
+    "Chaos experiments test endpoint of a process that serves no application, so nothing was injected into this "
+    "request. Ask the application's own /test."
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
@@ -266,7 +271,7 @@ class Handlers:
         """
         del caller
         return {
-            "message": NOT_READ if request.problem else TESTED,
+            "message": NOT_READ if request.problem else TESTED if request.serves_application else ALONE,
             "timestamp": responses.iso(self._clock()),
             "active_chaos_experiments": list(request.active),
             "environment": self._server.environment,

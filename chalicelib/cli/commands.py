@@ -15,7 +15,7 @@ from ..bootstrap import Chaos
 from ..errors import ChaosError
 from ..experiments.catalogue import installed
 from ..settings import Settings
-from . import PROGRAM, halt, history, load_test, profiles, runs, table, tokens
+from . import PROGRAM, halt, history, load_test, profiles, runs, serve, table, tokens
 from .context import CommandContext, Selection, context_of
 from .examples import add_examples
 from .remote import PATIENCE_SECONDS, Refused, Unreachable
@@ -43,8 +43,8 @@ START = """Start an experiment and show its progress until it ends. Ctrl-C stops
 Each experiment is a command with its own options: see, for example, `start latency_injection --help`.
 """
 ORDER = (
-    "start", "stop", "status", "watch", "list", "test", "halt", "resume", "history", "report", "profile", "token",
-    "table",
+    "start", "stop", "status", "watch", "list", "test", "halt", "resume", "history", "report", "serve", "profile",
+    "token", "table",
 )  # fmt: skip
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "list": runs.list_experiments,
@@ -56,6 +56,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "resume": halt.resume,
     "history": history.history,
     "report": history.report,
+    "serve": serve.serve,
 }
 GROUPS: Mapping[str, typer.Typer] = {"profile": profiles.app, "token": tokens.app, "table": table.app}
 VALUED = ("--profile", "--url", "--token")

@@ -127,7 +127,7 @@ class WSGIBoundary:
             added = dict(self._host_cors(environ, response))
             if added and is_preflight(request.method, request.headers):
                 response = Response(200, {}, text="")
-        return _sent(response.with_headers(added), environ, start_response)
+        return sent(response.with_headers(added), environ, start_response)
 
 
 def decoded(path: str) -> str:
@@ -160,7 +160,7 @@ def _in_place(
     """An application that has no route's place of its own: faults are applied around all of it."""
     match injection.apply(result):
         case Answer() as answer:
-            return _sent(injected_failure(answer, {}), environ, start_response)
+            return sent(injected_failure(answer, {}), environ, start_response)
         case Raise(exception):
             raise exception
         case _:
@@ -232,7 +232,7 @@ def _body(environ: "WSGIEnvironment") -> bytes:
     return body
 
 
-def _sent(response: Response, environ: "WSGIEnvironment", start_response: Callable[..., object]) -> Iterable[bytes]:
+def sent(response: Response, environ: "WSGIEnvironment", start_response: Callable[..., object]) -> Iterable[bytes]:
     body = response.body.encode()
     headers = {**response.all_headers, "Content-Length": str(len(body))}
     start_response(f"{response.status} {HTTPStatus(response.status).phrase}", list(headers.items()))
