@@ -221,7 +221,7 @@ def _reader(settings: Settings, ports: Ports) -> Callable[[], Sequence[Plan]]:
         environment=ports.process.name,
     )
     catalogue: Callable[[], Mapping[str, Experiment]] = ports.catalogue
-    compiled = Compiler(catalogue, ports.runs.record_defect)
+    compiled = Compiler(catalogue, ports.runs.record_defect, ports.process.name)
     return lambda: compiled(guardrails.enforce(ports.runs.active(ports.process.clock())))
 
 

@@ -52,7 +52,7 @@ def run(shown: Shown) -> RenderableType:
     head = f"[bold]{shown['name']}[/] {STATUSES.get(shown['status'], shown['status'])}"
     if shown["status"] == "inactive":
         return head
-    parts = [head, *_time(shown), *_results(shown["results"])]
+    parts = [head, *_time(shown), *_target(shown), *_results(shown["results"])]
     if shown.get("hypothesis"):
         hypothesis = shown["hypothesis"]
         so_far = ", so far" if shown["status"] == "running" else ""
@@ -72,6 +72,13 @@ def _time(shown: Shown) -> Iterator[RenderableType]:
         yield f"{left:.0f} s left of {total:g} s, started by {escape(shown['started_by'])}"
     elif shown["ended_by"]:
         yield f"ended by {escape(_because(shown['ended_by'], shown['end_reason']))}"
+
+
+def _target(shown: Shown) -> Iterator[RenderableType]:
+    """Which calls the run may hit, where not all of them."""
+    criteria = (f"{name.replace('_', ' ')} {plain(value)}" for name, value in (shown.get("target") or {}).items())
+    if text := ", ".join(criteria):
+        yield escape(f"target: {text}")
 
 
 def _because(what: str, why: str | None) -> str:

@@ -8,6 +8,8 @@ wrongly raises it. A run of a higher format than ours, or with JSON that is none
 and halted, and never injected. Format 1 (items without the attribute) had the options `reason`, `alarms` and
 `hypothesis` as attributes of their own, and the same `parameters`: versions of that format see, inject and stop the
 runs of format 2, too, but do not know their options; alarms and hypotheses are then watched by the others.
+Format 3 are runs with a target, of which versions before it would hit every call. All others are still written as
+format 2, so that those versions go on to inject them.
 """
 
 import json
@@ -23,7 +25,8 @@ from .table import RETENTION_SECONDS, Item, ttl
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
+FORMAT_WITHOUT_TARGET = 2
 
 Raw = Mapping[str, Mapping[str, Any]]
 """An item as DynamoDB gives it: one that cannot be read fails where it is read, and nowhere else."""
@@ -73,7 +76,7 @@ class HaltItem(EventItem):
 def attributes_of_run(run: Run) -> dict[str, Any]:
     """Those of a run that has not ended."""
     return {
-        "format": FORMAT,
+        "format": FORMAT if "target" in run.options else FORMAT_WITHOUT_TARGET,
         "run_id": run.run_id,
         "experiment": run.experiment,
         "started_at": run.started_at,

@@ -38,17 +38,20 @@ class Plan:
 class Compiler:
     """From active runs to plans; each run is compiled once.
 
-    A run that this version of the module cannot read is left out. One whose experiment raises has no faults, and
-    `record_defect` is called with what it raised; it may block, and raise.
+    A run that this version of the module cannot read is left out. One whose target is not this `environment` hits
+    nothing, and its untouched calls are counted. One whose experiment raises has no faults, and `record_defect` is
+    called with what it raised; it may block, and raise.
     """
 
     def __init__(
         self,
         catalogue: "Callable[[], Mapping[str, Experiment]]",
         record_defect: Callable[[Run, str], None],
+        environment: str = "",
     ) -> None:
         self._catalogue = catalogue
         self._record_defect = record_defect
+        self._environment = environment
         self._plans: dict[str, Plan | None] = {}
 
     def __call__(self, runs: Iterable[Run]) -> list[Plan]:
@@ -62,6 +65,7 @@ class Compiler:
                 raise ValueError("another version of the module wrote it")  # noqa: TRY301 - as what the others raise
             experiment = self._catalogue()[run.experiment]
             parameters = experiment.Parameters.model_validate(run.parameters)
+            share = parameters.percentage / WHOLE if self._is_targeted(run) else 0.0
         except Exception as error:  # noqa: BLE001 - whatever a validator raises, the other runs go on
             log.warning("Skipped run %s of %s, which this version cannot read: %s", run.run_id, run.experiment, error)
             return None
@@ -71,7 +75,14 @@ class Compiler:
             log.exception("Experiment %s raised an exception; its run %s hits nothing", run.experiment, run.run_id)
             self._record(run, f"{type(error).__name__}: {error}"[:LONGEST_DEFECT])
             faults = ()
-        return Plan(run, parameters.percentage / WHOLE, faults)
+        return Plan(run, share, faults)
+
+    def _is_targeted(self, run: Run) -> bool:
+        """Whether the run may hit anything here. Raises ValueError where its target cannot be read."""
+        from ..runs.target import Target  # noqa: PLC0415 - pydantic, which a process in which nothing runs does without
+
+        target = Target.stored(run.options.get("target"))
+        return target is None or target.has_environment(run.run_id, self._environment)
 
     def _record(self, run: Run, defect: str) -> None:
         try:

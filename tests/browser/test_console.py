@@ -208,7 +208,7 @@ def test_an_option_that_the_application_publishes_has_a_field_and_is_sent(
     page.context.route("**/start", refuse)
     sign_in(page)
     card = fill(page, "latency_injection")
-    card.get_by_text("Reason, alarms, hypothesis, ticket, spread").click()
+    card.get_by_text("Reason, alarms, hypothesis, target, ticket, spread").click()
     assert card.get_by_label("Pause (seconds)").get_attribute("placeholder") == "5"
     start(page, "latency_injection", Ticket="C-7", Regions="eu, us,", Reason="why", **{"Max error": "0,5"})
     regions = card.get_by_label("Regions")
@@ -728,3 +728,15 @@ def test_nobody_is_kept_out_by_colour_size_or_markup(
     page.get_by_role("button", name="Halt", exact=True).click()
     expect(page.locator("#halted")).to_be_visible()
     check("halted")
+
+
+def test_a_run_can_be_started_in_a_share_of_the_environments_and_says_so(open_console: Open, server: Server) -> None:
+    page = open_console().page
+    sign_in(page)
+    card = fill(page, "latency_injection")
+    card.get_by_text("Reason, alarms, hypothesis, target").click()
+    start(page, "latency_injection", **{"Environments percentage": "50"})
+    running = page.locator("#running article")
+    expect(running).to_contain_text("Environments percentage: 50")
+    (run,) = server.call("GET", "/chaos_experiments/list").json()["resultset"]["active_experiments"]
+    assert run["target"] == {"environments_percentage": 50.0}
