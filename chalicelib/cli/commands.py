@@ -166,5 +166,7 @@ def _add_published_experiments(
                 f"{error.message}\n\nThese are the experiments of this version; the application may have others.\n"
             )
         listed = {"available_experiments": [responses.experiment(each, {}) for each in installed().values()]}
+    for warning in () if completing or helping else listed.get("warnings", ()):
+        context.print_note(f"Warning: {warning}")
     options = listed.get("start_options") or published_by_this_version()
     add_experiments(start, listed["available_experiments"], options, context.program)

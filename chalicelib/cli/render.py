@@ -36,7 +36,7 @@ def experiments(listed: Shown) -> RenderableType:
 
 
 def stage(listed: Shown) -> str:
-    """The application and its stage, and why nothing can be started there."""
+    """The application and its stage, why nothing can be started there, and what to know before a start."""
     colour = "white on red" if listed.get("production") else "white on blue"
     text = f"[{colour}] {escape(listed.get('application', ''))} {escape(listed.get('stage', '')).upper()} [/]"
     if listed.get("halt"):
@@ -44,7 +44,7 @@ def stage(listed: Shown) -> str:
         text += f" [red]halted by {escape(halt['halted_by'])}: {escape(halt['reason'])}[/]"
     elif listed.get("locked"):
         text += " [red]locked: the stage is named like production, so nothing can be started[/]"
-    return text
+    return "\n".join([text, *(f"[yellow]Warning: {escape(each)}[/]" for each in listed.get("warnings", ()))])
 
 
 def run(shown: Shown) -> RenderableType:

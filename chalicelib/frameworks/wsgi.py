@@ -219,6 +219,7 @@ def _request(path: str, environ: "WSGIEnvironment") -> Request:
         query=parse_qs(query, keep_blank_values=True),
         body=_body(environ),
         source=environ.get("REMOTE_ADDR", ""),
+        one_at_a_time=not environ.get("wsgi.multithread", True),
     )
 
 

@@ -740,3 +740,13 @@ def test_a_run_can_be_started_in_a_share_of_the_environments_and_says_so(open_co
     expect(running).to_contain_text("Environments percentage: 50")
     (run,) = server.call("GET", "/chaos_experiments/list").json()["resultset"]["active_experiments"]
     assert run["target"] == {"environments_percentage": 50.0}
+
+
+def test_what_to_know_before_a_start_is_shown(open_console: Open, server: Server) -> None:
+    listed = server.call("GET", "/chaos_experiments/list").json()
+    page = open_console().page
+    page.context.route("**/list", lambda route: route.fulfill(json=listed))
+    sign_in(page)
+    expect(page.locator("#warnings")).to_be_hidden()
+    listed["resultset"]["warnings"] = ["One request at a time.", "A <b>second</b> one."]
+    expect(page.locator("#warnings")).to_have_text("One request at a time. A <b>second</b> one.")

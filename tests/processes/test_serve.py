@@ -84,6 +84,9 @@ def test_a_halt_is_obeyed_at_once_by_workers_that_delays_saturate(application: S
 
 def test_it_is_the_same_control_plane_and_serves_nothing_else(application: Server, beside: Server) -> None:
     listed = [resultset(each.call("GET", f"{API}/list")) for each in (application, beside)]
+    ((warning,), none) = (each.pop("warnings") for each in listed)
+    assert none == []
+    assert warning.startswith("This process serves one request at a time")
     for each in listed:
         each["available_experiments"][2].pop("parameters")  # the memory that a process can spare changes
     assert listed[0] == listed[1]

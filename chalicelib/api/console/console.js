@@ -155,6 +155,8 @@
     if (list.halt) $("halted-by").textContent = "Halted " + byWhom(list.halt);
     $("viewer-halted").hidden = !state.viewer; $("operator-halted").hidden = state.viewer;
     $("locked").hidden = !list.locked;
+    $("warnings").textContent = (list.warnings || []).join(" ");
+    $("warnings").hidden = !$("warnings").textContent;
     showExperiments(list.available_experiments);
     showRunning(list.active_experiments);
     const newest = list.active_experiments.map((run) => run.run_id).join() + (list.halt ? list.halt.halted_at : "");
