@@ -116,6 +116,7 @@ def _log() -> None:
     """Who asked for what, on the standard error; of the libraries, what is wrong."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger(PACKAGE).setLevel(logging.INFO)
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a request that waits a moment is nothing to tell
 
 
 def _end(*_: object) -> None:
