@@ -24,6 +24,7 @@ from .injection.effects.memory import Memory
 from .injection.effects.spare_memory import spare_mb
 from .injection.engine import Engine, Process, Slots
 from .injection.plan import Compiler, Plan
+from .injection.server import longest_request_seconds
 from .injection.snapshot import Snapshot
 from .logs import log_as_json
 from .paths import PathSet
@@ -208,6 +209,7 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
         process=ports.process,
         excluded=PathSet((*settings.excluded_paths, *excluded_paths)),
         slots=Slots(settings.max_active_faults),
+        longest_request_seconds=min(settings.max_wait_seconds, longest_request_seconds()),
     )
 
 

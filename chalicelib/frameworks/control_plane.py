@@ -27,13 +27,13 @@ class ControlPlaneModule(ChaosModule):
         return None
 
     def answer(self, request: Request, call: Call) -> Response:
-        if self.is_test(call.name) and self.refusal(request) is None:
+        if self.is_test(call.name):
             snapshot = self.get().engine.snapshot
             active = [plan.run.experiment for plan in snapshot.get_fresh()]
             request = replace(request, active=active, serves_application=False)
             if snapshot.is_unreachable:
                 request = replace(request, problem="store_unavailable")
-        return self.handle(request)
+        return super().answer(request, call)
 
 
 def control_plane(module: ControlPlaneModule) -> "WSGIApplication":
