@@ -27,6 +27,7 @@ from .injection.effects.spare_memory import spare_mb
 from .injection.engine import Engine, Process, Slots
 from .injection.permits import StagePermits
 from .injection.plan import Compiler, Plan
+from .injection.server import longest_request_seconds
 from .injection.snapshot import Snapshot
 from .logs import log_as_json
 from .paths import PathSet
@@ -279,6 +280,7 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
         process=ports.process,
         excluded=PathSet((*settings.excluded_paths, *excluded_paths)),
         slots=Slots(settings.max_active_faults),
+        longest_request_seconds=min(settings.max_wait_seconds, longest_request_seconds()),
     )
 
 
@@ -294,7 +296,12 @@ def _reader(settings: Settings, ports: Ports) -> Callable[[], Sequence[Plan]]:
     )
     catalogue: Callable[[], Mapping[str, Experiment]] = ports.catalogue
     compiled = Compiler(
-        catalogue, runs.record_defect, StagePermits(settings), clock=ports.clocks.table, timer=ports.clocks.timer
+        catalogue,
+        runs.record_defect,
+        StagePermits(settings),
+        environment=ports.process.name,
+        clock=ports.clocks.table,
+        timer=ports.clocks.timer,
     )
     seconds = REFRESH_TIMEOUTS * settings.table_timeout_seconds
     if settings.in_lambda:

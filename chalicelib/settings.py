@@ -21,6 +21,9 @@ ELSEWHERE = {"CHAOS_URL", "CHAOS_TOKEN", "CHAOS_PROFILE", "CHAOS_ALARM_TOPIC"}
 """Those of the command line and of `app.py`, which are no misspelt ones of the others."""
 
 MISSPELT_EDITS = 2
+GATEWAY_SECONDS = 29.0
+"""How long API Gateway waits for an integration, unless an account has asked for more."""
+
 ENDPOINTS = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL")
 HMAC = "HS256"
 ALGORITHMS = {
@@ -60,6 +63,8 @@ class Settings:
     control_timeout_seconds: float = 3.0
     """How long the endpoints wait for the table, which is longer than a request of the application may."""
     guardrail_seconds: float = 10.0
+    max_wait_seconds: float = math.inf
+    """The time limit of a request, for delays."""
     limits: Mapping[str, float] = field(default_factory=lambda: {"duration_seconds": 3600.0})
     """The largest values that a start may ask for, by the parameter's name."""
     max_active_faults: int = 1000
@@ -182,6 +187,7 @@ VARIABLES = (
     _Variable("CHAOS_TABLE_TIMEOUT_SECONDS", "table_timeout_seconds", _positive, SECONDS),
     _Variable("CHAOS_CONTROL_TIMEOUT_SECONDS", "control_timeout_seconds", _positive, SECONDS),
     _Variable("CHAOS_MAX_ACTIVE_FAULTS", "max_active_faults", _count, NUMBER),
+    _Variable("CHAOS_MAX_WAIT_SECONDS", "max_wait_seconds", _positive, SECONDS),
     _Variable(
         "CHAOS_DEV_TOKEN",
         "dev_token",
@@ -217,10 +223,13 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
     reader = _Reader(variables)
     values = reader.read(VARIABLES)
     values.setdefault("table", f"chaos-experiments-{values.get('stage')}")
+    in_lambda = "AWS_LAMBDA_FUNCTION_NAME" in variables
+    if in_lambda:
+        values.setdefault("max_wait_seconds", GATEWAY_SECONDS)
     settings = Settings(
         **values,
         limits={**Settings().limits, **reader.limits()},
-        in_lambda="AWS_LAMBDA_FUNCTION_NAME" in variables,
+        in_lambda=in_lambda,
         endpoint_url=reader.endpoint_url(),
         web_tokens=_web_tokens(reader),
     )

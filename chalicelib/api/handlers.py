@@ -55,6 +55,16 @@ NOT_READ = (
     "The log of this process has the details."
 )
 
+ALONE = (
+    "Chaos experiments test endpoint of a process that serves no application, so nothing was injected into this "
+    "request. Ask the application's own /test."
+)
+
+ONE_AT_A_TIME = (
+    "This process serves one request at a time, so a stop or a halt that is sent to it waits behind the requests that "
+    "a run delays. Serve the control plane beside the application, too: `chaos-experiments serve`. Send it there."
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
@@ -99,10 +109,9 @@ class Handlers:
         """List the experiments and the active runs.
 
         Each experiment has a JSON Schema of its parameters, with defaults, units, and the limits of this stage and
-        environment. The answer also says whether everything is halted, and whether the stage is locked because its
-        name looks like production.
+        environment. The answer also says whether everything is halted, whether the stage is locked because its name
+        looks like production, and what to know before a start (`warnings`).
         """
-        del request
         halt = self._runs.halted()
         now = self._clock()
         settings = self._settings
@@ -113,6 +122,7 @@ class Handlers:
             "production": settings.production,
             "locked": settings.production_locked,
             "halt": responses.halt(halt) if halt else None,
+            "warnings": [ONE_AT_A_TIME] if request.one_at_a_time and not settings.in_lambda else [],
             "start_options": requests.start_options(),
             "available_experiments": [self._shown_experiment(each) for each in self._catalogue.values()],
             "active_experiments": self._shown(self._active(now).values(), now),
@@ -290,7 +300,7 @@ class Handlers:
         """
         del caller
         return {
-            "message": NOT_READ if request.problem else TESTED,
+            "message": NOT_READ if request.problem else TESTED if request.serves_application else ALONE,
             "timestamp": iso(self._clock()),
             "active_chaos_experiments": list(request.active),
             "environment": self._server.environment,

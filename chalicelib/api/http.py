@@ -19,7 +19,8 @@ class Request:
 
     `caller` is who the gateway authenticated, where there is one that does. `active` and `injected` are the names of
     what ran and what was done to this request, `problem` is why that could not be read. `source` is the address that it
-    came from, `request_id` the gateway's.
+    came from, `request_id` the gateway's. `serves_application`: whether the process that answers serves an application,
+    and so would inject; `one_at_a_time`: whether it serves one request at a time.
     """
 
     method: str
@@ -33,6 +34,8 @@ class Request:
     problem: Literal["store_unavailable"] | None = None
     source: str = ""
     request_id: str = ""
+    serves_application: bool = True
+    one_at_a_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)

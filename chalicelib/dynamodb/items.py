@@ -12,6 +12,8 @@ wrongly raises it. A run of a higher format than ours, or with JSON that is none
 and halted, and never injected. Format 1 (items without the attribute) had the options `reason`, `alarms` and
 `hypothesis` as attributes of their own, and the same `parameters`: versions of that format see, inject and stop the
 runs of format 2, too, but do not know their options; alarms and hypotheses are then watched by the others.
+Format 3 are runs with a target, of which versions before it would hit every call. All others are still written as
+format 2, so that those versions go on to inject them.
 """
 
 import json
@@ -30,7 +32,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-FORMAT = 2
+FORMAT = 3
+FORMAT_WITHOUT_TARGET = 2
 
 RUN = "run#"
 HALT = "halt"
@@ -103,7 +106,7 @@ def is_typed(attribute: Attribute[Any]) -> Condition:
 def attributes_of_run(run: Run) -> dict[str, Any]:
     """Those of a run that has not ended."""
     return {
-        "format": FORMAT,
+        "format": FORMAT if "target" in run.options else FORMAT_WITHOUT_TARGET,
         "run_id": run.run_id,
         "experiment": run.experiment,
         "started_at": run.started_at,

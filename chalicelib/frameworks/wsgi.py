@@ -132,7 +132,7 @@ class WSGIBoundary:
             added = dict(self._host_cors(environ, response))
             if added and is_preflight(request.method, request.headers):
                 response = Response(200, {}, text="")
-        return _sent(response.with_headers(added), environ, start_response)
+        return sent(response.with_headers(added), environ, start_response)
 
 
 def decoded(path: str) -> str:
@@ -165,7 +165,7 @@ def _in_place(
     """An application that has no route's place of its own: faults are applied around all of it."""
     match injection.apply(result):
         case Answer() as answer:
-            return _sent(injected_failure(answer, {}), environ, start_response)
+            return sent(injected_failure(answer, {}), environ, start_response)
         case Raise(exception):
             raise exception
         case _:
@@ -228,6 +228,7 @@ def _request(path: str, environ: "WSGIEnvironment") -> Request:
         query=parse_qs(query, keep_blank_values=True),
         body=_body(environ),
         source=environ.get("REMOTE_ADDR", ""),
+        one_at_a_time=not environ.get("wsgi.multithread", True),
     )
 
 
@@ -241,7 +242,7 @@ def _body(environ: "WSGIEnvironment") -> bytes:
     return body
 
 
-def _sent(response: Response, environ: "WSGIEnvironment", start_response: Callable[..., object]) -> Iterable[bytes]:
+def sent(response: Response, environ: "WSGIEnvironment", start_response: Callable[..., object]) -> Iterable[bytes]:
     body = response.body.encode()
     headers = {**response.all_headers, **response.length(body)}
     start_response(f"{response.status} {HTTPStatus(response.status).phrase}", list(headers.items()))

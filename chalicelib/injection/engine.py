@@ -4,6 +4,7 @@ What may wait is a generator of steps, which the drivers carry out: on a thread,
 """
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
@@ -151,13 +152,15 @@ class _Target:
     engine: "Engine"
     call: Call
     plan: Plan
+    began: float
 
     @property
     def run(self) -> Plan:
         return self.plan
 
     def remaining_seconds(self) -> float:
-        return self.call.remaining_seconds
+        passed = self.engine.process.timer() - self.began
+        return min(self.call.remaining_seconds, self.engine.longest_request_seconds - passed)
 
     def seconds_until_stale(self) -> float:
         return self.engine.snapshot.seconds_until_stale()
@@ -194,7 +197,10 @@ class Slots:
 
 @dataclass(kw_only=True)
 class Engine:
-    """One for each process. `slots` bounds how many calls are being hit at a time, and `excluded` are never hit."""
+    """One for each process. `slots` bounds how many calls are being hit at a time, and `excluded` are never hit.
+
+    `longest_request_seconds` is the time limit of a call where it does not know a shorter one itself.
+    """
 
     snapshot: Snapshot
     recorder: Recorder
@@ -203,6 +209,7 @@ class Engine:
     process: Process
     excluded: PathSet = field(default_factory=lambda: PathSet(()))
     slots: Slots = field(default_factory=lambda: Slots(1000))
+    longest_request_seconds: float = math.inf
 
     def __post_init__(self) -> None:
         # Every request passes here: nothing is looked up twice.
@@ -297,7 +304,7 @@ class Engine:
                 continue  # it ended while the application, or an earlier fault, delayed this call
             hit = AppliedHit(plan, fault.kind, UNFINISHED)
             result.hits.append(hit)
-            applied = fault.apply(_Target(self, result.call, plan))
+            applied = fault.apply(_Target(self, result.call, plan, result.began))
             hit.applied = applied if isinstance(applied, Applied) else (yield from applied)
             if hit.applied.outcome is not PROCEED:
                 result.outcome = hit.applied.outcome

@@ -78,7 +78,8 @@ class Compiler:
     """From active runs to plans; each run is compiled once.
 
     A run that this version of the module cannot read is left out, and so is one that `why_not` says something against.
-    One whose experiment raises has no faults. `record_defect` is called with the reason; it may block, and raise.
+    One whose target is not this `environment` hits nothing, and its untouched calls are counted. One whose experiment
+    raises has no faults. `record_defect` is called with the reason; it may block, and raise.
     Without a clock a run lasts until its `expires_at`, whenever it was first seen.
     """
 
@@ -88,12 +89,14 @@ class Compiler:
         record_defect: Callable[[Run, str], None],
         why_not: "Callable[[Run, Parameters], str | None]" = lambda _run, _parameters: None,
         *,
+        environment: str = "",
         clock: Callable[[], float] | None = None,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._catalogue = catalogue
         self._record_defect = record_defect
         self._why_not = why_not
+        self._environment = environment
         self._clock = clock
         self._timer = timer
         self._seen: dict[str, Seen] = {}
@@ -110,6 +113,7 @@ class Compiler:
             _require_readable(run)
             experiment = self._catalogue()[run.experiment]
             parameters = experiment.Parameters.model_validate(run.parameters)
+            share = parameters.percentage / WHOLE if self._is_targeted(run) else 0.0
         except Exception as error:  # noqa: BLE001 - whatever a validator raises, the other runs go on
             log.warning("Skipped run %s of %s, which this version cannot read: %s", run.run_id, run.experiment, error)
             return None
@@ -123,7 +127,7 @@ class Compiler:
             log.exception("Experiment %s raised an exception; its run %s hits nothing", run.experiment, run.run_id)
             self._record(run, f"{type(error).__name__}: {error}"[:LONGEST_DEFECT])
             faults = ()
-        plan = Plan(run, parameters.percentage / WHOLE, faults)
+        plan = Plan(run, share, faults)
         if self._clock:
             duration = min(parameters.duration_seconds, run.duration_seconds)
             plan.limit(self._first_seen(run, self._clock()), duration, self._timer)
@@ -134,6 +138,13 @@ class Compiler:
         if run.run_id not in self._seen and len(self._seen) >= MOST_SEEN:
             del self._seen[next(iter(self._seen))]
         return self._seen.setdefault(run.run_id, Seen(now, self._timer()))
+
+    def _is_targeted(self, run: Run) -> bool:
+        """Whether the run may hit anything here. Raises ValueError where its target cannot be read."""
+        from ..runs.target import Target  # noqa: PLC0415 - pydantic, which a process in which nothing runs does without
+
+        target = Target.stored(run.options.get("target"))
+        return target is None or target.has_environment(run.run_id, self._environment)
 
     def _record(self, run: Run, defect: str) -> None:
         if run.defect:

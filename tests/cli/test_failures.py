@@ -434,3 +434,11 @@ def test_a_profile_that_is_named_and_not_there_is_reported_with_those_that_are(r
     done = run("--profile", "qa", "list", CHAOS_URL="", CHAOS_TOKEN="")
     assert done.returncode == 1
     assert done.stderr == "There is no profile 'qa'. Add one with `profile add`.\n"
+
+
+def test_a_start_repeats_the_warnings_of_the_application_and_its_help_does_not(run: Run, scripted: Scripted) -> None:
+    scripted.script["/list"] = [fine({**LISTED, "warnings": ["One request at a time."]})]
+    done = run(*LATENCY, "--detach", "--json")
+    assert json.loads(done.stdout)["name"] == "latency_injection"
+    assert done.stderr.startswith("Warning: One request at a time.\n")
+    assert "Warning" not in run(*LATENCY, "--help").stderr

@@ -71,6 +71,7 @@ def test_what_nobody_reported_and_what_never_ran_are_said_so() -> None:
     [
         ({"stage": "prod", "production": True, "locked": True}, "locked: the stage is named like production"),
         ({"stage": "qa", "halt": {"halted_by": "vic", "reason": "[b]lost"}}, "halted by vic: [b]lost"),
+        ({"stage": "qa", "warnings": ["One [b]at a time.", "Two."]}, "\nWarning: One [b]at a time.\nWarning: Two."),
     ],
 )
 def test_the_stage_says_what_cannot_be_done(listed: dict[str, Any], expected: str) -> None:

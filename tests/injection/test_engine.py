@@ -1,4 +1,5 @@
 import logging
+import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -55,6 +56,7 @@ class House:
     excluded: tuple[str, ...] = ()
     results: FakeResultStore = field(default_factory=FakeResultStore)
     max_active_faults: int = 1000
+    longest_request_seconds: float = math.inf
     defects: list[tuple[str, str]] = field(default_factory=list)
     effect: Any = None
 
@@ -66,9 +68,10 @@ class House:
             snapshot=self.snapshot,
             recorder=a_recorder(self.clock, self.results),
             effects={"memory": self.effect or self.memory},
-            process=Process(name="here", clock=self.clock, chance=lambda: 0.0),
+            process=Process(name="here", clock=self.clock, chance=lambda: 0.0, timer=self.clock),
             excluded=PathSet(self.excluded),
             slots=Slots(self.max_active_faults),
+            longest_request_seconds=self.longest_request_seconds,
         )
         self.injection = SyncInjection(self.engine, self.sleep)
 
@@ -476,6 +479,23 @@ def test_a_delay_leaves_the_invocation_its_time_and_says_so(house: House, left: 
     cut = waits < 2.0
     assert shown(injected)[0].get("cut_from_seconds") == (2.0 if cut else None)
     assert injected.headers.get("X-Chaos-Cut") == ("latency_injection" if cut else None)
+
+
+@pytest.mark.parametrize(
+    ("limit", "left", "spent", "waits"), [(29.0, 900.0, 0.0, 28.5), (3.0, 2.0, 0.0, 1.5), (10.0, 900.0, 4.0, 5.5)]
+)
+def test_a_delay_leaves_time_before_the_limit_of_the_process_too(
+    clock: Clock, limit: float, left: float, spent: float, waits: float
+) -> None:
+    house = House(clock, longest_request_seconds=limit)
+    house.start(delay_seconds=60.0, duration_seconds=600.0)
+    result = house.injection.arrive(FakeCall("/orders", Context(left)))
+    assert result
+    clock.sleep(spent)
+    house.injection.apply(result)
+    assert sum(clock.slept) == pytest.approx(spent + waits)
+    assert result.headers["X-Chaos-Cut"] == "latency_injection"
+    assert shown(result)[0]["cut_from_seconds"] == 60.0
 
 
 def test_a_delay_goes_past_it_where_the_run_says_so(house: House) -> None:

@@ -12,6 +12,7 @@ from chalicelib.faults.base import Fault
 from chalicelib.faults.wait import Wait
 from chalicelib.injection.plan import Compiler
 from chalicelib.runs.run import Run
+from chalicelib.runs.target import Target
 from tests.injection.support import catalogue
 from tests.support import NOW, a_run
 
@@ -58,6 +59,8 @@ def test_a_run_is_compiled_once_and_forgotten_when_it_is_over() -> None:
         pytest.param({"run_id": "1\r\nSet-Cookie: a=b"}, id="an id that would be another header"),
         pytest.param({"run_id": "caf\u00e9"}, id="an id that no header can have"),
         pytest.param({"run_id": "x" * 65}, id="a long id"),
+        pytest.param({"options": {"target": {"path": "/orders"}}}, id="an unknown target"),
+        pytest.param({"options": {"target": []}}, id="a target that is none"),
     ],
 )
 def test_a_run_that_this_version_cannot_read_is_left_out_and_logged_once(
@@ -107,3 +110,16 @@ def test_where_a_defect_cannot_be_recorded_the_others_are_compiled_all_the_same(
     compiled = Compiler(catalogue, Defects(StoreUnavailable("The table does not answer.")))
     assert len(compiled([a_run("defective", token="1"), a_run(token="2")])) == 2
     assert "Could not record the defect" in caplog.text
+
+
+def test_a_run_with_a_target_hits_nothing_elsewhere_and_is_active_there_all_the_same() -> None:
+    target = Target(environments_percentage=50.0)
+    run = a_run(percentage=20.0, options={"target": target.model_dump()})
+    shares = {}
+    for name in map(str, range(20)):
+        (plan,) = Compiler(catalogue, Defects(), name)([run])
+        assert plan.is_active(NOW)
+        assert plan.faults
+        shares[name] = plan.share
+    assert shares == {name: 0.2 if target.has_environment(run.run_id, name) else 0.0 for name in shares}
+    assert set(shares.values()) == {0.0, 0.2}

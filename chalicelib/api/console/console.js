@@ -155,6 +155,8 @@
     if (list.halt) $("halted-by").textContent = "Halted " + byWhom(list.halt);
     $("viewer-halted").hidden = !state.viewer; $("operator-halted").hidden = state.viewer;
     $("locked").hidden = !list.locked;
+    $("warnings").textContent = (list.warnings || []).join(" ");
+    $("warnings").hidden = !$("warnings").textContent;
     showExperiments(list.available_experiments);
     showRunning(list.active_experiments);
     const newest = list.active_experiments.map((run) => run.run_id).join() + (list.halt ? list.halt.halted_at : "");
@@ -450,10 +452,11 @@
       const schema = properties[name] || {}, shown = { true: "yes", false: "no" }[value] || value;
       return labelOf(name, schema) + ": " + shown + (unitOf(schema) && "\u00a0" + unitOf(schema));
     }).join(", ");
+    const target = Object.entries(run.target || {}).map(([name, value]) => ". " + labelOf(name, {}) + ": " + value).join("");
     const why = (run.reason ? ": " + run.reason : "") + (run.alarms.length ? ". Ends when one of these alarms fires: " + run.alarms.join(", ") : "");
     parts.root = make("article", { class: "card", "aria-labelledby": title, tabindex: -1 },
       make("div", { class: "run-head" }, make("h3", { id: title }, words(run.name)), parts.left, parts.stop),
-      parts.bar, make("p", { class: "faint" }, given), make("p", { class: "faint" }, "Started by " + (run.started_by || "somebody") + why),
+      parts.bar, make("p", { class: "faint" }, given), make("p", { class: "faint" }, "Started by " + (run.started_by || "somebody") + why + target),
       parts.figures, parts.verdict, parts.plot);
     $("running").append(parts.root);
     return parts;
