@@ -20,6 +20,7 @@ from .errors import ModuleOff, StoreUnavailable
 from .guardrails.alarms import Alarms, alarm_condition
 from .guardrails.base import Guardrails
 from .guardrails.hypothesis import HypothesisGuard
+from .injection.arrival import arrival
 from .injection.effects.memory import Memory
 from .injection.effects.spare_memory import spare_mb
 from .injection.engine import Engine, Process, Slots
@@ -200,12 +201,14 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
         idle_refresh_seconds=settings.idle_refresh_seconds,
         max_staleness_seconds=settings.max_staleness_seconds,
     )
+    trusted = settings.trust_request_start
     spare_memory = partial(spare_mb, settings.lambda_memory_mb)
     return Engine(
         snapshot=snapshot,
         recorder=_recorder(settings, ports, snapshot),
         effects={"memory": Memory(snapshot.get, spare_memory, clock, snapshot.seconds_until_stale, ports.sleep)},
         process=ports.process,
+        arrival=arrival(trusts_headers=trusted) if trusted or settings.in_lambda else None,
         excluded=PathSet((*settings.excluded_paths, *excluded_paths)),
         slots=Slots(settings.max_active_faults),
     )

@@ -64,6 +64,8 @@ def test_a_stage_is_all_that_is_needed() -> None:
         ("CHAOS_MAX_THROUGHPUT_KB", "8", "limits", {"duration_seconds": 3600.0, "throughput_kb": 8.0}),
         ("CHAOS_MAX_THROUGHPUT_KB", " ", "limits", {"duration_seconds": 3600.0}),
         ("CHAOS_MAX_ACTIVE_FAULTS", "20", "max_active_faults", 20),
+        ("CHAOS_TRUST_REQUEST_START", "true", "trust_request_start", True),
+        ("CHAOS_TRUST_REQUEST_START", " ", "trust_request_start", False),
         ("CHAOS_ALLOW_PRODUCTION", "prod", "allow_production", "prod"),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512", "lambda_memory_mb", 512),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "", "lambda_memory_mb", None),

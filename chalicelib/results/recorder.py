@@ -133,6 +133,7 @@ class Recorder:
         with self._counting:
             for plan in call.plans:
                 if pending := self._pending.get(plan.run_id) or self._begin_counting(plan):
+                    pending.occupy(call)
                     for name in (TEST_REQUESTS, TEST_HIT) if plan.run_id in hit_by else (TEST_REQUESTS,):
                         pending.counters.add(name)
             self._plan_flush()
@@ -142,7 +143,9 @@ class Recorder:
         now = self._clock()
         if now > plan.expires_at + PENDING_SECONDS:
             return None
-        pending = self._pending[plan.run_id] = PendingCounts(plan.run, Counting(plan.run), now)
+        pending = self._pending[plan.run_id] = PendingCounts(
+            plan.run, Counting(plan.run), now, has_workers=not self._in_lambda
+        )
         return pending
 
     # When to flush
