@@ -194,18 +194,26 @@ def _catalogue() -> "Catalogue":
 
 def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str]) -> Engine:
     clock = ports.process.clock
+    read = _reader(settings, ports)
+
+    def noticed() -> Sequence[Plan]:
+        plans = read()
+        recorder.notice(plans)
+        return plans
+
     snapshot = Snapshot(
-        _reader(settings, ports),
+        noticed,
         clock,
         refresh_seconds=settings.refresh_seconds,
         idle_refresh_seconds=settings.idle_refresh_seconds,
         max_staleness_seconds=settings.max_staleness_seconds,
     )
+    recorder = _recorder(settings, ports, snapshot)
     trusted = settings.trust_request_start
     spare_memory = partial(spare_mb, settings.lambda_memory_mb)
     return Engine(
         snapshot=snapshot,
-        recorder=_recorder(settings, ports, snapshot),
+        recorder=recorder,
         effects={"memory": Memory(snapshot.get, spare_memory, clock, snapshot.seconds_until_stale, ports.sleep)},
         process=ports.process,
         arrival=arrival(trusts_headers=trusted) if trusted or settings.in_lambda else None,

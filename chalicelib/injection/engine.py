@@ -218,7 +218,7 @@ class Engine:
     def is_idle(self) -> bool:
         """Whether calls pass through: nothing is active, held or to be flushed, and no read is due."""
         plans = self.snapshot.cached()
-        if plans or plans is None or self.recorder.is_waiting:
+        if plans or plans is None or self.recorder.is_needed:
             return False
         for effect in self._effects:  # noqa: SIM110 - every request passes here, and any() costs twice as much
             if effect.is_holding:
@@ -239,7 +239,9 @@ class Engine:
                 return BLOCKED
         if not plans and self.recorder.is_waiting and self.recorder.is_flush_due():
             return BLOCKED
-        return InjectionResult(plans, call, self.process.timer(), self.process.name) if plans else None
+        if not plans and not self.recorder.is_watching:
+            return None
+        return InjectionResult(plans, call, self.process.timer(), self.process.name)
 
     def arrive(self, call: Call) -> Generator[Step, Any, InjectionResult | None]:
         """As `arrive_now`, with what may block: the read of the table, effects that are over, pending counts."""
@@ -264,7 +266,7 @@ class Engine:
                 yield RunBlocking(partial(effect.settle, plans))
         if not plans and self.may_flush(call):  # otherwise this call flushes when it ends
             yield RunBlocking(self.recorder.flush)
-        return self._result(plans, call) if plans else None
+        return self._result(plans, call) if plans or self.recorder.is_watching else None
 
     def _result(self, plans: Sequence[Plan], call: Call) -> InjectionResult:
         return InjectionResult(plans, call, self.process.timer(), self.process.name)

@@ -122,13 +122,14 @@ class Counting:
             cell[0] += 1
             cell[1] += seconds
 
-    def add_after(self, cells: Cells, status: int | None, part: int, seconds: float) -> None:
-        """Count an untouched request that began after the end of the run, in a part of its own."""
-        status_class = None if status is None else status // 100
-        key: Key = ("after", status_class, bucket(seconds), part, seconds > self.slow_above)
+    def add_after(self, cells: Cells, status: int | None, part: int, seconds: float) -> bool:
+        """Count an untouched request that began after the end of the run, in a part of its own. Whether it was slow."""
+        status_class, is_slow = None if status is None else status // 100, seconds > self.slow_above
+        key: Key = ("after", status_class, bucket(seconds), part, is_slow)
         cell = cells.setdefault(key, [0, 0.0])
         cell[0] += 1
         cell[1] += seconds
+        return is_slow
 
 
 def counters_of(cells: Cells) -> dict[str, int]:

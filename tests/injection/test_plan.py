@@ -1,6 +1,6 @@
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from pydantic import field_validator
@@ -10,10 +10,12 @@ from chalicelib.experiments.base import Experiment, Parameters
 from chalicelib.experiments.catalogue import BUILT_IN, Catalogue
 from chalicelib.faults.base import Fault
 from chalicelib.faults.wait import Wait
+from chalicelib.injection.decide import decide
 from chalicelib.injection.plan import Compiler
+from chalicelib.injection.snapshot import Snapshot
 from chalicelib.runs.run import Run
 from tests.injection.support import catalogue
-from tests.support import NOW, a_run
+from tests.support import NOW, Clock, a_run
 
 
 class Defects:
@@ -104,3 +106,26 @@ def test_where_a_defect_cannot_be_recorded_the_others_are_compiled_all_the_same(
     compiled = Compiler(catalogue, Defects(StoreUnavailable("The table does not answer.")))
     assert len(compiled([a_run("defective", token="1"), a_run(token="2")])) == 2
     assert "Could not record the defect" in caplog.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithBaseline(Run):
+    """A run that hits nothing in its first 10 seconds."""
+
+    @property
+    def hits_from(self) -> float:
+        return self.started_at + 10
+
+
+def test_a_run_that_first_looks_at_what_is_normal_hits_nothing_until_then_and_everything_from_then_on() -> None:
+    started = a_run(duration_seconds=60)
+    run = WithBaseline(**{name: getattr(started, name) for name in started.__dataclass_fields__})
+    clock = Clock()
+    plans = Compiler(catalogue, Defects())([run])
+    snapshot = Snapshot(lambda: plans, clock)
+    for at, share in ((0.0, 0.0), (9.9, 0.0), (10.0, 1.0), (59.9, 1.0)):
+        clock.now = NOW + at
+        (plan,) = snapshot.get()
+        assert (plan.share, plan.run_id, len(decide([plan], lambda: 0.0))) == (share, run.run_id, int(share))
+    clock.now = NOW + 60
+    assert snapshot.get() == ()
