@@ -545,6 +545,15 @@ def test_a_call_that_reached_no_route_is_not_counted(house: House) -> None:
     assert house.results.tallies == {}
 
 
+def test_a_call_to_the_test_endpoint_is_nobodys_traffic(house: House) -> None:
+    run, other = house.start(delay_seconds=2.0), house.start("error_injection", error_rate=0.0)
+    for _ in range(3):
+        house.injection.finish(house.test(), 200)
+    house.engine.recorder.flush()
+    assert house.results.tallies[run.run_id].counts == {"test.requests": 3, "test.hit": 3}
+    assert house.results.tallies[other.run_id].counts == {"test.requests": 3}
+
+
 # Since when its time is measured
 
 
