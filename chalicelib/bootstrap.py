@@ -22,6 +22,7 @@ from .guardrails.alarms import Alarms, alarm_condition
 from .guardrails.base import Guardrails
 from .guardrails.hypothesis import HypothesisGuard
 from .guardrails.turn import Lease, OwnTurn, SharedTurn, Turn
+from .injection.arrival import arrival
 from .injection.effects.memory import Memory
 from .injection.effects.spare_memory import spare_mb
 from .injection.engine import Engine, Process, Slots
@@ -264,20 +265,30 @@ def _catalogue() -> "Catalogue":
 
 def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str]) -> Engine:
     clock = ports.process.clock
+    read = _reader(settings, ports)
+
+    def noticed() -> Sequence[Plan]:
+        plans = read()
+        recorder.notice(plans)
+        return plans
+
     snapshot = Snapshot(
-        _reader(settings, ports),
+        noticed,
         clock,
         refresh_seconds=settings.refresh_seconds,
         idle_refresh_seconds=settings.idle_refresh_seconds,
         max_staleness_seconds=settings.max_staleness_seconds,
         local=ports.clocks.local,
     )
+    recorder = _recorder(settings, ports, snapshot)
+    trusted = settings.trust_request_start
     spare_memory = partial(spare_mb, settings.lambda_memory_mb)
     return Engine(
         snapshot=snapshot,
-        recorder=_recorder(settings, ports, snapshot),
+        recorder=recorder,
         effects={"memory": Memory(snapshot.get, spare_memory, clock, snapshot.seconds_until_stale, ports.sleep)},
         process=ports.process,
+        arrival=arrival(trusts_headers=trusted) if trusted or settings.in_lambda else None,
         excluded=PathSet((*settings.excluded_paths, *excluded_paths)),
         slots=Slots(settings.max_active_faults),
         longest_request_seconds=min(settings.max_wait_seconds, longest_request_seconds()),

@@ -68,6 +68,8 @@ class Settings:
     limits: Mapping[str, float] = field(default_factory=lambda: {"duration_seconds": 3600.0})
     """The largest values that a start may ask for, by the parameter's name."""
     max_active_faults: int = 1000
+    trust_request_start: bool = False
+    """Whether the header X-Request-Start is by a proxy in front of this process, and not by anybody who sends it."""
     allow_production: str | None = None
     excluded_paths: tuple[str, ...] = ()
     dev_token: str | None = field(default=None, repr=False)
@@ -188,6 +190,7 @@ VARIABLES = (
     _Variable("CHAOS_CONTROL_TIMEOUT_SECONDS", "control_timeout_seconds", _positive, SECONDS),
     _Variable("CHAOS_MAX_ACTIVE_FAULTS", "max_active_faults", _count, NUMBER),
     _Variable("CHAOS_MAX_WAIT_SECONDS", "max_wait_seconds", _positive, SECONDS),
+    _Variable("CHAOS_TRUST_REQUEST_START", "trust_request_start", _switch, f"one of {', '.join(sorted(SWITCHES))}"),
     _Variable(
         "CHAOS_DEV_TOKEN",
         "dev_token",

@@ -228,6 +228,40 @@ def test_in_lambda_no_request_waits_for_an_unreachable_table_twice(
     assert results.writes == 4
 
 
+def test_requests_are_counted_for_a_while_after_a_run_with_a_hypothesis_and_then_nothing_is(
+    wire: Wire, clock: Clock
+) -> None:
+    results = FakeResultStore()
+    chaos = wire(results=results, in_lambda=True)
+    body = b'{"experiment_name": "latency_injection", "delay_seconds": 0, "hypothesis": {"max_error_rate": 0.1}, '
+    post(chaos, "/start", body + b'"duration_seconds": 30, "percentage": 50}')
+    serve(chaos)
+    (run,) = chaos.runs.active(chaos.clock())
+    for after in (0.0, 4.0, 6.0, 11.0):
+        clock.now = run.expires_at + after
+        serve(chaos)
+    clock.now = run.expires_at + 16.0
+    serve(chaos)  # with it nobody needs to count any more
+    assert inject(chaos) is None
+    assert chaos.engine.is_idle()
+    tally = results.tallies[run.run_id]
+    assert [part.requests for part in tally.after(run)] == [2, 1, 1]
+    assert (tally.requests("hit"), tally.get("requests")) == (1, 1)
+
+
+def test_after_a_stop_requests_are_counted_at_once(wire: Wire) -> None:
+    results = FakeResultStore()
+    chaos = wire(results=results, in_lambda=True)
+    body = b'{"experiment_name": "latency_injection", "delay_seconds": 0, "hypothesis": {"max_error_rate": 0.1}}'
+    post(chaos, "/start", body)
+    serve(chaos)
+    (run,) = chaos.runs.active(chaos.clock())
+    post(chaos, "/stop", b'{"experiment_name": "latency_injection"}')
+    serve(chaos)
+    chaos.engine.recorder.flush()
+    assert [part.requests for part in results.tallies[run.run_id].after(run.ended(now=NOW, by="ada", reason=""))] == [1]
+
+
 def test_an_invocation_that_has_no_time_left_flushes_nothing(wire: Wire) -> None:
     results = FakeResultStore()
     chaos = wire(results=results, in_lambda=True)

@@ -75,6 +75,8 @@ def test_a_stage_is_all_that_is_needed() -> None:
         ("CHAOS_MAX_ACTIVE_FAULTS", "20", "max_active_faults", 20),
         ("CHAOS_MAX_WAIT_SECONDS", "50", "max_wait_seconds", 50.0),
         ("AWS_LAMBDA_FUNCTION_NAME", "f", "max_wait_seconds", 29.0),
+        ("CHAOS_TRUST_REQUEST_START", "true", "trust_request_start", True),
+        ("CHAOS_TRUST_REQUEST_START", " ", "trust_request_start", False),
         ("CHAOS_ALLOW_PRODUCTION", "prod", "allow_production", "prod"),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512", "lambda_memory_mb", 512),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "", "lambda_memory_mb", None),

@@ -1,7 +1,7 @@
 """Any ASGI application: a boundary around it that answers the endpoints itself, on asyncio and on trio."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs
@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
 from ..faults.base import PROCEED, Answer, Raise
-from ..injection.call import LambdaContext, RequestCall
+from ..injection.call import LambdaContext, RequestCall, gateway_context
 from ..injection.drivers import AsyncInjection
 from ..injection.engine import Blocked, InjectionResult
 from ..results.spans import annotate
@@ -28,6 +28,9 @@ T = TypeVar("T")
 
 LAMBDA_CONTEXT = "aws.context"
 """Where mangum puts the Lambda invocation's context."""
+
+LAMBDA_EVENT = "aws.event"
+"""Where mangum puts the event that invoked the function."""
 
 THREADS = 4
 """How many threads the data plane may take at a time, and the control plane; the application's are not touched."""
@@ -79,6 +82,10 @@ class ASGICall(RequestCall):
     def header(self, name: str) -> str | None:
         asked = name.encode()
         return next((value.decode("latin-1") for key, value in self.scope["headers"] if key == asked), None)
+
+    @property
+    def gateway(self) -> Mapping[str, Any] | None:
+        return gateway_context(self.scope.get(LAMBDA_EVENT))
 
     @property
     def remaining_seconds(self) -> float:

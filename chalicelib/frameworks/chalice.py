@@ -63,6 +63,11 @@ class ChaliceCall(RequestCall):
         return None if value is None else str(value)
 
     @property
+    def gateway(self) -> Mapping[str, Any] | None:
+        context: Mapping[str, Any] | None = self.request.context
+        return context
+
+    @property
     def remaining_seconds(self) -> float:
         return seconds_left(self.context, self.header)
 

@@ -1,5 +1,9 @@
 """Any WSGI application: a boundary around it that answers the endpoints itself, before the application sees them."""
 
+import re
+import string
+import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from http import HTTPStatus
@@ -8,7 +12,7 @@ from urllib.parse import parse_qs
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
 from ..faults.base import Answer, Raise
-from ..injection.call import RequestCall
+from ..injection.call import RequestCall, gateway_context
 from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult
 from ..results.spans import annotate
@@ -24,6 +28,12 @@ LAMBDA_CONTEXTS = ("serverless.context", "apig_wsgi.context", "awsgi.context", "
 
 ASGI_SCOPE, ASGI_CONTEXT = "asgi.scope", "aws.context"
 """Where a2wsgi puts the scope of ASGI in which it serves, and mangum the context in that."""
+
+LAMBDA_EVENTS = ("serverless.event", "apig_wsgi.full_event")
+"""Where serverless-wsgi and apig-wsgi put the event that invoked the function."""
+
+UNPOOLED = re.compile(r"Thread-\d|Dummy-|Greenlet|GreenThread|MainThread")
+"""Names of threads, and of what stands for them, of which a server makes one for each request."""
 
 PREFLIGHT = "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
 UNPREFIXED = ("CONTENT_TYPE", "CONTENT_LENGTH")
@@ -49,6 +59,17 @@ class WSGICall(RequestCall):
         key = name.upper().replace("-", "_")
         value = self.environ.get(key if key in UNPREFIXED else f"HTTP_{key}")
         return None if value is None else str(value)
+
+    @property
+    def gateway(self) -> Mapping[str, Any] | None:
+        found = (self.environ.get(name) for name in LAMBDA_EVENTS)
+        return gateway_context(next(filter(None, found), None))
+
+    @property
+    def workers(self) -> int | None:
+        if not self.environ.get("wsgi.multithread"):
+            return 1
+        return pool_size(threading.current_thread())
 
     @property
     def remaining_seconds(self) -> float:
@@ -133,6 +154,18 @@ class WSGIBoundary:
             if added and is_preflight(request.method, request.headers):
                 response = Response(200, {}, text="")
         return sent(response.with_headers(added), environ, start_response)
+
+
+def pool_size(thread: threading.Thread) -> int | None:
+    """How many threads the pool has that a thread belongs to; None where each request has one of its own."""
+    if UNPOOLED.match(thread.name):
+        return None
+    executor = next((found() for found in getattr(thread, "_args", ()) if isinstance(found, weakref.ref)), None)
+    most = getattr(executor, "_max_workers", None)  # a pool of the standard library starts its threads when needed
+    if isinstance(most, int):
+        return most
+    pool = thread.name.rstrip(string.digits)
+    return sum(each.name.rstrip(string.digits) == pool for each in threading.enumerate())
 
 
 def decoded(path: str) -> str:

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..faults.base import Fault
-from ..runs.run import Run
+from ..runs.run import NEVER, Run
 
 if TYPE_CHECKING:
     from ..experiments.base import Experiment, Parameters
@@ -28,15 +28,18 @@ ID = re.compile("[!-~]{1,64}")
 
 
 class Plan:
-    """What a run does to the calls that it hits, how many it hits (`share`, from 0 to 1), and until when."""
+    """What a run does to the calls that it hits, how many it hits (`share`, from 0 to 1), and from when until when.
 
-    __slots__ = ("_ends", "_timer", "aborts_itself", "expires_at", "faults", "run", "run_id", "share")
+    A run that first looks at what is normal has two plans: one that hits nothing, and then the other one.
+    """
 
-    def __init__(self, run: Run, share: float, faults: tuple[Fault, ...]) -> None:
+    __slots__ = ("_ends", "_timer", "active_from", "expires_at", "faults", "run", "run_id", "share")
+
+    def __init__(self, run: Run, share: float, faults: tuple[Fault, ...], *, active_from: float = NEVER) -> None:
         self.run = run
         self.run_id = run.run_id
+        self.active_from = active_from
         self.expires_at = run.expires_at
-        self.aborts_itself = run.aborts_itself
         self.share = share
         self.faults = faults
         self._timer: Callable[[], float] | None = None
@@ -50,7 +53,7 @@ class Plan:
         """
         run = self.run
         begins = max(seen.at, run.started_at)
-        self.expires_at = min(run.expires_at, begins + max(duration_seconds, 0.0))
+        self.expires_at = min(self.expires_at, begins + max(duration_seconds, 0.0))
         self._ends = seen.ticks + self.expires_at - seen.at
         self._timer = timer
 
@@ -63,8 +66,15 @@ class Plan:
             left = min(left, self._ends - self._timer())
         return max(left, 0.0)
 
+    @classmethod
+    def baseline(cls, run: Run, until: float) -> "Plan":
+        """The plan that hits nothing, as long as it lasts."""
+        plan = cls(run, 0.0, ())
+        plan.expires_at = min(until, run.expires_at)
+        return plan
+
     def is_active(self, now: float) -> bool:
-        return self.remaining_seconds(now) > 0
+        return now >= self.active_from and self.remaining_seconds(now) > 0
 
 
 class Seen(NamedTuple):
@@ -100,15 +110,15 @@ class Compiler:
         self._clock = clock
         self._timer = timer
         self._seen: dict[str, Seen] = {}
-        self._plans: dict[tuple[str, str, bool], Plan | None] = {}
+        self._plans: dict[tuple[str, str, bool], tuple[Plan, ...]] = {}
 
     def __call__(self, runs: Iterable[Run]) -> list[Plan]:
         known = self._plans
         keyed = {(run.experiment, run.run_id, run.unreadable): run for run in runs}
         self._plans = {key: known[key] if key in known else self._compile(run) for key, run in keyed.items()}
-        return [plan for plan in self._plans.values() if plan]
+        return [plan for plans in self._plans.values() for plan in plans]
 
-    def _compile(self, run: Run) -> Plan | None:
+    def _compile(self, run: Run) -> tuple[Plan, ...]:
         try:
             _require_readable(run)
             experiment = self._catalogue()[run.experiment]
@@ -116,22 +126,24 @@ class Compiler:
             share = parameters.percentage / WHOLE if self._is_targeted(run) else 0.0
         except Exception as error:  # noqa: BLE001 - whatever a validator raises, the other runs go on
             log.warning("Skipped run %s of %s, which this version cannot read: %s", run.run_id, run.experiment, error)
-            return None
+            return ()
         if reason := self._why_not(run, parameters):
             log.warning("Skipped run %s of %s: %s", run.run_id, run.experiment, reason, extra={"run_id": run.run_id})
             self._record(run, f"not injected: {reason}"[:LONGEST_DEFECT])
-            return None
+            return ()
         try:
             faults = tuple(sorted(experiment.faults(parameters), key=BY_ORDER))
         except Exception as error:
             log.exception("Experiment %s raised an exception; its run %s hits nothing", run.experiment, run.run_id)
             self._record(run, f"{type(error).__name__}: {error}"[:LONGEST_DEFECT])
             faults = ()
-        plan = Plan(run, share, faults)
+        whole = Plan(run, share, faults, active_from=run.hits_from if run.hits_from > run.started_at else NEVER)
+        plans = (whole,) if whole.active_from == NEVER else (Plan.baseline(run, run.hits_from), whole)
         if self._clock:
             duration = min(parameters.duration_seconds, run.duration_seconds)
-            plan.limit(self._first_seen(run, self._clock()), duration, self._timer)
-        return plan
+            for plan in plans:
+                plan.limit(self._first_seen(run, self._clock()), duration, self._timer)
+        return plans
 
     def _first_seen(self, run: Run, now: float) -> Seen:
         """Remembered for a while, since a run that was not active for a moment is compiled anew."""

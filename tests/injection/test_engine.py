@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.faults.base import PROCEED, Answer, Sleep
+from chalicelib.injection.arrival import arrival
 from chalicelib.injection.call import LambdaContext
 from chalicelib.injection.drivers import SyncInjection
 from chalicelib.injection.effects.memory import Memory
@@ -562,3 +563,42 @@ def test_a_call_that_reached_no_route_is_not_counted(house: House) -> None:
     house.injection.finish(result, 404)
     house.engine.recorder.flush()
     assert house.results.tallies == {}
+
+
+def test_a_call_to_the_test_endpoint_is_nobodys_traffic(house: House) -> None:
+    run, other = house.start(delay_seconds=2.0), house.start("error_injection", error_rate=0.0)
+    for _ in range(3):
+        house.injection.finish(house.test(), 200)
+    house.engine.recorder.flush()
+    assert house.results.tallies[run.run_id].counts == {"test.requests": 3, "test.hit": 3}
+    assert house.results.tallies[other.run_id].counts == {"test.requests": 3}
+
+
+# Since when its time is measured
+
+
+def measured(clock: Clock, *, by_header: bool, ago: float) -> InjectionResult:
+    """A call that is answered, after it has waited in front of the process."""
+    house = House(clock)
+    house.engine.arrival = arrival(trusts_headers=by_header)
+    house.start("error_injection", error_rate=0.0)
+    house.snapshot.get()
+    result = house.injection.arrive(FakeCall("/orders", x_request_start=f"t={clock.now - ago:.3f}"))
+    assert result
+    house.injection.apply(result)
+    house.injection.finish(result, 200)
+    house.engine.recorder.flush()
+    (tally,) = house.results.tallies.values()
+    seconds = tally.percentile("untouched", 0.95)
+    assert seconds is not None
+    assert (seconds >= ago / 1.2) is result.knows_arrival
+    return result
+
+
+def test_the_time_of_a_call_begins_where_it_arrived_in_front_of_the_process(clock: Clock) -> None:
+    assert measured(clock, by_header=True, ago=4.0).knows_arrival
+
+
+def test_the_time_of_a_call_begins_here_where_nobody_can_be_believed(clock: Clock) -> None:
+    assert not measured(clock, by_header=False, ago=4.0).knows_arrival
+    assert not measured(clock, by_header=True, ago=4000.0).knows_arrival
