@@ -21,7 +21,9 @@ class InBlocks(Tally):
         self.sides = [*getattr(self, "sides", ()), side]
         blocks = (self.block,) * 12
         errors = sum(block.errors for block in blocks)
-        return SideCounts(requests=sum(block.began for block in blocks), errors=errors, slow=0, blocks=blocks)
+        return SideCounts(
+            requests=sum(block.began for block in blocks), errors=errors, slow=0, blocks=blocks, block_seconds=5.0
+        )
 
 
 class Watched:
