@@ -6,13 +6,13 @@
 import math
 import random
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from multiprocessing import Pool
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from chalicelib.results.judgement import BY_CHANCE, judge_sides
+from chalicelib.results.judgement import BY_CHANCE, judge_sides, percent
 from chalicelib.results.statistics import Part, exceeds
 from chalicelib.results.tally import Block, SideCounts
 from chalicelib.runs.options import Hypothesis
@@ -30,6 +30,7 @@ Source = Callable[[Chance, float], list[Part]]
 
 @lru_cache(maxsize=4096)
 def _cumulative(requests: int, share: float) -> list[float]:
+    """The probabilities of at most so many failures."""
     sums, total = [], 0.0
     for failures in range(requests + 1):
         choices = math.lgamma(requests + 1) - math.lgamma(failures + 1) - math.lgamma(requests - failures + 1)
@@ -37,6 +38,7 @@ def _cumulative(requests: int, share: float) -> list[float]:
         sums.append(total)
         if total > 1 - 1e-13:
             break
+    sums[-1] = 1.0
     return sums
 
 
@@ -48,7 +50,7 @@ def binomial(chance: Chance, requests: int, share: float) -> int:
         return requests
     if round(share, 6) != share:  # one of many shares, of which no table is worth while
         return sum(chance.random() < share for _ in range(requests))
-    return min(bisect_left(_cumulative(requests, share), chance.random()), requests)
+    return bisect_left(_cumulative(requests, share), chance.random())
 
 
 # Where failures come from
@@ -56,7 +58,12 @@ def binomial(chance: Chance, requests: int, share: float) -> int:
 
 def independent(requests: int = 100, blocks: int = BLOCKS) -> Source:
     """Each request fails by itself."""
-    return lambda chance, share: [Part(requests, binomial(chance, requests, share)) for _ in range(blocks)]
+
+    def run(chance: Chance, share: float) -> list[Part]:
+        cumulative, number = _cumulative(requests, share), chance.random
+        return [Part(requests, bisect_left(cumulative, number())) for _ in range(blocks)]
+
+    return run
 
 
 def batches(size: int, requests: int = 100, blocks: int = BLOCKS) -> Source:
@@ -200,16 +207,16 @@ CASES: dict[str, Case] = {
     "outages of 2 s": Case(outages(2)),
     "outages of 5 s, 30 % fail": Case(outages(5, 0.3)),
     "outages of 5 s, blocks of 1 s": Case(outages(5, requests=20, block_seconds=1.0), 1.0),
-    "outages of 10 s: longer than assumed": Case(outages(10)),
-    "outages of 20 s: longer than assumed": Case(outages(20)),
-    "outages of 60 s: longer than assumed": Case(outages(60)),
 }
+LONGER = {f"outages of {seconds} s": Case(outages(seconds)) for seconds in (10, 20, 60)}
+"""Longer than the abort assumes."""
+
 BOUNDS = (0.01, 0.05)
 
 
 def aborts(name: str, bound: float, number: int) -> int:
     """Of so many runs whose truth is the bound, those that are aborted."""
-    case = CASES[name]
+    case = (CASES | LONGER)[name]
     return sum(is_aborted(parts, bound, case.block_seconds) for parts in runs(case.source, bound, number, name))
 
 
@@ -221,7 +228,7 @@ def aborts_if_independent(name: str, bound: float, number: int) -> int:
 
 def verdicts(name: str, bound: float, number: int) -> tuple[int, int, int]:
     """Of so many runs whose truth is the bound: failed; held; held, and there were failures."""
-    case = CASES[name]
+    case = (CASES | LONGER)[name]
     found = [
         (verdict(parts, bound, case.block_seconds), any(part.failures for part in parts))
         for parts in runs(case.source, bound, number, name)
@@ -269,7 +276,7 @@ def _first(parts: Sequence[Part], bound: float, block_seconds: float) -> float:
 
 Job = tuple[Callable[..., Any], tuple[Any, ...]]
 
-ABORTED, EARLIER, JUDGED, POWER = 10_000, 500, 1_000, 300
+ABORTED, FEWER, JUDGED, POWER = 10_000, 200, 500, 300
 """How many runs are simulated for each figure."""
 
 
@@ -278,10 +285,11 @@ def jobs() -> list[Job]:
     cases = [(name, bound) for name in CASES for bound in BOUNDS]
     return [
         *((aborts, (*case, ABORTED)) for case in cases),
-        *((aborts_if_independent, (*case, EARLIER)) for case in cases),
+        *((aborts_if_independent, (*case, FEWER)) for case in cases),
         *((verdicts, (*case, JUDGED)) for case in cases),
-        *((held_of_fifty, (bound, ABORTED)) for bound in (0.001,)),
-        *((held_of_a_fifth, (round(15 / bound), bound, POWER)) for bound in BOUNDS),
+        *((call, (name, bound, JUDGED)) for call in (aborts, verdicts) for name in LONGER for bound in BOUNDS),
+        *((held_of_fifty, (bound, JUDGED)) for bound in (0.001,)),
+        *((held_of_a_fifth, (round(18 / bound), bound, POWER)) for bound in BOUNDS),
         *((seconds_until_aborted, (each, bound, POWER, 5.0)) for bound in BOUNDS for each in PER_SECOND),
         *((seconds_of_outage, (bound, seconds)) for bound in OUTAGE_BOUNDS for seconds in OUTAGE_BLOCKS),
     ]
@@ -293,58 +301,87 @@ OUTAGE_BLOCKS = (1.0, 5.0, 15.0, 60.0)
 
 
 def done(job: Job) -> Any:
-    return job[0](*job[1])
+    call, given = job
+    return call(*given)
 
 
 def main() -> None:
     began = perf_counter()
     todo = jobs()
     with Pool() as pool:
-        results = dict(zip([(call.__name__, *given) for call, given in todo], pool.map(done, todo, 1), strict=True))
-    print(f"Aborted of {ABORTED:,} runs whose truth is the bound; in brackets: by the rule of version 1\n")
-    rows = [
-        [
-            name,
-            *(
-                f"{results['aborts', name, b, ABORTED]:,} "
-                f"({results['aborts_if_independent', name, b, EARLIER] / EARLIER:.0%})"
-                for b in BOUNDS
-            ),
-        ]
-        for name in CASES
-    ]
-    table(["failures", "bound 1 %", "bound 5 %"], rows)
-    print(f"Verdicts on {JUDGED:,} runs whose truth is the bound: failed; held; held though some failed\n")
-    rows = [
-        [name, *("; ".join(f"{each / JUDGED:.1%}" for each in results["verdicts", name, b, JUDGED]) for b in BOUNDS)]
-        for name in CASES
-    ]
-    table(["failures", "bound 1 %", "bound 5 %"], rows)
-    held, earlier = results["held_of_fifty", 0.001, ABORTED]
-    print(
-        f"Held of {ABORTED:,} runs of 50 requests, truth 20 times the bound of 0.1 %: {held} (version 1: {earlier})\n"
-    )
-    print("Truth a fifth of the bound, runs of a minute\n")
-    rows = [
-        [f"{b:.0%}", f"{15 / b:,.0f}", f"{results['held_of_a_fifth', round(15 / b), b, POWER] / POWER:.0%}"]
-        for b in BOUNDS
-    ]
-    table(["bound", "requests", "held"], rows)
-    print("Truth five times the bound, blocks of 5 s: seconds until nine of ten runs are aborted\n")
-    rows = [
-        [f"{b:.0%}", *(f"{results['seconds_until_aborted', each, b, POWER, 5.0]:.0f}" for each in PER_SECOND)]
-        for b in BOUNDS
-    ]
-    table(["bound", *(f"{each} requests a second" for each in PER_SECOND)], rows)
-    print("Every request fails: seconds until the run is aborted\n")
-    rows = [
-        [f"{b:.1%}", *(f"{results['seconds_of_outage', b, each]:.0f}" for each in OUTAGE_BLOCKS)] for b in OUTAGE_BOUNDS
-    ]
-    table(["bound", *(f"blocks of {each:.0f} s" for each in OUTAGE_BLOCKS)], rows)
+        done_ones = pool.map(done, todo, 1)
+    figures = {(call.__name__, *given): figure for (call, given), figure in zip(todo, done_ones, strict=True)}
+    for show in (_show_aborts, _show_verdicts, _show_longer, _show_requests, _show_seconds):
+        show(figures)
     print(f"{perf_counter() - began:.0f} s")
 
 
-def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+Figures = Mapping[tuple[Any, ...], Any]
+
+
+def _show_aborts(figures: Figures) -> None:
+    def cell(name: str, bound: float) -> str:
+        earlier = figures["aborts_if_independent", name, bound, FEWER] / FEWER
+        return f"{figures['aborts', name, bound, ABORTED]:,} ({percent(earlier)})"
+
+    title = f"Aborted of {ABORTED:,} runs whose truth is the bound (by the rule of version 1)"
+    table(title, ["failures", *_bounds()], [[name, *(cell(name, bound) for bound in BOUNDS)] for name in CASES])
+
+
+def _show_verdicts(figures: Figures) -> None:
+    def cells(name: str) -> Iterator[str]:
+        for bound in BOUNDS:
+            yield from (percent(number / JUDGED) for number in figures["verdicts", name, bound, JUDGED])
+
+    kinds = ("failed", "held", "held though some failed")
+    titles = ["failures", *(f"{bound}: {kind}" for bound in _bounds() for kind in kinds)]
+    table(f"Verdicts on {JUDGED:,} runs whose truth is the bound", titles, [[name, *cells(name)] for name in CASES])
+
+
+def _show_longer(figures: Figures) -> None:
+    def cells(name: str) -> Iterator[str]:
+        for bound in BOUNDS:
+            yield percent(figures["aborts", name, bound, JUDGED] / JUDGED)
+            yield from (percent(number / JUDGED) for number in figures["verdicts", name, bound, JUDGED][:2])
+
+    titles = ["failures", *(f"{bound}: {kind}" for bound in _bounds() for kind in ("aborted", "failed", "held"))]
+    rows = [[name, *cells(name)] for name in LONGER]
+    table(f"Outages that last longer than assumed: {JUDGED:,} runs whose truth is the bound", titles, rows)
+
+
+def _show_requests(figures: Figures) -> None:
+    held, earlier = (percent(number / JUDGED) for number in figures["held_of_fifty", 0.001, JUDGED])
+    print(f"50 requests, truth 20 times the bound of 0.1 %: held in {held} of {JUDGED:,} runs (version 1: {earlier})\n")
+    rows = []
+    for bound in BOUNDS:
+        requests = round(18 / bound)
+        rows.append(
+            [percent(bound), f"{requests:,}", percent(figures["held_of_a_fifth", requests, bound, POWER] / POWER)]
+        )
+    table("Truth a fifth of the bound, runs of a minute", ["bound", "requests", "held"], rows)
+
+
+def _show_seconds(figures: Figures) -> None:
+    rows = [
+        [percent(bound), *(f"{figures['seconds_until_aborted', each, bound, POWER, 5.0]:.0f} s" for each in PER_SECOND)]
+        for bound in BOUNDS
+    ]
+    title = "Truth five times the bound, blocks of 5 s: until nine of ten runs are aborted"
+    table(title, ["bound", *(f"{each} requests a second" for each in PER_SECOND)], rows)
+    rows = [
+        [percent(bound), *(f"{figures['seconds_of_outage', bound, each]:,.0f} s" for each in OUTAGE_BLOCKS)]
+        for bound in OUTAGE_BOUNDS
+    ]
+    titles = ["bound", *(f"blocks of {each:.0f} s" for each in OUTAGE_BLOCKS)]
+    table("Every request fails: until the run is aborted", titles, rows)
+
+
+def _bounds() -> list[str]:
+    return [f"bound {percent(bound)}" for bound in BOUNDS]
+
+
+def table(title: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    print(f"{title}\n")
     for row in (titles, ["---"] * len(titles), *rows):
         print(f"| {' | '.join(row)} |")
     print()

@@ -195,13 +195,16 @@ def _reaches(chain: Sequence[Part], allowed: float, enough: float) -> bool:
     """Whether somebody who bets on failures ever multiplies the stake by `enough`: a fair game if `allowed` fail."""
     if allowed <= 0:
         return any(block.failures for block in chain)
-    wealth = [1.0 / len(BETS)] * len(BETS)
+    wealth, lost = [1.0 / len(BETS)] * len(BETS), 0
     for requests, failures in chain:
-        if requests:
+        if failures:
             gain = min(failures / requests, 1.0) / allowed - 1
-            wealth = [each * (1 + bet * gain) for each, bet in zip(wealth, BETS, strict=True)]
-            if failures and sum(wealth) >= enough:
+            wealth = [each * (1 - bet) ** lost * (1 + bet * gain) for each, bet in zip(wealth, BETS, strict=True)]
+            lost = 0
+            if sum(wealth) >= enough:
                 return True
+        elif requests:
+            lost += 1
     return False
 
 
