@@ -93,6 +93,9 @@ def _time(shown: Shown) -> Iterator[RenderableType]:
         bar.add_row(ProgressBar(total=total, completed=total - left, width=BAR))
         yield bar
         yield f"{left:.0f} s left of {total:g} s, started by {escape(shown['started_by'])}"
+        baseline = (shown.get("hypothesis") or {}).get("baseline_seconds", 0.0) - (total - left)
+        if baseline > 0:
+            yield f"[dim]Baseline: nothing is hit for {baseline:.0f} s more.[/]"
     elif shown["ended_by"]:
         yield f"ended by {escape(_because(shown['ended_by'], shown['end_reason']))}"
 

@@ -126,6 +126,25 @@ def test_a_run_is_watched_to_its_end_and_its_hypothesis_is_the_exit_code(
     assert "failed" in output
 
 
+def test_a_run_without_a_verdict_is_no_success(run: Run, environment: dict[str, str], server: Server) -> None:
+    watched = subprocess.Popen(
+        [*COMMAND, *LATENCY, "--duration-seconds", "3", "--percentage", "50", "--delay-seconds", "0",
+         "--max-error-rate", "0.00001"],
+        env=environment, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while watched.poll() is None:
+        run("test", "--requests", "30", "--target", "/orders/7")
+    assert watched.returncode == 6
+    assert "no verdict, too few requests" in watched.communicate()[0]
+
+
+def test_a_hypothesis_that_nothing_could_prove_wrong_starts_nothing(run: Run, server: Server) -> None:
+    refused = run(*LATENCY, "--max-error-rate", "0.01")
+    assert refused.returncode == 1
+    assert "Add --percentage 20 to hit only some" in refused.stderr
+    assert status(server)["status"] != "running"
+
+
 def test_halt_and_resume(run: Run, server: Server) -> None:
     run(*LATENCY, "--detach")
     assert json.loads(run("halt", "--reason", "enough").stdout)["reason"] == "enough"

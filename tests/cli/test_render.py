@@ -51,6 +51,20 @@ def test_a_run_shows_its_time_its_figures_and_its_hypothesis() -> None:
     assert "Hypothesis, so far: held. Error rate: held." in text
 
 
+def test_in_its_baseline_a_run_says_that_it_hits_nothing_yet() -> None:
+    run = with_hypothesis(RUN, max_error_rate=0.05, baseline_seconds=20.0)
+    assert "Baseline: nothing is hit for 15 s more." in drawn(render.run(responses.run(run, NOW + 5)))
+    assert "Baseline" not in drawn(render.run(responses.run(run, NOW + 21)))
+
+
+def test_calls_to_the_test_endpoint_and_what_died_are_shown() -> None:
+    shown: Any = responses.run(RUN, NOW + 20, served(RUN))
+    shown["results"] |= {"died": 3, "test": {"requests": 20, "hit": 5}}
+    text = drawn(render.run(shown))
+    assert "3 began and were never answered" in text
+    assert "Calls to the test endpoint: 20, 5 hit. They count nowhere else." in text
+
+
 def test_a_run_that_ended_shows_who_ended_it_and_what_came_of_it() -> None:
     ended = replace(RUN.ended(now=NOW + 20, by="vic", reason="enough [/red]"), defect="it broke")
     text = drawn(render.run(responses.run(ended, NOW + 30, served(ended, errors=40))))

@@ -466,9 +466,11 @@
     parts.endsAt = run.end_time ? performance.now() + run.remaining_seconds * 1000 : Infinity;
     countDown(parts);
     const results = run.results;
+    const baseline = run.hypothesis ? run.hypothesis.baseline_seconds - run.parameters.duration_seconds + run.remaining_seconds : 0;
+    const before = baseline > 0 && pair("Baseline", "nothing is hit for " + Math.ceil(baseline) + " s more");
     const test = results.test && results.test.requests && pair("Calls to the test endpoint", results.test.requests + ", " + results.test.hit + " hit");
     if (!results.requests) {
-      parts.figures.replaceChildren(...[pair("Requests", "none yet"), test].filter(Boolean));
+      parts.figures.replaceChildren(...[pair("Requests", "none yet"), before, test].filter(Boolean));
     } else {
       const percent = (share) => (share * 100).toFixed(1) + "\u00a0%";
       const side = (each) => time(each.p50_seconds) + " / " + time(each.p95_seconds);
@@ -478,7 +480,7 @@
         results.injected_errors && pair("Injected errors", percent(results.actual_error_rate || 0)),
         results.injected_delay_seconds && pair("Injected delay, total", time(results.injected_delay_seconds)),
         results.held_memory_mb && pair("Held memory, total", results.held_memory_mb + "\u00a0MB"),
-        results.died && pair("Never answered", results.died), test].filter(Boolean));
+        results.died && pair("Never answered", results.died), before, test].filter(Boolean));
     }
     const expected = run.hypothesis;
     parts.verdict.textContent = expected ? "Hypothesis so far: " + verdictOf(expected.verdict) + ". " + unbroken(sidesOf(expected)) : "";
