@@ -1,10 +1,14 @@
 """What each endpoint does: from a request and its caller to what is in the envelope."""
 
+import json
 import logging
 import re
 import secrets
+import threading
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ..access import Caller
@@ -32,14 +36,15 @@ from ..settings import Settings
 from . import problems, requests, responses, shapes
 from .console import page
 from .http import Request, Response
-from .query import CURSOR, MOST_ENTRIES, asked_for
+from .query import CURSOR, KEY, MOST_ENTRIES, asked_for
+from .refusals import Refusals
 from .results import UNREAD
 from .shapes import iso
 
 log = logging.getLogger(__name__)
 
 LONGEST_RECORDED = 500
-"""How much of a refused body the history records, in bytes."""
+"""How much of a refused body and of its refusal the history records, in bytes and in characters."""
 
 AFTERMATH_SECONDS = 5.0
 """For how long after a run's end its report still lists what else happened."""
@@ -48,6 +53,16 @@ TESTED = "Chaos experiments test endpoint: `injected` lists the faults that this
 NOT_READ = (
     "Chaos experiments test endpoint: the table could not be read, so the active experiments are unknown or outdated. "
     "The log of this process has the details."
+)
+
+ALONE = (
+    "Chaos experiments test endpoint of a process that serves no application, so nothing was injected into this "
+    "request. Ask the application's own /test."
+)
+
+ONE_AT_A_TIME = (
+    "This process serves one request at a time, so a stop or a halt that is sent to it waits behind the requests that "
+    "a run delays. Serve the control plane beside the application, too: `chaos-experiments serve`. Send it there."
 )
 
 
@@ -70,6 +85,8 @@ class Server:
     clock: Callable[[], float]
     spare_memory_mb: Callable[[], int]
     on_change: Callable[[], None]
+    knows_the_time: Callable[[], bool] = lambda: True
+    """Whether the clock is the table's. It is after the first answer of the table."""
 
 
 class Handlers:
@@ -83,19 +100,20 @@ class Handlers:
         self._catalogue = stage.catalogue
         self._server = server
         self._clock = server.clock
+        self._refusals = Refusals(server.clock)
         self._prefix = prefix
         self._document = document
+        self._building = threading.Lock()
 
     def list_experiments(self, request: Request, caller: Caller) -> shapes.Listed:
         """List the experiments and the active runs.
 
         Each experiment has a JSON Schema of its parameters, with defaults, units, and the limits of this stage and
-        environment. The answer also says whether everything is halted, and whether the stage is locked because its
-        name looks like production.
+        environment. The answer also says whether everything is halted, whether the stage is locked because its name
+        looks like production, and what to know before a start (`warnings`).
         """
-        del request
-        now = self._clock()
         halt = self._runs.halted()
+        now = self._clock()
         settings = self._settings
         return {
             "caller": responses.caller(caller),
@@ -104,6 +122,7 @@ class Handlers:
             "production": settings.production,
             "locked": settings.production_locked,
             "halt": responses.halt(halt) if halt else None,
+            "warnings": [ONE_AT_A_TIME] if request.one_at_a_time and not settings.in_lambda else [],
             "start_options": requests.start_options(),
             "available_experiments": [self._shown_experiment(each) for each in self._catalogue.values()],
             "active_experiments": self._shown(self._active(now).values(), now),
@@ -120,8 +139,10 @@ class Handlers:
         content = requests.parse(request.body, request.headers)
         experiment = self._catalogue.find(requests.experiment_name(content, list(self._catalogue)))
         options, parameters = requests.start_parameters(content, experiment, self._limits(experiment))
+        self._catalogue.check_limits(self._settings.limits)
         self._require_an_unlocked_stage()
         self._require_no_alarm(options.alarms)
+        self._require_no_halt()
         now = self._clock()
         run = Run.started(
             experiment.name,
@@ -136,8 +157,8 @@ class Handlers:
         if in_the_way:
             shown = self._shown_run(in_the_way, now)
             raise AlreadyRunning(
-                f"{run.experiment} is already running: run {in_the_way.run_id}, started by {in_the_way.started_by}, "
-                f'ends in {shown["remaining_seconds"]:g} s. Stop it first, or send "restart": true to replace it.',
+                f"{run.experiment} is already running: {_described(in_the_way, shown)}. "
+                'Stop it first, or send "restart": true to replace it.',
                 resultset=shown,
             )
         self._server.on_change()
@@ -151,8 +172,8 @@ class Handlers:
         content = requests.parse(request.body, request.headers)
         name = requests.experiment_name(content, list(self._catalogue))
         options = requests.options_of(requests.StopOptions, content)
+        active = self._active(self._clock())
         now = self._clock()
-        active = self._active(now)
         if name not in active:
             self._catalogue.find(name)
             raise _not_running(name, active)
@@ -170,6 +191,9 @@ class Handlers:
         `POST /resume`. A second halt changes nothing, and answers with the first one.
         """
         options = requests.options_of(requests.HaltOptions, requests.parse(request.body, request.headers))
+        if not self._server.knows_the_time():
+            with suppress(StoreUnavailable):
+                self._runs.halted()
         event = self._event("halt", request, caller, reason=options.reason)
         halt = event
         if not self._runs.halt(event):
@@ -188,7 +212,9 @@ class Handlers:
 
         Runs that the halt ended stay ended.
         """
-        options = requests.options_of(requests.ResumeOptions, requests.parse(request.body or b"{}", request.headers))
+        options = requests.options_of(
+            requests.ResumeOptions, requests.parse(request.body, request.headers, if_empty=b"{}")
+        )
         halt = self._runs.halted()
         event = self._event("resume", request, caller, reason=options.reason)
         if halt:
@@ -205,7 +231,8 @@ class Handlers:
         """
         del caller
         name = _asked(request, "experiment_name", f"one of {', '.join(self._catalogue)}")
-        run = self._runs.last(name)
+        is_possible = name in self._catalogue or re.fullmatch(KEY, name)
+        run = self._runs.last(name) if is_possible else None
         return self._with_results(run, self._clock()) if run else responses.inactive(self._catalogue.find(name))
 
     def history(self, request: Request, caller: Caller) -> shapes.History:
@@ -224,10 +251,9 @@ class Handlers:
             before=asked.before,
             limit=asked.limit,
         )
-        kept = [self._as_ended(each, now) if isinstance(each, Run) else each for each in found]
+        kept = [self._as_ended(each, now) if isinstance(each, Run) else each for each in found.entries]
         tallies = self._tallies([each for each in kept if isinstance(each, Run)])
-        entries = self._entries(kept, now, tallies)
-        return {"entries": entries, "next": entries[-1]["id"] if len(entries) == asked.limit else None}
+        return {"entries": self._entries(kept, now, tallies), "next": found.next}
 
     def report(self, request: Request, caller: Caller) -> shapes.Report:
         """Report on a run.
@@ -241,8 +267,8 @@ class Handlers:
         until = min(run.ended_at or run.expires_at, now) + AFTERMATH_SECONDS
         kept = self._runs.history(since=run.started_at, until=until, experiment=None, before=None, limit=MOST_ENTRIES)
         shown = self._with_results(run, now)
-        others = [each for each in reversed(kept) if isinstance(each, Event) or each.run_id != run.run_id]
-        unasked = {run.run_id: UNREAD for run in others if isinstance(run, Run)}
+        others = [each for each in reversed(kept.entries) if isinstance(each, Event) or each.run_id != run.run_id]
+        unasked = {each.run_id: UNREAD for each in others if isinstance(each, Run)}
         return {"run": shown, "events": self._entries(others, now, unasked)}
 
     def console(self, request: Request, caller: Caller) -> Response:
@@ -254,10 +280,11 @@ class Handlers:
         settings = self._settings
         return page(settings.application, settings.stage or "", production=settings.production)
 
-    def openapi(self, request: Request, caller: Caller) -> dict[str, Any]:
+    def openapi(self, request: Request, caller: Caller) -> Response:
         """Get this OpenAPI document."""
         del request, caller
-        return self._document()
+        with self._building:  # of many that ask at once, one builds it
+            return self._published
 
     def test(self, request: Request, caller: Caller) -> shapes.Tested:
         """Try the active experiments on this request.
@@ -269,13 +296,19 @@ class Handlers:
         """
         del caller
         return {
-            "message": NOT_READ if request.problem else TESTED,
+            "message": NOT_READ if request.problem else TESTED if request.serves_application else ALONE,
             "timestamp": iso(self._clock()),
             "active_chaos_experiments": list(request.active),
             "environment": self._server.environment,
             "injected": list(request.injected),
             "problem": request.problem,
         }
+
+    @cached_property
+    def _published(self) -> Response:
+        """It says nothing that changes while the process lives, and anybody may ask for it."""
+        document = self._document()
+        return Response(200, document, text=json.dumps(document))
 
     def _active(self, now: float) -> dict[str, Run]:
         """What runs, by the experiment's name."""
@@ -284,7 +317,7 @@ class Handlers:
     def _as_ended(self, run: Run, now: float) -> Run:
         """A halt ends what runs also where it could not be written that the runs are ended."""
         halt = self._runs.halted() if run.is_active(now) else None
-        return _ended_by(halt, run) if halt else run
+        return _ended_by(halt, run, now) if halt else run
 
     def _find(self, run_id: str) -> Run:
         """Raises UnknownRun."""
@@ -301,7 +334,8 @@ class Handlers:
 
     def _with_results(self, run: Run, now: float) -> shapes.ShownRun:
         """Raises StoreUnavailable where its results cannot be read."""
-        return self._shown_run(self._as_ended(run, now), now, self._results.results([run]).get(run.run_id))
+        results = {} if run.damaged else self._results.results([run])
+        return self._shown_run(self._as_ended(run, now), now, results.get(run.run_id))
 
     def _shown_experiment(self, experiment: Experiment) -> shapes.ShownExperiment:
         return responses.experiment(experiment, self._limits(experiment))
@@ -316,18 +350,23 @@ class Handlers:
 
     def _tallies(self, runs: Collection[Run]) -> Mapping[str, Tally]:
         try:
-            return self._results.results(list(runs)) if runs else {}
+            readable = [run for run in runs if not run.damaged]
+            return self._results.results(readable) if readable else {}
         except StoreUnavailable as error:
             log.warning("Could not read the results of runs: %s", error)
             return {run.run_id: UNREAD for run in runs}
 
     def record_refusal(self, request: Request, caller: Caller, error: ChaosError) -> None:
-        """Record in the history that a known caller was refused. Never raises."""
+        """Record in the history that a known caller was refused, a few times a minute. Never raises."""
+        added = self._refusals.admit(caller.name)
+        if added is None:
+            return
         details = {
             "endpoint": request.path,
             "code": error.code,
-            "message": error.message,
+            "message": error.message[:LONGEST_RECORDED],
             "body": request.body[:LONGEST_RECORDED].decode(errors="replace"),
+            **added,
         }
         try:
             self._runs.record(self._event("refusal", request, caller, details=details))
@@ -366,12 +405,16 @@ class Handlers:
         try:
             return self._runs.start(run, now=now, replaced=replaced)
         except Halted:
-            raise self._halted() from None
+            self._require_no_halt()
+            raise Halted("Everything was halted until a moment ago, so nothing was started. Try again.") from None
 
-    def _halted(self) -> Halted:
+    def _require_no_halt(self) -> None:
+        """It asks the table, whose answer also says what time it is there: a run starts by that."""
         halt = self._runs.halted()
-        if halt is None:
-            return Halted("Everything was halted until a moment ago, so nothing was started. Try again.")
+        if halt:
+            raise self._halted_by(halt)
+
+    def _halted_by(self, halt: Event) -> Halted:
         return Halted(
             f"Halted by {halt.by} at {iso(halt.at)}: {halt.reason}. No experiment can start "
             f"until an operator calls POST {self._prefix}/resume.",
@@ -380,8 +423,16 @@ class Handlers:
 
     def _end_what_runs(self, halt: Event, now: float) -> list[str]:
         """The ids of the runs that the halt ended."""
-        over = [_ended_by(halt, run) for run in self._runs.running(now)]
-        return [run.run_id for run in over if self._runs.stop(run)]
+        ended: list[str] = []
+        problems: list[StoreUnavailable] = []
+        for run in [_ended_by(halt, run, now) for run in self._runs.running(now)]:
+            try:
+                ended += [run.run_id] if self._runs.stop(run) else []
+            except StoreUnavailable as error:  # the others are to end all the same
+                problems.append(error)
+        if problems:
+            raise problems[0]
+        return ended
 
     def _everywhere_by(self, now: float) -> str:
         return iso(now + self._settings.refresh_seconds)
@@ -406,7 +457,15 @@ def _not_running(name: str, active: Collection[str]) -> NotRunning:
     return NotRunning(f"{name} is not running, so nothing was stopped. Running now: {others}.")
 
 
-def _ended_by(halt: Event, run: Run) -> Run:
-    """As the halt ended it: not before it started, where clocks differ."""
-    at = max(halt.at, run.started_at)
-    return run.ended(now=at, by=halt.by, reason=f"halted: {halt.reason}", source=halt.source)
+def _ended_by(halt: Event, run: Run, now: float) -> Run:
+    """As the halt ended it: not later than now, where the clock of whoever halted is ahead."""
+    return run.ended(now=min(halt.at, now), by=halt.by, reason=f"halted: {halt.reason}", source=halt.source)
+
+
+def _described(run: Run, shown: shapes.ShownRun) -> str:
+    """A run that is in the way of another one."""
+    which = f"run {run.run_id}, started by {run.started_by or 'somebody'}"
+    if run.damaged:
+        return f"{which}, which is damaged in the table"
+    version = ", which this version of the module cannot read" if run.unreadable else ""
+    return f"{which}{version}, ends in {shown['remaining_seconds']:g} s"

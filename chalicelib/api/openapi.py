@@ -66,7 +66,7 @@ ROLES = {
     Role.OPERATOR: "Requires the role operator.",
 }
 EVERYWHERE = (errors.InternalError, errors.ModuleOff, errors.Misconfigured)
-WITH_A_TOKEN = (errors.Unauthenticated, errors.Forbidden, errors.StoreUnavailable)
+WITH_A_TOKEN = (errors.Unauthenticated, errors.Forbidden, errors.StoreUnavailable, errors.KeysUnavailable)
 WITH_A_BODY = (errors.InvalidJson, errors.InvalidParameters, errors.BodyTooLarge, errors.UnsupportedMediaType)
 REFUSALS: Mapping[str, Sequence[type[ChaosError]]] = {
     "start": (

@@ -1,5 +1,6 @@
 """Renders a run, an experiment and an entry of the history for the API."""
 
+import math
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, cast
@@ -17,6 +18,14 @@ from .shapes import Entry, ShownCaller, ShownExperiment, ShownHalt, ShownRun, is
 UNREADABLE = (
     "Another version of the module wrote this run, and this process cannot read its parameters: it injects nothing for "
     "it. It can be stopped."
+)
+DAMAGED = (
+    "The item of this run in the table is damaged: what could not be read is left out, and nothing is injected for it. "
+    "It can be stopped."
+)
+NOT_BEGUN = (
+    "Its start is still to come, since the clock of the process that started it is ahead of the table's: until then it "
+    "hits nothing. Stop it, correct that clock, and start it again."
 )
 
 
@@ -66,17 +75,30 @@ def run(
         "description": _description(shown.experiment, catalogue or {}),
         "status": shown.status(now),
         "parameters": dict(shown.parameters),
-        "start_time": iso(shown.started_at),
-        "end_time": iso((ended and ended.ended_at) or shown.expires_at),
+        "start_time": _moment(shown.started_at),
+        "end_time": _moment((ended and ended.ended_at) or shown.expires_at),
         "remaining_seconds": shown.remaining_seconds(now),
-        "started_by": shown.started_by,
+        "started_by": shown.started_by or None,
         "started_from": shown.started_from or None,
         **_end(ended),
-        "defect": UNREADABLE if shown.unreadable else shown.defect,
-        "results": results.results(shown, tally, now, whole=whole),
+        "defect": _defect(shown, now),
+        "results": {} if shown.damaged else results.results(shown, tally, now, whole=whole),
     }
     options = {name: each for name, each in _options(shown, tally, now).items() if name not in fixed}
     return cast("ShownRun", {**fixed, **options})
+
+
+def _moment(epoch_seconds: float) -> str | None:
+    """None for one that could not be read."""
+    return None if math.isinf(epoch_seconds) else iso(epoch_seconds)
+
+
+def _defect(shown: Run, now: float) -> str | None:
+    if shown.damaged:
+        return DAMAGED
+    if shown.unreadable:
+        return UNREADABLE
+    return shown.defect or (None if shown.has_begun(now) else NOT_BEGUN)
 
 
 def _description(name: str, catalogue: Mapping[str, Experiment]) -> str:

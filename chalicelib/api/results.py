@@ -141,7 +141,7 @@ NOBODY = "No request reached the application while the run was active."
 
 
 def _phases(shown: Run, tally: Tally, now: float) -> ShownPhases:
-    found = tally.phases(shown)
+    found = tally.phases(shown, now)
     has_baseline, is_over = shown.hits_from > shown.started_at, not shown.is_active(now)
     nothing = Phase(requests=0, errors=0, p95_seconds=None)
     return {

@@ -296,7 +296,8 @@ class Listed(TypedDict):
     """Experiments and active runs.
 
     `production` is true if the stage is named like production, and `locked` if therefore nothing can be started. `halt`
-    is null unless everything is halted. `caller` is whom the token belongs to.
+    is null unless everything is halted. `caller` is whom the token belongs to. `warnings` are sentences to read before
+    a start: that a halt would not be answered in time, for instance.
     `start_options` is a JSON Schema of what a start may have beside the name and the parameters of its experiment.
     """
 
@@ -306,6 +307,7 @@ class Listed(TypedDict):
     production: bool
     locked: bool
     halt: ShownHalt | None
+    warnings: list[str]
     start_options: dict[str, Any]
     available_experiments: list[ShownExperiment]
     active_experiments: list[ShownRun]

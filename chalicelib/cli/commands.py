@@ -15,7 +15,7 @@ from ..bootstrap import Chaos
 from ..errors import ChaosError
 from ..experiments.catalogue import installed
 from ..settings import Settings
-from . import PROGRAM, halt, history, load_test, profiles, runs, table, tokens
+from . import PROGRAM, halt, history, load_test, profiles, runs, serve, table, tokens
 from .context import CommandContext, Selection, context_of
 from .examples import add_examples
 from .remote import PATIENCE_SECONDS, Refused, Unreachable
@@ -48,8 +48,8 @@ its time; otherwise 4 if the hypothesis failed, 7 if no request was hit, 6 if th
 Each experiment is a command with its own options: see, for example, `start latency_injection --help`.
 """
 ORDER = (
-    "start", "stop", "status", "watch", "list", "test", "halt", "resume", "history", "report", "profile", "token",
-    "table",
+    "start", "stop", "status", "watch", "list", "test", "halt", "resume", "history", "report", "serve", "profile",
+    "token", "table",
 )  # fmt: skip
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "list": runs.list_experiments,
@@ -61,6 +61,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "resume": halt.resume,
     "history": history.history,
     "report": history.report,
+    "serve": serve.serve,
 }
 GROUPS: Mapping[str, typer.Typer] = {"profile": profiles.app, "token": tokens.app, "table": table.app}
 VALUED = ("--profile", "--url", "--token")
@@ -170,5 +171,7 @@ def _add_published_experiments(
                 f"{error.message}\n\nThese are the experiments of this version; the application may have others.\n"
             )
         listed = {"available_experiments": [responses.experiment(each, {}) for each in installed().values()]}
+    for warning in () if completing or helping else listed.get("warnings", ()):
+        context.print_note(f"Warning: {warning}")
     options = listed.get("start_options") or published_by_this_version()
     add_experiments(start, listed["available_experiments"], options, context.program)

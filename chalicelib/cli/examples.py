@@ -19,6 +19,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "resume": ('resume --reason "the cause is found"', "resume --stage staging"),
     "history": ("history --experiment latency_injection --since 2026-11-24T09:00:00Z",),
     "report": ("report --open", "report --format html --output report.html"),
+    "serve": ("serve --port 8090",),
     "profile": ("profile add staging --url https://api.example.com/api/chaos_experiments",),
     "profile add": ("profile add staging --url https://api.example.com/api/chaos_experiments",),
     "profile list": ("profile list",),

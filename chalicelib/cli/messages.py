@@ -106,8 +106,9 @@ def _already_running(answer: Answer) -> str:
     if "name" not in run:
         return answer.message
     name = run["name"]
+    until = f", and it ends in {run['remaining_seconds']:.0f} s" if run.get("end_time", True) else ""
     return (
-        f"{name} is already running: {run['started_by']} started it, and it ends in {run['remaining_seconds']:.0f} s.\n"
+        f"{name} is already running: {run['started_by'] or 'somebody'} started it{until}.\n"
         f"Add --restart to replace that run, or stop it: {answer.command(f'stop {name}')}"
     )
 

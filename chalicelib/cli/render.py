@@ -42,7 +42,7 @@ def experiments(listed: Shown) -> RenderableType:
 
 
 def stage(listed: Shown) -> str:
-    """The application and its stage, and why nothing can be started there."""
+    """The application and its stage, why nothing can be started there, and what to know before a start."""
     colour = "white on red" if listed.get("production") else "white on blue"
     text = f"[{colour}] {escape(listed.get('application', ''))} {escape(listed.get('stage', '')).upper()} [/]"
     if listed.get("halt"):
@@ -50,7 +50,7 @@ def stage(listed: Shown) -> str:
         text += f" [red]halted by {escape(halt['halted_by'])}: {escape(halt['reason'])}[/]"
     elif listed.get("locked"):
         text += " [red]locked: the stage is named like production, so nothing can be started[/]"
-    return text
+    return "\n".join([text, *(f"[yellow]Warning: {escape(each)}[/]" for each in listed.get("warnings", ()))])
 
 
 def run(shown: Shown) -> RenderableType:
@@ -58,7 +58,7 @@ def run(shown: Shown) -> RenderableType:
     head = f"[bold]{shown['name']}[/] {STATUSES.get(shown['status'], shown['status'])}"
     if shown["status"] == "inactive":
         return head
-    parts = [head, *_time(shown), *_results(shown["results"])]
+    parts = [head, *_time(shown), *_target(shown), *_results(shown["results"])]
     if shown.get("hypothesis"):
         parts += _hypothesis(shown["hypothesis"], ", so far" if shown["status"] == "running" else "")
     recovery = shown["results"].get("recovery")
@@ -85,8 +85,10 @@ def _hypothesis(hypothesis: Shown, so_far: str) -> Iterator[str]:
 
 def _time(shown: Shown) -> Iterator[RenderableType]:
     """The time that is left, or who ended the run and why."""
-    total, left = shown["parameters"]["duration_seconds"], shown["remaining_seconds"]
-    if shown["status"] == "running":
+    total, left = shown["parameters"].get("duration_seconds"), shown["remaining_seconds"]
+    if shown["status"] == "running" and total is None:  # one that the application cannot read
+        yield f"{left:.0f} s left" if left else "ends when it is stopped"
+    elif shown["status"] == "running":
         bar = Table.grid()  # a bar alone does not end its line
         bar.add_row(ProgressBar(total=total, completed=total - left, width=BAR))
         yield bar
@@ -96,6 +98,13 @@ def _time(shown: Shown) -> Iterator[RenderableType]:
             yield f"[dim]Baseline: nothing is hit for {baseline:.0f} s more.[/]"
     elif shown["ended_by"]:
         yield f"ended by {escape(_because(shown['ended_by'], shown['end_reason']))}"
+
+
+def _target(shown: Shown) -> Iterator[RenderableType]:
+    """Which calls the run may hit, where not all of them."""
+    criteria = (f"{name.replace('_', ' ')} {plain(value)}" for name, value in (shown.get("target") or {}).items())
+    if text := ", ".join(criteria):
+        yield escape(f"target: {text}")
 
 
 def _because(what: str, why: str | None) -> str:

@@ -4,9 +4,10 @@ What may wait is a generator of steps, which the drivers carry out: on a thread,
 """
 
 import logging
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Literal
@@ -14,6 +15,7 @@ from typing import Any, Final, Literal
 from ..faults.base import PROCEED, Answer, Applied, Chance, Outcome, RefreshSnapshot, RunBlocking, Step
 from ..paths import PathSet
 from ..results.recorder import Recorder
+from .arrival import Arrival
 from .call import Call
 from .decide import Hit, decide
 from .effects.base import Effect
@@ -65,14 +67,37 @@ class InjectionResult:
     Only a call that reached a route may be hit, and only such a call is counted.
     """
 
-    __slots__ = ("began", "call", "environment", "hits", "is_answered", "outcome", "plans", "problem", "reached_route")
+    __slots__ = (
+        "began",
+        "call",
+        "environment",
+        "flushes_begun",
+        "hits",
+        "is_answered",
+        "is_test",
+        "knows_arrival",
+        "meets",
+        "outcome",
+        "plans",
+        "problem",
+        "reached_route",
+    )
 
-    def __init__(self, plans: Sequence[Plan], call: Call, began: float, environment: str) -> None:
+    def __init__(
+        self, plans: Sequence[Plan], call: Call, began: float, environment: str, *, is_test: bool = False
+    ) -> None:
         self.plans = plans
         self.call = call
         self.began = began
         self.environment = environment
+        self.is_test = is_test
         self.hits: list[AppliedHit] = []
+        self.meets: Collection[str] = ()
+        """The ids of the runs that are about to hit it."""
+        self.knows_arrival = False
+        """Whether its time began in front of this process, so that no queue is left out."""
+        self.flushes_begun = False
+        """Whether the table is to know that it has begun, before anything happens to it."""
         self.outcome: Outcome = PROCEED
         self.reached_route = False
         self.is_answered = False
@@ -82,6 +107,16 @@ class InjectionResult:
     def drop_defective(self) -> None:
         """Forget a fault that raised an exception: it did nothing."""
         self.hits = [hit for hit in self.hits if hit.applied is not UNFINISHED]
+
+    @property
+    def remaining_seconds(self) -> float:
+        """How long the call may still take."""
+        return self.call.remaining_seconds
+
+    @property
+    def workers(self) -> int | None:
+        """How many workers the process has, where a call that waits occupies one and nobody sees who queues for it."""
+        return None if self.knows_arrival else self.call.workers
 
     @property
     def active_names(self) -> list[str]:
@@ -121,13 +156,15 @@ class _Target:
     engine: "Engine"
     call: Call
     plan: Plan
+    began: float
 
     @property
     def run(self) -> Plan:
         return self.plan
 
     def remaining_seconds(self) -> float:
-        return self.call.remaining_seconds
+        passed = self.engine.process.timer() - self.began
+        return min(self.call.remaining_seconds, self.engine.longest_request_seconds - passed)
 
     def seconds_until_stale(self) -> float:
         return self.engine.snapshot.seconds_until_stale()
@@ -164,15 +201,21 @@ class Slots:
 
 @dataclass(kw_only=True)
 class Engine:
-    """One for each process. `slots` bounds how many calls are being hit at a time, and `excluded` are never hit."""
+    """One for each process. `slots` bounds how many calls are being hit at a time, and `excluded` are never hit.
+
+    `longest_request_seconds` is the time limit of a call where it does not know a shorter one itself.
+    """
 
     snapshot: Snapshot
     recorder: Recorder
     effects: Mapping[str, Any]
     """Each is an `Effect`, with methods of its own for the faults that use it."""
     process: Process
+    arrival: Arrival | None = None
+    """None where nothing in front of this process says when a call arrived."""
     excluded: PathSet = field(default_factory=lambda: PathSet(()))
     slots: Slots = field(default_factory=lambda: Slots(1000))
+    longest_request_seconds: float = math.inf
 
     def __post_init__(self) -> None:
         # Every request passes here: nothing is looked up twice.
@@ -182,7 +225,7 @@ class Engine:
     def is_idle(self) -> bool:
         """Whether calls pass through: nothing is active, held or to be flushed, and no read is due."""
         plans = self.snapshot.cached()
-        if plans or plans is None or self.recorder.is_waiting:
+        if plans or plans is None or self.recorder.is_needed:
             return False
         for effect in self._effects:  # noqa: SIM110 - every request passes here, and any() costs twice as much
             if effect.is_holding:
@@ -201,9 +244,11 @@ class Engine:
         for effect in self._effects:
             if effect.is_holding and effect.is_due(plans):
                 return BLOCKED
-        if self.recorder.is_waiting and self.recorder.is_flush_due():
+        if not plans and self.recorder.is_waiting and self.recorder.is_flush_due():
             return BLOCKED
-        return InjectionResult(plans, call, self.process.timer(), self.process.name) if plans else None
+        if not plans and not self.recorder.is_watching:
+            return None
+        return InjectionResult(plans, call, self.process.timer(), self.process.name)
 
     def arrive(self, call: Call) -> Generator[Step, Any, InjectionResult | None]:
         """As `arrive_now`, with what may block: the read of the table, effects that are over, pending counts."""
@@ -217,6 +262,7 @@ class Engine:
         plans = yield RunBlocking(self.snapshot.get_fresh)
         result = yield from self._receive(call, plans)
         result = result or self._result(plans, call)
+        result.is_test = True
         if self.snapshot.is_unreachable:
             result.problem = "store_unavailable"
         return result
@@ -225,9 +271,9 @@ class Engine:
         for effect in self._effects:
             if effect.is_holding and effect.is_due(plans):
                 yield RunBlocking(partial(effect.settle, plans))
-        if self.may_flush(call):
+        if not plans and self.may_flush(call):  # otherwise this call flushes when it ends
             yield RunBlocking(self.recorder.flush)
-        return self._result(plans, call) if plans else None
+        return self._result(plans, call) if plans or self.recorder.is_watching else None
 
     def _result(self, plans: Sequence[Plan], call: Call) -> InjectionResult:
         return InjectionResult(plans, call, self.process.timer(), self.process.name)
@@ -238,23 +284,25 @@ class Engine:
         """What the call meets, now that it has reached a route; None where there is nothing to apply."""
         result.reached_route = True
         hits = decide(result.plans, self.process.chance)
+        if result.is_test:
+            return hits or None
         if hits:
-            return hits
-        for plan in result.plans:
-            if plan.aborts_itself:
-                return [] if self.recorder.begin(result.plans) else None
-        return None
+            result.meets = {plan.run_id for plan, _ in hits}
+        result.flushes_begun = self.recorder.begin(result) and self._has_time_to_flush(result.call)
+        return hits if hits or result.flushes_begun else None
 
     def apply(self, result: InjectionResult, hits: Sequence[Hit]) -> Generator[Step, Any, Outcome]:
         """Apply the hits, until one of them decides the outcome."""
-        if hits and self.slots.take():
-            try:
-                yield from self._apply(result, hits)
-            finally:
-                self.slots.give_back()
-        if not result.hits and (not hits or self.recorder.begin(result.plans)):
-            # untouched, and the first that the table has to know of
-            yield RunBlocking(self.recorder.flush)
+        try:
+            if result.flushes_begun:
+                yield RunBlocking(self.recorder.flush_begun)
+            if hits and self.slots.take():
+                try:
+                    yield from self._apply(result, hits)
+                finally:
+                    self.slots.give_back()
+        finally:
+            result.meets = ()
         return result.outcome
 
     def _apply(self, result: InjectionResult, hits: Sequence[Hit]) -> Generator[Step, Any, None]:
@@ -264,7 +312,7 @@ class Engine:
                 continue  # it ended while the application, or an earlier fault, delayed this call
             hit = AppliedHit(plan, fault.kind, UNFINISHED)
             result.hits.append(hit)
-            applied = fault.apply(_Target(self, result.call, plan))
+            applied = fault.apply(_Target(self, result.call, plan, result.began))
             hit.applied = applied if isinstance(applied, Applied) else (yield from applied)
             if hit.applied.outcome is not PROCEED:
                 result.outcome = hit.applied.outcome
@@ -279,18 +327,39 @@ class Engine:
 
     # Its answer
 
-    def count(self, result: InjectionResult, status: int) -> None:
-        """Count a call that is answered. Does not block, and never raises."""
+    def count(self, result: InjectionResult, status: int | None) -> None:
+        """Count a call that is answered, or that ended without an answer (None). Does not block, and never raises."""
         if not result.reached_route:
             return
         try:
-            self.recorder.count(result, status, self.process.timer() - result.began)
+            if result.is_test:
+                self.recorder.count_test(result)
+            else:
+                self.recorder.count(result, status, self._seconds(result))
         except Exception:
             log.exception("Could not count a request")
+
+    def _seconds(self, result: InjectionResult) -> float:
+        """How long the client has waited: since the call's arrival where that is known, otherwise since ours."""
+        seconds = self.process.timer() - result.began
+        if self.arrival:
+            since = self.arrival(result.call, self.process.clock())
+            result.knows_arrival = since is not None
+            return max(seconds, since or 0.0)
+        return seconds
 
     def may_flush(self, call: Call) -> bool:
         """Whether pending counts are due to be flushed, and the call has the time for it."""
         return self.recorder.is_flush_due() and call.remaining_seconds >= FLUSH_SECONDS
+
+    @staticmethod
+    def _has_time_to_flush(call: Call) -> bool:
+        """Not where that is unknown: the call continues all the same."""
+        try:
+            return call.remaining_seconds >= FLUSH_SECONDS
+        except Exception as error:  # noqa: BLE001 - whatever a host's context raises
+            log.warning("A call does not say how much time it has left: %s", error)
+            return False
 
 
 def answer_of(result: InjectionResult) -> Answer | None:

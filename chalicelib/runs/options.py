@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, Self, cast
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from .target import Target
+
 LONGEST_REASON = 100
 """In characters. What runs must stay small, because every environment reads it every second."""
 
@@ -131,6 +133,9 @@ class StartOptions(BaseModel):
     )
     hypothesis: Hypothesis | None = Field(
         default=None, description="What is expected of the requests. The run then gets a verdict."
+    )
+    target: Target | None = Field(
+        default=None, description="Which calls the run may hit. The others stay untouched: a control group."
     )
 
     def content(self) -> dict[str, Any]:

@@ -138,8 +138,38 @@ def test_the_right_content_type(control: Control, content_type: str) -> None:
     assert control.post("/start", start(), headers={"content-type": content_type}).status == 200
 
 
-def test_a_body_without_a_content_type_is_taken_for_json(control: Control) -> None:
-    assert control.post("/start", start(), headers={}).status == 200
+GOOD = {
+    "/start": start(),
+    "/stop": json.dumps({"experiment_name": "latency_injection"}),
+    "/halt": json.dumps({"reason": "a test"}),
+    "/resume": "{}",
+}
+
+
+@pytest.mark.parametrize("path", GOOD)
+@pytest.mark.parametrize("more", [{}, {"authorization": "Bearer dev-token"}, {"cookie": "session=1"}])
+def test_a_body_without_a_content_type_is_refused(control: Control, path: str, more: dict[str, str]) -> None:
+    """A page of another site can make a browser send it, with the cookies that an `authenticate` may go by."""
+    refused = control.post(path, GOOD[path], headers=more)
+    assert (refused.status, refused.content["code"]) == (415, "unsupported_media_type")
+    assert refused.content["error_message"] == ("The header Content-Type must be application/json; got none.")
+    assert (control.store.runs, control.store.halt_event) == ({}, None)
+
+
+def test_no_body_and_no_content_type_are_enough_for_who_sends_a_token(control: Control) -> None:
+    control.post("/halt", GOOD["/halt"])
+    for headers in ({}, {"cookie": "session=1"}, {"authorization": "Basic YWRhOmFkYQ=="}):
+        assert control.post("/resume", b"", headers=headers).status == 415
+    assert control.store.halt_event
+    assert control.post("/resume", b"", headers={"authorization": "Bearer dev-token"}).status == 200
+    assert control.store.halt_event is None
+    refused = control.post("/start", b"", headers={"authorization": "Bearer dev-token"})
+    assert (refused.status, refused.content["code"]) == (400, "invalid_json")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_has_no_body_needs_no_content_type(control: Control, method: str) -> None:
+    assert control.ask(method, "/list").status == 200
 
 
 @pytest.mark.parametrize("size", [16 * 1024 + 1, 2_000_000])

@@ -208,7 +208,7 @@ def test_an_option_that_the_application_publishes_has_a_field_and_is_sent(
     page.context.route("**/start", refuse)
     sign_in(page)
     card = fill(page, "latency_injection")
-    card.get_by_text("Reason, alarms, hypothesis, ticket, spread").click()
+    card.get_by_text("Reason, alarms, hypothesis, target, ticket, spread").click()
     assert card.get_by_label("Pause (seconds)").get_attribute("placeholder") == "5"
     start(page, "latency_injection", Ticket="C-7", Regions="eu, us,", Reason="why", **{"Max error": "0,5"})
     regions = card.get_by_label("Regions")
@@ -766,3 +766,25 @@ def test_a_run_that_nobody_met_says_so_in_the_history(open_console: Open) -> Non
     start(page, "latency_injection", Delay="0", Duration="1")
     entry = page.locator("#history tr").first
     expect(entry).to_contain_text("Completed. No request reached the application while the run was active")
+
+
+def test_a_run_can_be_started_in_a_share_of_the_environments_and_says_so(open_console: Open, server: Server) -> None:
+    page = open_console().page
+    sign_in(page)
+    card = fill(page, "latency_injection")
+    card.get_by_text("Reason, alarms, hypothesis, target").click()
+    start(page, "latency_injection", **{"Environments percentage": "50"})
+    running = page.locator("#running article")
+    expect(running).to_contain_text("Environments percentage: 50")
+    (run,) = server.call("GET", "/chaos_experiments/list").json()["resultset"]["active_experiments"]
+    assert run["target"] == {"environments_percentage": 50.0}
+
+
+def test_what_to_know_before_a_start_is_shown(open_console: Open, server: Server) -> None:
+    listed = server.call("GET", "/chaos_experiments/list").json()
+    page = open_console().page
+    page.context.route("**/list", lambda route: route.fulfill(json=listed))
+    sign_in(page)
+    expect(page.locator("#warnings")).to_be_hidden()
+    listed["resultset"]["warnings"] = ["One request at a time.", "A <b>second</b> one."]
+    expect(page.locator("#warnings")).to_have_text("One request at a time. A <b>second</b> one.")

@@ -53,7 +53,7 @@ def test_what_is_published_as_parameters_are_options(run: Run) -> None:
 def test_a_start_sends_what_was_said_and_nothing_else(run: Run, server: Server) -> None:
     output = run(
         *LATENCY, "--delay-seconds", "0.5", "--percentage", "20", "--reason", "why not", "--max-error-rate", "0.01",
-        "--abort", "--detach", "--json",
+        "--abort", "--environments-percentage", "50", "--detach", "--json",
     )  # fmt: skip
     shown = json.loads(output.stdout)
     assert shown["parameters"] == {
@@ -62,7 +62,8 @@ def test_a_start_sends_what_was_said_and_nothing_else(run: Run, server: Server) 
         "delay_seconds": 0.5,
         "allow_timeout": False,
     }
-    assert shown["reason"] == "why not"
+    assert (shown["reason"], shown["target"]) == ("why not", {"environments_percentage": 50.0})
+    assert "target: environments percentage 50" in run("status", LATENCY[1]).stdout
     assert (shown["hypothesis"]["max_error_rate"], shown["hypothesis"]["abort"]) == (0.01, True)
     assert status(server)["run_id"] == shown["run_id"]
 

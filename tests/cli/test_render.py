@@ -85,6 +85,7 @@ def test_what_nobody_reported_and_what_never_ran_are_said_so() -> None:
     [
         ({"stage": "prod", "production": True, "locked": True}, "locked: the stage is named like production"),
         ({"stage": "qa", "halt": {"halted_by": "vic", "reason": "[b]lost"}}, "halted by vic: [b]lost"),
+        ({"stage": "qa", "warnings": ["One [b]at a time.", "Two."]}, "\nWarning: One [b]at a time.\nWarning: Two."),
     ],
 )
 def test_the_stage_says_what_cannot_be_done(listed: dict[str, Any], expected: str) -> None:
@@ -128,3 +129,15 @@ def test_bars_are_as_long_as_there_are_many() -> None:
 @pytest.mark.parametrize(("value", "expected"), [(None, "-"), (0.0123, "12.3 ms"), (2.0, "2 s")])
 def test_seconds_are_reported_to_three_digits(value: float | None, expected: str) -> None:
     assert render.seconds(value) == expected
+
+
+def test_a_run_that_the_application_cannot_read_is_shown_with_what_there_is() -> None:
+    damaged = {
+        **responses.run(RUN, NOW),
+        "parameters": {},
+        "end_time": None,
+        "remaining_seconds": 0.0,
+        "started_by": None,
+    }
+    assert "ends when it is stopped" in drawn(render.run(damaged))
+    assert "21 s left" in drawn(render.run({**damaged, "remaining_seconds": 21.0}))

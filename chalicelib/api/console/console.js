@@ -155,6 +155,8 @@
     if (list.halt) $("halted-by").textContent = "Halted " + byWhom(list.halt);
     $("viewer-halted").hidden = !state.viewer; $("operator-halted").hidden = state.viewer;
     $("locked").hidden = !list.locked;
+    $("warnings").textContent = (list.warnings || []).join(" ");
+    $("warnings").hidden = !$("warnings").textContent;
     showExperiments(list.available_experiments);
     showRunning(list.active_experiments);
     const newest = list.active_experiments.map((run) => run.run_id).join() + (list.halt ? list.halt.halted_at : "");
@@ -440,7 +442,7 @@
   function runCard(run) {
     const title = "run-" + run.run_id;
     const parts = {
-      left: make("span", { class: "left" }), bar: make("progress", { max: run.parameters.duration_seconds, "aria-label": "Time left of " + words(run.name) }),
+      left: make("span", { class: "left" }), bar: make("progress", { max: run.parameters.duration_seconds || run.remaining_seconds || 1, "aria-label": "Time left of " + words(run.name) }),
       figures: make("dl"), verdict: make("p", { class: "verdict" }), plot: make("div", { class: "plot", role: "img" }),
       stop: make("button", { type: "button", class: "danger" }, "Stop " + words(run.name)),
     };
@@ -450,17 +452,18 @@
       const schema = properties[name] || {}, shown = { true: "yes", false: "no" }[value] || value;
       return labelOf(name, schema) + ": " + shown + (unitOf(schema) && "\u00a0" + unitOf(schema));
     }).join(", ");
+    const target = Object.entries(run.target || {}).map(([name, value]) => ". " + labelOf(name, {}) + ": " + value).join("");
     const why = (run.reason ? ": " + run.reason : "") + (run.alarms.length ? ". Ends when one of these alarms fires: " + run.alarms.join(", ") : "");
     parts.root = make("article", { class: "card", "aria-labelledby": title, tabindex: -1 },
       make("div", { class: "run-head" }, make("h3", { id: title }, words(run.name)), parts.left, parts.stop),
-      parts.bar, make("p", { class: "faint" }, given), make("p", { class: "faint" }, "Started by " + run.started_by + why),
+      parts.bar, make("p", { class: "faint" }, given), make("p", { class: "faint" }, "Started by " + (run.started_by || "somebody") + why + target),
       parts.figures, parts.verdict, parts.plot);
     $("running").append(parts.root);
     return parts;
   }
 
   function fill(parts, run) {
-    parts.endsAt = performance.now() + run.remaining_seconds * 1000;
+    parts.endsAt = run.end_time ? performance.now() + run.remaining_seconds * 1000 : Infinity;
     countDown(parts);
     const results = run.results;
     const baseline = run.hypothesis ? run.hypothesis.baseline_seconds - run.parameters.duration_seconds + run.remaining_seconds : 0;
@@ -484,15 +487,15 @@
     parts.verdict.className = "verdict " + (expected ? expected.verdict : "");
     parts.verdict.hidden = !expected;
     draw(parts, run);
-    if (run.defect) parts.verdict.hidden = false, parts.verdict.textContent += " The experiment has a defect: " + run.defect;
+    if (run.defect) parts.verdict.hidden = false, parts.verdict.textContent += " Defect: " + run.defect;
   }
 
   /** By this machine's own pace, from what the application said was left: it goes on where nothing answers. */
   function countDown(parts) {
     const left = Math.max(0, (parts.endsAt - performance.now()) / 1000);
-    const text = left > 0 ? Math.ceil(left) + " s left" : "time is up";
+    const text = left === Infinity ? "until it is stopped" : left > 0 ? Math.ceil(left) + " s left" : "time is up";
     if (parts.left.textContent !== text) parts.left.textContent = text;
-    parts.bar.value = left;
+    parts.bar.value = Math.min(left, parts.bar.max);
   }
 
   function draw(parts, run) {
