@@ -5,7 +5,7 @@ from typing import cast
 from ..faults.answer import ERRORS
 from ..faults.hold import MEMORY
 from ..results.judgement import Efficacy, Figure, SideJudgement, efficacy, judge, recovery
-from ..results.tally import REQUESTS, SIDES, AfterPart, Phase, Side, Slice, Tally, upper_bound
+from ..results.tally import REQUESTS, SIDES, TEST_HIT, TEST_REQUESTS, AfterPart, Phase, Side, Slice, Tally, upper_bound
 from ..runs.run import Run
 from .shapes import (
     JudgedSide,
@@ -27,9 +27,6 @@ UNREAD = Tally()
 """Instead of a tally that could not be read."""
 
 NOT_READ = "The results could not be read from the table. Try again."
-TEST_REQUESTS, TEST_HIT = "test.requests", "test.hit"
-"""The counters of calls to `/test`, which are counted nowhere else."""
-
 FLUSHED_SECONDS = 2.5
 """How long after the end of a run nothing counted means that there was nothing to count."""
 
