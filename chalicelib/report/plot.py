@@ -60,10 +60,11 @@ class Moments:
 
 
 class _Axis:
-    """Time from left to right, from the first part that is shown to the end of the last one."""
+    """Time from left to right, from the first part that is shown, or the baseline, to the end of the last part."""
 
-    def __init__(self, parts: Sequence[Mapping[str, Any]]) -> None:
-        self.first: float = min(map(_at, parts))
+    def __init__(self, parts: Sequence[Mapping[str, Any]], moments: Moments) -> None:
+        baseline = [moments.started_at] if moments.hits_from else []
+        self.first: float = min([*baseline, *map(_at, parts)])
         self.last: float = max(_at(part) + part["seconds"] for part in parts)
         self._scale: float = PLOT_WIDTH / (self.last - self.first)
 
@@ -82,7 +83,7 @@ def over_time(slices: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, 
     parts = [*slices, *map(_as_slice, after)]
     if not parts:
         return NOTHING
-    axis = _Axis(parts)
+    axis = _Axis(parts, moments)
     marks = [*_shades(axis, moments), *_ticks(axis)]
     return _errors(parts, axis, marks) + _means(parts, axis, marks)
 

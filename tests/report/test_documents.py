@@ -119,6 +119,14 @@ def test_the_baseline_is_shaded_too() -> None:
     assert shades(report)["before"] == pytest.approx((60, 60 + 730 * 12 / 60), abs=0.2)
 
 
+def test_a_baseline_without_counts_of_its_own_is_shaded_as_well() -> None:
+    report = reported()
+    report["run"]["hypothesis"]["baseline_seconds"] = 12.0
+    timeline = report["run"]["results"]["timeline"]
+    del timeline[: next(n for n, part in enumerate(timeline) if part["at"] >= "2027-01-15T08:00:12.000Z")]
+    assert shades(report)["before"] == pytest.approx((60, 60 + 730 * 12 / 60), abs=0.2)
+
+
 def test_requests_that_died_and_calls_to_test_are_in_it() -> None:
     text = markdown(reported(died=4, test={"requests": 20, "hit": 5}))
     assert "| Requests that began and were never answered | 4 |" in text
