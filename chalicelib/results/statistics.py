@@ -82,7 +82,8 @@ def spread(blocks: Sequence[Part], block_seconds: float) -> Spread:
 
     What two neighbouring groups have in common is added: a burst may lie in both.
     """
-    groups = [group for group in joined(blocks, _group_size(len(blocks), block_seconds)) if group.requests]
+    busy = sum(block.requests > 0 for block in blocks)
+    groups = [group for group in joined(blocks, _group_size(busy, block_seconds)) if group.requests]
     requests, failures = (sum(numbers) for numbers in zip(*groups, strict=True)) if groups else (0, 0)
     if len(groups) < 2 or not 0 < failures < requests:  # noqa: PLR2004 - one group varies from nothing
         return Spread()
@@ -101,9 +102,9 @@ def joined(blocks: Sequence[Part], size: int) -> list[Part]:
     return [Part(*(sum(each) for each in zip(*blocks[at : at + size], strict=True))) for at in starts]
 
 
-def _group_size(blocks: int, block_seconds: float) -> int:
+def _group_size(busy: int, block_seconds: float) -> int:
     wanted = math.ceil(BURST_SECONDS / block_seconds) if block_seconds > 0 else 1
-    return max(1, min(wanted, blocks // FEWEST_GROUPS))
+    return max(1, min(wanted, busy // FEWEST_GROUPS))
 
 
 def quantile_ranks(share: float, requests: float) -> tuple[float, float | None]:
