@@ -6,7 +6,6 @@ import pytest
 from chalicelib.errors import StoreUnavailable
 from chalicelib.guardrails.hypothesis import CHECKING_ENVIRONMENTS, REMEMBERED_RUNS, HypothesisGuard
 from chalicelib.results.tally import Block, Side, SideCounts, Tally
-from chalicelib.runs.options import Hypothesis
 from chalicelib.runs.run import Run
 from tests.support import NOW, Clock, FakeResultStore, FakeRunStore, a_run, with_hypothesis
 
@@ -122,9 +121,8 @@ def test_of_many_environments_some_look_at_each_of_several_runs(clock: Clock) ->
     assert looks == []
 
 
-def test_what_is_hit_ends_a_run_if_the_hypothesis_is_of_it(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Hypothesis, "of", "hit", raising=False)
-    watched = Watched(clock, FEW_ERRORS)
+def test_what_is_hit_ends_a_run_if_the_hypothesis_is_of_it(clock: Clock) -> None:
+    watched = Watched(clock, {**FEW_ERRORS, "of": "hit"})
     assert watched.told(200, 40).ended_at == NOW
     assert set(watched.results.tallies[watched.run.run_id].sides) == {"hit"}  # type: ignore[attr-defined]
 
