@@ -252,15 +252,15 @@ def held_of_a_fifth(requests: int, bound: float, number: int) -> int:
 
 def seconds_until_aborted(per_second: int, bound: float, number: int, block_seconds: float) -> float:
     """After how many seconds nine of ten runs are aborted whose truth is five times the bound."""
-    blocks = round(600 / block_seconds)
-    source = independent(round(per_second * block_seconds), blocks)
+    source = independent(round(per_second * block_seconds))
     found = sorted(_first(parts, bound, block_seconds) for parts in runs(source, 5 * bound, number, "five times"))
     return found[math.ceil(0.9 * number) - 1]
 
 
-def seconds_of_outage(bound: float, block_seconds: float) -> float:
-    """After how many seconds a run is aborted in which every request fails."""
-    return _first([Part(100, 100)] * 120, bound, block_seconds)
+def seconds_of_outage(bound: float, block_seconds: float, before: int) -> float:
+    """After how many seconds a run is aborted in which every request fails, after so many blocks in which none did."""
+    parts = [Part(100, 0)] * before + [Part(100, 100)] * (BLOCKS - before)
+    return _first(parts, bound, block_seconds) - before * block_seconds
 
 
 def _first(parts: Sequence[Part], bound: float, block_seconds: float) -> float:
@@ -291,7 +291,12 @@ def jobs() -> list[Job]:
         *((held_of_fifty, (bound, JUDGED)) for bound in (0.001,)),
         *((held_of_a_fifth, (round(18 / bound), bound, POWER)) for bound in BOUNDS),
         *((seconds_until_aborted, (each, bound, POWER, 5.0)) for bound in BOUNDS for each in PER_SECOND),
-        *((seconds_of_outage, (bound, seconds)) for bound in OUTAGE_BOUNDS for seconds in OUTAGE_BLOCKS),
+        *(
+            (seconds_of_outage, (bound, seconds, before))
+            for bound in OUTAGE_BOUNDS
+            for seconds in OUTAGE_BLOCKS
+            for before in (0, BLOCKS // 3)
+        ),
     ]
 
 
@@ -363,17 +368,23 @@ def _show_requests(figures: Figures) -> None:
 
 def _show_seconds(figures: Figures) -> None:
     rows = [
-        [percent(bound), *(f"{figures['seconds_until_aborted', each, bound, POWER, 5.0]:.0f} s" for each in PER_SECOND)]
+        [percent(bound), *(seconds(figures["seconds_until_aborted", each, bound, POWER, 5.0]) for each in PER_SECOND)]
         for bound in BOUNDS
     ]
     title = "Truth five times the bound, blocks of 5 s: until nine of ten runs are aborted"
     table(title, ["bound", *(f"{each} requests a second" for each in PER_SECOND)], rows)
-    rows = [
-        [percent(bound), *(f"{figures['seconds_of_outage', bound, each]:,.0f} s" for each in OUTAGE_BLOCKS)]
-        for bound in OUTAGE_BOUNDS
-    ]
+    rows = [[percent(bound), *(_outage(figures, bound, each) for each in OUTAGE_BLOCKS)] for bound in OUTAGE_BOUNDS]
     titles = ["bound", *(f"blocks of {each:.0f} s" for each in OUTAGE_BLOCKS)]
-    table("Every request fails: until the run is aborted", titles, rows)
+    table("Every request fails, from the start / after a third of the run: until the run is aborted", titles, rows)
+
+
+def _outage(figures: Figures, bound: float, block_seconds: float) -> str:
+    found = [figures["seconds_of_outage", bound, block_seconds, before] for before in (0, BLOCKS // 3)]
+    return " / ".join(map(seconds, found))
+
+
+def seconds(number: float) -> str:
+    return "longer than the run" if math.isinf(number) else f"{number:,.0f} s"
 
 
 def _bounds() -> list[str]:

@@ -59,7 +59,7 @@ class Figure:
     """One bound, and what was seen; `low` to `high` is the 95 % confidence interval.
 
     `needed` is how many more requests it takes until the bound is held, if things go on as observed. `reason` says why
-    more requests would not give a verdict.
+    more requests would not give a verdict. `finding` is what was seen, in words, and `explanation` all there is to say.
     """
 
     measure: Measure
@@ -70,6 +70,7 @@ class Figure:
     verdict: Verdict
     needed: int | None = None
     reason: str | None = None
+    finding: str = ""
     explanation: str = ""
 
 
@@ -95,7 +96,7 @@ class Judgement:
     def failures(self) -> str:
         """Which bounds failed, in words."""
         figures = (figure for side in self.sides.values() for figure in side.figures)
-        return " ".join(figure.explanation for figure in figures if figure.verdict == "failed")
+        return " ".join(figure.finding for figure in figures if figure.verdict == "failed")
 
 
 def judge(hypothesis: "Hypothesis", tally: Tally, run: Run, now: float) -> Judgement:
@@ -109,8 +110,7 @@ def fails_beyond_chance(hypothesis: "Hypothesis", tally: Tally, run: Run, now: f
 
 
 def _sides(hypothesis: "Hypothesis", tally: Tally, run: Run, now: float) -> dict[Side, SideCounts]:
-    of = getattr(hypothesis, "of", "untouched")
-    return {side: tally.side_counts(side, run, now) for side in SIDES[of]}
+    return {side: tally.side_counts(side, run, now) for side in SIDES[hypothesis.of]}
 
 
 def judge_sides(hypothesis: "Hypothesis", sides: Mapping[Side, SideCounts]) -> Judgement:
@@ -204,8 +204,9 @@ def _figure(question: _Question, side: Side, counts: SideCounts, least: int, by_
         more = needed(question.failures, counts.requests, question.allowed_share, seen, least)
     reason = _reason(verdict, more, counts.requests, least)
     observed, low, high = _observed(question, counts, between, weight)
+    finding = _sentence(question, side, counts, between, verdict)
     sentences = (
-        _sentence(question, side, counts, between, verdict),
+        finding,
         _weight(weight, counts.requests),
         f"About {more:,} more requests make it held, if this goes on." if more else "",
         f"{reason}." if reason else "",
@@ -219,6 +220,7 @@ def _figure(question: _Question, side: Side, counts: SideCounts, least: int, by_
         verdict=verdict,
         needed=more,
         reason=reason,
+        finding=finding,
         explanation=" ".join(sentence for sentence in sentences if sentence),
     )
 

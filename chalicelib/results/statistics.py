@@ -22,8 +22,23 @@ BURST_SECONDS = 5.0
 FEWEST_GROUPS = 6
 """Into how few groups blocks may be joined to see how much the share of failures varies."""
 
-BETS = (0.1, 0.3, 0.6, 0.95)
-"""Which parts of the wealth the test stakes, one player each: small ones win where blocks have few requests."""
+MOST_BLOCKS = 60
+"""Into how many blocks a run is divided, at most."""
+
+
+class Player(NamedTuple):
+    """Bets a part of its wealth on failures. It gets wealth at the start and, in equal parts, before each block."""
+
+    bet: float
+    at_start: float
+    later: float
+
+
+PLAYERS = (Player(0.2, 0.15, 0.0), Player(0.6, 0.1, 0.08), Player(0.99, 0.0, 0.67))
+"""Who plays the test. Small bets win where blocks have few requests, wealth that comes later where failures do.
+
+All that they get is 1 together.
+"""
 
 MANY_DEGREES = 1000
 PRECISION = 1e-10
@@ -82,7 +97,8 @@ def spread(blocks: Sequence[Part], block_seconds: float) -> Spread:
 
     What two neighbouring groups have in common is added: a burst may lie in both.
     """
-    groups = [group for group in joined(blocks, _group_size(len(blocks), block_seconds)) if group.requests]
+    busy = sum(block.requests > 0 for block in blocks)
+    groups = [group for group in joined(blocks, _group_size(busy, block_seconds)) if group.requests]
     requests, failures = (sum(numbers) for numbers in zip(*groups, strict=True)) if groups else (0, 0)
     if len(groups) < 2 or not 0 < failures < requests:  # noqa: PLR2004 - one group varies from nothing
         return Spread()
@@ -101,9 +117,9 @@ def joined(blocks: Sequence[Part], size: int) -> list[Part]:
     return [Part(*(sum(each) for each in zip(*blocks[at : at + size], strict=True))) for at in starts]
 
 
-def _group_size(blocks: int, block_seconds: float) -> int:
+def _group_size(busy: int, block_seconds: float) -> int:
     wanted = math.ceil(BURST_SECONDS / block_seconds) if block_seconds > 0 else 1
-    return max(1, min(wanted, blocks // FEWEST_GROUPS))
+    return max(1, min(wanted, busy // FEWEST_GROUPS))
 
 
 def quantile_ranks(share: float, requests: float) -> tuple[float, float | None]:
@@ -181,30 +197,37 @@ def exceeds(blocks: Sequence[Part], block_seconds: float, allowed: float, error_
     return any(_reaches(chain, allowed, enough) for chain in chains)
 
 
-def _chains(blocks: Sequence[Part], block_seconds: float) -> Iterator[Sequence[Part]]:
-    """Blocks so far apart that no burst is in two of them. Each block is in one chain; long blocks are used, too."""
-    sizes = {1, math.ceil(BURST_SECONDS / block_seconds)}
-    for size in sorted(sizes):
+class _Chain(NamedTuple):
+    """Blocks so far apart that no burst is in two of them, and how many there are when the run is over, at most."""
+
+    blocks: Sequence[Part]
+    most: int
+
+
+def _chains(blocks: Sequence[Part], block_seconds: float) -> Iterator[_Chain]:
+    """Each block is in one chain. Where blocks are short there are chains of longer ones, too."""
+    for size in sorted({1, math.ceil(BURST_SECONDS / block_seconds)}):
         longer = joined(blocks, size)
         apart = 1 + math.ceil(BURST_SECONDS / (block_seconds * size))
         for first in range(apart):
-            yield longer[first::apart]
+            yield _Chain(longer[first::apart], math.ceil(MOST_BLOCKS / (size * apart)))
 
 
-def _reaches(chain: Sequence[Part], allowed: float, enough: float) -> bool:
-    """Whether somebody who bets on failures ever multiplies the stake by `enough`: a fair game if `allowed` fail."""
+def _reaches(chain: _Chain, allowed: float, enough: float) -> bool:
+    """Whether the players ever have `enough` together. If no more than `allowed` fail, their game is fair at best."""
     if allowed <= 0:
-        return any(block.failures for block in chain)
-    wealth, lost = [1.0 / len(BETS)] * len(BETS), 0
-    for requests, failures in chain:
-        if failures:
+        return any(block.failures for block in chain.blocks)
+    wealth = [player.at_start for player in PLAYERS]
+    later = [player.later / chain.most for player in PLAYERS]
+    for requests, failures in chain.blocks[: chain.most]:
+        if requests:
             gain = min(failures / requests, 1.0) / allowed - 1
-            wealth = [each * (1 - bet) ** lost * (1 + bet * gain) for each, bet in zip(wealth, BETS, strict=True)]
-            lost = 0
-            if sum(wealth) >= enough:
+            wealth = [
+                (each + more) * (1 + player.bet * gain)
+                for each, more, player in zip(wealth, later, PLAYERS, strict=True)
+            ]
+            if failures and sum(wealth) >= enough:
                 return True
-        elif requests:
-            lost += 1
     return False
 
 

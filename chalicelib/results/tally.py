@@ -168,7 +168,10 @@ class OpenCalls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """A part of the run's life, by when the requests *began*. Only what is judged is in it, as in `SideCounts`."""
+    """A part of the run's life, by when the requests *began*. Only what is judged is in it, as in `SideCounts`.
+
+    A request that is still open has begun and has not failed, so a later look finds more failures, never fewer.
+    """
 
     began: int
     errors: int
@@ -180,7 +183,8 @@ class Block:
 class SideCounts:
     """One side of a run as it is judged: what the application answered itself, or what died.
 
-    `blocks` are in order, without those that nothing began in and those that may still change.
+    `blocks` are all parts of the run's life from its start on, also those in which nothing began, up to the first one
+    in which more may have begun than is known. Their places are times: the abort relies on how far they are apart.
     """
 
     requests: int
@@ -392,13 +396,15 @@ class Tally:
         closed_until = now - SETTLING_FLUSHES * self.flush_seconds
         is_slow = run.slow_after_seconds is not None
         for number, name in enumerate(SLICE_COUNTERS[side]):
+            if run.started_at + (number + 1) * width > closed_until:
+                return
             key = f"{side}.{number}"
-            if run.started_at + (number + 1) * width > closed_until or alive.get(key):
-                continue
             died = self.get(f"{name}.died") + dead.get(key, 0)
-            if began := self.get(name) + died:
-                errors, slow = self.get(f"{name}.errors") + died, self.get(f"{name}.slow") + is_slow * died
-                yield Block(began=began, errors=errors, slow=slow)
+            yield Block(
+                began=self.get(name) + died + alive.get(key, 0),
+                errors=self.get(f"{name}.errors") + died,
+                slow=self.get(f"{name}.slow") + is_slow * died,
+            )
 
     def _phase(self, group: Group, dead: Mapping[str, int]) -> Phase:
         died = self.get(f"{group}.died") + sum(dead.get(f"{group}.{number}", 0) for number in range(SLICES))

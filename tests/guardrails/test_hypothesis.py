@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -5,7 +6,7 @@ import pytest
 
 from chalicelib.errors import StoreUnavailable
 from chalicelib.guardrails.hypothesis import CHECKING_ENVIRONMENTS, REMEMBERED_RUNS, HypothesisGuard
-from chalicelib.results.tally import Block, Side, SideCounts, Tally
+from chalicelib.results.tally import Block, Counting, Served, Side, SideCounts, Tally
 from chalicelib.runs.run import Run
 from tests.support import NOW, Clock, FakeResultStore, FakeRunStore, a_run, with_hypothesis
 
@@ -28,8 +29,10 @@ class InBlocks(Tally):
 class Watched:
     """A run with a hypothesis, and what environments have told of it."""
 
-    def __init__(self, clock: Clock, hypothesis: dict[str, Any] | None, *, chance: float = 0.0) -> None:
-        run = a_run(duration_seconds=600)
+    def __init__(
+        self, clock: Clock, hypothesis: dict[str, Any] | None, *, chance: float = 0.0, duration: float = 600
+    ) -> None:
+        run = a_run(duration_seconds=duration)
         self.run = with_hypothesis(run, **hypothesis) if hypothesis else run
         self.store, self.results, self.aborted = FakeRunStore(), FakeResultStore(), 0
         self.store.start(self.run, now=NOW)
@@ -133,3 +136,36 @@ def test_the_reason_is_what_failed_and_not_what_held(clock: Clock) -> None:
     assert reason is not None
     assert "480 of 2,400" in reason
     assert "Response times" not in reason
+    assert reason.endswith("the limit is 1 %.")
+
+
+def seconds_until_ended(
+    clock: Clock, fails: Callable[[int], bool], duration: float, hypothesis: dict[str, Any]
+) -> float:
+    """Twenty requests a second are served and counted, and each second the hypothesis is checked."""
+    watched = Watched(clock, hypothesis, duration=duration)
+    tally, counting = Tally(environments=1), Counting(watched.run)
+    watched.results.tallies[watched.run.run_id] = tally
+    while watched.store.runs["latency_injection"].is_active(clock.now):
+        status = 500 if fails(int(clock.now - NOW)) else 200
+        for _ in range(20):
+            tally.record(counting, Served(at=clock.now, seconds=0.1, status=status, side=hypothesis["of"]))
+        clock.now += 1.0
+        watched.guard(watched.run, {})
+    return clock.now - NOW
+
+
+@pytest.mark.parametrize("side", ["untouched", "hit"])
+@pytest.mark.parametrize(("duration", "latest"), [(300, 100 + 32), (60, 30 + 22)])
+def test_an_application_that_fails_wholly_ends_its_run_within_half_a_minute(
+    clock: Clock, side: str, duration: float, latest: float
+) -> None:
+    broken_from = duration / 3 if duration == 300 else 30
+    expected = {**FEW_ERRORS, "of": side}
+    assert broken_from + 10 < seconds_until_ended(clock, lambda at: at >= broken_from, duration, expected) <= latest
+
+
+@pytest.mark.parametrize("duration", [60, 300])
+def test_one_outage_of_five_seconds_ends_no_run(clock: Clock, duration: float) -> None:
+    expected = {**FEW_ERRORS, "of": "untouched"}
+    assert seconds_until_ended(clock, lambda at: 23 <= at < 28, duration, expected) == duration

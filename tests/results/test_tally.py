@@ -7,6 +7,7 @@ from chalicelib.results.tally import (
     Counting,
     OpenCalls,
     Served,
+    SideCounts,
     Tally,
     bucket,
     slice_seconds,
@@ -154,6 +155,11 @@ def judged(*requests: Served) -> Tally:
     return tally
 
 
+def busy(counts: SideCounts) -> dict[int, Block]:
+    """The blocks in which something began, by their place."""
+    return {number: block for number, block in enumerate(counts.blocks) if block.began}
+
+
 def test_an_answer_that_was_injected_says_nothing_about_the_application() -> None:
     tally = judged(
         served(side="hit", status=503, seconds=3.0, counters={"injected_errors": 1}),
@@ -163,7 +169,7 @@ def test_an_answer_that_was_injected_says_nothing_about_the_application() -> Non
     )
     hit = tally.side_counts("hit", JUDGED, NOW + 300)
     assert (hit.requests, hit.errors, hit.slow) == (3, 1, 1)
-    assert hit.blocks == (Block(began=3, errors=1, slow=1),)
+    assert busy(hit) == {0: Block(began=3, errors=1, slow=1)}
     assert hit.percentile(1.0) == pytest.approx(2.0, rel=0.19)
     assert (tally.requests("hit"), tally.statuses("hit")) == (4, {"2xx": 2, "5xx": 2})  # as clients see it
 
@@ -171,20 +177,28 @@ def test_an_answer_that_was_injected_says_nothing_about_the_application() -> Non
 def test_a_block_is_given_when_all_who_could_add_to_it_have_flushed() -> None:
     tally = judged(served(at=NOW + 1), served(at=NOW + 4.9, status=500), served(at=NOW + 20, seconds=3.0))
     first, second = Block(began=2, errors=1, slow=0), Block(began=1, errors=0, slow=1)
-    for after, blocks in ((6.9, ()), (7.0, (first,)), (26.9, (first,)), (27.0, (first, second))):
+    for after, number, found in (
+        (6.9, 0, {}),
+        (7.0, 1, {0: first}),
+        (26.9, 4, {0: first}),
+        (27.0, 5, {0: first, 4: second}),
+        (999.0, 60, {0: first, 4: second}),
+    ):
         counts = tally.side_counts("untouched", JUDGED, NOW + after)
-        assert (counts.blocks, counts.requests, counts.block_seconds) == (blocks, 3, 5.0)
+        assert (len(counts.blocks), busy(counts), counts.requests, counts.block_seconds) == (number, found, 3, 5.0)
     tally.flush_seconds = 60.0
     assert tally.side_counts("untouched", JUDGED, NOW + 124.9).blocks == ()
     assert tally.side_counts("untouched", JUDGED, NOW + 125.0).blocks == (first,)
 
 
-def test_a_block_in_which_a_call_is_still_open_is_not_given() -> None:
+def test_a_call_that_is_still_open_has_begun_and_has_not_failed() -> None:
     tally = judged(served(at=NOW + 1), served(at=NOW + 6))
     tally.open_calls = [OpenCalls(until=NOW + 100, calls={"untouched.0": 1, "hit.1": 1})]
-    assert tally.side_counts("untouched", JUDGED, NOW + 99).blocks == (Block(began=1, errors=0, slow=0),)
+    is_open = tally.side_counts("untouched", JUDGED, NOW + 99)
+    assert busy(is_open) == {0: Block(began=2, errors=0, slow=0), 1: Block(began=1, errors=0, slow=0)}
+    assert (is_open.requests, is_open.open) == (2, 1)
     died = tally.side_counts("untouched", JUDGED, NOW + 101)
-    assert died.blocks == (Block(began=2, errors=1, slow=1), Block(began=1, errors=0, slow=0))
+    assert busy(died) == {0: Block(began=2, errors=1, slow=1), 1: Block(began=1, errors=0, slow=0)}
     assert (died.requests, died.errors, died.slow, died.died, died.open) == (3, 1, 1, 1, 0)
 
 
@@ -205,4 +219,4 @@ def test_what_a_version_before_counted_is_read() -> None:
     assert (first.at, first.seconds, first.untouched, first.errors) == (NOW, 2.0, 2, 2)
     assert (second.at, second.hit, second.injected_errors, second.hit_mean_seconds) == (NOW + 2, 1, 1, 1.0)
     untouched = tally.side_counts("untouched", RUN, NOW + 100)
-    assert (untouched.requests, untouched.errors, untouched.died, untouched.blocks) == (2, 2, 0, ())
+    assert (untouched.requests, untouched.errors, untouched.died, busy(untouched)) == (2, 2, 0, {})
