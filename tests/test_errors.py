@@ -7,6 +7,7 @@ PINNED = {
     "alarm_active": 409,
     "alarms_unavailable": 503,
     "halted": 423,
+    "keys_unavailable": 503,
     "not_halted": 409,
     "production_locked": 403,
     "unknown_alarm": 404,
