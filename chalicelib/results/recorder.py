@@ -314,7 +314,7 @@ class Recorder:
         """Until when this process is believed to live, with the calls that are open now."""
         if not self._in_lambda:
             return now + LIFE_INTERVALS * max(self._policy.interval_seconds, 1.0)
-        left = max(call.remaining_seconds for call in self._open)
+        left = max(map(_remaining_seconds, self._open))
         return now + min(left, LONGEST_INVOCATION_SECONDS) + MARGIN_SECONDS
 
     def _renewed_before(self) -> float:
@@ -373,6 +373,14 @@ class Recorder:
 
     def _is_pending(self) -> bool:
         return bool(self._open) or any(not pending.is_flushed for pending in self._pending.values())
+
+
+def _remaining_seconds(call: ServedCall) -> float:
+    try:
+        return call.remaining_seconds
+    except Exception as error:  # noqa: BLE001 - whatever a host's context raises, the counts are flushed
+        log.warning("A call does not say how much time it has left: %s", error)
+        return LONGEST_INVOCATION_SECONDS
 
 
 def _was_active(run_id: str, plans: Sequence[ActivePlan]) -> bool:

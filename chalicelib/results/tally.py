@@ -352,8 +352,8 @@ class Tally:
             buckets=self._buckets(side),
         )
 
-    def phases(self, run: Run, now: float = math.inf) -> Mapping[str, Phase]:
-        """What no run hit, before, during and after the run; what is open at `now` has died where it is over."""
+    def phases(self, run: Run, now: float = NEVER) -> Mapping[str, Phase]:
+        """What no run hit, before, during and after the run. With `now`, what is open and over by then has died."""
         del run
         dead, _ = self._unanswered(now)
         groups: Mapping[str, Group] = {"before": "before", "during": "untouched", "after": "after"}

@@ -142,6 +142,17 @@ def test_what_was_normal_before_stands_beside_what_came_after(house: House) -> N
     assert tally.get("requests") == 5
 
 
+def test_what_died_is_in_its_phase(house: House) -> None:
+    house.read(RUN)
+    house.clock.now = NOW + 1
+    house.recorder.begin(ServedCall([Active(RUN)], []))
+    house.serve(NOW + 2, RUN, status=None)
+    house.recorder.flush()
+    tally = house.store.tallies[RUN.run_id]
+    assert tally.phases(RUN)["during"] == Phase(requests=1, errors=1, p95_seconds=None)
+    assert tally.phases(RUN, NOW + 100)["during"] == Phase(requests=2, errors=2, p95_seconds=None)
+
+
 def test_without_requests_there_are_phases_without_figures() -> None:
     nothing = FakeResultStore().tallies
     assert nothing == {}

@@ -424,6 +424,27 @@ def test_in_lambda_a_call_is_known_to_have_begun_once_an_interval(clock: Clock, 
     assert tallied(store, clock).died == 1  # its time is over, and it did not answer
 
 
+def test_an_invocation_that_does_not_say_its_time_may_last_as_long_as_one_can(
+    clock: Clock, store: FakeResultStore
+) -> None:
+    class Timeless(ServedCall):
+        @property
+        def remaining_seconds(self) -> float:  # type: ignore[override]
+            raise AttributeError("get_remaining_time_in_millis")
+
+        @remaining_seconds.setter
+        def remaining_seconds(self, _seconds: float) -> None:
+            pass
+
+    counted = a_recorder(clock, store)
+    assert counted.begin(Timeless([Active(RUN)], []))
+    counted.flush_begun()
+    clock.now += 890
+    assert (tallied(store, clock).open, tallied(store, clock).died) == (1, 0)
+    clock.now += 20
+    assert tallied(store, clock).died == 1
+
+
 def test_a_table_that_does_not_know_who_has_begun_delays_no_second_call(clock: Clock, store: FakeResultStore) -> None:
     counted = a_recorder(clock, store)
     store.broken = True
@@ -544,3 +565,37 @@ def test_the_last_flush_follows_the_one_that_is_under_way(clock: Clock) -> None:
     recorder.flush_last()
     under_way.join()
     assert store.tallies[RUN.run_id].requests("untouched") == 2
+
+
+@pytest.mark.timeout(60)
+def test_many_threads_and_a_table_that_loses_answers_lose_nothing(clock: Clock) -> None:
+    """What clients counted, as 8 threads serve while flushes go on, and every third answer of the table is lost."""
+    lock, chance = threading.Lock(), random.Random(1)  # noqa: S311 - not for secrets
+
+    class LossyStore(FakeResultStore):
+        def add(self, run: Run, counts: Mapping[str, int], **more: Any) -> None:
+            with lock:
+                super().add(run, counts, **more)
+                if chance.random() < 1 / 3:
+                    raise StoreUnavailable("The answer was lost.")
+
+    store = LossyStore()
+    counted, timers = timers_of(clock, store)
+
+    def serve(number: int) -> None:
+        for _ in range(500):
+            call = begin(counted, [RUN, OTHER])
+            if number % 2:
+                call.hits.append(hit())
+            counted.count(call, 200, 0.01)
+
+    threads = [threading.Thread(target=serve, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    while timers or any(thread.is_alive() for thread in threads):
+        if timers:
+            timers.pop()()
+    for run in (RUN, OTHER):
+        assert store.tallies[run.run_id].get("requests") == 4000
+    assert (tallied(store, clock).requests, tallied(store, clock, "hit").requests) == (2000, 2000)
+    assert (tallied(store, clock).open, tallied(store, clock, "hit").open) == (0, 0)
