@@ -4,6 +4,8 @@ import asyncio
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +26,7 @@ from chalicelib.dynamodb.runs import DynamoDBRunStore
 from chalicelib.frameworks import fastapi as in_fastapi
 from chalicelib.frameworks import flask as in_flask
 from chalicelib.settings import Settings
+from tests.contract.servers import PROJECT
 from tests.resilience.test_time_limits import Silent
 from tests.support import FakeResultStore, FakeRunStore, FakeTokenStore, a_run
 
@@ -289,3 +292,39 @@ def test_a_sleep_that_is_replaced_after_the_module_was_wired_is_the_one_that_is_
     application.chaos.engine.snapshot.invalidate()
     assert app.test_client().get("/orders").status_code == 200
     assert slept
+
+
+LATE = """
+import time
+import gevent.monkey
+from tests.resilience.test_host_deadlines import Application
+from tests.support import a_run
+
+application = Application()
+app = application.surround()
+application.runs.runs.clear()
+app.test_client().get("/orders")  # wired
+gevent.monkey.patch_all()
+run = a_run(now=time.time(), delay_seconds=1.0, duration_seconds=600.0)
+application.runs.runs["latency_injection"] = run
+application.chaos.engine.snapshot.invalidate()
+began = time.monotonic()
+served = [gevent.spawn(app.test_client().get, "/orders") for _ in range(8)]
+gevent.joinall(served)
+assert all(run.run_id == each.value.headers["X-Chaos-Run"] for each in served)
+print(time.monotonic() - began)
+"""
+
+
+def test_delays_do_not_block_the_greenlets_of_a_process_that_is_patched_late(tell: Callable[[str], None]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LATE],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    took = float(done.stdout)
+    tell(f"8 requests at once, each delayed by 1 s: {took:.2f} s")
+    assert took < 4  # 8 s one after the other
