@@ -49,7 +49,7 @@ ANYTHING: dict[str, dict[str, Any] | None] = {
 """What an attribute may have become, by name."""
 
 KINDS = ("missing", "text", "negative", "huge", "null", "map")
-"""The ones that are tried with every attribute of the envelope; the first and the last with the others, too."""
+"""The ones that are tried with every attribute of the envelope; the last one with the others, too."""
 
 ENVELOPE = ("format", "run_id", "experiment", "started_at", "expires_at", "ended_at", "event_id", "at")
 MORE = [("run_id", how) for how in ("empty", "long", "control", "binary")]
@@ -139,13 +139,9 @@ class Table:
 
 
 def damages(attributes: Sequence[str], texts: Sequence[str]) -> list[tuple[str, str]]:
-    """Each attribute with anything; with JSON only those that are JSON, since to others it is any text."""
-    return [
-        (name, how)
-        for name in attributes
-        for how in ANYTHING
-        if (name in texts if how.startswith("json") else how in (KINDS if name in ENVELOPE else KINDS[::5]))
-    ]
+    """Each attribute with anything; `test_any_item.py` has all of it, without a table."""
+    envelope = [(name, how) for name in attributes for how in (KINDS if name in ENVELOPE else KINDS[-1:])]
+    return [*envelope, *((name, how) for name in texts for how in ("json null", "json NaN", "json deeper"))]
 
 
 def test_damaged_runs_are_listed_stopped_replaced_and_halted_and_spoil_nothing_else(table: Table) -> None:
@@ -245,7 +241,7 @@ def test_damaged_entries_of_the_history_spoil_no_other_one(table: Table) -> None
         if not page.content["resultset"]["next"]:
             break
         before = {"before": page.content["resultset"]["next"]}
-    assert len({entry["id"] for entry in entries}) == len(entries) > 100
+    assert len({entry["id"] for entry in entries}) == len(entries) > 70
     assert HEALTHY in [entry["experiment"] for entry in entries]
     shown = {entry["id"] for entry in entries}
     for run_id in sorted(shown)[::25]:
