@@ -4,7 +4,9 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
@@ -12,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.errors import ChaosError
 
+from .concurrency import reserve
 from .errors import DeploymentError
 from .package import build
 from .project import Stage, open_stage
@@ -29,7 +32,7 @@ def main(arguments: Sequence[str], root: Path) -> int:
                 for path in stage.write_policies():
                     print(f"Wrote {path.relative_to(root)}, for chalice deploy")
             case "deploy":
-                _deploy(stage, Stack(stage, session), options.alarm_email)
+                _deploy(stage, Stack(stage, session), session.client("lambda"), options.alarm_email)
             case "undeploy":
                 Stack(stage, session).undeploy()
                 print(f"Removed {stage.name}. Kept the table {stage.settings.table}, with its history and tokens.")
@@ -59,9 +62,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _deploy(stage: Stage, stack: Stack, alarm_email: str | None) -> None:
+def _deploy(stage: Stage, stack: Stack, client: Any, alarm_email: str | None) -> None:  # noqa: ANN401 - of AWS Lambda
     print(f"Deploying {stage.name} to the account {stage.account.number} in {stage.account.region}")
-    outputs = stack.deploy(build(stage), {} if alarm_email is None else {"AlarmEmail": alarm_email})
+    package = build(stage)
+    template, why_not = reserve(package.template, client)
+    parameters = {} if alarm_email is None else {"AlarmEmail": alarm_email}
+    outputs = stack.deploy(replace(package, template=template), parameters)
+    if why_not:
+        print(f"\n{why_not}")
     url = _url(outputs, os.environ.get("AWS_ENDPOINT_URL"))
     print(f"""
 {url}

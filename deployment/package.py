@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from .control_plane import separate
 from .errors import DeploymentError
 from .project import Stage
 
@@ -45,7 +46,7 @@ def build(stage: Stage) -> Package:
     topic = {"CHAOS_ALARM_TOPIC": f"{stage.name}-alarms"}
     template, archive = chalice_package(stage.root, stage.stage, stage.account.region, fragment, **topic)
     services = _services(stage.root)
-    return Package(template=template, archive=slim(archive, services), key=_key(archive, services))
+    return Package(template=separate(template, stage), archive=slim(archive, services), key=_key(archive, services))
 
 
 def chalice_package(

@@ -14,6 +14,9 @@ from chalicelib.settings import DEVELOPMENT, Settings, read_settings
 
 from .errors import DeploymentError
 
+CONTROL_PLANE = "control_plane"
+"""The function that `make deploy` adds. With `chalice deploy` the application's function is the control plane, too."""
+
 STAGE = re.compile(r"[a-z][a-z0-9-]{0,15}")
 
 
@@ -52,13 +55,18 @@ class Stage:
             region=self.account.region,
         )
 
+    def policies(self) -> dict[str, Any]:
+        """The policy of each function. An ARN names an account, so they are made."""
+        policies: dict[str, Any] = json.loads(self.render((self.root / ".chalice/policies.json").read_text()))
+        return policies
+
     def write_policies(self) -> list[Path]:
-        """Write the policy of each function where Chalice looks for it. An ARN names an account, so they are made."""
-        folder = self.root / ".chalice"
-        policies: dict[str, Any] = json.loads(self.render((folder / "policies.json").read_text()))
+        """Write the policy of each function that Chalice knows where it looks for it."""
         written = []
-        for function, policy in policies.items():
-            path = folder / f"policy-{self.stage}-{function}.json"
+        for function, policy in self.policies().items():
+            if function == CONTROL_PLANE:
+                continue
+            path = self.root / f".chalice/policy-{self.stage}-{function}.json"
             path.write_text(json.dumps(policy, indent=2) + "\n")
             written.append(path)
         return written

@@ -61,7 +61,7 @@ class Stack:
         if self._status() not in NEVER_MADE:
             self._delete()
         name = self._stage.name
-        for function in (name, f"{name}-bearer_token", f"{name}-alarm_handler"):
+        for function in (name, f"{name}-bearer_token", f"{name}-alarm_handler", f"{name}-control_plane"):
             self._ignoring(
                 "ResourceNotFoundException", self._logs.delete_log_group, logGroupName=f"/aws/lambda/{function}"
             )

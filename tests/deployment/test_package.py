@@ -13,9 +13,12 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
+from chalicelib.api.endpoints import ENDPOINTS, PREFIX
 from chalicelib.dynamodb.table import create_table
 from chalicelib.settings import read_settings
+from deployment.concurrency import RESERVED, reserve
 from deployment.errors import DeploymentError
 from deployment.package import Package, build, chalice_package, slim
 from deployment.project import open_stage
@@ -129,14 +132,104 @@ def test_all_functions_come_from_it_and_run_on_the_python_that_compiled_it(built
         for each in built[0].template["Resources"].values()
         if each["Type"] == "AWS::Serverless::Function"
     ]
-    assert len(functions) == 3
+    assert len(functions) == 4
+    assert {each["Handler"] for each in functions} == {"app.app", "app.bearer_token", "app.alarm_handler"}
     assert {each["CodeUri"] for each in functions} == {"./deployment.zip"}
     assert {each["Runtime"] for each in functions} == {f"python3.{sys.version_info.minor}"}
 
 
+def test_the_control_plane_is_a_function_of_its_own_and_test_is_the_applications(built: tuple[Package, bytes]) -> None:
+    resources = built[0].template["Resources"]
+    uris = {
+        path: {each["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"] for each in operations.values()}
+        for path, operations in resources["RestAPI"]["Properties"]["DefinitionBody"]["paths"].items()
+    }
+    served = {path: {uri.partition("functions/")[2] for uri in found} for path, found in uris.items()}
+    application, own = {"${APIHandler.Arn}/invocations"}, {"${ControlPlane.Arn}/invocations"}
+    others = {path for path, found in served.items() if found != own}
+    assert others == {"/", f"{PREFIX}/test"}
+    assert all(served[path] == application for path in others)
+    assert {path.removeprefix(PREFIX) for path in served} - {"/"} == {each.path for each in ENDPOINTS}
+    permission = resources["ControlPlaneInvokePermission"]["Properties"]
+    assert permission == {
+        **resources["APIHandlerInvokePermission"]["Properties"],
+        "FunctionName": {"Ref": "ControlPlane"},
+    }
+
+
+def test_it_is_like_the_applications_but_for_its_name_and_its_role(built: tuple[Package, bytes]) -> None:
+    resources = built[0].template["Resources"]
+    own, application = (resources[name]["Properties"] for name in ("ControlPlane", "APIHandler"))
+    differs = {name for name in own.keys() | application.keys() if own.get(name) != application.get(name)}
+    assert differs == {"FunctionName", "Role"}
+    assert own["FunctionName"] == "chaos-experiments-staging-control_plane"
+    (policy,) = resources["ControlPlaneRole"]["Properties"]["Policies"]
+    assert "log-group:/aws/lambda/chaos-experiments-staging-control_plane:*" in json.dumps(policy)
+
+
+class Account:
+    """AWS Lambda of an account: its quota, and what functions have reserved."""
+
+    def __init__(self, quota: int, reserved: dict[str, int] | None = None, error: str = "") -> None:
+        self._quota, self._reserved, self._error = quota, reserved or {}, error
+
+    def get_account_settings(self) -> dict[str, Any]:
+        if self._error:
+            raise ClientError({"Error": {"Code": self._error, "Message": "no"}}, "GetAccountSettings")
+        free = self._quota - sum(self._reserved.values())
+        return {"AccountLimit": {"ConcurrentExecutions": self._quota, "UnreservedConcurrentExecutions": free}}
+
+    def get_function_concurrency(self, FunctionName: str) -> dict[str, int]:  # noqa: N803 - as boto3 has it
+        if FunctionName not in self._reserved:
+            raise ClientError(
+                {"Error": {"Code": "ResourceNotFoundException", "Message": "x"}}, "GetFunctionConcurrency"
+            )
+        return {"ReservedConcurrentExecutions": self._reserved[FunctionName]}
+
+
+def reserved_in(template: dict[str, Any]) -> dict[str, int]:
+    return {
+        name: each["Properties"]["ReservedConcurrentExecutions"]
+        for name, each in template["Resources"].items()
+        if "ReservedConcurrentExecutions" in each["Properties"]
+    }
+
+
+OURS = {
+    "chaos-experiments-staging-control_plane": 10,
+    "chaos-experiments-staging-bearer_token": 10,
+    "chaos-experiments-staging-alarm_handler": 2,
+}
+
+
+@pytest.mark.parametrize("account", [Account(1000), Account(122), Account(122, OURS), Account(140, {**OURS, "x": 18})])
+def test_concurrency_is_reserved_for_what_can_stop_a_run(built: tuple[Package, bytes], account: Account) -> None:
+    template, why_not = reserve(built[0].template, account)
+    assert (reserved_in(template), why_not) == (RESERVED, "")
+    assert reserved_in(built[0].template) == {}
+
+
+@pytest.mark.parametrize(
+    ("account", "why"),
+    [
+        (Account(10), "AWS keeps 100 unreserved, and this account has 10 of its 10 to reserve from. A quota of 122"),
+        (Account(1000, {"x": 880}), "this account has 120 of its 1000 to reserve from. A quota of 1002 would do"),
+        (Account(1000, error="AccessDeniedException"), "AWS did not say how much this account has (An error occurred"),
+    ],
+)
+def test_where_the_account_has_too_little_it_is_said_and_nothing_is_reserved(
+    built: tuple[Package, bytes], account: Account, why: str
+) -> None:
+    template, why_not = reserve(built[0].template, account)
+    assert template == built[0].template
+    assert why_not.startswith("No concurrency is reserved for the control plane, which needs 22. ")
+    assert why in why_not
+    assert why_not.endswith("Then halt in the table: halt --stage.")
+
+
 def test_the_template_has_no_mistake_that_cfn_lint_knows(built: tuple[Package, bytes], tmp_path: Path) -> None:
     template = tmp_path / "template.json"
-    template.write_text(json.dumps(built[0].template))
+    template.write_text(json.dumps(reserve(built[0].template, Account(1000))[0]))
     lint = [str(Path(sys.executable).with_name("cfn-lint")), "--region", "eu-west-1", "--template", str(template)]
     checked = subprocess.run(lint, capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stdout) == (0, "")

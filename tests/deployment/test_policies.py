@@ -4,7 +4,7 @@ import importlib.util
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ from tests.support import a_run
 ACCOUNT = "123456789012"
 TABLE = f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/chaos-experiments-staging"
 FUNCTIONS = ("api_handler", "bearer_token", "alarm_handler")
+ALL = (*FUNCTIONS, "control_plane")
+"""With the one that `make deploy` adds. Deployed by Chalice, the application's does what that does, too."""
+
 Grant = tuple[str, str, str]
 """An action, a resource, and the partition key that it touches."""
 
@@ -39,7 +42,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self._thread = threading.local()
-        self.calls: dict[str, set[Grant]] = {function: set() for function in FUNCTIONS}
+        self.calls: dict[str, set[Grant]] = {function: set() for function in ALL}
 
     def note(self, operation: str, parameters: dict[str, Any]) -> None:
         if operation == "TransactWriteItems":
@@ -52,7 +55,7 @@ class Recorder:
         elif operation == "PutItem":
             self._note(operation, parameters, parameters["Item"]["pk"])
         elif operation == "DescribeAlarms":
-            self.calls[self.function].add(("cloudwatch:DescribeAlarms", "*", ""))  # CloudWatch knows no narrower scope
+            self._add(("cloudwatch:DescribeAlarms", "*", ""))  # CloudWatch knows no narrower scope
         elif operation == "BatchGetItem":
             ((table, asked),) = parameters["RequestItems"].items()
             for key in asked["Keys"]:
@@ -64,13 +67,19 @@ class Recorder:
         arn = f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/{called['TableName']}"
         spread = key["S"].startswith("results#")  # which of its items an environment adds to is by its name
         touched = f"{key['S'][:-1]}?" if spread else key["S"]
-        self.calls[self.function].add((f"dynamodb:{action}", arn, touched))
+        self._add((f"dynamodb:{action}", arn, touched))
+
+    def _add(self, grant: Grant) -> None:
+        self.calls[self.function].add(grant)
+        if self.function == "control_plane":
+            self.calls["api_handler"].add(grant)
 
     @contextmanager
     def running(self, function: str) -> Iterator[None]:
+        before = self.function
         self._thread.function = function
         yield
-        del self._thread.function
+        self._thread.function = before
 
     @property
     def function(self) -> str:
@@ -79,7 +88,7 @@ class Recorder:
 
 @pytest.fixture
 def recorded(shell: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> dict[str, set[Grant]]:
-    """What the two functions call while all that they can do is done."""
+    """What the functions call while all that they can do is done."""
     shell.setenv("CHAOS_STAGE", "staging")
     shell.setenv("CHAOS_ALARM_TOPIC", "chaos-experiments-staging-alarms")
     shell.setenv("CHAOS_TABLE_TIMEOUT_SECONDS", "5")
@@ -114,7 +123,7 @@ def recorded(shell: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> d
     module.chaos.authorize = authorized
     with shell.context() as patch:
         patch.setattr(BaseClient, "_make_api_call", noted)
-        exercise(module, token)
+        exercise(module, token, recorder)
         with recorder.running("alarm_handler"), Client(module.app, stage_name="staging") as client:
             fired = json.dumps({"AlarmName": ALARM, "NewStateValue": "ALARM", "NewStateReason": "5 errors"})
             client.lambda_.invoke("alarm_handler", client.events.generate_sns_event(fired, "ALARM"))
@@ -130,7 +139,11 @@ def fresh_application() -> Any:
     return module
 
 
-def exercise(module: Any, token: str) -> None:
+def exercise(module: Any, token: str, recorder: Recorder) -> None:
+    def control(call: Callable[..., Any], path: str, **options: Any) -> Any:
+        with recorder.running("control_plane"):
+            return call(prefix + path, headers=headers, **options)
+
     prefix = "/chaos_experiments"
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     start = json.dumps({"experiment_name": "latency_injection", "delay_seconds": 0})
@@ -138,7 +151,7 @@ def exercise(module: Any, token: str) -> None:
     stop = json.dumps({"experiment_name": "latency_injection"})
     with Client(module.app, stage_name="staging") as client:
         for path, body in [("/start", start), ("/start", start), ("/start", again), ("/stop", stop), ("/stop", stop)]:
-            client.http.post(prefix + path, headers=headers, body=body)
+            control(client.http.post, path, body=body)
             for read in ("/", f"{prefix}/test"):
                 client.http.get(read)
         guarded = json.dumps({"experiment_name": "error_injection", "error_rate": 0, "alarms": [ALARM]})
@@ -148,18 +161,19 @@ def exercise(module: Any, token: str) -> None:
             ("/start", start),
             ("/resume", "{}"),
         ]:
-            client.http.post(prefix + path, headers=headers, body=body)
+            control(client.http.post, path, body=body)
             client.http.get(f"{prefix}/test")
-        started = client.http.post(f"{prefix}/start", headers=headers, body=guarded).json_body["resultset"]["run_id"]
+        started = control(client.http.post, "/start", body=guarded).json_body["resultset"]["run_id"]
         client.http.get(f"{prefix}/test")
         module.chaos._module.get().engine.recorder.flush()
         module.chaos._module.get().runs.record_defect(a_run(), "it broke")
         for path in ("/history", "/list", f"/report?run_id={started}", "/status?experiment_name=latency_injection"):
-            assert client.http.get(prefix + path, headers=headers).status_code == 200
+            assert control(client.http.get, path).status_code == 200
     # Where the authorizer could not tell, the endpoint authenticates.
     api = module.chaos._module.get().api()
     lowered = {name.lower(): value for name, value in headers.items()}
-    assert api.handle(Request(method="GET", path="/list", headers=lowered)).status == 200
+    with recorder.running("control_plane"):
+        assert api.handle(Request(method="GET", path="/list", headers=lowered)).status == 200
 
 
 @pytest.fixture
@@ -167,7 +181,10 @@ def policies(shell: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """As they are written for the functions."""
     root = copy_project(tmp_path)
     stage = open_stage(root, "staging", boto3.Session(region_name="eu-west-1"))
-    return {path.stem.rpartition("-")[2]: json.loads(path.read_text()) for path in stage.write_policies()}
+    written = {path.stem.rpartition("-")[2]: json.loads(path.read_text()) for path in stage.write_policies()}
+    policies = stage.policies()
+    assert {function: policies[function] for function in FUNCTIONS} == written
+    return policies
 
 
 def granted(policy: Any) -> set[Grant]:
@@ -181,7 +198,7 @@ def granted(policy: Any) -> set[Grant]:
     }
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", ALL)
 def test_a_function_may_do_what_it_does_and_nothing_else(
     function: str, recorded: dict[str, set[Grant]], policies: dict[str, Any]
 ) -> None:
@@ -192,7 +209,7 @@ def test_the_authorizer_reads_tokens_only(policies: dict[str, Any]) -> None:
     assert granted(policies["bearer_token"]) == {("dynamodb:GetItem", TABLE, "tokens#app#staging")}
 
 
-@pytest.mark.parametrize(("function", "suffix"), [("api_handler", ""), *((each, f"-{each}") for each in FUNCTIONS[1:])])
+@pytest.mark.parametrize(("function", "suffix"), [("api_handler", ""), *((each, f"-{each}") for each in ALL[1:])])
 def test_a_function_writes_its_own_logs(function: str, suffix: str, policies: dict[str, Any]) -> None:
     (logs,) = [each for each in policies[function]["Statement"] if each["Sid"] == "WriteLogs"]
     assert logs["Action"] == ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"]

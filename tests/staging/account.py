@@ -144,6 +144,7 @@ def aws_account(folder: Path) -> Iterator[Account]:
                 "MINISTACK_REGION": REGION,
                 "AUTH": "true",
                 "IOT_MTLS_ENABLED": "0",
+                "LAMBDA_ACCOUNT_CONCURRENCY": "1000",  # the quota of most accounts
                 "AWS_ENDPOINT_URL_DYNAMODB": wire.url,  # for the environments, which inherit it
             },
             stdout=output,

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
+from deployment import concurrency
 from deployment.__main__ import main
 from tests.deployment.project import copy_project
 from tests.staging.account import REGION, Account
@@ -68,6 +69,7 @@ def shell(root: Path, account: Account, capsys: pytest.CaptureFixture[str]) -> S
 
 def test_a_first_deployment_tells_its_progress_and_what_to_do_next(shell: Shell) -> None:
     printed = shell.run("deploy", "--alarm-email", "ada@example.org")
+    assert "No concurrency is reserved" not in printed
     assert "CREATE_COMPLETE              AWS::DynamoDB::Table               Table" in printed
     assert "make token STAGE=qa" in printed
     assert shell.stage().call("GET", "/")[:2] == (200, {"message": "The application answers."})
@@ -80,12 +82,14 @@ def test_a_first_deployment_tells_its_progress_and_what_to_do_next(shell: Shell)
         NAME: 30,
         f"{NAME}-bearer_token": 30,
         f"{NAME}-alarm_handler": 30,
+        f"{NAME}-control_plane": 30,
     }
     alarms = client("cloudwatch").describe_alarms(AlarmNamePrefix=NAME)["MetricAlarms"]
     assert {each["AlarmName"].removeprefix(f"{NAME}-") for each in alarms} == {
         "api-5xx",
         "api-handler-errors",
         "bearer-token-errors",
+        "control-plane-errors",
         "table-read-throttling",
         "table-write-throttling",
     }
@@ -138,8 +142,11 @@ def test_undeployed_all_is_gone_but_the_table(shell: Shell) -> None:
     assert f"Kept the table {NAME}" in shell.run("undeploy")  # twice is no error
 
 
-def test_deployed_once_more_it_takes_the_table_that_is_there(shell: Shell) -> None:
-    assert "IMPORT_COMPLETE" in shell.run("deploy")
+def test_deployed_once_more_it_takes_the_table_that_is_there(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(concurrency, "LEFT", 10_000)  # as if the account had no concurrency to reserve
+    printed = shell.run("deploy")
+    assert "IMPORT_COMPLETE" in printed
+    assert "No concurrency is reserved for the control plane, which needs 22. AWS keeps 10000 unreserved" in printed
     assert shell.account.client("dynamodb").scan(TableName=NAME)["Count"] == 1
     shell.run("undeploy")
 
