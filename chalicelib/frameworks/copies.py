@@ -37,8 +37,8 @@ def renew_in_forks(module: Copied) -> None:
 
 def renew_in_all_copies() -> None:
     """To be called when a module is wired, by when the host has loaded what it has for its own hooks."""
-    if uwsgi := sys.modules.get("uwsgi"):
-        _hook_uwsgi(uwsgi)
+    if "uwsgi" in sys.modules:
+        _hook_uwsgi()
     name, value = SNAPSTART
     if os.environ.get(name) == value:
         with suppress(ImportError):
@@ -62,11 +62,12 @@ def _hook_forks() -> None:
 
 
 @cache
-def _hook_uwsgi(uwsgi: Any) -> None:  # noqa: ANN401 - a module that is only there in a process of uWSGI
+def _hook_uwsgi() -> None:
     """UWSGI forks its workers without Python's hooks, unless it has `--py-call-osafterfork`; it has one of its own."""
     if decorators := sys.modules.get("uwsgidecorators"):  # which has that hook, and a list
         decorators.postfork_chain.append(_renew)
         return
+    uwsgi: Any = sys.modules["uwsgi"]
     uwsgi.post_fork_hook = _both(_renew, getattr(uwsgi, "post_fork_hook", None))
 
 

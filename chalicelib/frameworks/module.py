@@ -98,7 +98,7 @@ class ChaosModule:
             self._chaos.engine.recorder.flush_last()
 
     def _reset(self) -> None:
-        self._wiring = threading.Lock()
+        self._wiring: dict[int, threading.Lock] = {}
         self._chaos: Chaos | None = None
         self._refusal: ChaosError | None = None
         self._injection: SyncInjection | None = None
@@ -109,13 +109,17 @@ class ChaosModule:
         """Raises what wiring refused with, for as long as the process lives."""
         chaos = self._chaos
         if chaos is None:
-            with self._wiring:
+            with self._wiring_lock():
                 if self._chaos is None and self._refusal is None:
                     self._start()
                 chaos = self._chaos
         if chaos is None:
             raise self._refusal or ModuleOff("The module is not wired.")
         return chaos
+
+    def _wiring_lock(self) -> threading.Lock:
+        """Made at the first request: of a preloaded application, gevent patches locks after the fork."""
+        return self._wiring.setdefault(0, threading.Lock())
 
     @property
     def wired_engine(self) -> Engine | None:
