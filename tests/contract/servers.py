@@ -148,11 +148,11 @@ def serving(command: Command, folder: Path, cwd: Path | None = None, **more: str
     finally:
         with suppress(ProcessLookupError):  # it has ended
             os.killpg(process.pid, signal.SIGTERM)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(5)
-        except subprocess.TimeoutExpired:
+        with suppress(ProcessLookupError):  # nor has anything of it been left
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.wait()
 
 
 def _wait_until_it_answers(server: Server, process: "subprocess.Popen[bytes]", log: Path) -> None:
