@@ -9,7 +9,7 @@ from chalicelib.errors import AlarmsUnavailable, Halted, StoreUnavailable, Unkno
 from chalicelib.experiments.base import Parameters
 from chalicelib.experiments.catalogue import installed
 from chalicelib.results.recorder import FlushPolicy, Recorder, Schedule
-from chalicelib.results.tally import Tally
+from chalicelib.results.tally import OpenCalls, Tally
 from chalicelib.runs.event import Action, Event
 from chalicelib.runs.options import Hypothesis
 from chalicelib.runs.run import Run
@@ -208,11 +208,20 @@ class FakeResultStore:
 
     tallies: dict[str, Tally] = field(default_factory=dict)
     numbers: dict[tuple[str, str], int] = field(default_factory=dict)
+    open_calls: dict[tuple[str, str], OpenCalls | None] = field(default_factory=dict)
     broken: bool = False
     loses_answers: bool = False
     writes: int = 0
 
-    def add(self, run: Run, counts: Mapping[str, int], *, environment: str, number: int) -> None:
+    def add(
+        self,
+        run: Run,
+        counts: Mapping[str, int],
+        *,
+        environment: str,
+        number: int,
+        open_calls: OpenCalls | None = None,
+    ) -> None:
         self.writes += 1
         if self.broken:
             raise StoreUnavailable("The table does not answer.")
@@ -220,6 +229,8 @@ class FakeResultStore:
             self.numbers[run.run_id, environment] = number
             tally = self.tallies.setdefault(run.run_id, Tally())
             tally.merge(counts)
+            self.open_calls[run.run_id, environment] = open_calls
+            tally.open_calls = [each for (run_id, _), each in self.open_calls.items() if each and run_id == run.run_id]
             tally.environments = sum(run_id == run.run_id for run_id, _ in self.numbers)
         if self.loses_answers:
             raise StoreUnavailable("The answer was lost.")

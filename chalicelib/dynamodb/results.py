@@ -2,17 +2,19 @@
 
 The counts of a run are spread over items with different partition keys, `pk` "results#<scope>#<number>", `sk` the run's
 id; an environment always adds to the same one. Beside the counters an item has, for each environment that adds to it,
-the number of what it added last: what is sent twice, because its answer was lost, is added once.
+the number of what it added last: what is sent twice, because its answer was lost, is added once. And it has, for each
+environment that has some, the calls that have begun there and are not answered.
 """
 
+import json
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
 from ..errors import StoreUnavailable
-from ..results.tally import Tally
+from ..results.tally import OpenCalls, Tally
 from ..runs.run import Run
 from ..settings import Settings
 from .table import CONDITION_FAILED, RETENTION_SECONDS, Connection, Item, bind, ttl
@@ -23,27 +25,40 @@ SPREAD = 8
 
 ENVIRONMENT = "e."
 COUNTER = "c."
+OPEN = "o."
 PROCESS = "."
 """In an environment's name, before what tells its processes apart."""
 
 PER_READ = 100
 
 Key = Mapping[str, Mapping[str, str]]
-Counted = tuple[str, Mapping[str, int], set[str]]
-"""A run's id, its counts, and the environments that they are of."""
 
 
-def addition(run: Run, counts: Mapping[str, int], *, environment: str, number: int) -> dict[str, Any]:
-    """The arguments of UpdateItem. The expression is short: DynamoDB takes 4 KB, and all counters fit."""
+class Counted(NamedTuple):
+    """One item: counts, the environments that they are of, and what is open there."""
+
+    run_id: str
+    counts: Mapping[str, int]
+    environments: set[str]
+    open_calls: list[OpenCalls]
+
+
+def addition(
+    run: Run, counts: Mapping[str, int], *, environment: str, number: int, open_calls: OpenCalls | None = None
+) -> dict[str, Any]:
+    """The arguments of UpdateItem. The expression is short: DynamoDB takes 4 KB of it."""
     kept_until = int(ttl(run.expires_at + RETENTION_SECONDS).timestamp())
-    names = {"#e": ENVIRONMENT + environment, "#t": "ttl"}
+    names = {"#e": ENVIRONMENT + environment, "#t": "ttl", "#o": OPEN + environment}
     values = {":e": {"N": str(number)}, ":t": {"N": str(kept_until)}}
+    changed = " REMOVE #o"
+    if open_calls:
+        changed, values[":o"] = ",#o=:o", {"S": _written(open_calls)}
     for position, (name, count) in enumerate(counts.items()):
         names[f"#{position}"] = COUNTER + name
         values[f":{position}"] = {"N": str(count)}
     added = ",".join(f"#{position} :{position}" for position in range(len(counts)))
     return {
-        "UpdateExpression": f"SET #e=:e,#t=:t{' ADD ' if added else ''}{added}",
+        "UpdateExpression": f"SET #e=:e,#t=:t{changed}{' ADD ' if added else ''}{added}",
         "ConditionExpression": "attribute_not_exists(#e) OR #e < :e",
         "ExpressionAttributeNames": names,
         "ExpressionAttributeValues": values,
@@ -57,11 +72,20 @@ class DynamoDBResultStore:
         item = bind(Item, settings)
         self._table = settings.table
         self._scope = settings.scope
+        self._flush_seconds = settings.refresh_seconds
         self._connection = Connection(item, settings)
 
-    def add(self, run: Run, counts: Mapping[str, int], *, environment: str, number: int) -> None:
+    def add(
+        self,
+        run: Run,
+        counts: Mapping[str, int],
+        *,
+        environment: str,
+        number: int,
+        open_calls: OpenCalls | None = None,
+    ) -> None:
         key = self._key(run.run_id, zlib.crc32(environment.encode()) % SPREAD)
-        asked = addition(run, counts, environment=environment, number=number)
+        asked = addition(run, counts, environment=environment, number=number, open_calls=open_calls)
 
         def update() -> None:
             try:
@@ -83,9 +107,11 @@ class DynamoDBResultStore:
             if len(left) == len(some):
                 raise StoreUnavailable("DynamoDB throttled the read; nothing was changed. Try again.")
             keys += left
-            for run_id, counts, names in read:
-                found.setdefault(run_id, Tally()).merge(counts)
-                environments.setdefault(run_id, set()).update(names)
+            for each in read:
+                tally = found.setdefault(each.run_id, Tally(flush_seconds=self._flush_seconds))
+                tally.merge(each.counts)
+                tally.open_calls += each.open_calls
+                environments.setdefault(each.run_id, set()).update(each.environments)
         for run_id, tally in found.items():
             tally.environments = len(environments[run_id])
         return found
@@ -104,8 +130,24 @@ class DynamoDBResultStore:
 def _counted(item: Mapping[str, Any]) -> Counted:
     counts = {name: int(value["N"]) for name, value in item.items() if name.startswith(COUNTER)}
     names = [name.removeprefix(ENVIRONMENT) for name in item if name.startswith(ENVIRONMENT)]
-    return (
-        item["sk"]["S"],
-        {name.removeprefix(COUNTER): count for name, count in counts.items()},
-        {name.partition(PROCESS)[0] for name in names},
+    opened = [_read_open(value) for name, value in item.items() if name.startswith(OPEN)]
+    return Counted(
+        run_id=item["sk"]["S"],
+        counts={name.removeprefix(COUNTER): count for name, count in counts.items()},
+        environments={name.partition(PROCESS)[0] for name in names},
+        open_calls=[each for each in opened if each],
     )
+
+
+def _written(open_calls: OpenCalls) -> str:
+    return json.dumps({"until": round(open_calls.until, 1), **open_calls.calls}, separators=(",", ":"))
+
+
+def _read_open(value: Mapping[str, str]) -> OpenCalls | None:
+    """None for what no version known here wrote: it spoils no other count."""
+    try:
+        calls = json.loads(value["S"])
+        until = float(calls.pop("until"))
+        return OpenCalls(until=until, calls={name: int(number) for name, number in calls.items()})
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return None

@@ -174,11 +174,14 @@ class ASGIBoundary:
             await serve(send_counted)
         except Exception:
             if not result.is_answered:
+                result.is_answered = True
                 injection.count(result, SERVER_ERROR)
             raise
         finally:
             CURRENT.reset(token)
-            result.is_answered = True
+            if not result.is_answered:  # cancelled, or it returned without an answer
+                result.is_answered = True
+                injection.count(result, None)
             if injection.may_flush(result):
                 await injection.flush()
 

@@ -255,8 +255,8 @@ def _served(
     token = CURRENT.set((injection, result))
     try:
         response = get_response(request)
-    except Exception:
-        injection.finish(result, SERVER_ERROR)
+    except BaseException as error:
+        injection.finish(result, SERVER_ERROR if isinstance(error, Exception) else None)
         raise
     finally:
         CURRENT.reset(token)

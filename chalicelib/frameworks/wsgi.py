@@ -108,8 +108,8 @@ class WSGIBoundary:
         token = CURRENT.set(current)
         try:
             body = serve(_counted(injection, result, start_response))
-        except Exception:
-            _count_failure(*current)
+        except BaseException as error:
+            _count_failure(*current, error)
             raise
         finally:
             CURRENT.reset(token)
@@ -167,10 +167,11 @@ def _in_place(
             return application(environ, start_response)
 
 
-def _count_failure(injection: SyncInjection, result: InjectionResult) -> None:
+def _count_failure(injection: SyncInjection, result: InjectionResult, error: BaseException | None = None) -> None:
+    """An exception is answered by the server; whatever else ends a request, like the exit of a worker, is not."""
     if not result.is_answered:
         result.is_answered = True
-        injection.finish(result, SERVER_ERROR)
+        injection.finish(result, SERVER_ERROR if isinstance(error, Exception) else None)
 
 
 class _LateBody:
@@ -195,15 +196,18 @@ class _LateBody:
             return next(self._parts)
         except StopIteration:
             raise
-        except Exception:
-            _count_failure(*self._current)
+        except BaseException as error:
+            _count_failure(*self._current, error)
             raise
         finally:
             CURRENT.reset(token)
 
     def close(self) -> None:
-        if hasattr(self._body, "close"):
-            self._body.close()
+        try:
+            if hasattr(self._body, "close"):
+                self._body.close()
+        finally:
+            _count_failure(*self._current)
 
 
 def _request(path: str, environ: "WSGIEnvironment") -> Request:

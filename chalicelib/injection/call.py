@@ -33,11 +33,19 @@ class Call(Protocol):
     def remaining_seconds(self) -> float:
         """How long the call may still take: of a Lambda invocation; infinite elsewhere."""
 
+    @property
+    def workers(self) -> int | None:
+        """How many workers the process has, where a call that waits occupies one; None where others are served then."""
+
 
 class RequestCall:
     """What the requests of all frameworks have in common, as calls."""
 
     __slots__ = ()
+
+    @property
+    def workers(self) -> int | None:
+        return None
 
     @property
     def kind(self) -> Kind:

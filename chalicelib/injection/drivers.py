@@ -59,8 +59,8 @@ class SyncInjection:
         self.apply(result)
         return result
 
-    def finish(self, result: InjectionResult, status: int) -> None:
-        """To be called when the call is answered. May block in Lambda, where it flushes counts."""
+    def finish(self, result: InjectionResult, status: int | None) -> None:
+        """To be called when the call is answered, or has ended without an answer (None). May block in Lambda."""
         self.engine.count(result, status)
         if not self.engine.recorder.is_waiting:
             return
@@ -153,8 +153,8 @@ class AsyncInjection:
             await self.apply(result, hits)
         return result
 
-    def count(self, result: InjectionResult, status: int) -> None:
-        """To be called when the response starts. Does not block."""
+    def count(self, result: InjectionResult, status: int | None) -> None:
+        """To be called when the response starts, or the call has ended without one (None). Does not block."""
         self.engine.count(result, status)
 
     def may_flush(self, result: InjectionResult) -> bool:

@@ -6,7 +6,7 @@ What may wait is a generator of steps, which the drivers carry out: on a thread,
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Literal
@@ -65,14 +65,34 @@ class InjectionResult:
     Only a call that reached a route may be hit, and only such a call is counted.
     """
 
-    __slots__ = ("began", "call", "environment", "hits", "is_answered", "outcome", "plans", "problem", "reached_route")
+    __slots__ = (
+        "began",
+        "call",
+        "environment",
+        "flushes_begun",
+        "hits",
+        "is_answered",
+        "is_test",
+        "meets",
+        "outcome",
+        "plans",
+        "problem",
+        "reached_route",
+    )
 
-    def __init__(self, plans: Sequence[Plan], call: Call, began: float, environment: str) -> None:
+    def __init__(
+        self, plans: Sequence[Plan], call: Call, began: float, environment: str, *, is_test: bool = False
+    ) -> None:
         self.plans = plans
         self.call = call
         self.began = began
         self.environment = environment
+        self.is_test = is_test
         self.hits: list[AppliedHit] = []
+        self.meets: Collection[str] = ()
+        """The ids of the runs that are about to hit it."""
+        self.flushes_begun = False
+        """Whether the table is to know that it has begun, before anything happens to it."""
         self.outcome: Outcome = PROCEED
         self.reached_route = False
         self.is_answered = False
@@ -82,6 +102,16 @@ class InjectionResult:
     def drop_defective(self) -> None:
         """Forget a fault that raised an exception: it did nothing."""
         self.hits = [hit for hit in self.hits if hit.applied is not UNFINISHED]
+
+    @property
+    def remaining_seconds(self) -> float:
+        """How long the call may still take."""
+        return self.call.remaining_seconds
+
+    @property
+    def workers(self) -> int | None:
+        """How many workers the process has, where a call that waits occupies one of them."""
+        return self.call.workers
 
     @property
     def active_names(self) -> list[str]:
@@ -201,7 +231,7 @@ class Engine:
         for effect in self._effects:
             if effect.is_holding and effect.is_due(plans):
                 return BLOCKED
-        if self.recorder.is_waiting and self.recorder.is_flush_due():
+        if not plans and self.recorder.is_waiting and self.recorder.is_flush_due():
             return BLOCKED
         return InjectionResult(plans, call, self.process.timer(), self.process.name) if plans else None
 
@@ -217,6 +247,7 @@ class Engine:
         plans = yield RunBlocking(self.snapshot.get_fresh)
         result = yield from self._receive(call, plans)
         result = result or self._result(plans, call)
+        result.is_test = True
         if self.snapshot.is_unreachable:
             result.problem = "store_unavailable"
         return result
@@ -225,7 +256,7 @@ class Engine:
         for effect in self._effects:
             if effect.is_holding and effect.is_due(plans):
                 yield RunBlocking(partial(effect.settle, plans))
-        if self.may_flush(call):
+        if not plans and self.may_flush(call):  # otherwise this call flushes when it ends
             yield RunBlocking(self.recorder.flush)
         return self._result(plans, call) if plans else None
 
@@ -238,23 +269,25 @@ class Engine:
         """What the call meets, now that it has reached a route; None where there is nothing to apply."""
         result.reached_route = True
         hits = decide(result.plans, self.process.chance)
+        if result.is_test:
+            return hits or None
         if hits:
-            return hits
-        for plan in result.plans:
-            if plan.aborts_itself:
-                return [] if self.recorder.begin(result.plans) else None
-        return None
+            result.meets = {plan.run_id for plan, _ in hits}
+        result.flushes_begun = self.recorder.begin(result) and self._has_time_to_flush(result.call)
+        return hits if hits or result.flushes_begun else None
 
     def apply(self, result: InjectionResult, hits: Sequence[Hit]) -> Generator[Step, Any, Outcome]:
         """Apply the hits, until one of them decides the outcome."""
-        if hits and self.slots.take():
-            try:
-                yield from self._apply(result, hits)
-            finally:
-                self.slots.give_back()
-        if not result.hits and (not hits or self.recorder.begin(result.plans)):
-            # untouched, and the first that the table has to know of
-            yield RunBlocking(self.recorder.flush)
+        try:
+            if result.flushes_begun:
+                yield RunBlocking(self.recorder.flush_begun)
+            if hits and self.slots.take():
+                try:
+                    yield from self._apply(result, hits)
+                finally:
+                    self.slots.give_back()
+        finally:
+            result.meets = ()
         return result.outcome
 
     def _apply(self, result: InjectionResult, hits: Sequence[Hit]) -> Generator[Step, Any, None]:
@@ -279,18 +312,30 @@ class Engine:
 
     # Its answer
 
-    def count(self, result: InjectionResult, status: int) -> None:
-        """Count a call that is answered. Does not block, and never raises."""
+    def count(self, result: InjectionResult, status: int | None) -> None:
+        """Count a call that is answered, or that ended without an answer (None). Does not block, and never raises."""
         if not result.reached_route:
             return
         try:
-            self.recorder.count(result, status, self.process.timer() - result.began)
+            if result.is_test:
+                self.recorder.count_test(result)
+            else:
+                self.recorder.count(result, status, self.process.timer() - result.began)
         except Exception:
             log.exception("Could not count a request")
 
     def may_flush(self, call: Call) -> bool:
         """Whether pending counts are due to be flushed, and the call has the time for it."""
         return self.recorder.is_flush_due() and call.remaining_seconds >= FLUSH_SECONDS
+
+    @staticmethod
+    def _has_time_to_flush(call: Call) -> bool:
+        """Not where that is unknown: the call continues all the same."""
+        try:
+            return call.remaining_seconds >= FLUSH_SECONDS
+        except Exception as error:  # noqa: BLE001 - whatever a host's context raises
+            log.warning("A call does not say how much time it has left: %s", error)
+            return False
 
 
 def answer_of(result: InjectionResult) -> Answer | None:

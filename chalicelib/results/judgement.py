@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from .tally import BEGUN, Tally
+from .tally import Tally
 
 if TYPE_CHECKING:
     from ..runs.options import Hypothesis
@@ -66,7 +66,9 @@ def fails_beyond_chance(hypothesis: "Hypothesis", tally: Tally) -> bool:
     answered = tally.requests("untouched")
     if answered < hypothesis.min_requests:
         return False
-    begun = max(answered, tally.get(BEGUN))
+    begun = answered + sum(
+        number for each in tally.open_calls for name, number in each.calls.items() if name.startswith("untouched.")
+    )
     found = [evidence(bound.failures, begun, bound.allowed_share) for bound in _bounds(hypothesis, tally)]
     return max(found) >= len(found) / BY_CHANCE
 

@@ -28,7 +28,7 @@ class Metrics:
     def __call__(self, run: Run, counts: Mapping[str, int]) -> None:
         """One line. Never raises."""
         try:
-            if self._provider:
+            if counts and self._provider:
                 self._write(run, counts)
         except Exception:
             log.exception("Could not write the metrics of run %s", run.run_id, extra={"run_id": run.run_id})

@@ -3,13 +3,14 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..errors import ChaosError
 from ..runs.run import NEVER, Run
-from .served import ActivePlan, ServedCall, ServedHit
+from .pending import Addition, PendingCounts
+from .served import ActivePlan, ServedCall
 from .store import ResultStore
-from .tally import BEGUN, Counting, Served, Side, Tally
+from .tally import TEST_HIT, TEST_REQUESTS, Counting, Tally
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,16 @@ LAST_SECONDS = 2.0
 
 MOST_FAILURES = 3
 """After how many failures in a row the pause between two flushes gets no longer."""
+
+RENEWAL_INTERVALS = 3
+"""After how many flush intervals a process writes again that it lives, while calls are open and nothing else is new."""
+
+LIFE_INTERVALS = 15
+"""For how many flush intervals a process is believed to live after that: for some renewals, and a table that fails."""
+
+LONGEST_INVOCATION_SECONDS = 900.0
+MARGIN_SECONDS = 1.0
+"""How long after the end of its time an invocation in Lambda is certainly over, whatever the clocks say."""
 
 OnFlush = Callable[[Run, Mapping[str, int]], None]
 """Called with the counts of a run that have just been flushed. May raise ChaosError if the table is unreachable."""
@@ -49,32 +60,12 @@ class FlushPolicy:
     schedule: Schedule | None = in_a_thread
 
 
-@dataclass(slots=True)
-class PendingCounts:
-    """What was counted for one run and is not in the table yet.
-
-    `in_flight` was sent as `number`, and nobody knows whether it was added: it is sent again, unchanged.
-    """
-
-    run: Run
-    counting: Counting
-    aborts: bool
-    fresh: Tally = field(default_factory=Tally)
-    in_flight: Mapping[str, int] | None = None
-    number: int = 0
-    flushed_at: float = NEVER
-    has_begun: bool = False
-
-    @property
-    def is_flushed(self) -> bool:
-        return not self.in_flight and not self.fresh.counts
-
-
 class Recorder:
     """At most one write per interval and run, and none where there is nothing to flush.
 
     In a process that lives on it is made by a timer, so that no request waits for it. In Lambda, where time stands
-    still between requests, it is made by a request that begins or finishes.
+    still between requests, it is made by a request that begins or finishes: once an interval, a request first flushes
+    that it has begun, so that it is known if it never ends.
     """
 
     def __init__(
@@ -98,82 +89,69 @@ class Recorder:
         self._counting = threading.Lock()
         self._flushing = threading.Lock()
         self._pending: dict[str, PendingCounts] = {}
+        self._open: dict[ServedCall, float] = {}
+        """The calls that have begun and are not answered yet, and when they began."""
         self._scheduled = False
         self._failures = 0
         self._flushed_at = NEVER
+        self._begun_at = NEVER
+        self._is_end_due = False
         self.is_waiting = False
         """Whether there is something that a request has to flush; only in Lambda."""
 
-    def begin(self, plans: Sequence[ActivePlan]) -> bool:
-        """Count that a call which no run hits is about to be served. Whether to flush at once: see `BEGUN`."""
-        is_first = False
-        with self._counting:
-            for plan in plans:
-                pending = self._pending.get(plan.run_id) or self._begin_counting(plan)
-                if pending and pending.aborts and not (self._in_lambda and pending.has_begun):
-                    is_first |= not pending.has_begun
-                    pending.has_begun = True
-                    pending.fresh.add(BEGUN)
-            self._plan_flush()
-        return self._in_lambda and is_first
+    # Counting: every call passes here while something is active
 
-    def count(self, call: ServedCall, status: int, seconds: float) -> None:
-        """Count one call that is answered, for each of the runs that were active when it began."""
-        hits = call.hits
-        served = Served(self._clock(), seconds, status, "untouched")
+    def begin(self, call: ServedCall) -> bool:
+        """Note that a call is about to be served. Whether to `flush_begun` first; only in Lambda."""
+        now = self._clock()
         with self._counting:
+            self._open[call] = now
+            if not self._scheduled:
+                self._plan_flush()
+        return self._in_lambda and not self._begun_at <= now < self._begun_at + self._pause()
+
+    def count(self, call: ServedCall, status: int | None, seconds: float) -> None:
+        """Count one call that is answered, or has died (None), for each run that was active when it began."""
+        began = self._clock() - seconds
+        with self._counting:
+            self._open.pop(call, None)
             for plan in call.plans:
                 pending = self._pending.get(plan.run_id) or self._begin_counting(plan)
                 if pending is None:
                     continue
-                if hits:
-                    self._record_hit(pending, hits, served)
+                if call.hits:
+                    pending.count_hit(call, status, began, seconds)
                     continue
-                pending.fresh.record(pending.counting, served)
-                if self._in_lambda and pending.aborts:
-                    pending.fresh.add(BEGUN)  # the next one, ahead
+                counting = pending.counting
+                counting.add(pending.cells, counting.group_of_untouched(began), status, began, seconds)
             if not self._scheduled:
                 self._plan_flush()
+
+    def count_test(self, call: ServedCall) -> None:
+        """Count a call to the test endpoint, which is on neither side of any figure."""
+        hit_by = {hit.plan.run_id for hit in call.hits}
+        with self._counting:
+            for plan in call.plans:
+                if pending := self._pending.get(plan.run_id) or self._begin_counting(plan):
+                    for name in (TEST_REQUESTS, TEST_HIT) if plan.run_id in hit_by else (TEST_REQUESTS,):
+                        pending.counters.add(name)
+            self._plan_flush()
+
+    def _begin_counting(self, plan: ActivePlan) -> PendingCounts | None:
+        """The counts of a run that has none yet; None for one that ended long ago, whose numbers are forgotten."""
+        now = self._clock()
+        if now > plan.expires_at + PENDING_SECONDS:
+            return None
+        pending = self._pending[plan.run_id] = PendingCounts(plan.run, Counting(plan.run), now)
+        return pending
+
+    # When to flush
 
     def is_flush_due(self) -> bool:
         """Whether it is this request's turn to flush; only in Lambda."""
         if not self.is_waiting:
             return False
-        return not self._flushed_at <= self._clock() < self._flushed_at + self._pause()
-
-    def flush(self) -> None:
-        """Flush all pending counts to the table, unless another thread is at it. May block; never raises."""
-        if (self._in_lambda and self._is_unreachable()) or not self._flushing.acquire(blocking=False):
-            return
-        try:
-            self._flush_all()
-        except Exception:
-            log.exception("Flushing the request counts raised an exception")
-        finally:
-            with self._counting:
-                self._forget()
-                self.is_waiting = self._in_lambda and self._is_pending()
-            self._flushing.release()
-
-    def flush_last(self) -> None:
-        """As `flush`, when the process ends: after a flush that is under way, whose thread would be cut off."""
-        if self._flushing.acquire(timeout=LAST_SECONDS):
-            self._flushing.release()
-        self.flush()
-
-    def _record_hit(self, pending: PendingCounts, hits: Sequence[ServedHit], served: Served) -> None:
-        """A call that was hit; where only other runs hit it, it is on neither side of this run."""
-        own = [hit.applied.counters for hit in hits if hit.plan.run_id == pending.run.run_id]
-        side: Side | None = "hit" if own else None
-        counters = own[0] if len(own) == 1 else _sum(own)
-        pending.fresh.record(pending.counting, Served(served.at, served.seconds, served.status, side, counters))
-
-    def _begin_counting(self, plan: ActivePlan) -> PendingCounts | None:
-        """The counts of a run that has none yet; None for one that ended long ago, whose numbers are forgotten."""
-        if self._clock() > plan.expires_at + PENDING_SECONDS:
-            return None
-        pending = self._pending[plan.run_id] = PendingCounts(plan.run, Counting(plan.run), plan.aborts_itself)
-        return pending
+        return self._is_end_due or not self._flushed_at <= self._clock() < self._flushed_at + self._pause()
 
     def _plan_flush(self, seconds: float | None = None) -> None:
         """Schedule a flush of what is pending."""
@@ -190,6 +168,54 @@ class Recorder:
     def _pause(self) -> float:
         return self._policy.interval_seconds * 2.0 ** min(self._failures, MOST_FAILURES)
 
+    # Flushing
+
+    def flush(self) -> None:
+        """Flush all pending counts to the table, unless another thread is at it. May block; never raises."""
+        if (self._in_lambda and self._is_unreachable()) or not self._flushing.acquire(blocking=False):
+            return
+        try:
+            self._is_end_due = False
+            self._flush_all(begins=False)
+        except Exception:
+            log.exception("Flushing the request counts raised an exception")
+        finally:
+            self._settle()
+
+    def flush_begun(self) -> None:
+        """As `flush`, for a call that begins and may die with this process: it waits for nothing but the table."""
+        if self._is_unreachable() or not self._flushing.acquire(blocking=False):
+            return
+        try:
+            self._begun_at = self._clock()
+            self._is_end_due = True  # or who was answered would be taken for dead
+            self._flush_all(begins=True)
+        except Exception:
+            log.exception("Flushing which calls have begun raised an exception")
+        finally:
+            self._settle()
+
+    def flush_last(self) -> None:
+        """As `flush`, when the process ends: after a flush that is under way, whose thread would be cut off.
+
+        What is open then dies with the process.
+        """
+        if self._flushing.acquire(timeout=LAST_SECONDS):
+            self._flushing.release()
+        with self._counting:
+            self._begin_counting_open()
+            now, died, self._open = self._clock(), self._open, {}
+            for pending in self._pending.values():
+                pending.count_open_as_dead(died, now)
+        self.flush()
+
+    def _settle(self) -> None:
+        """After a flush."""
+        with self._counting:
+            self._forget()
+            self.is_waiting = self._in_lambda and self._is_pending()
+        self._flushing.release()
+
     def _flush_in_background(self) -> None:
         self.flush()
         with self._counting:
@@ -197,48 +223,94 @@ class Recorder:
             if self._is_pending():
                 self._plan_flush(self._pause())
 
-    def _flush_all(self) -> None:
+    def _flush_all(self, *, begins: bool) -> None:
         """The longest waiting first, until one does not answer: the others would wait for the same silence."""
         began = self._flushed_at = self._clock()
-        for pending in sorted(self._pending.values(), key=lambda pending: pending.flushed_at):
-            if not self._flush_run(pending):
+        for pending in self._longest_waiting_first():
+            if not self._flush_run(pending, begins=begins):
                 return
             if self._in_lambda and self._clock() - began > self._policy.patience_seconds:
                 return
 
-    def _flush_run(self, pending: PendingCounts) -> bool:
+    def _longest_waiting_first(self) -> list[PendingCounts]:
+        with self._counting:
+            self._begin_counting_open()
+            return sorted(self._pending.values(), key=lambda pending: pending.flushed_at)
+
+    def _begin_counting_open(self) -> None:
+        """Also what none of has been answered yet."""
+        for call in self._open:
+            for plan in call.plans:
+                if plan.run_id not in self._pending:
+                    self._begin_counting(plan)
+
+    def _flush_run(self, pending: PendingCounts, *, begins: bool) -> bool:
         """Whether the table answered, or did not have to."""
-        sent = self._take(pending)
-        if sent is None:
+        if not self._take(pending) and (begins or not pending.unprocessed.counts):
             return True
         pending.flushed_at = self._flushed_at
-        run = pending.run
-        try:
-            self._store.add(run, sent, environment=self._process, number=pending.number)
-        except ChaosError as error:
-            self._failures += 1
-            log.warning(
-                "Could not flush the request counts of run %s; they are kept, and the flush is tried again: %s",
-                run.run_id,
-                error,
-            )
-            return False
-        pending.in_flight = None
+        while pending.in_flight:
+            if not self._send(pending, pending.in_flight[0]):
+                return False
         answered = True
-        for on_flush in self._on_flush:
-            answered &= self._process_flushed(on_flush, run, sent)
+        if not begins:
+            counts, pending.unprocessed = pending.unprocessed.counts, Tally()
+            for on_flush in self._on_flush:
+                answered &= self._process_flushed(on_flush, pending.run, counts)
         self._failures = 0 if answered else self._failures + 1
         return answered
 
-    def _take(self, pending: PendingCounts) -> Mapping[str, int] | None:
-        """What to send; None where everything is flushed. What was sent before, without an answer, goes first."""
+    def _take(self, pending: PendingCounts) -> bool:
+        """Whether there is something to send. What was sent before, without an answer, goes first."""
+        now = self._clock()
         with self._counting:
-            if pending.is_flushed:
-                return None
-            if pending.in_flight is None:
-                pending.in_flight, pending.fresh = pending.fresh.counts, Tally()
-                pending.number += 1
-            return pending.in_flight
+            opened = pending.open_calls(self._open, self._lives_until(now)) if self._open else None
+            sent = pending.open_sent
+            is_due = sent is not None and opened is not None and now >= sent.until - self._renewed_before()
+            return pending.take(now, opened, is_renewal_due=is_due)
+
+    def _lives_until(self, now: float) -> float:
+        """Until when this process is believed to live, with the calls that are open now."""
+        if not self._in_lambda:
+            return now + LIFE_INTERVALS * max(self._policy.interval_seconds, 1.0)
+        left = max(call.remaining_seconds for call in self._open)
+        return now + min(left, LONGEST_INVOCATION_SECONDS) + MARGIN_SECONDS
+
+    def _renewed_before(self) -> float:
+        """How long before the end of that it is renewed."""
+        if self._in_lambda:
+            return -MARGIN_SECONDS
+        return (LIFE_INTERVALS - RENEWAL_INTERVALS) * max(self._policy.interval_seconds, 1.0)
+
+    def _send(self, pending: PendingCounts, addition: Addition) -> bool:
+        """Whether the table answered. What has no counts is not sent again: the next one replaces it."""
+        try:
+            self._store.add(
+                pending.run,
+                addition.counts,
+                environment=self._process,
+                number=pending.number + 1,
+                open_calls=addition.open_calls,
+            )
+        except ChaosError as error:
+            self._failures += 1
+            if not addition.counts:
+                self._sent(pending)
+            log.warning(
+                "Could not flush the request counts of run %s; they are kept, and the flush is tried again: %s",
+                pending.run.run_id,
+                error,
+            )
+            return False
+        self._sent(pending)
+        pending.open_sent = addition.open_calls
+        pending.unprocessed.merge(addition.counts)
+        return True
+
+    @staticmethod
+    def _sent(pending: PendingCounts) -> None:
+        pending.number += 1
+        del pending.in_flight[0]
 
     def _process_flushed(self, on_flush: OnFlush, run: Run, counts: Mapping[str, int]) -> bool:
         """Whether the table answered, where it was asked."""
@@ -259,12 +331,4 @@ class Recorder:
             del self._pending[run_id]
 
     def _is_pending(self) -> bool:
-        return any(not pending.is_flushed for pending in self._pending.values())
-
-
-def _sum(counted: Sequence[Mapping[str, int]]) -> Mapping[str, int]:
-    """Counters of several faults of one run, added by their names."""
-    total = Tally()
-    for counters in counted:
-        total.merge(counters)
-    return total.counts
+        return bool(self._open) or any(not pending.is_flushed for pending in self._pending.values())

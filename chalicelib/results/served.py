@@ -1,6 +1,6 @@
 """A call that is answered, as far as results need to know: what was active, and what hit it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from ..runs.run import Run
@@ -38,6 +38,9 @@ class ServedHit(Protocol):
 class ServedCall(Protocol):
     """The call. `environment` is the name of the process that served it."""
 
+    meets: Collection[str]
+    """The ids of the runs that are about to hit it."""
+
     @property
     def environment(self) -> str: ...
 
@@ -46,3 +49,11 @@ class ServedCall(Protocol):
 
     @property
     def hits(self) -> Sequence[ServedHit]: ...
+
+    @property
+    def workers(self) -> int | None:
+        """How many workers the process has, where a call that waits occupies one of them and its queue is not seen."""
+
+    @property
+    def remaining_seconds(self) -> float:
+        """How long the call may still take: of a Lambda invocation; infinite elsewhere."""

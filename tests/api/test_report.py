@@ -181,7 +181,7 @@ def test_a_time_without_requests_is_a_gap_in_the_plot(told: Control) -> None:
         gap.record(Counting(RUN), Served(at=at, seconds=0.1, status=200, side="untouched"))
     told.results.tallies[RUN.run_id] = gap
     centres = re.findall(r'<circle class="untouched" cx="([0-9.]+)"', report(told, format="html").body)
-    assert [float(x) for x in centres] == pytest.approx([60 + 730 * 0.05, 60 + 730 * 0.95], abs=0.1)
+    assert [float(x) for x in centres] == pytest.approx([60 + 730 * 0.5 / 19, 60 + 730 * 18.5 / 19], abs=0.1)
 
 
 def test_what_is_wrong_is_told(told: Control) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from chalicelib.dynamodb.results import PER_READ, SPREAD, DynamoDBResultStore
 from chalicelib.results.store import ResultStore
+from chalicelib.results.tally import OpenCalls
 from chalicelib.settings import Settings
 from tests.support import FakeResultStore, a_run
 
@@ -52,3 +53,16 @@ def test_runs_are_told_apart_also_more_than_one_read_gives(store: ResultStore) -
         store.add(run, {"requests": number}, environment="here", number=1)
     told = store.results(runs)
     assert [told[run.run_id].get("requests") for run in runs] == list(range(len(runs)))
+
+
+def test_what_is_open_in_an_environment_is_replaced_with_each_addition(store: ResultStore) -> None:
+    first = OpenCalls(until=1_800_000_010.5, calls={"untouched.3": 2, "hit.0": 1})
+    second, other = OpenCalls(until=1_800_000_012.0, calls={"hit.4": 1}), OpenCalls(until=1.0, calls={"before.0": 1})
+    store.add(RUN, {}, environment="here", number=1, open_calls=first)
+    store.add(RUN, {"requests": 1}, environment="there", number=1, open_calls=other)
+    assert sorted(store.results([RUN])[RUN.run_id].open_calls, key=str) == sorted([first, other], key=str)
+    store.add(RUN, {"requests": 1}, environment="here", number=2, open_calls=second)
+    store.add(RUN, {}, environment="here", number=1, open_calls=first)  # late
+    store.add(RUN, {}, environment="there", number=2)
+    tally = store.results([RUN])[RUN.run_id]
+    assert (tally.open_calls, tally.counts, tally.environments) == ([second], {"requests": 2}, 2)

@@ -6,11 +6,13 @@ from botocore.stub import Stubber
 from chalicelib.dynamodb.results import DynamoDBResultStore, addition
 from chalicelib.errors import StoreUnavailable
 from chalicelib.faults.hold import MEMORY
+from chalicelib.results.store import MOST_COUNTERS
 from chalicelib.results.tally import (
     LAST_BUCKET,
     SIDES,
     SLICES,
     Counting,
+    OpenCalls,
     Served,
     Tally,
     slice_seconds,
@@ -20,6 +22,7 @@ from chalicelib.settings import Settings
 from tests.support import a_run, with_hypothesis
 
 RUN = with_hypothesis(a_run(), p95_seconds=0.1)
+OPEN = OpenCalls(until=RUN.expires_at, calls={"untouched.3": 2, "hit.4": 1})
 MOST_BYTES = 4096
 """Of an expression, says DynamoDB."""
 
@@ -41,10 +44,13 @@ def fullest() -> Tally:
     return tally
 
 
-def test_the_longest_silence_can_be_told_in_one_write() -> None:
-    counts = fullest().counts
-    assert len(counts) == 5 + 2 * (5 + LAST_BUCKET + 1) + 6 * SLICES
-    asked = addition(RUN, counts, environment="x" * 8, number=10**6)
+def most() -> dict[str, int]:
+    return dict(list(fullest().counts.items())[:MOST_COUNTERS])
+
+
+def test_what_is_added_at_once_is_an_expression_that_dynamodb_takes() -> None:
+    assert len(fullest().counts) > len(most()) == MOST_COUNTERS
+    asked = addition(RUN, most(), environment="x" * 8, number=10**6, open_calls=OPEN)
     assert len(asked["UpdateExpression"].encode()) <= MOST_BYTES
 
 
@@ -52,8 +58,23 @@ def test_amazons_own_table_takes_it(settings: Settings, pytestconfig: pytest.Con
     if not pytestconfig.getoption("--dynamodb-local"):
         pytest.skip("moto's parser recurses too deeply: make conformance")
     store = DynamoDBResultStore(settings)
-    store.add(RUN, fullest().counts, environment="here", number=1)
-    assert store.results([RUN])[RUN.run_id].counts == fullest().counts
+    store.add(RUN, most(), environment="here", number=1, open_calls=OPEN)
+    tally = store.results([RUN])[RUN.run_id]
+    assert (tally.counts, tally.open_calls) == (most(), [OPEN])
+
+
+@pytest.mark.parametrize(
+    "written", ["", "null", "[]", "{}", '{"until":"soon"}', '{"until":1,"hit.1":null}', "not JSON"]
+)
+def test_an_attribute_that_this_version_cannot_read_spoils_no_count(settings: Settings, written: str) -> None:
+    store = DynamoDBResultStore(settings)
+    store.add(RUN, {"requests": 1}, environment="here", number=1)
+    key = store._key(RUN.run_id, 0)
+    item = {**key, "c.requests": {"N": "7"}, "e.here": {"N": "1"}, "o.here": {"S": written}}
+    with Stubber(store._connection.client) as stubber:
+        stubber.add_response("batch_get_item", {"Responses": {settings.table: [item]}, "UnprocessedKeys": {}})
+        tally = store.results([RUN])[RUN.run_id]
+    assert (tally.counts, tally.open_calls) == ({"requests": 7}, [])
 
 
 @pytest.mark.parametrize(

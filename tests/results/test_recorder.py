@@ -1,19 +1,22 @@
 import heapq
+import math
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count as numbers
+from typing import Any
 
 import pytest
 
 from chalicelib.errors import StoreUnavailable
 from chalicelib.results.judgement import fails_beyond_chance
-from chalicelib.results.recorder import PENDING_SECONDS, FlushPolicy, Recorder, in_a_thread
-from chalicelib.results.tally import BEGUN, Tally
+from chalicelib.results.recorder import LIFE_INTERVALS, PENDING_SECONDS, FlushPolicy, Recorder, in_a_thread
+from chalicelib.results.store import MOST_COUNTERS
+from chalicelib.results.tally import Block, Side, SideCounts, Tally
 from chalicelib.runs.run import Run
-from tests.support import NOW, Clock, FakeResultStore, a_recorder, a_run
+from tests.support import NOW, Clock, FakeResultStore, a_recorder, a_run, with_hypothesis
 
 RUN = a_run(duration_seconds=60.0)
 OTHER = a_run("error_injection", token="2", duration_seconds=60.0)
@@ -50,10 +53,16 @@ class Hit:
         return self
 
 
-@dataclass
+@dataclass(eq=False)
 class ServedCall:
+    """A call; `meets` are the ids of the runs that are about to hit it."""
+
     plans: list[Active]
     hits: list[Hit]
+    meets: tuple[str, ...] = ()
+    remaining_seconds: float = math.inf
+    workers: int | None = None
+    environment: str = "here"
 
 
 def hit(run: Run = RUN, **counters: int) -> Hit:
@@ -64,8 +73,12 @@ def count(recorder: Recorder, runs: list[Run], hits: list[Hit], status: int, sec
     recorder.count(ServedCall([Active(run) for run in runs], hits), status, seconds)
 
 
-def begin(recorder: Recorder, runs: list[Run]) -> bool:
-    return recorder.begin([Active(run) for run in runs])
+def begin(recorder: Recorder, runs: list[Run], *hits: Hit, **more: Any) -> ServedCall:
+    """A call that has begun."""
+    call = ServedCall([Active(run) for run in runs], list(hits), **more)
+    if recorder.begin(call):
+        recorder.flush_begun()
+    return call
 
 
 def flush_if_due(recorder: Recorder) -> None:
@@ -251,10 +264,10 @@ def test_what_is_slow_is_waited_for_by_a_request_once_and_no_run_is_left_out(
 ) -> None:
     add, asked = store.add, []
 
-    def slow(run: Run, counts: Mapping[str, int], *, environment: str, number: int) -> None:
+    def slow(run: Run, counts: Mapping[str, int], **more: Any) -> None:
         clock.now += 0.3
         asked.append(run.run_id)
-        add(run, counts, environment=environment, number=number)
+        add(run, counts, **more)
 
     store.add = slow  # type: ignore[method-assign]
     counted = a_recorder(clock, store)
@@ -304,27 +317,150 @@ def test_there_is_one_timer_at_a_time(clock: Clock, store: FakeResultStore) -> N
 JUDGED = replace(RUN, options={"hypothesis": {"max_error_rate": 0.01, "min_requests": 10, "abort": True}})
 
 
-def test_requests_that_have_begun_are_counted_where_a_hypothesis_may_abort(
-    clock: Clock, store: FakeResultStore
-) -> None:
-    counted = a_recorder(clock, store, schedule=lambda _seconds, _call: None)
-    for _ in range(3):
-        assert not begin(counted, [JUDGED, OTHER])
-    counted.flush()
-    assert {run_id: tally.counts for run_id, tally in store.tallies.items()} == {JUDGED.run_id: {BEGUN: 3}}
+def timers_of(clock: Clock, store: FakeResultStore) -> tuple[Recorder, list[Callable[[], None]]]:
+    """As in a server, whose timers a test lets go off."""
+    timers: list[Callable[[], None]] = []
+    return a_recorder(clock, store, schedule=lambda _seconds, call: timers.append(call)), timers
 
 
-def test_in_lambda_the_first_is_flushed_at_once_and_the_next_one_ahead(clock: Clock, store: FakeResultStore) -> None:
-    counted = a_recorder(clock, store)
-    assert not begin(counted, [OTHER])
-    assert begin(counted, [JUDGED])
-    counted.flush()
-    for begun in (2, 3):
-        assert not begin(counted, [JUDGED])
+def tallied(store: FakeResultStore, clock: Clock, side: Side = "untouched", run: Run = RUN) -> SideCounts:
+    return store.tallies[run.run_id].side_counts(side, run, clock.now)
+
+
+def test_what_has_begun_is_open_until_it_is_answered(clock: Clock, store: FakeResultStore) -> None:
+    counted, timers = timers_of(clock, store)
+    first, _other, hit_by_it = begin(counted, [RUN]), begin(counted, [RUN]), begin(counted, [RUN], hit())
+    begin(counted, [RUN, OTHER], hit(OTHER))  # on neither side
+    begin(counted, [RUN], meets=(RUN.run_id,))
+    timers.pop()()
+    assert (tallied(store, clock).open, tallied(store, clock, "hit").open) == (2, 2)
+    counted.count(first, 200, 0.1)
+    counted.count(hit_by_it, 200, 0.1)
+    timers.pop()()
+    assert (tallied(store, clock).open, tallied(store, clock, "hit").open) == (1, 1)
+    assert (tallied(store, clock).requests, tallied(store, clock, "hit").requests) == (1, 1)
+    assert tallied(store, clock).died == 0
+
+
+def test_a_process_with_open_calls_writes_every_few_seconds_that_it_lives(clock: Clock, store: FakeResultStore) -> None:
+    counted, timers = timers_of(clock, store)
+    call = begin(counted, [RUN])
+    for _ in range(30):
         clock.now += 1.0
-        count(counted, [JUDGED], [], 200, 1.0)
+        timers.pop()()
+        assert tallied(store, clock).died == 0
+    assert store.writes == 10
+    counted.count(call, 200, 30.0)
+    timers.pop()()
+    assert store.writes == 11
+    assert not timers
+    assert (tallied(store, clock).open, tallied(store, clock).requests) == (0, 1)
+
+
+def test_what_is_open_in_a_process_that_is_gone_has_died(clock: Clock, store: FakeResultStore) -> None:
+    counted, timers = timers_of(clock, store)
+    clock.now += 7.5
+    begin(counted, [RUN])
+    begin(counted, [RUN], hit())
+    timers.pop()()
+    clock.now += LIFE_INTERVALS + 0.1
+    untouched, was_hit = tallied(store, clock), tallied(store, clock, "hit")
+    for side in (untouched, was_hit):
+        assert (side.requests, side.errors, side.died, side.open) == (1, 1, 1, 0)
+        assert side.blocks == (Block(began=1, errors=1, slow=0),)
+        assert side.percentile(0.95) is None
+    assert tallied(store, clock, run=with_hypothesis(RUN, p95_seconds=1.0)).slow == 1
+
+
+def test_a_process_that_was_taken_for_dead_corrects_that(clock: Clock, store: FakeResultStore) -> None:
+    counted, timers = timers_of(clock, store)
+    call = begin(counted, [RUN])
+    timers.pop()()
+    clock.now += 40
+    assert tallied(store, clock).died == 1
+    counted.count(call, 200, 40.0)
+    timers.pop()()
+    assert (tallied(store, clock).died, tallied(store, clock).requests) == (0, 1)
+
+
+def test_a_call_that_ends_without_an_answer_has_died(clock: Clock, store: FakeResultStore) -> None:
+    counted = a_recorder(clock, store)
+    for hits in ([], [hit()]):
+        counted.count(ServedCall([Active(RUN)], hits), None, 3.0)  # type: ignore[arg-type]
+    counted.flush()
+    for side in ("untouched", "hit"):
+        assert (tallied(store, clock, side).died, tallied(store, clock, side).errors) == (1, 1)  # type: ignore[arg-type]
+    assert store.tallies[RUN.run_id].get("requests") == 0  # that were answered
+
+
+def test_what_is_open_when_the_process_ends_dies_with_it(clock: Clock, store: FakeResultStore) -> None:
+    counted, _timers = timers_of(clock, store)
+    begin(counted, [RUN])
+    begin(counted, [RUN], hit())
+    begin(counted, [RUN, OTHER], hit(OTHER))
+    counted.flush_last()
+    assert (tallied(store, clock).died, tallied(store, clock, "hit").died, tallied(store, clock).open) == (1, 1, 0)
+
+
+def test_in_lambda_a_call_is_known_to_have_begun_once_an_interval(clock: Clock, store: FakeResultStore) -> None:
+    counted = a_recorder(clock, store)
+    call = begin(counted, [RUN], remaining_seconds=30.0)
+    assert (store.writes, tallied(store, clock).open) == (1, 1)
+    clock.now += 0.5
+    counted.count(call, 200, 0.5)
+    flush_if_due(counted)  # although none is due: or it would be taken for dead
+    assert (store.writes, tallied(store, clock).open, tallied(store, clock).requests) == (2, 0, 1)
+    for _ in range(5):
+        counted.count(begin(counted, [RUN], remaining_seconds=30.0), 200, 0.01)
+        flush_if_due(counted)
+    assert store.writes == 2
+    clock.now += 1.0
+    begin(counted, [RUN], remaining_seconds=30.0)
+    assert tallied(store, clock).open == 1
+    clock.now += 30.9
+    assert tallied(store, clock).died == 0
+    clock.now += 0.2
+    assert tallied(store, clock).died == 1  # its time is over, and it did not answer
+
+
+def test_a_table_that_does_not_know_who_has_begun_delays_no_second_call(clock: Clock, store: FakeResultStore) -> None:
+    counted = a_recorder(clock, store)
+    store.broken = True
+    for _ in range(10):
+        counted.count(begin(counted, [RUN]), 200, 0.01)
+    assert store.writes == 1
+    counted._is_unreachable = lambda: True
+    clock.now += 100
+    begin(counted, [RUN])
+    assert store.writes == 1
+
+
+def test_nothing_is_lost_where_the_answer_to_who_has_begun_is_lost(clock: Clock, store: FakeResultStore) -> None:
+    counted = a_recorder(clock, store)
+    store.loses_answers = True
+    call = begin(counted, [RUN])
+    store.loses_answers = False
+    counted.count(call, 200, 0.01)
+    counted.flush()
+    assert (tallied(store, clock).requests, tallied(store, clock).open) == (1, 0)
+
+
+def test_a_long_silence_is_added_in_parts_and_each_of_them_once(clock: Clock, store: FakeResultStore) -> None:
+    counted, _timers = timers_of(clock, store)
+    for number in range(2 * MOST_COUNTERS):
+        counted.count(ServedCall([Active(RUN)], [hit(**{f"counter{number}": 1})]), 200, 0.01)
+    begin(counted, [RUN])
+    flushed: list[Mapping[str, int]] = []
+    counted._on_flush = [lambda _run, counts: flushed.append(counts)]
+    store.loses_answers = True
+    for _ in range(3):
         counted.flush()
-        assert store.tallies[JUDGED.run_id].get(BEGUN) == begun
+    assert flushed == []
+    store.loses_answers = False
+    counted.flush()
+    assert store.tallies[RUN.run_id].counts == flushed[0]
+    assert [store.tallies[RUN.run_id].get(f"counter{number}") for number in range(2 * MOST_COUNTERS)] == [1] * 500
+    assert (tallied(store, clock, "hit").requests, tallied(store, clock).open) == (500, 1)
 
 
 @pytest.mark.parametrize("in_lambda", [True, False], ids=["lambda", "server"])
@@ -337,7 +473,7 @@ def test_errors_that_are_faster_than_successes_are_no_failure(*, in_lambda: bool
         for tally in _flushed_by(seed, in_lambda=in_lambda):
             if fails_beyond_chance(hypothesis, tally):
                 aborted += 1
-            if fails_beyond_chance(hypothesis, Tally({**tally.counts, BEGUN: 0})):
+            if fails_beyond_chance(hypothesis, Tally(tally.counts)):
                 misled += 1
     assert aborted == 0
     assert misled or in_lambda  # by what is answered alone; in Lambda the first failure waits for the next interval
@@ -355,15 +491,15 @@ def _flushed_by(seed: int, *, in_lambda: bool) -> Iterator[Tally]:
 
     def serve(counted: Recorder) -> None:
         failed = chance.random() < 0.008
-        if begin(counted, [JUDGED]):
-            counted.flush()
+        seconds = 0.01 if failed else 2.0
+        call = begin(counted, [JUDGED])
 
         def answer() -> None:
-            count(counted, [JUDGED], [], 500 if failed else 200, 2.0)
+            counted.count(call, 500 if failed else 200, seconds)
             flush_if_due(counted)
             serve(counted)
 
-        at(clock.now + (0.01 if failed else 2.0), answer)
+        at(clock.now + seconds, answer)
 
     schedule = None if in_lambda else (lambda seconds, call: at(clock.now + seconds, call))
     for number in range(2000 if in_lambda else 4):
@@ -397,10 +533,10 @@ def test_the_last_flush_follows_the_one_that_is_under_way(clock: Clock) -> None:
     writing, release = threading.Event(), threading.Event()
 
     class SlowStore(FakeResultStore):
-        def add(self, run: Run, counts: Mapping[str, int], *, environment: str, number: int) -> None:
+        def add(self, run: Run, counts: Mapping[str, int], **more: Any) -> None:
             writing.set()
             release.wait(30)
-            super().add(run, counts, environment=environment, number=number)
+            super().add(run, counts, **more)
 
     store = SlowStore()
     recorder = a_recorder(clock, store, schedule=lambda _seconds, _call: None)

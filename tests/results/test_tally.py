@@ -1,6 +1,17 @@
 import pytest
 
-from chalicelib.results.tally import LAST_BUCKET, Counting, Served, Tally, bucket, slice_seconds, upper_bound
+from chalicelib.results.tally import (
+    LAST_BUCKET,
+    SLICES,
+    Block,
+    Counting,
+    OpenCalls,
+    Served,
+    Tally,
+    bucket,
+    slice_seconds,
+    upper_bound,
+)
 from tests.support import NOW, a_run, with_hypothesis
 
 RUN = a_run(duration_seconds=60.0)
@@ -66,7 +77,7 @@ def test_tallies_add_up_number_by_number() -> None:
 
 
 def test_the_timeline_has_the_parts_of_the_runs_life_in_which_there_was_a_request() -> None:
-    assert slice_seconds(RUN) == 2.0
+    assert (slice_seconds(RUN), slice_seconds(a_run(duration_seconds=300.0))) == (1.0, 5.0)
     tally = a_tally(
         served(at=NOW + 1, side="hit", seconds=0.5), served(at=NOW + 1.9, seconds=0.1), served(at=NOW + 30, status=500)
     )
@@ -75,9 +86,12 @@ def test_the_timeline_has_the_parts_of_the_runs_life_in_which_there_was_a_reques
     assert (second.at, second.errors, second.hit_mean_seconds) == (NOW + 30, 1, None)
 
 
-def test_a_request_that_is_answered_after_the_end_belongs_to_the_last_part() -> None:
-    (part,) = a_tally(served(at=NOW + 100)).timeline(RUN)
-    assert part.at == NOW + 58
+@pytest.mark.parametrize(("at", "part"), [(NOW - 3, NOW), (NOW + 59.9, NOW + 59), (NOW + 100, NOW + 59)])
+def test_a_request_that_begins_outside_of_the_runs_life_belongs_to_its_first_or_last_part(
+    at: float, part: float
+) -> None:
+    (only,) = a_tally(served(at=at)).timeline(RUN)
+    assert only.at == part
 
 
 def test_what_is_slower_than_the_hypothesis_allows_is_counted_exactly() -> None:
@@ -100,18 +114,17 @@ def test_the_names_of_the_counters_are_those_in_the_table() -> None:
     hit = served(at=NOW + 3, side="hit", status=500, seconds=1.0, counters={"injected_errors": 1, "delay": 1_000_000})
     assert a_tally(hit, served(status=503), served(side=None)).counts == {
         "requests": 3,
-        "hit.5xx": 1,
-        "hit.b54": 1,
-        "s1.hit": 1,
-        "s1.hit.us": 1_000_000,
+        "injected.5xx": 1,
+        "injected.b54": 1,
+        "t3.injected": 1,
+        "t3.injected.us": 1_000_000,
         "injected_errors": 1,
-        "s1.injected_errors": 1,
         "delay": 1_000_000,
         "untouched.5xx": 1,
         "untouched.b27": 1,
-        "s0.untouched": 1,
-        "s0.untouched.us": 10_000,
-        "s0.errors": 1,
+        "t0.untouched": 1,
+        "t0.untouched.us": 10_000,
+        "t0.untouched.errors": 1,
     }
 
 
@@ -120,10 +133,76 @@ def test_a_number_that_is_no_status_raises_nothing(status: int) -> None:
     assert a_tally(served(status=status)).requests("untouched") == 1
 
 
-@pytest.mark.parametrize("part", range(30))
+@pytest.mark.parametrize("part", range(SLICES))
 def test_a_slice_begins_with_the_moment_that_the_timeline_names(part: int) -> None:
     run = a_run(duration_seconds=700.0)
     at = run.started_at + part * slice_seconds(run)
     tally = Tally()
     tally.record(Counting(run), served(at=at))
     assert [each.at for each in tally.timeline(run)] == [at]
+
+
+# What is judged
+
+JUDGED = with_hypothesis(a_run(duration_seconds=300.0), p95_seconds=0.1, max_error_rate=0.01)
+
+
+def judged(*requests: Served) -> Tally:
+    tally = Tally()
+    for each in requests:
+        tally.record(Counting(JUDGED), each)
+    return tally
+
+
+def test_an_answer_that_was_injected_says_nothing_about_the_application() -> None:
+    tally = judged(
+        served(side="hit", status=503, seconds=3.0, counters={"injected_errors": 1}),
+        served(side="hit", status=500),
+        served(side="hit", seconds=2.0),
+        served(side="hit"),
+    )
+    hit = tally.side_counts("hit", JUDGED, NOW + 300)
+    assert (hit.requests, hit.errors, hit.slow) == (3, 1, 1)
+    assert hit.blocks == (Block(began=3, errors=1, slow=1),)
+    assert hit.percentile(1.0) == pytest.approx(2.0, rel=0.19)
+    assert (tally.requests("hit"), tally.statuses("hit")) == (4, {"2xx": 2, "5xx": 2})  # as clients see it
+
+
+def test_a_block_is_given_when_all_who_could_add_to_it_have_flushed() -> None:
+    tally = judged(served(at=NOW + 1), served(at=NOW + 4.9, status=500), served(at=NOW + 20, seconds=3.0))
+    first, second = Block(began=2, errors=1, slow=0), Block(began=1, errors=0, slow=1)
+    for after, blocks in ((6.9, ()), (7.0, (first,)), (26.9, (first,)), (27.0, (first, second))):
+        counts = tally.side_counts("untouched", JUDGED, NOW + after)
+        assert (counts.blocks, counts.requests, counts.block_seconds) == (blocks, 3, 5.0)
+    tally.flush_seconds = 60.0
+    assert tally.side_counts("untouched", JUDGED, NOW + 124.9).blocks == ()
+    assert tally.side_counts("untouched", JUDGED, NOW + 125.0).blocks == (first,)
+
+
+def test_a_block_in_which_a_call_is_still_open_is_not_given() -> None:
+    tally = judged(served(at=NOW + 1), served(at=NOW + 6))
+    tally.open_calls = [OpenCalls(until=NOW + 100, calls={"untouched.0": 1, "hit.1": 1})]
+    assert tally.side_counts("untouched", JUDGED, NOW + 99).blocks == (Block(began=1, errors=0, slow=0),)
+    died = tally.side_counts("untouched", JUDGED, NOW + 101)
+    assert died.blocks == (Block(began=2, errors=1, slow=1), Block(began=1, errors=0, slow=0))
+    assert (died.requests, died.errors, died.slow, died.died, died.open) == (3, 1, 1, 1, 0)
+
+
+def test_a_percentile_that_died_has_no_time() -> None:
+    tally = judged(*[served()] * 9)
+    tally.open_calls = [OpenCalls(until=NOW, calls={"untouched.0": 1})]
+    counts = tally.side_counts("untouched", JUDGED, NOW + 1)
+    assert counts.percentile(0.9) is not None
+    assert counts.percentile(0.95) is None
+
+
+def test_what_a_version_before_counted_is_read() -> None:
+    """By when requests were answered, in 30 parts; it counted those that had begun, which nobody reads any more."""
+    counts = {"requests": 3, "begun": 4, "hit.5xx": 1, "hit.b54": 1, "s1.hit": 1, "s1.hit.us": 1_000_000}
+    counts |= {"injected_errors": 1, "s1.injected_errors": 1, "untouched.5xx": 2, "untouched.b27": 2}
+    tally = Tally({**counts, "s0.untouched": 2, "s0.untouched.us": 20_000, "s0.errors": 2})
+    first, second = tally.timeline(RUN)
+    assert (first.at, first.seconds, first.untouched, first.errors) == (NOW, 2.0, 2, 2)
+    assert (second.at, second.hit, second.injected_errors, second.hit_mean_seconds) == (NOW + 2, 1, 1, 1.0)
+    untouched = tally.side_counts("untouched", RUN, NOW + 100)
+    assert (untouched.requests, untouched.errors, untouched.died, untouched.blocks) == (2, 2, 0, ())

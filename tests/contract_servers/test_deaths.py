@@ -1,0 +1,74 @@
+"""Requests whose worker dies: gunicorn's sync workers, ended by their time-out and by SIGKILL."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+from chalicelib.dynamodb.results import DynamoDBResultStore
+from chalicelib.dynamodb.runs import DynamoDBRunStore
+from chalicelib.results.recorder import LIFE_INTERVALS
+from chalicelib.results.tally import SideCounts
+from chalicelib.settings import Settings
+from tests.contract.servers import BIN, Server, serving
+from tests.loopback import until
+
+API = "/chaos_experiments"
+HOST = Path(__file__).parent / "dying_host.py"
+ANSWERED = 60
+DYING = ["/hangs", "/blocked", "/killed", "/hangs"]
+
+
+def two_sync_workers(folder: Path, port: int) -> list[str]:
+    shutil.copy(HOST, folder / "app.py")
+    return [
+        *(str(BIN / "gunicorn"), "--workers", "2", "--timeout", "2", "--worker-class", "sync"),
+        *("--bind", f"127.0.0.1:{port}", "app:app"),
+    ]
+
+
+@pytest.fixture
+def server(settings: Settings, tmp_path: Path) -> Iterator[Server]:
+    variables = {
+        "AWS_ENDPOINT_URL_DYNAMODB": settings.endpoint_url or "",
+        "CHAOS_TABLE": settings.table,
+        "KILLED_AFTER_SECONDS": "1.5",
+    }
+    with serving(two_sync_workers, tmp_path, **variables) as server:
+        yield server
+
+
+def counted(settings: Settings) -> list[SideCounts]:
+    """Both sides, when the workers that are gone can no more be alive."""
+    run = DynamoDBRunStore(settings).last("latency_injection")
+    assert run
+    tally = DynamoDBResultStore(settings).results([run]).get(run.run_id)
+    now = time.time() + LIFE_INTERVALS + 1
+    return [tally.side_counts(side, run, now) for side in ("untouched", "hit")] if tally else []  # type: ignore[arg-type]
+
+
+def test_each_request_whose_worker_died_is_a_failure(server: Server, settings: Settings) -> None:
+    body = {"experiment_name": "latency_injection", "delay_seconds": 0, "percentage": 30, "duration_seconds": 120}
+    body["hypothesis"] = {"max_error_rate": 0.01}
+    assert server.call("POST", f"{API}/start", json=body).status_code == 200
+    time.sleep(server.idle_seconds)
+
+    def is_answered(path: str) -> bool:
+        try:
+            return server.call("GET", path).status_code == 200
+        except requests.ConnectionError:
+            return False
+
+    with ThreadPoolExecutor(2) as pool:
+        assert all(pool.map(is_answered, ["/"] * ANSWERED))
+        assert not any(pool.map(is_answered, DYING))
+        assert all(pool.map(is_answered, ["/"] * ANSWERED))
+    until(lambda: sum(side.requests for side in counted(settings)) >= 2 * ANSWERED + len(DYING), seconds=20)
+    sides = counted(settings)
+    assert sum(side.died for side in sides) == sum(side.errors for side in sides) == len(DYING)
+    assert sum(side.requests for side in sides) == 2 * ANSWERED + len(DYING)
+    assert sum(side.open for side in sides) == 0
