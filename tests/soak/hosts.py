@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from chalicelib.aws import STAND_IN, STAND_IN_REGION
 from tests.contract.servers import BIN, HOSTS, SERVERS, Command
 
 LAMBDA = Path(__file__).with_name("function.py")
@@ -37,7 +38,13 @@ class Host:
 
 
 UWSGI = ("--http-socket", "127.0.0.1:{port}", "--module", "app:app", "--need-app", "--die-on-term", "--master")
-ACCOUNT = {"AWS_ACCESS_KEY_ID": "a-key", "AWS_SECRET_ACCESS_KEY": "a-secret", "AWS_DEFAULT_REGION": "us-east-1"}
+ACCOUNT = {
+    "AWS_ACCESS_KEY_ID": STAND_IN,
+    "AWS_SECRET_ACCESS_KEY": STAND_IN,
+    "AWS_DEFAULT_REGION": STAND_IN_REGION,
+}
+"""The one of the control plane, which has none: DynamoDB Local has other tables for another key."""
+
 
 HYPERCORN = ("--bind", "127.0.0.1:{port}", "--workers", "2", "--log-level", "warning", "app:app")
 

@@ -166,7 +166,10 @@ class Soak:
     """From when, and until when there was a halt."""
 
     def act_for(self, seconds: float) -> None:
+        """At first a run that is certainly felt."""
         until = time.monotonic() + seconds
+        self._post("/start", {200}, experiment_name="latency_injection", delay_seconds=0.01, duration_seconds=4)
+        time.sleep(2 * REFRESH_SECONDS)
         while time.monotonic() < until:
             self.done[self._act()] += 1
             self.resident.append(resident_mb(self.server))
