@@ -26,6 +26,7 @@ import pytest
 
 from tests.contract.servers import PROJECT, Server, serving
 from tests.dynamodb_local import dynamodb_local
+from tests.loopback import until as until_answered
 from tests.soak.hosts import ALL, CONTROL_PLANE
 
 API = "/chaos_experiments"
@@ -167,7 +168,8 @@ class Soak:
     """When each call of an operator was sent and answered: in between it takes effect."""
 
     def act_for(self, seconds: float) -> None:
-        """At first a run that is certainly felt."""
+        """At first, when the table is there, a run that is certainly felt."""
+        until_answered(lambda: self.control.call("GET", f"{API}/list").status_code == 200)
         until = time.monotonic() + seconds
         self._post("/start", {200}, experiment_name="latency_injection", delay_seconds=0.01, duration_seconds=4)
         time.sleep(2 * REFRESH_SECONDS)
