@@ -115,6 +115,10 @@ CASES ?= 6000
 fuzz: $(VENV)/installed ## Inputs that nobody would think of: CASES=6000 for each property and endpoint
 	$(BIN)/pytest tests/api/test_fuzz.py --cases $(CASES) --timeout 7200
 
+.PHONY: simulations
+simulations: $(VENV)/installed ## How often verdicts and aborts err: the figures in docs/statistics.md
+	$(BIN)/python -m tests.simulate_judgement
+
 .PHONY: audit
 audit: $(VENV)/installed ## Known vulnerabilities of the pinned dependencies (needs the internet)
 	$(BIN)/pip install --quiet pip-audit

@@ -43,6 +43,14 @@ class Caller:
             )
 
 
+LONGEST_NAME = 128
+
+
+def can_be_a_name(name: object) -> bool:
+    """Names are written into runs, which every environment reads, and printed in other people's terminals."""
+    return isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and name.isprintable()
+
+
 ANYONE = Caller("anyone", Role.ANYONE)
 
 
@@ -117,7 +125,14 @@ class Authenticator:
 
     def __call__(self, headers: Mapping[str, str]) -> Caller:
         """Raises Unauthenticated, which never repeats the token; StoreUnavailable."""
-        return (self._own and self._own(headers)) or self._by_token(_bearer_token(headers.get("authorization", "")))
+        caller = self._own(headers) if self._own else None
+        if not caller:
+            return self._by_token(_bearer_token(headers.get("authorization", "")))
+        if not can_be_a_name(caller.name):
+            raise Unauthenticated(
+                f"The application's authentication gave no name: it must be 1 to {LONGEST_NAME} printable characters."
+            )
+        return caller
 
     def _by_token(self, secret: str) -> Caller:
         token_hash = hash_token(secret)

@@ -16,16 +16,21 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, TypedDict, Unpack
 from weakref import ref
 
+from . import time_limits
 from .access import Authenticator, OwnAuthentication, TokenStore
 from .api.endpoints import PREFIX
-from .errors import ModuleOff, StoreUnavailable
+from .errors import Misconfigured, ModuleOff, StoreUnavailable
 from .guardrails.alarms import Alarms, alarm_condition
 from .guardrails.base import Guardrails
 from .guardrails.hypothesis import HypothesisGuard
+from .guardrails.turn import Lease, OwnTurn, SharedTurn, Turn
+from .injection.arrival import arrival
 from .injection.effects.memory import Memory
 from .injection.effects.spare_memory import spare_mb
 from .injection.engine import Engine, Process, Slots
+from .injection.permits import StagePermits
 from .injection.plan import Compiler, Plan
+from .injection.server import longest_request_seconds
 from .injection.snapshot import Snapshot
 from .logs import log_as_json
 from .paths import PathSet
@@ -34,16 +39,36 @@ from .results.recorder import FlushPolicy, OnFlush, Recorder, Schedule, in_a_thr
 from .results.store import ResultStore
 from .runs.store import RunStore
 from .settings import Settings, read_settings
+from .time_limits import request_time
 
 if TYPE_CHECKING:
     from .api.dispatch import Api
+    from .dynamodb.clock import TableClock
     from .experiments.base import Experiment
     from .experiments.catalogue import Catalogue
 
 log = logging.getLogger(__name__)
 
+TIMEOUTS = 2
+"""How many time-outs all of the way to the alarms may take for the control plane."""
+
+REFRESH_TIMEOUTS = 6
+"""How many time-outs a refresh of the snapshot may take with all that is done beside: alarms, and the ends of runs."""
+
+LAMBDA_REFRESH_SECONDS = 4.0
+"""The least that it may take in Lambda, where a cold environment computes meanwhile."""
+
 DEVELOPMENT_TABLE_SECONDS = 5.0
 """How long the start of a development server waits for each answer of a table that is to be made."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """The stores, and the alarms, with one patience."""
+
+    runs: RunStore
+    results: ResultStore
+    alarms: Alarms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +78,16 @@ class Chaos:
     settings: Settings
     clock: Callable[[], float]
     sleep: Callable[[float], None]
-    runs: RunStore
+    patient: Callable[[], Stores]
     tokens: TokenStore
     authenticate: Authenticator
     api: "Callable[[], Api]"
     engine: Engine
+
+    @property
+    def runs(self) -> RunStore:
+        """The runs, for who has the patience of the control plane."""
+        return self.patient().runs
 
 
 class Instead(TypedDict, total=False):
@@ -78,14 +108,30 @@ class Instead(TypedDict, total=False):
 class Ports:
     """What the module asks of the outside: stores, alarms, time, chance; and which experiments there are."""
 
-    runs: RunStore
-    results: ResultStore
+    data_plane: Stores
+    """Those that a request of the application may have to wait for."""
+    patient: Callable[[], Stores]
+    """The control plane's, made when they are first needed; most processes never do."""
     tokens: TokenStore
-    alarms: Alarms
+    lease: Lease | None
     catalogue: "Callable[[], Catalogue]"
     process: Process
+    clocks: "Clocks"
     sleep: Callable[[float], None]
     schedule: Schedule | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clocks:
+    """The table's (epoch seconds), this machine's, and a timer that never steps. One that is handed in is all three.
+
+    `is_known`: whether the table has said what time it is there.
+    """
+
+    table: Callable[[], float]
+    local: Callable[[], float]
+    timer: Callable[[], float]
+    is_known: Callable[[], bool]
 
 
 def bootstrap(
@@ -111,7 +157,7 @@ def bootstrap(
         settings=settings,
         clock=ports.process.clock,
         sleep=ports.sleep,
-        runs=ports.runs,
+        patient=ports.patient,
         tokens=ports.tokens,
         authenticate=authenticator,
         api=_api(settings, ports, engine, authenticator, prefix=prefix, open_endpoints=open_endpoints),
@@ -163,28 +209,32 @@ def _ensure_table(settings: Settings) -> None:
 def _open(settings: Settings, instead: Instead) -> Ports:
     # pynamodb and botocore are imported at the first request, not with the application: who preloads and patches it
     # (gevent) must find ssl untouched.
-    from .dynamodb.results import DynamoDBResultStore  # noqa: PLC0415
-    from .dynamodb.runs import DynamoDBRunStore  # noqa: PLC0415
+    from .dynamodb.clock import TableClock  # noqa: PLC0415
+    from .dynamodb.lease import DynamoDBLease  # noqa: PLC0415
     from .dynamodb.tokens import DynamoDBTokenStore  # noqa: PLC0415
-    from .guardrails.cloudwatch import CloudWatchAlarms  # noqa: PLC0415
 
+    seconds = max(settings.table_timeout_seconds, settings.control_timeout_seconds)
+    patient = replace(settings, table_timeout_seconds=seconds)
+    clock = instead.get("clock") or TableClock(time.time)
+    table_clock = clock if isinstance(clock, TableClock) else None
     return Ports(
-        runs=instead.get("runs") or DynamoDBRunStore(settings),
-        results=instead.get("results") or DynamoDBResultStore(settings),
-        tokens=instead.get("tokens") or DynamoDBTokenStore(settings),
-        alarms=instead.get("alarms") or CloudWatchAlarms(settings),
+        data_plane=_stores(settings, instead, table_clock),
+        patient=cache(partial(_stores, patient, instead, table_clock, alarms_seconds=TIMEOUTS * seconds)),
+        tokens=instead.get("tokens") or DynamoDBTokenStore(patient, table_clock),
+        lease=None if "runs" in instead else DynamoDBLease(settings),
         catalogue=instead.get("catalogue", _catalogue),
-        process=_process(settings, instead),
-        sleep=instead.get("sleep", time.sleep),
+        process=_process(settings, instead, clock),
+        clocks=_clocks(clock, table_clock),
+        sleep=instead.get("sleep", time_limits.sleep),
         schedule=_schedule(settings, instead),
     )
 
 
-def _process(settings: Settings, instead: Instead) -> Process:
+def _process(settings: Settings, instead: Instead, clock: Callable[[], float]) -> Process:
     """What is this process's own. Its chance, too: the application may seed that of `random`, and forks inherit it."""
     return Process(
         name=(settings.log_stream or secrets.token_hex(4))[-8:],
-        clock=instead.get("clock", time.time),
+        clock=clock,
         chance=instead.get("chance") or random.Random().random,  # noqa: S311 - not for secrets
     )
 
@@ -203,6 +253,28 @@ def _schedule(settings: Settings, instead: Instead) -> Schedule | None:
     return instead.get("schedule", in_a_thread)
 
 
+def _stores(
+    settings: Settings, instead: Instead, clock: "TableClock | None", *, alarms_seconds: float | None = None
+) -> Stores:
+    from .dynamodb.results import DynamoDBResultStore  # noqa: PLC0415 - as above
+    from .dynamodb.runs import DynamoDBRunStore  # noqa: PLC0415
+    from .guardrails.cloudwatch import CloudWatchAlarms  # noqa: PLC0415
+
+    return Stores(
+        runs=instead.get("runs") or DynamoDBRunStore(settings, clock=clock),
+        results=instead.get("results") or DynamoDBResultStore(settings),
+        alarms=instead.get("alarms") or CloudWatchAlarms(settings, alarms_seconds),
+    )
+
+
+def _clocks(clock: Callable[[], float], table_clock: "TableClock | None") -> Clocks:
+    if table_clock is None:
+        return Clocks(table=clock, local=clock, timer=clock, is_known=lambda: True)
+    return Clocks(
+        table=table_clock, local=table_clock.local, timer=table_clock.timer, is_known=lambda: table_clock.is_known
+    )
+
+
 def _catalogue() -> "Catalogue":
     from .experiments.catalogue import installed  # noqa: PLC0415 - pydantic, a fifth of a cold start
 
@@ -214,43 +286,81 @@ def _catalogue() -> "Catalogue":
 
 def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str]) -> Engine:
     clock = ports.process.clock
+    read = _reader(settings, ports)
+
+    def noticed() -> Sequence[Plan]:
+        plans = read()
+        recorder.notice(plans)
+        return plans
+
     snapshot = Snapshot(
-        _reader(settings, ports),
+        noticed,
         clock,
         refresh_seconds=settings.refresh_seconds,
         idle_refresh_seconds=settings.idle_refresh_seconds,
         max_staleness_seconds=settings.max_staleness_seconds,
+        local=ports.clocks.local,
     )
+    recorder = _recorder(settings, ports, snapshot)
+    trusted = settings.trust_request_start
     spare_memory = partial(spare_mb, settings.lambda_memory_mb)
     return Engine(
         snapshot=snapshot,
-        recorder=_recorder(settings, ports, snapshot),
+        recorder=recorder,
         effects={"memory": Memory(snapshot.get, spare_memory, clock, snapshot.seconds_until_stale, ports.sleep)},
         process=ports.process,
+        arrival=arrival(trusts_headers=trusted) if trusted or settings.in_lambda else None,
         excluded=PathSet((*settings.excluded_paths, *excluded_paths)),
         slots=Slots(settings.max_active_faults),
+        longest_request_seconds=min(settings.max_wait_seconds, longest_request_seconds()),
     )
 
 
 def _reader(settings: Settings, ports: Ports) -> Callable[[], Sequence[Plan]]:
     """What a refresh of the snapshot reads: the active runs, less those that a guardrail has just ended, compiled."""
+    runs = ports.data_plane.runs
     guardrails = Guardrails(
-        ports.runs,
-        [alarm_condition(ports.alarms)],
+        runs,
+        [alarm_condition(ports.data_plane.alarms)],
+        _turn(settings, ports),
         ports.process.clock,
-        interval_seconds=settings.guardrail_seconds,
         environment=ports.process.name,
     )
     catalogue: Callable[[], Mapping[str, Experiment]] = ports.catalogue
-    compiled = Compiler(catalogue, ports.runs.record_defect)
-    return lambda: compiled(guardrails.enforce(ports.runs.active(ports.process.clock())))
+    compiled = Compiler(
+        catalogue,
+        runs.record_defect,
+        StagePermits(settings),
+        environment=ports.process.name,
+        clock=ports.clocks.table,
+        timer=ports.clocks.timer,
+    )
+    seconds = REFRESH_TIMEOUTS * settings.table_timeout_seconds
+    if settings.in_lambda:
+        seconds = max(seconds, LAMBDA_REFRESH_SECONDS)
+
+    def read() -> Sequence[Plan]:
+        with request_time(seconds):
+            return compiled(guardrails.enforce(runs.active(ports.process.clock())))
+
+    return read
+
+
+def _turn(settings: Settings, ports: Ports) -> Turn:
+    """When this environment asks for the alarms: one for all, where they share a table."""
+    clock, interval = ports.process.clock, settings.guardrail_seconds
+    if ports.lease is None:
+        return OwnTurn(clock, interval)
+    return SharedTurn(
+        ports.lease, clock, ports.process.chance, interval_seconds=interval, environment=ports.process.name
+    )
 
 
 def _recorder(settings: Settings, ports: Ports, snapshot: Snapshot) -> Recorder:
     process = ports.process
     guard = HypothesisGuard(
-        ports.runs,
-        ports.results,
+        ports.data_plane.runs,
+        ports.data_plane.results,
         process.clock,
         process.chance,
         environment=process.name,
@@ -258,7 +368,7 @@ def _recorder(settings: Settings, ports: Ports, snapshot: Snapshot) -> Recorder:
     )
     on_flush: list[OnFlush] = [guard, Metrics(settings)] if settings.in_lambda else [guard]
     recorder = Recorder(
-        ports.results,
+        ports.data_plane.results,
         process.clock,
         FlushPolicy(
             interval_seconds=settings.refresh_seconds,
@@ -302,6 +412,14 @@ def _authenticator(settings: Settings, ports: Ports, own: OwnAuthentication | No
     return Authenticator(ports.tokens, ports.process.clock, settings.dev_token, own)
 
 
+def _warn_of_limits(catalogue: "Catalogue", settings: Settings) -> None:
+    """A limit that protects nothing keeps experiments from being started, and none from being seen and stopped."""
+    try:
+        catalogue.check_limits(settings.limits)
+    except Misconfigured as error:
+        log.warning("No experiment can be started by this process: %s", error)
+
+
 def _api(
     settings: Settings,
     ports: Ports,
@@ -320,15 +438,17 @@ def _api(
         from .api.openapi import document  # noqa: PLC0415
 
         catalogue = ports.catalogue()
-        catalogue.check_limits(settings.limits)
+        _warn_of_limits(catalogue, settings)
+        stores = ports.patient()
         stage = Stage(
-            settings=settings, runs=ports.runs, results=ports.results, alarms=ports.alarms, catalogue=catalogue
+            settings=settings, runs=stores.runs, results=stores.results, alarms=stores.alarms, catalogue=catalogue
         )
         server = Server(
             environment=ports.process.name,
             clock=ports.process.clock,
             spare_memory_mb=engine.effects["memory"].available_mb,
             on_change=engine.snapshot.invalidate,
+            knows_the_time=ports.clocks.is_known,
         )
         published = partial(document, prefix, settings.limits, catalogue, open_endpoints=open_endpoints)
         handlers = Handlers(stage, server, prefix=prefix, document=published)

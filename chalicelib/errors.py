@@ -164,6 +164,12 @@ class AlarmsUnavailable(ChaosError):
     code, status = "alarms_unavailable", 503
 
 
+class KeysUnavailable(ChaosError):
+    """The keys that JSON Web Tokens are checked with could not be fetched. The token was not checked."""
+
+    code, status = "keys_unavailable", 503
+
+
 class ModuleOff(ChaosError):
     """The module is switched off in this process: `CHAOS_STAGE` is not set, or `CHAOS_ENABLED` is false."""
 

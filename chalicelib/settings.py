@@ -21,6 +21,9 @@ ELSEWHERE = {"CHAOS_URL", "CHAOS_TOKEN", "CHAOS_PROFILE", "CHAOS_ALARM_TOPIC"}
 """Those of the command line and of `app.py`, which are no misspelt ones of the others."""
 
 MISSPELT_EDITS = 2
+GATEWAY_SECONDS = 29.0
+"""How long API Gateway waits for an integration, unless an account has asked for more."""
+
 ENDPOINTS = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL")
 HMAC = "HS256"
 ALGORITHMS = {
@@ -35,7 +38,7 @@ class WebTokens:
     """Which JSON Web Tokens are accepted, and whose. A `secret` for HS256, a `jwks_url` for the others."""
 
     algorithm: str = HMAC
-    secret: str = ""
+    secret: str = field(default="", repr=False)
     jwks_url: str | None = None
     claim: str = "public_id"
     header: str = "Authorization"
@@ -57,13 +60,19 @@ class Settings:
     idle_refresh_seconds: float = 5.0
     max_staleness_seconds: float = 3.0
     table_timeout_seconds: float = 0.25
+    control_timeout_seconds: float = 3.0
+    """How long the endpoints wait for the table, which is longer than a request of the application may."""
     guardrail_seconds: float = 10.0
+    max_wait_seconds: float = math.inf
+    """The time limit of a request, for delays."""
     limits: Mapping[str, float] = field(default_factory=lambda: {"duration_seconds": 3600.0})
     """The largest values that a start may ask for, by the parameter's name."""
     max_active_faults: int = 1000
+    trust_request_start: bool = False
+    """Whether the header X-Request-Start is by a proxy in front of this process, and not by anybody who sends it."""
     allow_production: str | None = None
     excluded_paths: tuple[str, ...] = ()
-    dev_token: str | None = None
+    dev_token: str | None = field(default=None, repr=False)
     web_tokens: WebTokens | None = None
     lambda_memory_mb: int | None = None
     log_stream: str | None = None
@@ -142,12 +151,13 @@ def _decimal(text: str) -> int | None:
 
 
 class _Variable(NamedTuple):
-    """A variable, the field that it sets where it is set, and what it may be, in words."""
+    """A variable, the field that it sets where it is set, and what it may be, in words. No message repeats a secret."""
 
     name: str
     field: str
     parse: Parse = str
     allowed: str = ""
+    is_secret: bool = False
 
 
 NUMBER = "a number greater than 0"
@@ -177,9 +187,16 @@ VARIABLES = (
     _Variable("CHAOS_MAX_STALENESS_SECONDS", "max_staleness_seconds", _positive, SECONDS),
     _Variable("CHAOS_GUARDRAIL_SECONDS", "guardrail_seconds", _positive, SECONDS),
     _Variable("CHAOS_TABLE_TIMEOUT_SECONDS", "table_timeout_seconds", _positive, SECONDS),
+    _Variable("CHAOS_CONTROL_TIMEOUT_SECONDS", "control_timeout_seconds", _positive, SECONDS),
     _Variable("CHAOS_MAX_ACTIVE_FAULTS", "max_active_faults", _count, NUMBER),
+    _Variable("CHAOS_MAX_WAIT_SECONDS", "max_wait_seconds", _positive, SECONDS),
+    _Variable("CHAOS_TRUST_REQUEST_START", "trust_request_start", _switch, f"one of {', '.join(sorted(SWITCHES))}"),
     _Variable(
-        "CHAOS_DEV_TOKEN", "dev_token", _matching(r"[ -~]{1,256}"), "1 to 256 letters, digits and signs of ASCII"
+        "CHAOS_DEV_TOKEN",
+        "dev_token",
+        _matching(r"[ -~]{1,256}"),
+        "1 to 256 letters, digits and signs of ASCII",
+        is_secret=True,
     ),
     _Variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "lambda_memory_mb", _decimal),
     _Variable("AWS_LAMBDA_LOG_STREAM_NAME", "log_stream"),
@@ -191,7 +208,9 @@ WEB_TOKEN_VARIABLES = (
     _Variable("CHAOS_JWT_SECRET", "secret"),
     _Variable("CHAOS_JWT_OPERATORS", "operators", _listed),
     _Variable("CHAOS_JWT_VIEWERS", "viewers", _listed),
-    _Variable("CHAOS_JWT_JWKS_URL", "jwks_url"),
+    _Variable(
+        "CHAOS_JWT_JWKS_URL", "jwks_url", _matching(r"https?://[^\s/]+\S*"), "a URL such as https://id.example/jwks"
+    ),
     _Variable("CHAOS_JWT_ALGORITHM", "algorithm"),
     _Variable("CHAOS_JWT_CLAIM", "claim"),
     _Variable("CHAOS_JWT_ISSUER", "issuer"),
@@ -207,10 +226,13 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
     reader = _Reader(variables)
     values = reader.read(VARIABLES)
     values.setdefault("table", f"chaos-experiments-{values.get('stage')}")
+    in_lambda = "AWS_LAMBDA_FUNCTION_NAME" in variables
+    if in_lambda:
+        values.setdefault("max_wait_seconds", GATEWAY_SECONDS)
     settings = Settings(
         **values,
         limits={**Settings().limits, **reader.limits()},
-        in_lambda="AWS_LAMBDA_FUNCTION_NAME" in variables,
+        in_lambda=in_lambda,
         endpoint_url=reader.endpoint_url(),
         web_tokens=_web_tokens(reader),
     )
@@ -236,16 +258,20 @@ class _Reader:
     def read(self, wanted: Iterable[_Variable]) -> dict[str, Any]:
         """The values of the variables that are set and allowed, by field. A later one of the same field wins."""
         values = {}
-        for name, target, parse, allowed in wanted:
+        for name, target, parse, allowed, is_secret in wanted:
             if given := self.text(name):
                 try:
                     values[target] = parse(given)
                 except (ValueError, KeyError):
-                    self.refuse(name, allowed, given)
+                    self._refuse_secret(name, allowed) if is_secret else self.refuse(name, allowed, given)
         return values
 
     def refuse(self, name: str, allowed: str, given: object) -> None:
         self._problem(name, f"must be {allowed}; got {given!r}", allowed)
+
+    def _refuse_secret(self, name: str, allowed: str) -> None:
+        """The log and, without a token, anybody can read what is refused."""
+        self._problem(name, f"must be {allowed}; it has others", allowed)
 
     def require(self, name: str, allowed: str) -> None:
         self._problem(name, f"must be {allowed}; it is not set", allowed)

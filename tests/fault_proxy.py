@@ -3,6 +3,7 @@
 import socket
 import struct
 import threading
+import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -25,6 +26,7 @@ class FaultProxy:
     def __init__(self, target: str) -> None:
         self.target = target
         self.fault = ""
+        self.latency_seconds = 0.0
         self.healed = threading.Event()
         self._open: set[socket.socket] = set()
         self._server = self._listen(0)
@@ -96,6 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault in SICK:
             self._answer(*SICK[fault])
             return
+        time.sleep(self.proxy.latency_seconds)
         answer = requests.post(self.proxy.target, data=body, headers=dict(self.headers), timeout=60)
         if fault in ("reset", "half an answer"):
             self._answer(answer.status_code, answer.content[: len(answer.content) // 2], len(answer.content))

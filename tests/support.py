@@ -13,7 +13,7 @@ from chalicelib.results.tally import OpenCalls, Tally
 from chalicelib.runs.event import Action, Event
 from chalicelib.runs.options import Hypothesis
 from chalicelib.runs.run import Run
-from chalicelib.runs.store import RunStore
+from chalicelib.runs.store import HistoryPage, RunStore
 
 NOW = 1_800_000_000.0
 
@@ -148,14 +148,16 @@ class FakeRunStore:
 
     def history(
         self, *, since: float, until: float, experiment: str | None, before: str | None, limit: int
-    ) -> Sequence[Run | Event]:
+    ) -> HistoryPage:
         self._answer()
-        found = []
+        found: list[Run | Event] = []
         for key, each in sorted(self.past.items(), reverse=True):
             at, name = (each.at, each.experiment) if isinstance(each, Event) else (each.started_at, each.experiment)
             if since <= at < until and (before is None or key < before) and experiment in (None, name):
                 found.append(each)
-        return found[:limit]
+        page = found[:limit]
+        last = page[-1] if len(page) == limit else None
+        return HistoryPage(page, last and (last.event_id if isinstance(last, Event) else last.run_id))
 
     def _answer(self) -> None:
         if self.broken:

@@ -1,6 +1,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -163,3 +164,12 @@ def test_an_application_may_authenticate_callers_and_leave_it_to_tokens(clock: C
     assert authenticate({"authorization": "Bearer dev-token"}) == Caller("developer", Role.OPERATOR)
     with pytest.raises(Unauthenticated):
         authenticate({})
+
+
+@pytest.mark.parametrize("name", ["", "x" * 129, "two\nlines", "\x1b[2J", "half \ud800", None, 7])
+def test_a_name_of_the_applications_own_authentication_must_be_one(name: Any) -> None:
+    own = Authenticator(FakeTokenStore(), Clock(), own=lambda _headers: Caller(name, Role.OPERATOR))
+    with pytest.raises(Unauthenticated, match="1 to 128 printable characters"):
+        own({})
+    named = Authenticator(FakeTokenStore(), Clock(), own=lambda _headers: Caller("é" * 128, Role.OPERATOR))
+    assert named({}).role is Role.OPERATOR

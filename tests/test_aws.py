@@ -1,9 +1,15 @@
 """Which of a machine's AWS settings count."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from botocore.credentials import Credentials, RefreshableCredentials
+from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
 from botocore.session import Session
 
 from chalicelib import aws
@@ -84,7 +90,9 @@ def test_in_development_the_machines_own_count_where_the_table_is_named(machine:
 def test_in_other_stages_there_are_no_stand_ins(machine: Machine) -> None:
     machine()
     session = aws.table_session(Settings(stage="qa"))
-    assert (region(session), session.get_credentials()) == (None, None)
+    assert region(session) is None
+    with pytest.raises(NoCredentialsError):
+        session.get_credentials().get_frozen_credentials()
 
 
 @pytest.mark.parametrize(
@@ -120,3 +128,89 @@ def test_a_credential_process_is_started_once(machine: Machine, tmp_path: Path) 
     settings = Settings(stage="dev", endpoint_url="http://127.0.0.1:9")
     keys = {aws.table_session(settings).get_credentials().access_key for _ in range(3)}
     assert (keys, started.read_text()) == ({"made"}, "x\n")
+
+
+class MetadataService:
+    """Hands out credentials for so many seconds, until it hangs."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.answers = threading.Event()
+        self.answers.set()
+        self.asked = 0
+
+    def __call__(self) -> dict[str, str]:
+        self.asked += 1
+        self.answers.wait(30)
+        expires = datetime.now(UTC) + timedelta(seconds=self.seconds)
+        return {"access_key": f"k{self.asked}", "secret_key": "s", "token": "t", "expiry_time": expires.isoformat()}
+
+    def look_up(self) -> RefreshableCredentials:
+        return RefreshableCredentials.create_from_metadata(self(), self, "metadata")
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_credentials_are_looked_up_when_a_call_is_signed_and_not_when_a_client_is_made() -> None:
+    asked: list[None] = []
+    credentials = aws.DeferredCredentials(lambda: asked.append(None) or Credentials("k", "s"))  # type: ignore[func-returns-value]
+    assert (credentials.method, asked) == ("deferred", [])
+    for _ in range(3):
+        assert credentials.get_frozen_credentials().access_key == "k"
+    assert credentials.get_deferred_property("account_id")() is None
+    assert len(asked) == 1
+
+
+def test_all_that_need_credentials_at_the_same_time_wait_for_one_lookup() -> None:
+    service = MetadataService(3600)
+    service.answers.clear()
+    credentials = aws.DeferredCredentials(service.look_up)
+    with ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(credentials.get_frozen_credentials) for _ in range(8)]
+        service.answers.set()
+        assert {each.result().access_key for each in waiting} == {"k1"}
+    assert service.asked == 1
+
+
+def test_a_lookup_that_failed_is_made_again_by_the_next_call() -> None:
+    answers: list[Credentials | None] = [Credentials("k", "s"), None]
+    credentials = aws.DeferredCredentials(answers.pop)
+    with pytest.raises(NoCredentialsError):
+        credentials.get_frozen_credentials()
+    assert credentials.get_frozen_credentials().access_key == "k"
+
+
+def test_what_a_provider_raises_is_said_in_botocores_words() -> None:
+    def unsupported() -> Credentials:
+        raise ValueError("Unsupported host")
+
+    with pytest.raises(CredentialRetrievalError, match="ValueError: Unsupported host"):
+        aws.DeferredCredentials(unsupported).get_frozen_credentials()
+
+
+def test_credentials_that_expire_soon_are_renewed_beside_the_calls() -> None:
+    service = MetadataService(5 * 60)  # botocore renews 15 minutes before, and lets everybody wait 10 minutes before
+    credentials = aws.DeferredCredentials(service.look_up)
+    known = credentials.get_frozen_credentials().access_key
+    asked = service.asked
+    service.answers.clear()
+    for _ in range(20):
+        assert credentials.get_frozen_credentials().access_key == known  # at once, though the service hangs
+    wait_until(lambda: service.asked == asked + 1)
+    service.seconds = 3600
+    service.answers.set()
+    wait_until(lambda: credentials.get_frozen_credentials().access_key != known)
+    assert service.asked == asked + 1
+
+
+def test_a_call_waits_for_the_renewal_of_credentials_that_are_nearly_over() -> None:
+    service = MetadataService(30)
+    credentials = aws.DeferredCredentials(service.look_up)
+    known = credentials.get_frozen_credentials().access_key
+    service.seconds = 3600
+    assert credentials.get_frozen_credentials().access_key != known

@@ -63,8 +63,11 @@ def wire(runs: FakeRunStore, tokens: FakeTokenStore, clock: Clock) -> Wire:
     return wire
 
 
+JSON = {"content-type": "application/json"}
+
+
 def post(chaos: Chaos, path: str, body: bytes) -> Response:
-    return chaos.api().handle(Request(method="POST", path=path, body=body, caller=OPERATOR))
+    return chaos.api().handle(Request(method="POST", path=path, headers=JSON, body=body, caller=OPERATOR))
 
 
 def inject(chaos: Chaos, path: str = "/orders", context: LambdaContext | None = None) -> InjectionResult | None:
@@ -164,6 +167,7 @@ def test_a_defect_of_an_experiment_is_recorded_and_an_unreachable_table_does_not
     runs.runs["defective"] = a_run("defective", token="1", duration_seconds=600)
     assert not hit(wire(catalogue=catalogue)).hits
     assert runs.runs["defective"].defect == "ZeroDivisionError: a defect"
+    runs.runs["defective"] = a_run("defective", token="1", duration_seconds=600)
     runs.record_defect = unreachable  # type: ignore[method-assign]
     assert not hit(wire(catalogue=catalogue)).hits
     assert f"Could not record the defect of run {runs.runs['defective'].run_id}" in caplog.text
@@ -224,6 +228,40 @@ def test_in_lambda_no_request_waits_for_an_unreachable_table_twice(
     assert results.writes == 4
 
 
+def test_requests_are_counted_for_a_while_after_a_run_with_a_hypothesis_and_then_nothing_is(
+    wire: Wire, clock: Clock
+) -> None:
+    results = FakeResultStore()
+    chaos = wire(results=results, in_lambda=True)
+    body = b'{"experiment_name": "latency_injection", "delay_seconds": 0, "hypothesis": {"max_error_rate": 0.1}, '
+    post(chaos, "/start", body + b'"duration_seconds": 30, "percentage": 50}')
+    serve(chaos)
+    (run,) = chaos.runs.active(chaos.clock())
+    for after in (0.0, 4.0, 6.0, 11.0):
+        clock.now = run.expires_at + after
+        serve(chaos)
+    clock.now = run.expires_at + 16.0
+    serve(chaos)  # with it nobody needs to count any more
+    assert inject(chaos) is None
+    assert chaos.engine.is_idle()
+    tally = results.tallies[run.run_id]
+    assert [part.requests for part in tally.after(run)] == [2, 1, 1]
+    assert (tally.requests("hit"), tally.get("requests")) == (1, 1)
+
+
+def test_after_a_stop_requests_are_counted_at_once(wire: Wire) -> None:
+    results = FakeResultStore()
+    chaos = wire(results=results, in_lambda=True)
+    body = b'{"experiment_name": "latency_injection", "delay_seconds": 0, "hypothesis": {"max_error_rate": 0.1}}'
+    post(chaos, "/start", body)
+    serve(chaos)
+    (run,) = chaos.runs.active(chaos.clock())
+    post(chaos, "/stop", b'{"experiment_name": "latency_injection"}')
+    serve(chaos)
+    chaos.engine.recorder.flush()
+    assert [part.requests for part in results.tallies[run.run_id].after(run.ended(now=NOW, by="ada", reason=""))] == [1]
+
+
 def test_an_invocation_that_has_no_time_left_flushes_nothing(wire: Wire) -> None:
     results = FakeResultStore()
     chaos = wire(results=results, in_lambda=True)
@@ -278,9 +316,19 @@ def test_in_development_a_table_that_is_not_reachable_yet_is_no_reason_not_to_st
     assert inject(chaos) is None
 
 
-def test_a_limit_of_a_parameter_that_no_experiment_has_is_refused(wire: Wire) -> None:
-    with pytest.raises(Misconfigured, match="CHAOS_MAX_DELAY limits no parameter"):
-        wire(limits={"duration_seconds": 10.0, "delay": 1.0}).api()
+def test_with_a_limit_of_what_no_experiment_has_nothing_starts_and_everything_can_be_stopped(
+    wire: Wire, runs: FakeRunStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs.runs["latency_injection"] = a_run()
+    chaos = wire(limits={"duration_seconds": 100.0, "delay": 1.0})
+    refused = post(chaos, "/start", b'{"experiment_name": "error_injection"}')
+    assert (refused.status, refused.content["code"]) == (503, "misconfigured")
+    assert "CHAOS_MAX_DELAY limits no parameter of any experiment" in refused.content["error_message"]
+    assert "No experiment can be started by this process: CHAOS_MAX_DELAY" in caplog.text
+    assert chaos.api().handle(Request(method="GET", path="/list", caller=OPERATOR)).status == 200
+    assert post(chaos, "/stop", b'{"experiment_name": "latency_injection"}').status == 200
+    assert post(chaos, "/halt", b'{"reason": "a test"}').status == 200
+    assert post(chaos, "/resume", b"{}").status == 200
 
 
 def test_two_processes_count_under_two_names(wire: Wire) -> None:

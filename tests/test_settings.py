@@ -1,8 +1,13 @@
-from dataclasses import FrozenInstanceError, fields
+import logging
+from dataclasses import FrozenInstanceError, fields, replace
 from typing import Any
 
 import pytest
 
+from chalicelib.access import Authenticator, Role, new_token
+from chalicelib.api.http import Request
+from chalicelib.cli.context import Selection
+from chalicelib.cli.remote import Destination
 from chalicelib.errors import Misconfigured
 from chalicelib.experiments.catalogue import Catalogue
 from chalicelib.paths import ALLOWED_PATH
@@ -16,6 +21,9 @@ from chalicelib.settings import (
     _edits,
     read_settings,
 )
+from chalicelib.web_tokens import WebTokenAuthentication
+from tests.api.conftest import Control
+from tests.support import Clock, FakeTokenStore
 
 SECONDS = {
     "CHAOS_REFRESH_SECONDS": ("refresh_seconds", 1.0),
@@ -23,6 +31,7 @@ SECONDS = {
     "CHAOS_MAX_STALENESS_SECONDS": ("max_staleness_seconds", 3.0),
     "CHAOS_GUARDRAIL_SECONDS": ("guardrail_seconds", 10.0),
     "CHAOS_TABLE_TIMEOUT_SECONDS": ("table_timeout_seconds", 0.25),
+    "CHAOS_CONTROL_TIMEOUT_SECONDS": ("control_timeout_seconds", 3.0),
 }
 
 
@@ -64,6 +73,10 @@ def test_a_stage_is_all_that_is_needed() -> None:
         ("CHAOS_MAX_THROUGHPUT_KB", "8", "limits", {"duration_seconds": 3600.0, "throughput_kb": 8.0}),
         ("CHAOS_MAX_THROUGHPUT_KB", " ", "limits", {"duration_seconds": 3600.0}),
         ("CHAOS_MAX_ACTIVE_FAULTS", "20", "max_active_faults", 20),
+        ("CHAOS_MAX_WAIT_SECONDS", "50", "max_wait_seconds", 50.0),
+        ("AWS_LAMBDA_FUNCTION_NAME", "f", "max_wait_seconds", 29.0),
+        ("CHAOS_TRUST_REQUEST_START", "true", "trust_request_start", True),
+        ("CHAOS_TRUST_REQUEST_START", " ", "trust_request_start", False),
         ("CHAOS_ALLOW_PRODUCTION", "prod", "allow_production", "prod"),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512", "lambda_memory_mb", 512),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "", "lambda_memory_mb", None),
@@ -204,6 +217,43 @@ def test_a_name_that_cannot_be_is_refused_with_what_is_allowed(variable: str, va
         read_settings({"CHAOS_STAGE": "qa", variable: value})
     (problem,) = refused.value.details
     assert (problem["field"], problem["allowed"]) == (variable, allowed)
+
+
+SECRET = "s3cret-\u00fcmlaut"
+HELD = Settings(dev_token=SECRET, web_tokens=WebTokens(secret=SECRET))
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        HELD,
+        HELD.web_tokens,
+        replace(HELD, stage="qa"),
+        Selection(token=SECRET),
+        Destination("http://localhost", SECRET),
+        Request(method="GET", path="/list", headers={"authorization": f"Bearer {SECRET}"}),
+        new_token("ada", Role.VIEWER, now=0)[1],
+        Authenticator(FakeTokenStore(), Clock(), SECRET),
+        WebTokenAuthentication(WebTokens(secret=SECRET)),
+    ],
+    ids=lambda kept: type(kept).__name__,
+)
+def test_what_holds_a_secret_does_not_show_it(kept: object) -> None:
+    for text in (repr(kept), str(kept), f"{[kept]}"):
+        assert SECRET not in text
+        assert SECRET.encode("unicode_escape").decode() not in text
+
+
+def test_a_token_that_is_refused_is_not_repeated() -> None:
+    with pytest.raises(Misconfigured) as refused:
+        read_settings({"CHAOS_STAGE": "qa", "CHAOS_DEV_TOKEN": SECRET})
+    assert "s3cret" not in f"{refused.value.message}{refused.value.details}"
+
+
+def test_no_log_of_a_request_has_what_its_headers_have(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        Control(Clock()).ask("GET", "/list", caller=None, headers={"authorization": f"Bearer {SECRET}"})
+    assert SECRET not in "".join(f"{record.getMessage()}{record.__dict__}" for record in caplog.records)
 
 
 def test_a_table_may_be_named_by_its_arn() -> None:

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from chalicelib.access import Caller, Role
-from chalicelib.errors import Forbidden, Misconfigured, Unauthenticated
+from chalicelib.errors import Forbidden, KeysUnavailable, Misconfigured, Unauthenticated
 from chalicelib.settings import WebTokens, read_settings
 from chalicelib.web_tokens import WebTokenAuthentication
 
@@ -53,12 +53,21 @@ def unsigned() -> str:
         pytest.param(unsigned(), id="none"),
         pytest.param(token(public_id=None), id="of nobody"),
         pytest.param("a.b.c", id="nonsense"),
+        pytest.param("\ud800.b.c", id="half a character"),
+        pytest.param(f"{base64.urlsafe_b64encode(b'[' * 6000).decode()}.b.c", id="nested"),
     ],
 )
 def test_what_is_not_valid_is_refused_without_repeating_it(refused: str) -> None:
     with pytest.raises(Unauthenticated) as error:
         ask(refused)
     assert refused not in error.value.message
+
+
+@pytest.mark.parametrize("claim", ["iat", "nbf"])
+def test_who_issues_tokens_may_have_a_clock_that_is_a_little_ahead(claim: str) -> None:
+    assert ask(token(**{claim: time.time() + 5}))
+    with pytest.raises(Unauthenticated):
+        ask(token(**{claim: time.time() + 60}))
 
 
 def test_issuer_and_audience_are_checked_where_they_are_given() -> None:
@@ -135,10 +144,17 @@ def test_keys_come_from_their_address(jwks_url: str, algorithm: str, key: Any, k
         ask(jwt.encode(claims, SECRET, "HS256", {"kid": kid}), settings)
 
 
-def test_an_address_that_does_not_answer_lets_nobody_in() -> None:
+def test_an_address_that_does_not_answer_lets_nobody_in_and_logs_nobody_out() -> None:
     settings = WebTokens(algorithm="RS256", jwks_url="http://127.0.0.1:9/jwks.json", claim="sub", operators=("ada",))
-    with pytest.raises(Unauthenticated):
+    with pytest.raises(KeysUnavailable, match="was not checked, and is not refused: try again in a few seconds"):
         ask(jwt.encode({"sub": "ada", "exp": time.time() + 60}, RSA, "RS256", {"kid": "rsa"}), settings)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 129, "two\nlines", "\x1b[2J", "half \ud800"])
+def test_a_name_that_nobody_can_print_is_nobodys(name: str) -> None:
+    encoded = token(name)
+    with pytest.raises(Unauthenticated, match="names nobody"):
+        ask(encoded, WebTokens(secret=SECRET, viewers=("*",)))
 
 
 # Settings
@@ -161,6 +177,7 @@ def test_an_address_of_keys_changes_the_algorithm() -> None:
         ({}, "CHAOS_JWT_SECRET must be a secret.*; it is not set"),
         ({"CHAOS_JWT_SECRET": SECRET, "CHAOS_JWT_ALGORITHM": "RS256"}, "HS256 without CHAOS_JWT_JWKS_URL"),
         ({"CHAOS_JWT_JWKS_URL": "https://keys", "CHAOS_JWT_ALGORITHM": "none"}, "RS256 or ES256 with"),
+        ({"CHAOS_JWT_JWKS_URL": "file:///etc/keys"}, "CHAOS_JWT_JWKS_URL must be a URL"),
     ],
 )
 def test_what_cannot_be_is_refused_with_what_is_allowed(variables: dict[str, str], message: str) -> None:

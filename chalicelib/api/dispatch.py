@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..access import ANYONE, Authenticator, Caller, Role
@@ -30,6 +31,7 @@ RECORDED = (Forbidden, Halted, ProductionLocked, AlarmActive)
 """Refusals of known callers that the history records."""
 
 OK = 200
+LONGEST_PATH_LOGGED = 200
 
 
 class Api:
@@ -43,13 +45,13 @@ class Api:
         self._prefix = prefix
         self._open_endpoints = open_endpoints
 
-    def admit(self, request: Request) -> Response | None:
-        """The answer to a request that is refused; None for one that `handle` would hand to its endpoint.
+    def admit(self, request: Request) -> Request | Response:
+        """The request with its caller, for `handle`, which looks up no token again; or the answer that refuses it.
 
         Never raises. For who has something to do in between, as the test endpoint has.
         """
         admitted = self._admit(request)
-        return admitted if isinstance(admitted, Response) else None
+        return admitted if isinstance(admitted, Response) else replace(request, caller=admitted[1])
 
     def handle(self, request: Request) -> Response:
         """Never raises: what goes wrong is in the envelope."""
@@ -111,7 +113,7 @@ class Api:
 
 def _unexpected(request: Request, error: Exception) -> InternalError:
     about = {"request_id": request.request_id}
-    log.error("%s %s raised an exception", request.method, request.path, exc_info=error, extra=about)
+    log.error("%s %s raised an exception", request.method, _in_one_line(request.path), exc_info=error, extra=about)
     return InternalError("The chaos experiments module failed; the log of this process says why.")
 
 
@@ -120,7 +122,7 @@ def _log(request: Request, caller: Caller, response: Response) -> None:
     log.info(
         "%s %s by %s: %d",
         request.method,
-        request.path,
+        _in_one_line(request.path),
         caller.name,
         response.status,
         extra={
@@ -132,3 +134,9 @@ def _log(request: Request, caller: Caller, response: Response) -> None:
             "run_id": resultset.get("run_id"),
         },
     )
+
+
+def _in_one_line(text: str) -> str:
+    """What anybody may have sent, so that nobody can write lines of their own into the log."""
+    short = text[:LONGEST_PATH_LOGGED]
+    return short if short.isascii() and short.isprintable() else ascii(short)

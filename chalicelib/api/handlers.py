@@ -1,10 +1,14 @@
 """What each endpoint does: from a request and its caller to what is in the envelope."""
 
+import json
 import logging
 import re
 import secrets
+import threading
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ..access import Caller
@@ -29,15 +33,18 @@ from ..runs.event import Action, Event
 from ..runs.run import Run
 from ..runs.store import RunStore
 from ..settings import Settings
-from . import problems, requests, responses
+from . import problems, requests, responses, shapes
 from .console import page
 from .http import Request, Response
-from .query import CURSOR, MOST_ENTRIES, asked_for
+from .query import CURSOR, KEY, MOST_ENTRIES, asked_for
+from .refusals import Refusals
+from .results import UNREAD
+from .shapes import iso
 
 log = logging.getLogger(__name__)
 
 LONGEST_RECORDED = 500
-"""How much of a refused body the history records, in bytes."""
+"""How much of a refused body and of its refusal the history records, in bytes and in characters."""
 
 AFTERMATH_SECONDS = 5.0
 """For how long after a run's end its report still lists what else happened."""
@@ -46,6 +53,16 @@ TESTED = "Chaos experiments test endpoint: `injected` lists the faults that this
 NOT_READ = (
     "Chaos experiments test endpoint: the table could not be read, so the active experiments are unknown or outdated. "
     "The log of this process has the details."
+)
+
+ALONE = (
+    "Chaos experiments test endpoint of a process that serves no application, so nothing was injected into this "
+    "request. Ask the application's own /test."
+)
+
+ONE_AT_A_TIME = (
+    "This process serves one request at a time, so a stop or a halt that is sent to it waits behind the requests that "
+    "a run delays. Serve the control plane beside the application, too: `chaos-experiments serve`. Send it there."
 )
 
 
@@ -68,6 +85,8 @@ class Server:
     clock: Callable[[], float]
     spare_memory_mb: Callable[[], int]
     on_change: Callable[[], None]
+    knows_the_time: Callable[[], bool] = lambda: True
+    """Whether the clock is the table's. It is after the first answer of the table."""
 
 
 class Handlers:
@@ -81,19 +100,20 @@ class Handlers:
         self._catalogue = stage.catalogue
         self._server = server
         self._clock = server.clock
+        self._refusals = Refusals(server.clock)
         self._prefix = prefix
         self._document = document
+        self._building = threading.Lock()
 
-    def list_experiments(self, request: Request, caller: Caller) -> responses.Listed:
+    def list_experiments(self, request: Request, caller: Caller) -> shapes.Listed:
         """List the experiments and the active runs.
 
         Each experiment has a JSON Schema of its parameters, with defaults, units, and the limits of this stage and
-        environment. The answer also says whether everything is halted, and whether the stage is locked because its
-        name looks like production.
+        environment. The answer also says whether everything is halted, whether the stage is locked because its name
+        looks like production, and what to know before a start (`warnings`).
         """
-        del request
-        now = self._clock()
         halt = self._runs.halted()
+        now = self._clock()
         settings = self._settings
         return {
             "caller": responses.caller(caller),
@@ -102,12 +122,13 @@ class Handlers:
             "production": settings.production,
             "locked": settings.production_locked,
             "halt": responses.halt(halt) if halt else None,
+            "warnings": [ONE_AT_A_TIME] if request.one_at_a_time and not settings.in_lambda else [],
             "start_options": requests.start_options(),
             "available_experiments": [self._shown_experiment(each) for each in self._catalogue.values()],
             "active_experiments": self._shown(self._active(now).values(), now),
         }
 
-    def start(self, request: Request, caller: Caller) -> responses.ShownRun:
+    def start(self, request: Request, caller: Caller) -> shapes.ShownRun:
         """Start an experiment.
 
         Send `experiment_name` and any of the experiment's parameters; parameters that are left out have their
@@ -118,8 +139,10 @@ class Handlers:
         content = requests.parse(request.body, request.headers)
         experiment = self._catalogue.find(requests.experiment_name(content, list(self._catalogue)))
         options, parameters = requests.start_parameters(content, experiment, self._limits(experiment))
+        self._catalogue.check_limits(self._settings.limits)
         self._require_an_unlocked_stage()
         self._require_no_alarm(options.alarms)
+        self._require_no_halt()
         now = self._clock()
         run = Run.started(
             experiment.name,
@@ -134,14 +157,14 @@ class Handlers:
         if in_the_way:
             shown = self._shown_run(in_the_way, now)
             raise AlreadyRunning(
-                f"{run.experiment} is already running: run {in_the_way.run_id}, started by {in_the_way.started_by}, "
-                f'ends in {shown["remaining_seconds"]:g} s. Stop it first, or send "restart": true to replace it.',
+                f"{run.experiment} is already running: {_described(in_the_way, shown)}. "
+                'Stop it first, or send "restart": true to replace it.',
                 resultset=shown,
             )
         self._server.on_change()
         return self._shown_run(run, now)
 
-    def stop(self, request: Request, caller: Caller) -> responses.StoppedRun:
+    def stop(self, request: Request, caller: Caller) -> shapes.StoppedRun:
         """Stop an experiment.
 
         All environments obey within a second (`effective_everywhere_by`), including requests that are being delayed.
@@ -149,8 +172,8 @@ class Handlers:
         content = requests.parse(request.body, request.headers)
         name = requests.experiment_name(content, list(self._catalogue))
         options = requests.options_of(requests.StopOptions, content)
+        active = self._active(self._clock())
         now = self._clock()
-        active = self._active(now)
         if name not in active:
             self._catalogue.find(name)
             raise _not_running(name, active)
@@ -161,13 +184,16 @@ class Handlers:
         (shown,) = self._shown([ended], now)
         return {**shown, "effective_everywhere_by": self._everywhere_by(now)}
 
-    def halt(self, request: Request, caller: Caller) -> responses.Halted:
+    def halt(self, request: Request, caller: Caller) -> shapes.Halted:
         """Halt all experiments.
 
         Ends all active runs, as fast as a stop, and refuses every start with 423 until an operator calls
         `POST /resume`. A second halt changes nothing, and answers with the first one.
         """
         options = requests.options_of(requests.HaltOptions, requests.parse(request.body, request.headers))
+        if not self._server.knows_the_time():
+            with suppress(StoreUnavailable):
+                self._runs.halted()
         event = self._event("halt", request, caller, reason=options.reason)
         halt = event
         if not self._runs.halt(event):
@@ -181,12 +207,14 @@ class Handlers:
             ended = []
         return {**responses.halt(halt), "ended_runs": ended, "effective_everywhere_by": self._everywhere_by(now)}
 
-    def resume(self, request: Request, caller: Caller) -> responses.Resumed:
+    def resume(self, request: Request, caller: Caller) -> shapes.Resumed:
         """Allow experiments to be started again.
 
         Runs that the halt ended stay ended.
         """
-        options = requests.options_of(requests.ResumeOptions, requests.parse(request.body or b"{}", request.headers))
+        options = requests.options_of(
+            requests.ResumeOptions, requests.parse(request.body, request.headers, if_empty=b"{}")
+        )
         halt = self._runs.halted()
         event = self._event("resume", request, caller, reason=options.reason)
         if halt:
@@ -194,19 +222,20 @@ class Handlers:
         if halt is None or not self._runs.resume(event):
             raise NotHalted("Nothing is halted, so there is nothing to resume. Experiments can be started.")
         self._server.on_change()
-        return {"resumed_at": responses.iso(event.at), "resumed_by": caller.name, "halt": responses.halt(halt)}
+        return {"resumed_at": iso(event.at), "resumed_by": caller.name, "halt": responses.halt(halt)}
 
-    def status(self, request: Request, caller: Caller) -> responses.ShownRun:
+    def status(self, request: Request, caller: Caller) -> shapes.ShownRun:
         """Show the current or last run of an experiment.
 
         While the run is active its `results` are those so far: environments flush their counts once a second.
         """
         del caller
         name = _asked(request, "experiment_name", f"one of {', '.join(self._catalogue)}")
-        run = self._runs.last(name)
+        is_possible = name in self._catalogue or re.fullmatch(KEY, name)
+        run = self._runs.last(name) if is_possible else None
         return self._with_results(run, self._clock()) if run else responses.inactive(self._catalogue.find(name))
 
-    def history(self, request: Request, caller: Caller) -> responses.History:
+    def history(self, request: Request, caller: Caller) -> shapes.History:
         """List past runs and events, newest first.
 
         Runs, halts, resumes, changes of tokens, and refused requests of known callers: who, from where, when and why.
@@ -222,12 +251,11 @@ class Handlers:
             before=asked.before,
             limit=asked.limit,
         )
-        kept = [self._as_ended(each, now) if isinstance(each, Run) else each for each in found]
+        kept = [self._as_ended(each, now) if isinstance(each, Run) else each for each in found.entries]
         tallies = self._tallies([each for each in kept if isinstance(each, Run)])
-        entries = self._entries(kept, now, tallies)
-        return {"entries": entries, "next": entries[-1]["id"] if len(entries) == asked.limit else None}
+        return {"entries": self._entries(kept, now, tallies), "next": found.next}
 
-    def report(self, request: Request, caller: Caller) -> responses.Report:
+    def report(self, request: Request, caller: Caller) -> shapes.Report:
         """Report on a run.
 
         Its parameters, who started and ended it, its results, the verdict on its hypothesis, and what else happened
@@ -239,8 +267,13 @@ class Handlers:
         until = min(run.ended_at or run.expires_at, now) + AFTERMATH_SECONDS
         kept = self._runs.history(since=run.started_at, until=until, experiment=None, before=None, limit=MOST_ENTRIES)
         shown = self._with_results(run, now)
-        others = [each for each in reversed(kept) if isinstance(each, Event) or each.run_id != run.run_id]
-        return {"run": shown, "events": self._entries(others, now, {})}
+        others = [each for each in reversed(kept.entries) if isinstance(each, Event) or each.run_id != run.run_id]
+        return {
+            "run": shown,
+            "events": self._entries(
+                others, now, {each.event_id if isinstance(each, Event) else each.run_id: UNREAD for each in others}
+            ),
+        }
 
     def console(self, request: Request, caller: Caller) -> Response:
         """Open the console.
@@ -251,12 +284,13 @@ class Handlers:
         settings = self._settings
         return page(settings.application, settings.stage or "", production=settings.production)
 
-    def openapi(self, request: Request, caller: Caller) -> dict[str, Any]:
+    def openapi(self, request: Request, caller: Caller) -> Response:
         """Get this OpenAPI document."""
         del request, caller
-        return self._document()
+        with self._building:  # of many that ask at once, one builds it
+            return self._published
 
-    def test(self, request: Request, caller: Caller) -> responses.Tested:
+    def test(self, request: Request, caller: Caller) -> shapes.Tested:
         """Try the active experiments on this request.
 
         Reads which experiments are active, applies them to this request as to any request of the application, and
@@ -266,13 +300,19 @@ class Handlers:
         """
         del caller
         return {
-            "message": NOT_READ if request.problem else TESTED,
-            "timestamp": responses.iso(self._clock()),
+            "message": NOT_READ if request.problem else TESTED if request.serves_application else ALONE,
+            "timestamp": iso(self._clock()),
             "active_chaos_experiments": list(request.active),
             "environment": self._server.environment,
             "injected": list(request.injected),
             "problem": request.problem,
         }
+
+    @cached_property
+    def _published(self) -> Response:
+        """It says nothing that changes while the process lives, and anybody may ask for it."""
+        document = self._document()
+        return Response(200, document, text=json.dumps(document))
 
     def _active(self, now: float) -> dict[str, Run]:
         """What runs, by the experiment's name."""
@@ -281,7 +321,7 @@ class Handlers:
     def _as_ended(self, run: Run, now: float) -> Run:
         """A halt ends what runs also where it could not be written that the runs are ended."""
         halt = self._runs.halted() if run.is_active(now) else None
-        return _ended_by(halt, run) if halt else run
+        return _ended_by(halt, run, now) if halt else run
 
     def _find(self, run_id: str) -> Run:
         """Raises UnknownRun."""
@@ -293,38 +333,44 @@ class Handlers:
 
     def _entries(
         self, entries: Collection[Run | Event], now: float, tallies: Mapping[str, Tally]
-    ) -> list[responses.Entry]:
+    ) -> list[shapes.Entry]:
         return [responses.entry(each, now, tallies, self._catalogue) for each in entries]
 
-    def _with_results(self, run: Run, now: float) -> responses.ShownRun:
+    def _with_results(self, run: Run, now: float) -> shapes.ShownRun:
         """Raises StoreUnavailable where its results cannot be read."""
-        return self._shown_run(self._as_ended(run, now), now, self._results.results([run]).get(run.run_id))
+        results = {} if run.damaged else self._results.results([run])
+        return self._shown_run(self._as_ended(run, now), now, results.get(run.run_id))
 
-    def _shown_experiment(self, experiment: Experiment) -> responses.ShownExperiment:
+    def _shown_experiment(self, experiment: Experiment) -> shapes.ShownExperiment:
         return responses.experiment(experiment, self._limits(experiment))
 
-    def _shown_run(self, run: Run, now: float, tally: Tally | None = None) -> responses.ShownRun:
+    def _shown_run(self, run: Run, now: float, tally: Tally | None = None) -> shapes.ShownRun:
         return responses.run(run, now, tally, catalogue=self._catalogue)
 
-    def _shown(self, runs: Collection[Run], now: float) -> list[responses.ShownRun]:
+    def _shown(self, runs: Collection[Run], now: float) -> list[shapes.ShownRun]:
         """With their results, where they can be read: a list without them is better than none."""
         tallies = self._tallies(runs)
         return [self._shown_run(run, now, tallies.get(run.run_id)) for run in runs]
 
     def _tallies(self, runs: Collection[Run]) -> Mapping[str, Tally]:
         try:
-            return self._results.results(list(runs)) if runs else {}
+            readable = [run for run in runs if not run.damaged]
+            return self._results.results(readable) if readable else {}
         except StoreUnavailable as error:
             log.warning("Could not read the results of runs: %s", error)
-            return {run.run_id: responses.UNREAD for run in runs}
+            return {run.run_id: UNREAD for run in runs}
 
     def record_refusal(self, request: Request, caller: Caller, error: ChaosError) -> None:
-        """Record in the history that a known caller was refused. Never raises."""
+        """Record in the history that a known caller was refused, a few times a minute. Never raises."""
+        added = self._refusals.admit(caller.name)
+        if added is None:
+            return
         details = {
             "endpoint": request.path,
             "code": error.code,
-            "message": error.message,
+            "message": error.message[:LONGEST_RECORDED],
             "body": request.body[:LONGEST_RECORDED].decode(errors="replace"),
+            **added,
         }
         try:
             self._runs.record(self._event("refusal", request, caller, details=details))
@@ -363,25 +409,37 @@ class Handlers:
         try:
             return self._runs.start(run, now=now, replaced=replaced)
         except Halted:
-            raise self._halted() from None
+            self._require_no_halt()
+            raise Halted("Everything was halted until a moment ago, so nothing was started. Try again.") from None
 
-    def _halted(self) -> Halted:
+    def _require_no_halt(self) -> None:
+        """It asks the table, whose answer also says what time it is there: a run starts by that."""
         halt = self._runs.halted()
-        if halt is None:
-            return Halted("Everything was halted until a moment ago, so nothing was started. Try again.")
+        if halt:
+            raise self._halted_by(halt)
+
+    def _halted_by(self, halt: Event) -> Halted:
         return Halted(
-            f"Halted by {halt.by} at {responses.iso(halt.at)}: {halt.reason}. No experiment can start "
+            f"Halted by {halt.by} at {iso(halt.at)}: {halt.reason}. No experiment can start "
             f"until an operator calls POST {self._prefix}/resume.",
             resultset=responses.halt(halt),
         )
 
     def _end_what_runs(self, halt: Event, now: float) -> list[str]:
         """The ids of the runs that the halt ended."""
-        over = [_ended_by(halt, run) for run in self._runs.running(now)]
-        return [run.run_id for run in over if self._runs.stop(run)]
+        ended: list[str] = []
+        problems: list[StoreUnavailable] = []
+        for run in [_ended_by(halt, run, now) for run in self._runs.running(now)]:
+            try:
+                ended += [run.run_id] if self._runs.stop(run) else []
+            except StoreUnavailable as error:  # the others are to end all the same
+                problems.append(error)
+        if problems:
+            raise problems[0]
+        return ended
 
     def _everywhere_by(self, now: float) -> str:
-        return responses.iso(now + self._settings.refresh_seconds)
+        return iso(now + self._settings.refresh_seconds)
 
     def _event(self, action: Action, request: Request, caller: Caller, **more: Any) -> Event:  # noqa: ANN401
         token = secrets.token_hex(4)
@@ -403,7 +461,15 @@ def _not_running(name: str, active: Collection[str]) -> NotRunning:
     return NotRunning(f"{name} is not running, so nothing was stopped. Running now: {others}.")
 
 
-def _ended_by(halt: Event, run: Run) -> Run:
-    """As the halt ended it: not before it started, where clocks differ."""
-    at = max(halt.at, run.started_at)
-    return run.ended(now=at, by=halt.by, reason=f"halted: {halt.reason}", source=halt.source)
+def _ended_by(halt: Event, run: Run, now: float) -> Run:
+    """As the halt ended it: not later than now, where the clock of whoever halted is ahead."""
+    return run.ended(now=min(halt.at, now), by=halt.by, reason=f"halted: {halt.reason}", source=halt.source)
+
+
+def _described(run: Run, shown: shapes.ShownRun) -> str:
+    """A run that is in the way of another one."""
+    which = f"run {run.run_id}, started by {run.started_by or 'somebody'}"
+    if run.damaged:
+        return f"{which}, which is damaged in the table"
+    version = ", which this version of the module cannot read" if run.unreadable else ""
+    return f"{which}{version}, ends in {shown['remaining_seconds']:g} s"

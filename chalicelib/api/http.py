@@ -10,6 +10,7 @@ from ..errors import ChaosError
 from ..faults.base import Answer
 
 MAX_BODY_BYTES = 16 * 1024
+NO_CONTENT = 204
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,12 +19,13 @@ class Request:
 
     `caller` is who the gateway authenticated, where there is one that does. `active` and `injected` are the names of
     what ran and what was done to this request, `problem` is why that could not be read. `source` is the address that it
-    came from, `request_id` the gateway's.
+    came from, `request_id` the gateway's. `serves_application`: whether the process that answers serves an application,
+    and so would inject; `one_at_a_time`: whether it serves one request at a time.
     """
 
     method: str
     path: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, Sequence[str]] = field(default_factory=dict)
     body: bytes = b""
     caller: Caller | None = None
@@ -32,6 +34,8 @@ class Request:
     problem: Literal["store_unavailable"] | None = None
     source: str = ""
     request_id: str = ""
+    serves_application: bool = True
+    one_at_a_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,12 @@ class Response:
 
     @property
     def all_headers(self) -> dict[str, str]:
-        return {"Content-Type": "application/json", "Cache-Control": "no-store", **self.headers}
+        described = {} if self.status == NO_CONTENT else {"Content-Type": "application/json"}
+        return {**described, "Cache-Control": "no-store", **self.headers}
+
+    def length(self, body: bytes) -> dict[str, str]:
+        """The header that says how long the body is: not of an answer that has none by its status."""
+        return {} if self.status == NO_CONTENT else {"Content-Length": str(len(body))}
 
     def with_headers(self, added: Mapping[str, str]) -> "Response":
         """The same, with further headers."""

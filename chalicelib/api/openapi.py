@@ -49,7 +49,8 @@ FAILURE: Schema = {
     "title": "Failure",
     "type": "object",
     "description": "An error. `error_message` says what is wrong, what is allowed, and what to do. `code` is the "
-    "kind of error. `details` lists all problems of the input: `field`, `problem`, and what is `allowed`.",
+    "kind of error. `details` lists all problems of the input: `field`, `problem`, and what is `allowed`; `kind` where "
+    "each field is allowed by itself and they are not together.",
     "required": ["error", "error_message", "code", "details", "resultset"],
     "properties": {
         "error": {"const": True},
@@ -65,7 +66,7 @@ ROLES = {
     Role.OPERATOR: "Requires the role operator.",
 }
 EVERYWHERE = (errors.InternalError, errors.ModuleOff, errors.Misconfigured)
-WITH_A_TOKEN = (errors.Unauthenticated, errors.Forbidden, errors.StoreUnavailable)
+WITH_A_TOKEN = (errors.Unauthenticated, errors.Forbidden, errors.StoreUnavailable, errors.KeysUnavailable)
 WITH_A_BODY = (errors.InvalidJson, errors.InvalidParameters, errors.BodyTooLarge, errors.UnsupportedMediaType)
 REFUSALS: Mapping[str, Sequence[type[ChaosError]]] = {
     "start": (

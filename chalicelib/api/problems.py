@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import InvalidParameters
 from ..experiments.catalogue import LONGEST_NAME_SHOWN
 from ..runs.options import BOUNDS
+from ..runs.target import CRITERIA
 
 Problem = dict[str, Any]
 
@@ -74,6 +75,7 @@ SPECIAL: Mapping[str, Callable[[str, Mapping[str, Any]], Problem]] = {
     "extra_forbidden": unknown,
     "missing": lambda name, properties: missing(name, allowed(properties[name])),
     "no_bound": lambda name, _: wrong(name, f"an object with {' or '.join(BOUNDS)}, or both", "neither"),
+    "no_criterion": lambda name, _: wrong(name, f"an object with {' or '.join(CRITERIA)}", "an empty one"),
 }
 """By pydantic's type of error, where it is not a value that a field cannot have."""
 

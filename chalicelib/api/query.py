@@ -16,6 +16,8 @@ TIME = "a time in ISO 8601, such as 2026-11-24T09:00:00Z"
 PAGE_CURSOR = "the `next` of another page"
 CURSOR = "^[!-~]{1,64}$"
 FUTURE = timedelta(days=1)
+KEY = '[!"$-~]{1,128}'
+"""What can be the name of an experiment that is not installed here any more: DynamoDB takes keys of up to 1 KB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,7 @@ def asked_for(query: Mapping[str, Sequence[str]], now: float, catalogue: Catalog
     """Raises InvalidParameters and UnknownExperiment."""
     asked = _Query(query)
     since, until = asked.time("since", 0.0), asked.time("until", now + FUTURE.total_seconds())
+    asked.require_order(since, until)
     limit = asked.one_of("limit", LIMITS, f"a whole number from 1 to {MOST_ENTRIES}", USUAL_ENTRIES)
     before = asked.matching("before", CURSOR, PAGE_CURSOR)
     if asked.problems:
@@ -55,10 +58,16 @@ class _Query:
             return default
         try:
             at = datetime.fromisoformat(self.given[name].replace(" ", "+"))  # a plus that nobody encoded
-            return max((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp(), 0.0)
+            in_utc = (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)  # an OverflowError beyond the years
+            return max(in_utc.timestamp(), 0.0)
         except (ValueError, OverflowError):
             self._refuse(name, TIME)
             return default
+
+    def require_order(self, since: float, until: float) -> None:
+        """Where both are given: DynamoDB refuses a range that ends before it begins."""
+        if {"since", "until"} <= self.given.keys() and since > until and not self.problems:
+            self._refuse("since", f"a time that is not after `until`, {shown(self.given['until'])}")
 
     def one_of(self, name: str, values: Mapping[str, int], allowed: str, default: int) -> int:
         if self.given.get(name, str(default)) not in values:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..errors import BodyTooLarge, InvalidJson, MissingParameter, UnsupportedMediaType
 from ..experiments.base import Experiment, Limits, Parameters
 from ..runs.options import LONGEST_REASON, WHY, OneLine, Reason, StartOptions
+from . import vacuity
 from .http import MAX_BODY_BYTES
 from .problems import Problem, allowed, described, invalid, missing, sentences, shown, wrong
 
@@ -58,13 +60,12 @@ class ResumeOptions(BaseModel):
     reason: Reason | None = Field(default=None, description=WHY, examples=["The cause was a deployment"])
 
 
-def parse(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+def parse(body: bytes, headers: Mapping[str, str], *, if_empty: bytes = b"") -> dict[str, Any]:
     """The JSON object in a body. Refuses what JSON does not know (NaN) and what it leaves open (a name twice)."""
     if len(body) > MAX_BODY_BYTES:
         raise BodyTooLarge(f"The body must be at most {MAX_BODY_BYTES} bytes (16 KB). Send a shorter one.")
-    content_type = headers.get("content-type", JSON).partition(";")[0].strip().lower()
-    if content_type != JSON:
-        raise UnsupportedMediaType(f"The header Content-Type must be {JSON}; got {shown(content_type)}.")
+    _require_json(body, headers)
+    body = body or if_empty
     if not body.strip():
         raise InvalidJson("The body is empty. Send a JSON object.")
     try:
@@ -83,6 +84,19 @@ def parse(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InvalidJson(f"The body must be a JSON object; got {shown(content)}.")
     return content
+
+
+def _require_json(body: bytes, headers: Mapping[str, str]) -> None:
+    """Raises UnsupportedMediaType, also where nothing is declared: any page can make a browser send that with cookies.
+
+    No page can make it send a bearer token, so who does may leave out both the body and its type.
+    """
+    given = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given == JSON:
+        return
+    has_token = headers.get("authorization", "").lower().startswith("bearer ")  # a browser adds `Basic` itself
+    if given or body or not has_token:
+        raise UnsupportedMediaType(f"The header Content-Type must be {JSON}; got {shown(given) if given else 'none'}.")
 
 
 def experiment_name(content: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -111,6 +125,9 @@ def start_parameters(
     problems += others + _above_limits(given, limited)
     if options is None or parameters is None or problems:
         raise invalid(problems)
+    vacuous = vacuity.problems(options, parameters, experiment)
+    if vacuous:
+        raise invalid(vacuous)
     return options, parameters
 
 
@@ -124,7 +141,7 @@ def _above_limits(given: Mapping[str, Any], limited: Mapping[str, Any]) -> list[
 
 def options_of(model: type[ModelT], content: Mapping[str, Any]) -> ModelT:
     """What the body of an endpoint says that starts nothing."""
-    options, problems = _validated(model, dict(content), model.model_json_schema()["properties"])
+    options, problems = _validated(model, dict(content), _published(model)["properties"])
     if options is None:
         raise invalid(problems)
     return options
@@ -132,7 +149,7 @@ def options_of(model: type[ModelT], content: Mapping[str, Any]) -> ModelT:
 
 def schema(experiment: Experiment, limits: Limits) -> dict[str, Any]:
     """The JSON Schema of the parameters, with the limits that hold here and now. No default is above its limit."""
-    content = experiment.Parameters.model_json_schema()
+    content = _published(experiment.Parameters)
     content.pop("title", None)
     for name, part in content["properties"].items():
         part.pop("title", None)
@@ -143,9 +160,20 @@ def schema(experiment: Experiment, limits: Limits) -> dict[str, Any]:
     return content
 
 
+def _published(model: type[BaseModel]) -> dict[str, Any]:
+    """A model's JSON Schema, for the caller to change: pydantic takes milliseconds to make it."""
+    content: dict[str, Any] = json.loads(_published_text(model))
+    return content
+
+
+@cache
+def _published_text(model: type[BaseModel]) -> str:
+    return json.dumps(model.model_json_schema())
+
+
 def options_schema(model: type[BaseModel]) -> dict[str, Any]:
     """A model's JSON Schema, with what it refers to in its place."""
-    content = model.model_json_schema()
+    content = _published(model)
     made: dict[str, Any] = _inlined(content, content.pop("$defs", {}))
     return made
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from ..api.endpoints import PREFIX
 
 ADDRESS = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
+PATH = re.compile(r"/[^\s#]*")
 PREFIXES = (PREFIX, f"/v1{PREFIX}")
 DOCUMENT = "/openapi.json"
 LIST = "/list"
@@ -27,6 +28,16 @@ def address(text: str) -> str:
         likely = with_scheme if is_likely else f"http://localhost:8000{PREFIX}"
         raise ValueError(f"must be an address such as {likely}; got {text!r}.")
     return text.rstrip("/")
+
+
+def address_or_path(text: str) -> str:
+    """A URL, or the path of a route. Raises ValueError, which says what is allowed."""
+    if PATH.fullmatch(text):
+        return text
+    try:
+        return address(text)
+    except ValueError as error:
+        raise ValueError(str(error).replace("must be", "must be a path such as /orders or")) from None
 
 
 def names_no_prefix(url: str) -> bool:

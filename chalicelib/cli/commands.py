@@ -15,7 +15,7 @@ from ..bootstrap import Chaos
 from ..errors import ChaosError
 from ..experiments.catalogue import installed
 from ..settings import Settings
-from . import PROGRAM, halt, history, load_test, profiles, runs, table, tokens
+from . import PROGRAM, halt, history, load_test, profiles, runs, serve, table, tokens
 from .context import CommandContext, Selection, context_of
 from .examples import add_examples
 from .remote import PATIENCE_SECONDS, Refused, Unreachable
@@ -36,15 +36,20 @@ Exit codes:
   3    nothing answered
   4    the hypothesis of the run failed
   5    the run ended before its time
+  6    there is no verdict on the hypothesis: too few requests, or it cannot be told
+  7    the run hit no request
   130  stopped with Ctrl-C
 """
 START = """Start an experiment and show its progress until it ends. Ctrl-C stops it.
 
+The exit code says what came of it: 0 if it hit requests and its hypothesis, if it has one, held; 5 if it ended before
+its time; otherwise 4 if the hypothesis failed, 7 if no request was hit, 6 if there is no verdict.
+
 Each experiment is a command with its own options: see, for example, `start latency_injection --help`.
 """
 ORDER = (
-    "start", "stop", "status", "watch", "list", "test", "halt", "resume", "history", "report", "profile", "token",
-    "table",
+    "start", "stop", "status", "watch", "list", "test", "halt", "resume", "history", "report", "serve", "profile",
+    "token", "table",
 )  # fmt: skip
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "list": runs.list_experiments,
@@ -56,6 +61,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "resume": halt.resume,
     "history": history.history,
     "report": history.report,
+    "serve": serve.serve,
 }
 GROUPS: Mapping[str, typer.Typer] = {"profile": profiles.app, "token": tokens.app, "table": table.app}
 VALUED = ("--profile", "--url", "--token")
@@ -165,5 +171,7 @@ def _add_published_experiments(
                 f"{error.message}\n\nThese are the experiments of this version; the application may have others.\n"
             )
         listed = {"available_experiments": [responses.experiment(each, {}) for each in installed().values()]}
+    for warning in () if completing or helping else listed.get("warnings", ()):
+        context.print_note(f"Warning: {warning}")
     options = listed.get("start_options") or published_by_this_version()
     add_experiments(start, listed["available_experiments"], options, context.program)

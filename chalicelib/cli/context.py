@@ -19,6 +19,10 @@ from .notes import note
 from .profile_file import Profiles
 from .remote import PATIENCE_SECONDS, Destination, Remote
 
+PLACE_STAGE = "CHAOS_STAGE"
+PLACE: Mapping[str, str] = {PLACE_STAGE: "stage", "CHAOS_APPLICATION": "application", "CHAOS_TABLE": "table"}
+"""The variables that name a table and what is in it, and the fields of a profile that stand for them."""
+
 LOCAL = "http://localhost:8000/chaos_experiments"
 
 
@@ -28,7 +32,7 @@ class Selection:
 
     profile: str = ""
     url: str = ""
-    token: str = ""
+    token: str = field(default="", repr=False)
 
     @classmethod
     def from_variables(cls) -> "Selection":
@@ -46,10 +50,28 @@ def destination(typed: Selection, variables: Selection) -> Destination:
     Options go before variables, a named profile goes before the current one, and the token of a profile goes to the
     address of that profile only.
     """
+    named, profile = _profile(typed, variables)
+    return _of_profile(typed, named, profile) if profile else _without_profile(typed, variables)
+
+
+def table_variables(typed: Selection, variables: Selection) -> Mapping[str, str]:
+    """The variables that name the table of the same application; empty where its stage is not known.
+
+    They are the profile's where one is in use: its address and CHAOS_STAGE may be of two applications.
+    """
+    _, profile = _profile(typed, variables)
+    if profile and typed.url in ("", profile["url"]):
+        named = {name: profile[field] for name, field in PLACE.items() if profile.get(field)}
+        return named if PLACE_STAGE in named else {}
+    stage = os.environ.get(PLACE_STAGE, "").strip()
+    return {PLACE_STAGE: stage} if stage else {}
+
+
+def _profile(typed: Selection, variables: Selection) -> tuple[str, Mapping[str, str]]:
+    """The name that was given, and the profile; empty where none is in use."""
     named = typed.profile or ("" if typed.url else variables.profile)
     is_direct = typed.url or variables.url or variables.token
-    profile = {} if is_direct and not named else Profiles.of_the_user().find(named)
-    return _of_profile(typed, named, profile) if profile else _without_profile(typed, variables)
+    return named, {} if is_direct and not named else Profiles.of_the_user().find(named)
 
 
 def _without_profile(typed: Selection, variables: Selection) -> Destination:
@@ -91,6 +113,11 @@ class CommandContext:
             note=self.print_note,
             patience_seconds=self.patience_seconds,
         )
+
+    @property
+    def table_variables(self) -> Mapping[str, str]:
+        """The variables that name the table of this application; empty where its stage is not known."""
+        return table_variables(self.selection, Selection.from_variables())
 
     @cached_property
     def console(self) -> Console:

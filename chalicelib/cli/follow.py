@@ -12,21 +12,32 @@ from rich.live import Live
 
 from . import render
 from .context import CommandContext
-from .exits import EXIT_ENDED_EARLY, EXIT_HYPOTHESIS_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_UNREACHABLE
+from .exits import (
+    EXIT_ENDED_EARLY,
+    EXIT_HYPOTHESIS_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_NEVER_HIT,
+    EXIT_REFUSED,
+    EXIT_UNDECIDED,
+    EXIT_UNREACHABLE,
+)
 from .remote import Refused, Unreachable, is_passing
 
 POLL_SECONDS = 0.5
-FLUSH_SECONDS = 1.5
+FLUSH_SECONDS = 2.5
 """How long after the end of a run environments still flush their counts."""
+
+RECOVERY_SECONDS = 60.0
+"""How long after the end of a run it is seen whether the application recovers."""
 
 GIVEN_UP_SECONDS = 10.0
 """How long after its planned end the state of a run is still asked for, where nothing answers."""
 
 
-def attend(context: CommandContext, run: Mapping[str, Any]) -> None:
-    """Wait until it ends; Ctrl-C stops it. Exits with what came of it."""
+def attend(context: CommandContext, run: Mapping[str, Any], *, recovery: bool = False) -> None:
+    """Wait until it ends, and for its `recovery`; Ctrl-C stops it. Exits with what came of it."""
     try:
-        run = _watched(context, run)
+        run = _watched(context, run, RECOVERY_SECONDS if recovery else 0.0)
     except KeyboardInterrupt:
         raise typer.Exit(_stop(context, run)) from None
     except Unreachable:
@@ -35,10 +46,24 @@ def attend(context: CommandContext, run: Mapping[str, Any]) -> None:
         )
         raise
     context.print_result(run, *([] if context.is_live else [render.run(run)]))
-    if run["status"] != "completed":
-        raise typer.Exit(EXIT_ENDED_EARLY)
-    if run["hypothesis"] and run["hypothesis"]["verdict"] == "failed":
-        raise typer.Exit(EXIT_HYPOTHESIS_FAILED)
+    raise typer.Exit(exit_code(run))
+
+
+def exit_code(run: Mapping[str, Any]) -> int:
+    """What came of a run that is over. What says the least about the application comes last."""
+    verdict = run["hypothesis"]["verdict"] if run["hypothesis"] else "held"
+    codes = (
+        (run["status"] != "completed", EXIT_ENDED_EARLY),
+        (verdict == "failed", EXIT_HYPOTHESIS_FAILED),
+        (_never_hit(run["results"]), EXIT_NEVER_HIT),
+        (verdict != "held", EXIT_UNDECIDED),
+    )
+    return next((code for applies, code in codes if applies), 0)
+
+
+def _never_hit(results: Mapping[str, Any]) -> bool:
+    """Also in an older version's answer, which has no word for it."""
+    return bool(results.get("efficacy") == "never_hit" if "efficacy" in results else not results.get("requests_hit"))
 
 
 def _stop(context: CommandContext, run: Mapping[str, Any]) -> int:
@@ -64,22 +89,31 @@ def how_to_stop(context: CommandContext, name: str) -> str:
     return f"\nCheck: {context.command(f'status {name}')}\nStop it: {context.command(f'stop {name}')}"
 
 
-def _watched(context: CommandContext, run: Mapping[str, Any]) -> Mapping[str, Any]:
+def _watched(context: CommandContext, run: Mapping[str, Any], recovery_seconds: float) -> Mapping[str, Any]:
     """The run as it ended, a moment later, when every environment has flushed its counts."""
     if not context.is_live:
-        context.print_note(f"Started {run['name']} for {run['remaining_seconds']:g} s. Press Ctrl-C to stop it.")
-        return _followed(context, run, lambda _run: None)
+        after = f", then up to {recovery_seconds:g} s more until it has recovered" if recovery_seconds else ""
+        duration = f"{run['remaining_seconds']:g} s{after}"
+        context.print_note(f"Started {run['name']} for {duration}. Press Ctrl-C to stop it.")
+        return _followed(context, run, lambda _run: None, recovery_seconds)
     with Live(render.run(run), console=context.console, auto_refresh=False) as live:
-        return _followed(context, run, lambda shown: live.update(render.run(shown), refresh=True))
+
+        def draw(shown: Mapping[str, Any]) -> None:
+            live.update(render.run(shown), refresh=True)
+
+        return _followed(context, run, draw, recovery_seconds)
 
 
 def _followed(
-    context: CommandContext, run: Mapping[str, Any], draw: Callable[[Mapping[str, Any]], None]
+    context: CommandContext,
+    run: Mapping[str, Any],
+    draw: Callable[[Mapping[str, Any]], None],
+    recovery_seconds: float,
 ) -> Mapping[str, Any]:
     """Raises Unreachable if nothing answers until long after its end; before that, it is asked again."""
-    given_up_at = time.monotonic() + run["remaining_seconds"] + GIVEN_UP_SECONDS
-    flushed_at, unreachable = math.inf, False
-    while time.monotonic() < flushed_at:
+    given_up_at = time.monotonic() + run["remaining_seconds"] + recovery_seconds + GIVEN_UP_SECONDS
+    ended_at, waits_for, unreachable = math.inf, 0.0, False
+    while time.monotonic() < ended_at + waits_for:
         time.sleep(POLL_SECONDS)
         try:
             run = _asked(context, run)
@@ -92,8 +126,14 @@ def _followed(
         unreachable = False
         draw(run)
         if run["status"] != "running":
-            flushed_at = min(flushed_at, time.monotonic() + FLUSH_SECONDS)
+            ended_at = min(ended_at, time.monotonic())
+            waits_for = FLUSH_SECONDS + (0.0 if _has_recovered(run) else recovery_seconds)
     return run
+
+
+def _has_recovered(run: Mapping[str, Any]) -> bool:
+    found = run["results"].get("recovery") or {}
+    return found.get("recovered_after_seconds") is not None
 
 
 def _asked(context: CommandContext, run: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -101,7 +141,8 @@ def _asked(context: CommandContext, run: Mapping[str, Any]) -> Mapping[str, Any]
     shown = context.remote.ask("GET", f"/status?experiment_name={run['name']}")
     if shown["run_id"] == run["run_id"]:
         return shown
-    context.print_note(f"{shown['started_by']} replaced this run of {run['name']} by a new one.")
+    if run["status"] == "running":
+        context.print_note(f"{shown['started_by']} replaced this run of {run['name']} by a new one.")
     report = json.loads(context.remote.text(f"/report?run_id={run['run_id']}&format=json"))
     replaced: Mapping[str, Any] = report["resultset"]["run"]
     return replaced

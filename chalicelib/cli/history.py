@@ -1,10 +1,12 @@
 """`history` and `report`."""
 
 import json
+import os
 import sys
-import tempfile
+import time
 import webbrowser
 from collections.abc import Iterator
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +19,9 @@ from . import render
 from .complete import known
 from .context import CommandContext, context_of
 from .usage import choice, number
+
+KEPT_SECONDS = 24 * 3600.0
+"""How long a report is kept that was shown in the browser and not asked to be saved."""
 
 
 class Form(StrEnum):
@@ -82,9 +87,7 @@ def report(
     run_id = run_id or _last_run(context)
     text = _report(context, run_id, _form(form, as_html=open_it, as_json=context.as_json))
     if open_it:
-        _open(
-            context, _saved(context, text, output or Path(tempfile.mkdtemp(prefix="chaos-report-")) / f"{run_id}.html")
-        )
+        _open(context, _saved(context, text, output or _shown_reports(time.time()) / f"{run_id}.html"))
     elif output:
         _saved(context, text, output)
     else:
@@ -110,6 +113,18 @@ def _saved(context: CommandContext, text: str, output: Path) -> Path:
         raise Misconfigured(f"Cannot write the report to {output}: {error.strerror}. Give another --output.") from None
     context.print_note(f"The report is in {output}")
     return output
+
+
+def _shown_reports(now: float) -> Path:
+    """The user's own folder for reports that a browser shows: it reads them when this command is over."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(cache) / "chaos-experiments/reports"
+    with suppress(OSError):  # which is told where the report is written
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for report in folder.glob("*.html"):
+            if report.stat().st_mtime < now - KEPT_SECONDS:
+                report.unlink(missing_ok=True)
+    return folder
 
 
 def _open(context: CommandContext, output: Path) -> None:

@@ -10,9 +10,10 @@ from typing import Annotated, NamedTuple
 import typer
 import urllib3
 
+from ..api.endpoints import PREFIX
 from ..results.tally import bucket, upper_bound
 from . import render
-from .address import address
+from .address import address_or_path
 from .context import CommandContext, context_of
 from .exits import EXIT_UNREACHABLE
 from .remote import REASONS
@@ -43,26 +44,45 @@ def load_test(
     target: Annotated[
         str | None,
         typer.Option(
-            parser=parser("--target", address),
-            metavar="<address>",
-            help="An address of the application. Default: the test endpoint, which does nothing by itself.",
+            parser=parser("--target", address_or_path),
+            metavar="<path or address>",
+            help="A route of the application, such as /orders, or an address. Its requests count as everybody's. "
+            "Default: the test endpoint, which does nothing by itself and counts in no result.",
         ),
     ] = None,
 ) -> None:
     """Send requests, and show status codes and response times.
 
-    Also shows which experiments hit the requests. Needs no token.
+    Also shows which experiments hit the requests. Needs no token. Requests to the test endpoint are in no result and no
+    verdict; to have something to judge, send them to a route of the application: --target /orders.
     """
     context = context_of(typer_context)
     if not target:
         context.remote.locate()
-    url = target or f"{context.remote.url}/test"
+        context.print_note(NOT_COUNTED)
+    url = _url(context, target)
     pool = urllib3.PoolManager(maxsize=concurrency, timeout=TIMEOUT_SECONDS, retries=False)
     with ThreadPoolExecutor(concurrency) as threads:
         answers = list(threads.map(_measured, repeat(pool, requests), repeat(url)))
     _draw(context, url, answers)
     if not any(answer.status.isdigit() for answer in answers):
         raise typer.Exit(EXIT_UNREACHABLE)
+
+
+NOT_COUNTED = (
+    "Note: requests to the test endpoint count in no result and no verdict.\n"
+    "To send requests that count, name a route of the application: --target /"
+)
+
+
+def _url(context: CommandContext, target: str | None) -> str:
+    """Where to send the requests. A path is one of the application that the endpoints belong to."""
+    if target is None:
+        return f"{context.remote.url}/test"
+    if not target.startswith("/"):
+        return target
+    context.remote.locate()
+    return context.remote.url.removesuffix(PREFIX) + target
 
 
 UNTOUCHED = "untouched"

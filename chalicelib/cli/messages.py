@@ -7,8 +7,20 @@ from typing import Any
 
 from .usage import LONGEST_SHOWN, either, near, shown
 
-ARGUMENTS = {"experiment_name": "The name of the experiment", "run_id": "The id of the run"}
-"""Fields of the API that are no options of the command line."""
+ARGUMENTS = {
+    "experiment_name": "The name of the experiment",
+    "run_id": "The id of the run",
+    "of": "--hypothesis-of",
+}
+"""Fields of the API that are no options of the command line, or say too little as one."""
+
+KINDS: Mapping[str, str] = {
+    "no_untouched_requests": "The hypothesis is about requests that the run does not hit, and it hits all of them.\n"
+    "Add --percentage 20 to hit only some, or --hypothesis-of hit to judge the requests that the run hits.",
+    "no_time_to_hit": "--baseline-seconds must be less than --duration-seconds: nothing is hit before the baseline is "
+    "over.",
+}
+"""What is wrong with several options together, by the API's word for it."""
 
 UNAUTHENTICATED, FORBIDDEN, TOO_MANY, SERVER_ERROR = 401, 403, 429, 500
 HOW = "--token, CHAOS_TOKEN or a profile"
@@ -94,8 +106,9 @@ def _already_running(answer: Answer) -> str:
     if "name" not in run:
         return answer.message
     name = run["name"]
+    until = f", and it ends in {run['remaining_seconds']:.0f} s" if run.get("end_time", True) else ""
     return (
-        f"{name} is already running: {run['started_by']} started it, and it ends in {run['remaining_seconds']:.0f} s.\n"
+        f"{name} is already running: {run['started_by'] or 'somebody'} started it{until}.\n"
         f"Add --restart to replace that run, or stop it: {answer.command(f'stop {name}')}"
     )
 
@@ -138,6 +151,8 @@ def _invalid_parameters(answer: Answer) -> str:
 
 
 def _problem(detail: Mapping[str, Any], sent: Mapping[str, Any]) -> str:
+    if detail.get("kind") in KINDS:
+        return KINDS[detail["kind"]]
     name, problem, allowed = (str(detail.get(each, "")) for each in ("field", "problem", "allowed"))
     *above, field = name.split(".")
     given = _inner(sent, above).get(field)

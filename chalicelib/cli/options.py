@@ -34,8 +34,15 @@ class Option:
 
     @property
     def annotation(self) -> Any:  # noqa: ANN401 - typer's
-        metavar = PLACEHOLDERS[self.schema["type"]]
-        return Annotated[str | None, typer.Option(self.name, help=self.help, metavar=metavar)]
+        words: Sequence[str] = self.schema.get("enum", ())
+        metavar = f"<{'|'.join(words)}>" if words else PLACEHOLDERS[self.schema["type"]]
+        return Annotated[
+            str | None, typer.Option(self.name, help=self.help, metavar=metavar, autocompletion=self.complete)
+        ]
+
+    def complete(self, incomplete: str) -> list[str]:
+        """The words that there are to choose from."""
+        return [word for word in self.schema.get("enum", ()) if word.startswith(incomplete)]
 
     @property
     def help(self) -> str:

@@ -18,6 +18,7 @@ Name = Annotated[str, typer.Argument(metavar="name", help="The name of the profi
 def add(
     typer_context: typer.Context,
     name: Name,
+    *,
     url: Annotated[
         str,
         typer.Option(
@@ -32,11 +33,25 @@ def add(
             prompt=True, hide_input=True, metavar="<token>", help="The token. Without this option you are asked."
         ),
     ],
+    stage: Annotated[
+        str,
+        typer.Option(
+            metavar="<stage>",
+            help="Its stage: `halt` then writes to the table, with AWS credentials, where nothing answers.",
+        ),
+    ] = "",
+    application: Annotated[
+        str, typer.Option(metavar="<name>", help="Its CHAOS_APPLICATION. Default: the variable, as it is then.")
+    ] = "",
+    table: Annotated[
+        str, typer.Option(metavar="<table>", help="Its CHAOS_TABLE. Default: the variable, as it is then.")
+    ] = "",
 ) -> None:
     """Add or replace a profile, and make it the current one."""
     profiles = Profiles.of_the_user()
     content = profiles.read()
-    content["profiles"][name] = {"url": url, "token": token}
+    place = {"stage": stage, "application": application, "table": table}
+    content["profiles"][name] = {"url": url, "token": token, **{field: each for field, each in place.items() if each}}
     profiles.write({**content, "current": name})
     context_of(typer_context).print_text(
         {"current": name, "file": str(profiles.path)},

@@ -4,7 +4,8 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import urllib3
@@ -34,11 +35,12 @@ INJECTED = "injected_error"
 """The code of an injected fault, which has the envelope of the API, too."""
 
 
-class Destination(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Destination:
     """Where the application is, and the token for it. `url_from` and `token_from` are where the user gave them."""
 
     url: str
-    token: str
+    token: str = field(repr=False)
     url_from: str = "--url"
     token_from: str = "--token"  # noqa: S105 - an option
 

@@ -11,9 +11,15 @@ from rich.table import Table
 from .usage import allowed, plain
 
 Shown = Mapping[str, Any]
-VERDICTS = {"held": "[green]held[/]", "failed": "[red]failed[/]", "too_few_requests": "[yellow]too few requests[/]"}
+VERDICTS = {
+    "held": "[green]held[/]",
+    "failed": "[red]failed[/]",
+    "too_few_requests": "[yellow]no verdict, too few requests[/]",
+    "cannot_tell": "[yellow]no verdict[/]",
+}
 STATUSES = {"running": "[cyan]running[/]", "aborted": "[red]aborted[/]", "inactive": "[dim]never ran[/]"}
 BAR = 36
+BOTH = 2
 
 
 def seconds(value: float | None) -> str:
@@ -36,7 +42,7 @@ def experiments(listed: Shown) -> RenderableType:
 
 
 def stage(listed: Shown) -> str:
-    """The application and its stage, and why nothing can be started there."""
+    """The application and its stage, why nothing can be started there, and what to know before a start."""
     colour = "white on red" if listed.get("production") else "white on blue"
     text = f"[{colour}] {escape(listed.get('application', ''))} {escape(listed.get('stage', '')).upper()} [/]"
     if listed.get("halt"):
@@ -44,7 +50,7 @@ def stage(listed: Shown) -> str:
         text += f" [red]halted by {escape(halt['halted_by'])}: {escape(halt['reason'])}[/]"
     elif listed.get("locked"):
         text += " [red]locked: the stage is named like production, so nothing can be started[/]"
-    return text
+    return "\n".join([text, *(f"[yellow]Warning: {escape(each)}[/]" for each in listed.get("warnings", ()))])
 
 
 def run(shown: Shown) -> RenderableType:
@@ -52,26 +58,53 @@ def run(shown: Shown) -> RenderableType:
     head = f"[bold]{shown['name']}[/] {STATUSES.get(shown['status'], shown['status'])}"
     if shown["status"] == "inactive":
         return head
-    parts = [head, *_time(shown), *_results(shown["results"])]
+    parts = [head, *_time(shown), *_target(shown), *_results(shown["results"])]
     if shown.get("hypothesis"):
-        hypothesis = shown["hypothesis"]
-        so_far = ", so far" if shown["status"] == "running" else ""
-        parts.append(f"Hypothesis{so_far}: {VERDICTS[hypothesis['verdict']]}. {escape(hypothesis['explanation'])}")
+        parts += _hypothesis(shown["hypothesis"], ", so far" if shown["status"] == "running" else "")
+    recovery = shown["results"].get("recovery")
+    if recovery:
+        colour = "yellow" if recovery["recovered_after_seconds"] is None else "green"
+        parts.append(f"After the run: [{colour}]{escape(recovery['explanation'])}[/]")
     if shown["defect"]:
         parts.append(f"[red]Defect: {escape(shown['defect'])}[/]")
     return Group(*parts)
 
 
+def _hypothesis(hypothesis: Shown, so_far: str) -> Iterator[str]:
+    """The verdict; where hit and untouched requests are judged, one for each of them, too."""
+    verdict = VERDICTS.get(hypothesis["verdict"], hypothesis["verdict"])
+    sides = hypothesis.get("sides", {})
+    if len(sides) < BOTH:
+        yield f"Hypothesis{so_far}: {verdict}. {escape(hypothesis['explanation'])}"
+        return
+    yield f"Hypothesis{so_far}: {verdict}."
+    for side, judged in sides.items():
+        verdict = VERDICTS.get(judged["verdict"], judged["verdict"])
+        yield f"  {side.capitalize()} requests: {verdict}. {escape(judged['explanation'])}"
+
+
 def _time(shown: Shown) -> Iterator[RenderableType]:
     """The time that is left, or who ended the run and why."""
-    total, left = shown["parameters"]["duration_seconds"], shown["remaining_seconds"]
-    if shown["status"] == "running":
+    total, left = shown["parameters"].get("duration_seconds"), shown["remaining_seconds"]
+    if shown["status"] == "running" and total is None:  # one that the application cannot read
+        yield f"{left:.0f} s left" if left else "ends when it is stopped"
+    elif shown["status"] == "running":
         bar = Table.grid()  # a bar alone does not end its line
         bar.add_row(ProgressBar(total=total, completed=total - left, width=BAR))
         yield bar
         yield f"{left:.0f} s left of {total:g} s, started by {escape(shown['started_by'])}"
+        baseline = (shown.get("hypothesis") or {}).get("baseline_seconds", 0.0) - (total - left)
+        if baseline > 0:
+            yield f"[dim]Baseline: nothing is hit for {baseline:.0f} s more.[/]"
     elif shown["ended_by"]:
         yield f"ended by {escape(_because(shown['ended_by'], shown['end_reason']))}"
+
+
+def _target(shown: Shown) -> Iterator[RenderableType]:
+    """Which calls the run may hit, where not all of them."""
+    criteria = (f"{name.replace('_', ' ')} {plain(value)}" for name, value in (shown.get("target") or {}).items())
+    if text := ", ".join(criteria):
+        yield escape(f"target: {text}")
 
 
 def _because(what: str, why: str | None) -> str:
@@ -81,6 +114,7 @@ def _because(what: str, why: str | None) -> str:
 COUNTERS: Mapping[str, Callable[[Shown], str]] = {
     "injected_errors": lambda results: f"injected errors {results['actual_error_rate']:.1%}",
     "injected_delay_seconds": lambda results: f"total delay {seconds(results['injected_delay_seconds'])}",
+    "died": lambda results: f"{results['died']} began and were never answered",
     "held_memory_mb": lambda results: f"total memory {results['held_memory_mb']} MB",
 }
 """How what was done to requests is shown, where it is not zero."""
@@ -89,16 +123,27 @@ COUNTERS: Mapping[str, Callable[[Shown], str]] = {
 def _results(results: Shown) -> list[RenderableType]:
     if not results:
         return ["[dim]No results yet: there were no requests, or their counts are not flushed yet.[/]"]
+    if not results["requests"] and "efficacy" in results:
+        return list(_remarks(results))
     where = "1 environment" if results["environments"] == 1 else f"{results['environments']} environments"
     figures = [f"{results['requests']} requests, {results['requests_hit']} hit, in {where}"]
-    figures += [render(results) for counter, render in COUNTERS.items() if results[counter]]
+    figures += [render(results) for counter, render in COUNTERS.items() if results.get(counter)]
     table = Table("", box=None, padding=(0, 2, 0, 0))
     for column in ("requests", "50 %", "95 %", "99 %"):
         table.add_column(column, justify="right")
     for side in ("hit", "untouched"):
         times = map(results[side].get, ("p50_seconds", "p95_seconds", "p99_seconds"))
         table.add_row(side, str(results[side]["requests"]), *map(seconds, times))
-    return [", ".join(figures), table]
+    return [", ".join(figures), table, *_remarks(results)]
+
+
+def _remarks(results: Shown) -> Iterator[str]:
+    """What a reader would take the figures for otherwise."""
+    if results.get("efficacy", "confirmed") != "confirmed":
+        yield f"[yellow]{escape(results['efficacy_explanation'])}[/]"
+    test = results.get("test") or {}
+    if test.get("requests"):
+        yield f"[dim]Calls to the test endpoint: {test['requests']}, {test['hit']} hit. They count nowhere else.[/]"
 
 
 NARROW = 110

@@ -3,7 +3,9 @@
 import getpass
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from ..development.embedded import prepared, rejoin
 from ..errors import Misconfigured
@@ -12,11 +14,15 @@ from ..settings import KNOWN, OURS, Settings, read_settings
 PATIENCE_SECONDS = 5.0
 LONGEST_NAME = 64
 COMMAND_LINE = "command line"
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
-def settings_of(stage: str) -> Settings:
-    """Settings of a stage of this machine's application. Raises Misconfigured."""
-    settings = read_settings(_variables(stage))
+def settings_of(stage: str, named: Mapping[str, str] = NONE) -> Settings:
+    """Settings of a stage of this machine's application; `named` are variables instead of this machine's.
+
+    Raises Misconfigured.
+    """
+    settings = read_settings({**_variables(stage), **named})
     if settings.stage is None:
         raise Misconfigured("Which stage? Give --stage, or set CHAOS_STAGE.")
     if settings.development:

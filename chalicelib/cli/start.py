@@ -21,10 +21,21 @@ from .usage import NUMBERS, Schema, Wrong, option_names, plain, strangers
 STRANGERS = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Words that are not known are left to the command, which reports them with everything else that is wrong."""
 
-OWN = ("--detach", "--help")
+OWN = ("--detach", "--recovery", "--help")
 """Options of the command line itself, which are not sent."""
 
 Detach = Annotated[bool, typer.Option(OWN[0], help="Return at once; the run goes on until it ends.")]
+AwaitRecovery = Annotated[
+    bool,
+    typer.Option(
+        OWN[1], help="After the run wait until the application is within the bounds again, for up to 60 seconds."
+    ),
+]
+
+
+HYPOTHESIS = "hypothesis"
+NO_BOUNDS = "--recovery waits until the bounds of a hypothesis are kept: add --max-error-rate or --p95-seconds."
+DETACHED = "--recovery waits, and --detach does not wait. Leave out one of them."
 
 
 def add_experiments(app: typer.Typer, experiments: Sequence[Mapping[str, Any]], options: Schema, program: str) -> None:
@@ -57,12 +68,23 @@ def _command(experiment: Mapping[str, Any], properties: Mapping[str, Schema]) ->
     general = start_options(properties, {*OWN, *(each.name for each in own)})
     form = _Form(properties, {f"option_{number}": each for number, each in enumerate(chain(own, general))})
 
-    def start(typer_context: typer.Context, *, detach: bool, **typed: Any) -> None:  # noqa: ANN401 - as typer has it
+    def start(
+        typer_context: typer.Context,
+        *,
+        detach: bool,
+        recovery: bool,
+        **typed: Any,  # noqa: ANN401 - as typer has it
+    ) -> None:
         body = form.read(typed, typer_context)
-        _start(context_of(typer_context), {"experiment_name": experiment["name"], **body}, detach=detach)
+        if recovery and (detach or HYPOTHESIS not in body):
+            raise Wrong(DETACHED if detach else NO_BOUNDS, ctx=typer_context)
+        whole = {"experiment_name": experiment["name"], **body}
+        _start(context_of(typer_context), whole, detach=detach, recovery=recovery)
 
     context = _keyword("typer_context", inspect.Parameter.empty, typer.Context)
-    parameters = [context, *form.parameters, _keyword("detach", False, Detach)]  # noqa: FBT003 - a default
+    own_options = {"detach": Detach, "recovery": AwaitRecovery}
+    flags = [_keyword(name, False, annotation) for name, annotation in own_options.items()]  # noqa: FBT003 - a default
+    parameters = [context, *form.parameters, *flags]
     start.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     start.__annotations__ = {each.name: each.annotation for each in parameters}
     start.__name__ = str(experiment["name"])
@@ -107,7 +129,7 @@ def _put(body: dict[str, Any], path: Sequence[str], value: object) -> None:
     body[name] = value
 
 
-def _start(context: CommandContext, body: Mapping[str, Any], *, detach: bool) -> None:
+def _start(context: CommandContext, body: Mapping[str, Any], *, detach: bool, recovery: bool) -> None:
     try:
         run = context.remote.ask("POST", "/start", body)
     except KeyboardInterrupt:
@@ -119,4 +141,4 @@ def _start(context: CommandContext, body: Mapping[str, Any], *, detach: bool) ->
         context.print_result(run, render.run(run))
         context.print_note(f"Stop it: {context.command('stop ' + run['name'])}")
     else:
-        attend(context, run)
+        attend(context, run, recovery=recovery)

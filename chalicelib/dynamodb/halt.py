@@ -1,32 +1,36 @@
 """The halt of a scope: one item beside the runs, `sk` "halt", so that the read of what runs reads the halt, too."""
 
-import time
 from collections.abc import Callable
 from typing import cast
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.transactions import TransactWrite
 
+from .. import time_limits
 from ..runs.event import Event
 from ..settings import Settings
+from .clock import TableClock
 from .history import HistoryItems
-from .items import HaltItem, attributes_of_event, read_event
+from .items import HALT, HaltItem, attributes_of_event, is_halt, is_typed, read_halt
 from .table import bind
 from .transactions import URGENT_ATTEMPTS, ConditionFailed
-
-HALT = "halt"
 
 
 class HaltItems(HistoryItems):
     """What of `RunStore` is about the halt."""
 
-    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
-        super().__init__(settings, sleep)
+    def __init__(
+        self,
+        settings: Settings,
+        sleep: Callable[[float], None] = time_limits.sleep,
+        clock: TableClock | None = None,
+    ) -> None:
+        super().__init__(settings, sleep, clock)
         self._halt_item = bind(HaltItem, settings)
 
     def halted(self) -> Event | None:
-        raw = self._read(self._scope, self._halt_item.sk == HALT, self._is_halted())
-        return read_event(raw[0]) if raw else None
+        raw = self._read(self._scope, self._halt_item.sk == HALT)
+        return read_halt(raw[0]) if raw and is_halt(raw[0]) else None
 
     def halt(self, event: Event) -> bool:
         item = self._halt_item(self._scope, HALT, **attributes_of_event(event))
@@ -53,9 +57,10 @@ class HaltItems(HistoryItems):
         return True
 
     def _is_halted(self) -> Condition:
+        """An item that is there, whatever is in it, unless format 1 has written that it was resumed from."""
         item = self._halt_item
-        return cast("Condition", item.event_id.exists() & item.resumed_at.does_not_exist())
+        return cast("Condition", item.pk.exists() & ~is_typed(item.resumed_at))
 
     def _is_not_halted(self) -> Condition:
         item = self._halt_item
-        return cast("Condition", item.event_id.does_not_exist() | item.resumed_at.exists())
+        return cast("Condition", item.pk.does_not_exist() | is_typed(item.resumed_at))

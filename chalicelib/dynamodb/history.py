@@ -1,27 +1,45 @@
 """The history of a scope: an item a run or event, `pk` "history#<scope>", `sk` its id, which sorts by time."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import islice
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
+from .. import time_limits
 from ..runs.event import Event, identifier
 from ..runs.run import Run
+from ..runs.store import HistoryPage
 from ..settings import Settings
+from .clock import TableClock
 from .items import EventItem, Raw, RunItem, attributes_of_event, attributes_of_run, read_event, read_run, retention
 from .table import bind
 from .transactions import Transactions
 
+log = logging.getLogger(__name__)
+
 HISTORY = "history#"
+
+SEARCHED_AT_ONCE = 100
+"""How many items one read looks at, where only some of them are wanted."""
+
+MOST_READS = 10
+"""How many reads one page of the history costs at most."""
 
 
 class HistoryItems(Transactions):
     """What of `RunStore` is about the history."""
 
-    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
-        super().__init__(settings, sleep)
+    def __init__(
+        self,
+        settings: Settings,
+        sleep: Callable[[float], None] = time_limits.sleep,
+        clock: TableClock | None = None,
+    ) -> None:
+        super().__init__(settings, sleep, clock)
         self._event_item = bind(EventItem, settings)
         self._history = HISTORY + settings.scope
 
@@ -34,27 +52,35 @@ class HistoryItems(Transactions):
 
     def history(
         self, *, since: float, until: float, experiment: str | None, before: str | None, limit: int
-    ) -> Sequence[Run | Event]:
-        last = min(identifier(until, ""), before) if before else identifier(until, "")
-        asked = self._item.sk.between(identifier(since, ""), last)
+    ) -> HistoryPage:
+        first, last = identifier(since, ""), identifier(until, "")
+        last = min(last, before) if before else last
+        if first > last:  # which DynamoDB refuses to be asked for
+            return HistoryPage()
         only = self._item.experiment == experiment if experiment else None
+        read = partial(self._page, self._item.sk.between(first, last), only, last, limit)
+        return self._connection.call(read)
 
-        def page() -> list[Run | Event]:
-            found: list[Run | Event] = []
-            for entry in self._entries(asked, only, last):
-                found.append(entry)
+    def _page(self, asked: Condition, only: Condition | None, last: str, limit: int) -> HistoryPage:
+        """What can be read, the newest first; `between` includes its bounds, and `last` is not asked for.
+
+        DynamoDB counts what a condition leaves out, too: a rare experiment is searched for in larger steps, and not in
+        the whole history at once.
+        """
+        size = limit + 1 if only is None else max(limit + 1, SEARCHED_AT_ONCE)
+        found: list[Run | Event] = []
+        following = None
+        for page in islice(
+            self._connection.pages(self._history, asked, only, size=size, newest_first=True), MOST_READS
+        ):
+            for raw in page["Items"]:
+                entry = _read_entry(raw)
+                if entry and raw["sk"]["S"] < last:
+                    found.append(entry)
                 if len(found) == limit:
-                    break
-            return found
-
-        return self._connection.call(page)
-
-    def _entries(self, asked: Condition, only: Condition | None, last: str) -> Iterator[Run | Event]:
-        """What can be read, the newest first; `between` includes its bounds, and `last` is not asked for."""
-        for raw in self._connection.query(self._history, asked, only, newest_first=True):
-            entry = read_event(raw) if "action" in raw else read_run(raw)
-            if entry and raw["sk"]["S"] < last:
-                yield entry
+                    return HistoryPage(found, raw["sk"]["S"])
+            following = page.get("LastEvaluatedKey")
+        return HistoryPage(found, following and following["sk"]["S"])
 
     def _read(self, pk: str, asked: Condition | None = None, only: Condition | None = None) -> Sequence[Raw]:
         """Items of a partition, by a strongly consistent read."""
@@ -82,4 +108,16 @@ class HistoryItems(Transactions):
             (item.aborted, run.aborted or None),
         )
         actions: list[Action] = [attribute.set(attribute | value) for attribute, value in ends if value is not None]
-        transaction.update(self._past(run), actions=actions)
+        transaction.update(self._past_key(run), actions=actions)
+
+    def _past_key(self, run: Run) -> RunItem:
+        return self._item(self._history, run.run_id)
+
+
+def _read_entry(raw: Raw) -> Run | Event | None:
+    """None, logged, where it cannot be read, or is not what its key says."""
+    entry, key = read_event(raw) if "action" in raw else read_run(raw), raw["sk"]["S"]
+    if entry is None or key != (entry.event_id if isinstance(entry, Event) else entry.run_id):
+        log.warning("Left out of the history: the item %s, which this version cannot read", key)
+        return None
+    return entry

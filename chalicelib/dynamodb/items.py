@@ -3,27 +3,55 @@
 The envelope of a run is a handful of plain attributes: what it takes to list, stop and halt it. The rest are two JSON
 objects, `parameters` and `options`. An option that a newer version adds is kept and echoed by this one.
 
+An item of what runs is a run, whatever is in it: its key says of which experiment. One whose envelope is damaged is
+listed with what can be read, stopped and halted. A damaged halt is a halt. In the history, the results and the tokens
+what cannot be read is left out.
+
 `format` counts the meanings of these objects: a version that makes a run mean something that older ones would inject
 wrongly raises it. A run of a higher format than ours, or with JSON that is none, is `unreadable`: it is listed, stopped
 and halted, and never injected. Format 1 (items without the attribute) had the options `reason`, `alarms` and
 `hypothesis` as attributes of their own, and the same `parameters`: versions of that format see, inject and stop the
 runs of format 2, too, but do not know their options; alarms and hypotheses are then watched by the others.
+Format 3 are runs with a target, of which versions before it would hit every call. All others are still written as
+format 2, so that those versions go on to inject them.
 """
 
 import json
 import logging
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, cast
 
-from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import Attribute, BooleanAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.expressions.condition import Condition
 
 from ..runs.event import Action, Event
-from ..runs.run import Run
+from ..runs.run import FOREVER, NEVER, Run
 from .table import RETENTION_SECONDS, Item, ttl
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+T = TypeVar("T")
+
+FORMAT = 3
+FORMAT_WITHOUT_TARGET = 2
+
+RUN = "run#"
+HALT = "halt"
+"""Sort keys in the scope's partition: that of a run ends with its experiment."""
+
+LATEST = 32_503_680_000.0
+"""The year 3000, in epoch seconds: a later time is a damaged one."""
+
+OPTION_TYPES = {"reason": str, "alarms": list, "hypothesis": dict}
+MOST_DIGITS = 18
+LONGEST_ID = 64
+DEEPEST = 20
+"""How many objects and lists within each other are read."""
+
+DAMAGED = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
+"""What reading an item fails with that is not as it should be."""
+
+UNREADABLE_HALT = "The item of the halt in the table is damaged, so everything is halted until somebody resumes."
 
 Raw = Mapping[str, Mapping[str, Any]]
 """An item as DynamoDB gives it: one that cannot be read fails where it is read, and nowhere else."""
@@ -70,10 +98,15 @@ class HaltItem(EventItem):
     resumed_at = NumberAttribute(null=True)
 
 
+def is_typed(attribute: Attribute[Any]) -> Condition:
+    """Whether the item has the attribute, and it is of the type that it is to be of."""
+    return cast("Condition", attribute.is_type())  # type: ignore[no-untyped-call]
+
+
 def attributes_of_run(run: Run) -> dict[str, Any]:
     """Those of a run that has not ended."""
     return {
-        "format": FORMAT,
+        "format": FORMAT if "target" in run.options else FORMAT_WITHOUT_TARGET,
         "run_id": run.run_id,
         "experiment": run.experiment,
         "started_at": run.started_at,
@@ -109,11 +142,11 @@ def read_run(raw: Raw) -> Run | None:
         return Run(
             run_id=raw["run_id"]["S"],
             experiment=raw["experiment"]["S"],
-            started_at=float(raw["started_at"]["N"]),
-            expires_at=float(raw["expires_at"]["N"]),
+            started_at=moment(raw, "started_at"),
+            expires_at=moment(raw, "expires_at"),
             started_by=raw["started_by"]["S"],
             started_from=_text(raw, "started_from") or "",
-            ended_at=_number(raw, "ended_at"),
+            ended_at=moment(raw, "ended_at") if "ended_at" in raw else None,
             ended_by=_text(raw, "ended_by"),
             ended_from=_text(raw, "ended_from"),
             end_reason=_text(raw, "end_reason"),
@@ -121,9 +154,49 @@ def read_run(raw: Raw) -> Run | None:
             defect=_text(raw, "defect"),
             **_content(raw),
         )
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        log.warning("Skipped the item %s, which this version cannot read: %r", raw.get("sk"), error)
+    except DAMAGED as error:
+        log.debug("Cannot read the item %s: %r", raw.get("sk"), error)
         return None
+
+
+def read_current(raw: Raw) -> Run:
+    """The run of an item of what runs. Its key says of which experiment it is, whatever else it says."""
+    experiment = raw["sk"]["S"].removeprefix(RUN)
+    run = read_run(raw)
+    if run and run.experiment == experiment and is_identifier(run.run_id):
+        return run
+    return Run(
+        run_id=_readable(raw, "run_id", _required_text, RUN + experiment),
+        experiment=experiment,
+        parameters={},
+        started_at=_readable(raw, "started_at", moment, NEVER),
+        expires_at=_readable(raw, "expires_at", moment, FOREVER),
+        started_by=_readable(raw, "started_by", _required_text, ""),
+        started_from=_readable(raw, "started_from", _required_text, ""),
+        unreadable=True,
+        damaged=True,
+    )
+
+
+def is_identifier(run_id: str) -> bool:
+    """Whether a run of this id can be in the history."""
+    return 1 <= len(run_id) <= LONGEST_ID and run_id.isascii() and run_id.isprintable() and " " not in run_id
+
+
+def is_halt(raw: Raw) -> bool:
+    """Whether an item of the scope's partition is a halt that is in effect."""
+    return bool(raw["sk"]["S"] == HALT and "N" not in raw.get("resumed_at", {}))
+
+
+def read_halt(raw: Raw) -> Event:
+    """The halt of its item, which is one whatever is in it."""
+    return read_event(raw) or Event(
+        event_id=HALT,
+        at=_readable(raw, "at", moment, 0.0),
+        action="halt",
+        by=_readable(raw, "by", _required_text, "unknown"),
+        reason=_readable(raw, "reason", _required_text, UNREADABLE_HALT),
+    )
 
 
 def read_event(raw: Raw) -> Event | None:
@@ -131,7 +204,7 @@ def read_event(raw: Raw) -> Event | None:
     try:
         return Event(
             event_id=raw["event_id"]["S"],
-            at=float(raw["at"]["N"]),
+            at=moment(raw, "at"),
             action=cast("Action", raw["action"]["S"]),
             by=raw["by"]["S"],
             source=_text(raw, "source") or "",
@@ -139,8 +212,8 @@ def read_event(raw: Raw) -> Event | None:
             experiment=_text(raw, "experiment"),
             details=_object(raw, "details"),
         )
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        log.warning("Skipped the item %s, which this version cannot read: %r", raw.get("sk"), error)
+    except DAMAGED as error:
+        log.debug("Cannot read the item %s: %r", raw.get("sk"), error)
         return None
 
 
@@ -149,26 +222,98 @@ def _content(raw: Raw) -> dict[str, Any]:
     try:
         if (_number(raw, "format") or 1) <= FORMAT:
             options = _object(raw, "options") if "format" in raw else _options_of_format_1(raw)
+            _check_options(options)
             return {"parameters": _object(raw, "parameters"), "options": options}
-    except (LookupError, TypeError, ValueError):
+    except DAMAGED:
         pass  # as one of a format that is not known
     return {"parameters": {}, "options": {}, "unreadable": True}
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    """Those that are shown are of the types that they are shown as. Raises TypeError."""
+    for name, kind in OPTION_TYPES.items():
+        if not isinstance(options.get(name, kind()), kind):
+            raise TypeError(f"{name} is no {kind.__name__}")
+    if not all(isinstance(alarm, str) for alarm in options.get("alarms", ())):
+        raise TypeError("alarms are no texts")
 
 
 def _options_of_format_1(raw: Raw) -> dict[str, Any]:
     options = {
         "reason": _text(raw, "reason"),
-        "alarms": json.loads(_text(raw, "alarms") or "[]"),
+        "alarms": _json(_text(raw, "alarms") or "[]"),
         "hypothesis": _object(raw, "hypothesis"),
     }
     return {name: value for name, value in options.items() if value}
 
 
 def _object(raw: Raw, name: str) -> dict[str, Any]:
-    content = json.loads(_text(raw, name) or "{}")
+    content = _json(_text(raw, name) or "{}")
     if not isinstance(content, dict):
         raise TypeError(f"{name} is no JSON object")
     return content
+
+
+def _json(text: str) -> Any:  # noqa: ANN401 - JSON
+    """What can be sent on as JSON, too. Raises one of DAMAGED."""
+    content = _DECODER.decode(text)
+    if _is_deep(content):
+        raise ValueError(f"more than {DEEPEST} levels")
+    if "\\u" in text:
+        json.dumps(content, ensure_ascii=False).encode()  # half a character, which nobody can print
+    return content
+
+
+def _is_deep(content: Any) -> bool:  # noqa: ANN401 - JSON
+    level = [content]
+    for _ in range(DEEPEST):
+        level = [child for each in level for child in _children(each)]
+        if not level:
+            return False
+    return True
+
+
+def _children(content: Any) -> Iterable[Any]:  # noqa: ANN401 - JSON
+    if isinstance(content, dict):
+        return content.values()
+    return content if isinstance(content, list) else ()
+
+
+def _finite(text: str) -> float:
+    """A number of JSON, which must not be NaN, Infinity or 1e400."""
+    number = float(text)
+    if not abs(number) < FOREVER:
+        raise ValueError(f"{text} is no number")
+    return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ValueError("too many digits")
+    return int(text)
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_int=_whole, parse_constant=_finite)
+
+
+def moment(raw: Raw, name: str) -> float:
+    """A time, in epoch seconds."""
+    at = float(raw[name]["N"])
+    if not at <= LATEST:
+        raise ValueError(f"{name} is no time")
+    return max(at, 0.0)
+
+
+def _readable(raw: Raw, name: str, read: Callable[[Raw, str], T], otherwise: T) -> T:
+    try:
+        return read(raw, name)
+    except DAMAGED:
+        return otherwise
+
+
+def _required_text(raw: Raw, name: str) -> str:
+    value: str = raw[name]["S"]
+    return value
 
 
 def _text(raw: Raw, name: str) -> str | None:

@@ -30,6 +30,7 @@ PROCESS = "."
 """In an environment's name, before what tells its processes apart."""
 
 PER_READ = 100
+MOST_DIGITS = 18
 
 Key = Mapping[str, Mapping[str, str]]
 
@@ -128,12 +129,12 @@ class DynamoDBResultStore:
 
 
 def _counted(item: Mapping[str, Any]) -> Counted:
-    counts = {name: int(value["N"]) for name, value in item.items() if name.startswith(COUNTER)}
+    counts = {name: _whole(value) for name, value in item.items() if name.startswith(COUNTER)}
     names = [name.removeprefix(ENVIRONMENT) for name in item if name.startswith(ENVIRONMENT)]
     opened = [_read_open(value) for name, value in item.items() if name.startswith(OPEN)]
     return Counted(
         run_id=item["sk"]["S"],
-        counts={name.removeprefix(COUNTER): count for name, count in counts.items()},
+        counts={name.removeprefix(COUNTER): count for name, count in counts.items() if count},
         environments={name.partition(PROCESS)[0] for name in names},
         open_calls=[each for each in opened if each],
     )
@@ -151,3 +152,9 @@ def _read_open(value: Mapping[str, str]) -> OpenCalls | None:
         return OpenCalls(until=until, calls={name: int(number) for name, number in calls.items()})
     except (LookupError, TypeError, ValueError, AttributeError):
         return None
+
+
+def _whole(value: Mapping[str, Any]) -> int:
+    """A count; 0 for one that is damaged, so that it spoils none of the others."""
+    number = str(value.get("N", ""))
+    return int(number) if number.isdecimal() and len(number) <= MOST_DIGITS else 0

@@ -11,7 +11,6 @@ of many that race, one wins.
 """
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
@@ -20,22 +19,32 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
+from .. import time_limits
 from ..errors import Halted, StoreUnavailable
-from ..runs.run import Run
+from ..runs.run import FOREVER, Run
 from ..settings import Settings
-from .halt import HALT, HaltItems
-from .items import LastRunItem, Raw, RunItem, attributes_of_run, read_run, retention
+from .clock import TableClock
+from .halt import HaltItems
+from .items import (
+    HALT,
+    LATEST,
+    RUN,
+    LastRunItem,
+    Raw,
+    RunItem,
+    attributes_of_run,
+    is_halt,
+    is_identifier,
+    is_typed,
+    read_current,
+    retention,
+)
 from .table import bind, ttl
 from .transactions import BUSY, ConditionFailed
 
 log = logging.getLogger(__name__)
 
-RUN = "run#"
 LAST = "last#"
-UNREADABLE = (
-    "The run of this experiment in the table was written by another version of the module, and cannot be read; nothing "
-    "was changed. Stop it with that version, or wait until it ends."
-)
 LEFTOVER_SECONDS = 24 * 3600.0
 """How long after its end a run's item is left to the table to forget."""
 
@@ -46,24 +55,30 @@ CLOCK_SKEW_SECONDS = 300.0
 class DynamoDBRunStore(HaltItems):
     """`RunStore` on DynamoDB."""
 
-    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
-        super().__init__(settings, sleep)
+    def __init__(
+        self,
+        settings: Settings,
+        sleep: Callable[[float], None] = time_limits.sleep,
+        clock: TableClock | None = None,
+    ) -> None:
+        super().__init__(settings, sleep, clock)
         self._last_item = bind(LastRunItem, settings)
         self._last = LAST + settings.scope
 
     def active(self, now: float) -> Sequence[Run]:
-        found = self._read(self._scope, only=self._is_running(now) | self._is_halted())
-        return [] if any(raw["sk"]["S"] == HALT for raw in found) else _runs(found)
+        found, now = self._read_scope(now)
+        return [] if any(is_halt(raw) for raw in found) else _running(found, now)
 
     def running(self, now: float) -> Sequence[Run]:
-        return _runs(self._read(self._scope, only=self._is_running(now)))
+        return _running(*self._read_scope(now))
 
     def last(self, experiment: str) -> Run | None:
         current = self._read(self._scope, self._item.sk == RUN + experiment)
         if current:
-            return read_run(current[0])
+            return read_current(current[0])
         last = self._read(self._last, self._item.sk == experiment)
-        return self.find(last[0]["run_id"]["S"]) if last else None
+        run_id = last[0].get("run_id", {}).get("S") if last else None
+        return self.find(run_id) if isinstance(run_id, str) and is_identifier(run_id) else None
 
     def start(self, run: Run, *, now: float, replaced: Run | None = None) -> Run | None:
         free = self._item.pk.does_not_exist() | self._is_over(now)
@@ -75,7 +90,7 @@ class DynamoDBRunStore(HaltItems):
             transaction.save(self._current(run), condition=free, return_values="ALL_OLD")
             transaction.save(self._past(run))
             self._remember(transaction, run)
-            if replaced:
+            if replaced and _is_in_history(replaced):
                 self._record_end(transaction, replaced)
 
         try:
@@ -86,16 +101,20 @@ class DynamoDBRunStore(HaltItems):
         return None
 
     def stop(self, run: Run) -> bool:
-        running = self._is_current(run) & self._is_running(run.ended_at or 0.0)
+        running = self._is_current(run)
+        if not run.damaged:
+            running &= self._is_running(run.ended_at or 0.0)
+        in_history = _is_in_history(run)
 
         def fill(transaction: TransactWrite) -> None:
             self._remove(transaction, run, running)
-            self._record_end(transaction, run)
+            if in_history:
+                self._record_end(transaction, run)
 
         try:
             self._transact(fill)
         except ConditionFailed as failed:
-            return failed.again and self._is_ended_as(run)
+            return failed.again and (not in_history or self._is_ended_as(run))
         return True
 
     def record_defect(self, run: Run, defect: str) -> None:
@@ -104,23 +123,35 @@ class DynamoDBRunStore(HaltItems):
 
         def fill(transaction: TransactWrite) -> None:
             without = self._is_current(run) & item.defect.does_not_exist()
-            transaction.update(self._current(run), actions=actions, condition=without)
-            transaction.update(self._past(run), actions=actions)
+            transaction.update(self._current_key(run), actions=actions, condition=without)
+            transaction.update(self._past_key(run), actions=actions)
 
         try:
             self._transact(fill)
         except ConditionFailed:
             return
 
+    def _read_scope(self, now: float) -> tuple[Sequence[Raw], float]:
+        """What there is, and `now` as the read itself has corrected the clock that it is of."""
+        before = self._clock.offset if self._clock else 0.0
+        found = self._read(self._scope)
+        return found, now + (self._clock.offset - before if self._clock else 0.0)
+
     def _is_current(self, run: Run) -> Condition:
-        return cast("Condition", self._item.run_id == run.run_id)
+        """The item is the run's; one whose id cannot be read has its key for an id."""
+        item, key = self._item, RUN + run.experiment
+        if run.run_id != key:
+            return cast("Condition", item.run_id == run.run_id)
+        return cast("Condition", item.pk.exists() & (~is_typed(item.run_id) | (item.run_id == key)))
 
     def _is_running(self, now: float) -> Condition:
         return cast("Condition", self._item.ended_at.does_not_exist() & (self._item.expires_at > now))
 
     def _is_over(self, now: float) -> Condition:
-        """Format 1 wrote the end of a run into its item."""
-        return cast("Condition", self._item.ended_at.exists() | (self._item.expires_at <= now))
+        """Format 1 wrote the end of a run into its item. (The embedded table must not compare a text to a number.)"""
+        item = self._item
+        has_ended = is_typed(item.ended_at) & (item.ended_at <= LATEST)
+        return cast("Condition", has_ended | (is_typed(item.expires_at) & (item.expires_at <= now)))
 
     def _is_ended_as(self, run: Run) -> bool:
         recorded = self.find(run.run_id)
@@ -128,23 +159,32 @@ class DynamoDBRunStore(HaltItems):
 
     def _remove_leftovers(self, now: float) -> None:
         """Remove what is over from the scope's partition. Others do it where this fails."""
-        over = self._is_over(now - CLOCK_SKEW_SECONDS)
         try:
-            for run in _runs(self._read(self._scope, only=over)):
-                self._transact(partial(self._remove, run=run, condition=self._is_current(run)), attempts=1)
-        except (ConditionFailed, StoreUnavailable) as error:
+            found = _runs(self._read(self._scope))
+        except StoreUnavailable as error:
             log.info("Items of runs that are over were left in the table; a later start removes them: %s", error)
+            return
+        for run in [run for run in found if not run.is_active(now - CLOCK_SKEW_SECONDS)]:
+            try:
+                self._transact(partial(self._remove, run=run, condition=self._is_current(run)), attempts=1)
+            except (ConditionFailed, StoreUnavailable) as error:
+                log.info("The item of run %s, which is over, was left in the table: %s", run.run_id, error)
 
     def _remove(self, transaction: TransactWrite, run: Run, condition: Condition) -> None:
         """Take the run out of the scope's partition; it stays the last one of its experiment."""
-        transaction.delete(self._current(run), condition=condition)
-        self._remember(transaction, run)
+        transaction.delete(self._current_key(run), condition=condition)
+        if _is_in_history(run):
+            self._remember(transaction, run)
 
     def _remember(self, transaction: TransactWrite, run: Run) -> None:
         """It is the last run of its experiment. (An update: whoever may end runs needs no right to put items.)"""
         item = self._last_item
-        actions: list[Action] = [item.run_id.set(run.run_id), item.ttl.set(retention(run.expires_at))]
+        kept = retention(run.expires_at if run.expires_at < FOREVER else run.ended_at or 0.0)
+        actions: list[Action] = [item.run_id.set(run.run_id), item.ttl.set(kept)]
         transaction.update(item(self._last, run.experiment), actions=actions)
+
+    def _current_key(self, run: Run) -> RunItem:
+        return self._item(self._scope, RUN + run.experiment)
 
     def _current(self, run: Run) -> RunItem:
         kept = ttl(run.expires_at + LEFTOVER_SECONDS)
@@ -156,15 +196,25 @@ def _in_the_way(failed: ConditionFailed, run: Run, now: float) -> Run | None:
 
     Raises Halted and StoreUnavailable.
     """
-    stored = read_run(failed.stored) if failed.stored else None
+    stored = read_current(failed.stored) if failed.stored else None
     if failed.again and stored and stored.run_id == run.run_id:
         return None
     if failed.first:  # the check of the halt
         raise Halted("Everything is halted; nothing was started.")
     if stored and stored.is_active(now):
         return stored
-    raise StoreUnavailable(UNREADABLE if failed.stored and not stored else BUSY)
+    raise StoreUnavailable(BUSY)
+
+
+def _is_in_history(run: Run) -> bool:
+    """Whether it can be there: a key must not be empty, and an id that is damaged is none."""
+    return bool(run.experiment) and is_identifier(run.run_id)
 
 
 def _runs(found: Sequence[Raw]) -> list[Run]:
-    return [run for raw in found if raw["sk"]["S"].startswith(RUN) and (run := read_run(raw))]
+    return [read_current(raw) for raw in found if raw["sk"]["S"].startswith(RUN)]
+
+
+def _running(found: Sequence[Raw], now: float) -> list[Run]:
+    """Worked out here and not by the table, which would leave out what it cannot compare."""
+    return [run for run in _runs(found) if run.is_active(now)]

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar, cast
 
 from botocore.exceptions import (
@@ -27,6 +27,8 @@ from pynamodb.models import Model
 from .. import aws
 from ..errors import StoreUnavailable
 from ..settings import Settings
+from ..time_limits import TimeLimitExceeded, within
+from .clock import TableClock
 from .failures import IN_USE, MISSING, NO_CREDENTIALS, NO_REGION, cause_of, error_code, explain
 
 log = logging.getLogger(__name__)
@@ -37,10 +39,22 @@ ItemT = TypeVar("ItemT", bound="Item")
 NEVER_SENT: tuple[type[Exception], ...] = (ConnectTimeoutError, EndpointConnectionError, *NO_CREDENTIALS, *NO_REGION)
 """Failures after which the table certainly knows nothing of the call."""
 
+FAILURES: tuple[type[Exception], ...] = (PynamoDBException, BotoCoreError, ClientError, ResponseParserError)
+"""What the driver raises."""
+
+TIMEOUTS = 2
+"""How many time-outs a call may take for all of its way."""
+
+LEEWAY_SECONDS = 0.05
+"""What a call may take beyond its time-outs, so that these say what it was that did not answer."""
+
+LAMBDA_SECONDS = 2.0
+"""The least that a call may take in Lambda. A cold environment has a fraction of a CPU, and computes meanwhile."""
+
 CREATION_SECONDS = 30.0
 """How long the creation of the table waits for each answer."""
 
-GARBLED = (LookupError, ValueError, TypeError, AttributeError)
+GARBLED: tuple[type[Exception], ...] = (LookupError, ValueError, TypeError, AttributeError)
 """What botocore and pynamodb fail with on half an answer, or on one that is not DynamoDB's."""
 
 CONDITION_FAILED = {"ConditionalCheckFailedException", "TransactionCanceledException"}
@@ -66,16 +80,23 @@ class Item(Model):
 class _ThreadSessions(threading.local):
     """What pynamodb keeps its sessions in, one for each thread; here they are made by `aws`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: TableClock | None) -> None:
         self._settings = settings
+        self._clock = clock
 
     @cached_property
     def session(self) -> Session:
-        return aws.table_session(self._settings)
+        session = aws.table_session(self._settings)
+        if self._clock:
+            self._clock.watch(session)
+        return session
 
 
-def bind(item: type[ItemT], settings: Settings) -> type[ItemT]:
-    """The item's model, bound to the table that the settings name: short timeouts, no hidden retries."""
+def bind(item: type[ItemT], settings: Settings, clock: TableClock | None = None) -> type[ItemT]:
+    """The item's model, bound to the table that the settings name: short timeouts, no hidden retries.
+
+    The clock learns from the table's answers what time it is there.
+    """
 
     class Meta:
         table_name = settings.table
@@ -87,7 +108,7 @@ def bind(item: type[ItemT], settings: Settings) -> type[ItemT]:
     bound = cast("type[ItemT]", type(item.__name__, (item,), {"Meta": Meta}))
     connection = _connection(bound)
     connection.region = None  # the session's, whatever a settings file of pynamodb's says
-    connection._local = _ThreadSessions(settings)  # noqa: SLF001 - pynamodb has no public way
+    connection._local = _ThreadSessions(settings, clock)  # noqa: SLF001 - pynamodb has no public way
     return bound
 
 
@@ -96,14 +117,18 @@ def _connection(item: type[Item]) -> Any:  # noqa: ANN401 - pynamodb's own, of w
 
 
 class Connection:
-    """Calls of one model: a call on a dead pooled connection is made once more on a fresh one.
+    """Calls of one model. Each takes at most two time-outs for all of its way: credentials, names, connection, answer.
 
-    In development a table that is missing is made, and the call made once more.
+    A call on a dead pooled connection is made once more on a fresh one. In development a table that is missing is
+    made, and the call made once more.
     """
 
     def __init__(self, item: type[Item], settings: Settings) -> None:
         self._item = item
         self._settings = settings
+        self._limit_seconds = TIMEOUTS * settings.table_timeout_seconds + LEEWAY_SECONDS
+        if settings.in_lambda:
+            self._limit_seconds = max(self._limit_seconds, LAMBDA_SECONDS)
         self._opening = threading.Lock()
         self._client: Any = None
 
@@ -112,10 +137,19 @@ class Connection:
 
         An operation that writes must be idempotent: it may be carried out twice.
         """
+        try:
+            client = self._open()
+        except FAILURES + GARBLED as error:  # an endpoint that is no address, for instance
+            raise self._unavailable(error, may_be_made=False) from error
+        try:
+            return within(self._limit_seconds, partial(self._call, client, operation, writes=writes))
+        except TimeLimitExceeded as error:
+            raise self._unavailable(error, may_be_made=writes) from error
+
+    def _call(self, client: Any, operation: Callable[[], T], *, writes: bool) -> T:  # noqa: ANN401 - botocore's
         again = False
         try:
             try:
-                client = self._open()
                 return operation()
             except (PynamoDBException, BotoCoreError, ClientError) as error:
                 if _pooled_connection_died(cause_of(error)):
@@ -126,7 +160,7 @@ class Connection:
                 else:
                     raise
                 return operation()
-        except (PynamoDBException, BotoCoreError, ClientError, ResponseParserError) as error:
+        except FAILURES as error:
             if error_code(error) in CONDITION_FAILED:
                 raise
             raise self._unavailable(error, may_be_made=writes and (again or _may_be_made(error))) from error
@@ -148,9 +182,22 @@ class Connection:
         return _connection(self._item)
 
     def query(
-        self, pk: str, keys: Condition | None = None, only: Condition | None = None, *, newest_first: bool = False
+        self, pk: str, keys: Condition | None = None, only: Condition | None = None
     ) -> Iterator[Mapping[str, Mapping[str, Any]]]:
         """Items of a partition as DynamoDB gives them, by strongly consistent reads, within `call`."""
+        for page in self.pages(pk, keys, only):
+            yield from page["Items"]
+
+    def pages(
+        self,
+        pk: str,
+        keys: Condition | None = None,
+        only: Condition | None = None,
+        *,
+        size: int | None = None,
+        newest_first: bool = False,
+    ) -> Iterator[Mapping[str, Any]]:
+        """DynamoDB's answers, one a read. Each has read `size` items at most; `only` leaves out some of these."""
         following = None
         while True:
             page = self.low_level.query(
@@ -161,8 +208,9 @@ class Connection:
                 consistent_read=True,
                 exclusive_start_key=following,
                 scan_index_forward=not newest_first,
+                limit=size,
             )
-            yield from page["Items"]
+            yield page
             following = page.get("LastEvaluatedKey")
             if not following:
                 return
@@ -198,7 +246,7 @@ def create_table(settings: Settings, *, timeout_seconds: float = CREATION_SECOND
     item = bind(Item, replace(settings, table_timeout_seconds=timeout_seconds))
     try:
         return not item.exists() and _create(item, settings, wait=wait)
-    except (PynamoDBException, BotoCoreError, ClientError, ResponseParserError, *GARBLED) as error:
+    except FAILURES + GARBLED as error:
         raise StoreUnavailable(explain(error, settings, may_be_made=False)) from error
 
 

@@ -1,7 +1,6 @@
 """Writes of several items at once: all of them are made or none is, and one whose answer was lost is recognised."""
 
 import random
-import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +8,10 @@ from typing import Any
 from pynamodb.exceptions import TransactWriteError
 from pynamodb.transactions import TransactWrite
 
+from .. import time_limits
 from ..errors import StoreUnavailable
 from ..settings import Settings
+from .clock import TableClock
 from .items import Raw, RunItem
 from .table import Connection, bind
 
@@ -45,8 +46,14 @@ class _Busy(StoreUnavailable):
 class Transactions:
     """The connection of a store, and its transactions."""
 
-    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._item = bind(RunItem, settings)
+    def __init__(
+        self,
+        settings: Settings,
+        sleep: Callable[[float], None] = time_limits.sleep,
+        clock: TableClock | None = None,
+    ) -> None:
+        self._item = bind(RunItem, settings, clock)
+        self._clock = clock
         self._connection = Connection(self._item, settings)
         self._scope = settings.scope
         self._sleep = sleep

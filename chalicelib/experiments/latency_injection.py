@@ -23,8 +23,8 @@ class LatencyInjection(base.Experiment):
         )
         allow_timeout: bool = Field(
             default=False,
-            description="Allow the delay to exceed the remaining time of a Lambda invocation. If false, the delay is "
-            "cut so that 0.5 seconds remain.",
+            description="Allow the delay to exceed the time that a request may take: of a Lambda invocation, of API "
+            "Gateway, of the server's worker. If false, the delay is cut so that 0.5 seconds remain.",
         )
 
     def faults(self, parameters: Parameters) -> Iterator[Fault]:

@@ -89,7 +89,7 @@ class Target(Protocol):
     def run(self) -> ActiveRun: ...
 
     def remaining_seconds(self) -> float:
-        """How long the call may still take: of a Lambda invocation; infinite elsewhere."""
+        """How long the call may still take, as far as this process knows; infinite where nothing limits it."""
 
     def seconds_until_stale(self) -> float:
         """How long it is known whether the run is active; after that, ask `is_active` again."""

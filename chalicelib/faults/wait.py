@@ -1,20 +1,21 @@
-from collections.abc import Generator
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
-from .base import Applied, Fault, Sleep, Step, Steps, Target
+from .base import Applied, Fault, Sleep, Steps, Target
 
 DELAY = "delay"
 """Counter: injected delay, in microseconds."""
 
 MICROSECONDS = 1_000_000
 LEFT_FOR_THE_APPLICATION_SECONDS = 0.5
-"""How much of a Lambda invocation's time a delay leaves."""
+"""How much of the time that a call may take a delay leaves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait(Fault):
-    """Delay the call, but not past a Lambda invocation's time unless that is allowed."""
+    """Delay the call, but not past the time that it may take, unless that is allowed."""
 
     seconds: float
     allow_timeout: bool = False
@@ -23,12 +24,28 @@ class Wait(Fault):
 
     def apply(self, target: Target) -> Applied | Steps:
         seconds = self.seconds
-        if seconds and not self.allow_timeout:
-            seconds = min(seconds, max(target.remaining_seconds() - LEFT_FOR_THE_APPLICATION_SECONDS, 0.0))
-        return self._wait(target, seconds) if seconds else self._applied(0.0, seconds)
+        if not seconds:
+            return self._applied(0.0, seconds)
+        left = _unlimited if self.allow_timeout else partial(_left, target)
+        seconds = min(seconds, left())
+        return self._wait(target, seconds, left) if seconds > 0 else self._applied(0.0, 0.0)
 
-    def _wait(self, target: Target, seconds: float) -> Steps:
-        return self._applied((yield from _wait(target, seconds)), seconds)
+    def _wait(self, target: Target, seconds: float, left: Callable[[], float]) -> Steps:
+        """Sleep in pieces. Between two it asks whether the run goes on: a stop ends the delays under way, too.
+
+        It also asks how much time is left, which goes on while the table is asked.
+        """
+        waited = 0.0
+        while waited < seconds:
+            piece = min(seconds - waited, target.seconds_until_stale(), target.run.expires_at - target.now())
+            if piece <= 0:
+                break
+            yield Sleep(piece)
+            waited += piece
+            if waited < seconds and not (yield from target.is_active()):
+                break
+            seconds = min(seconds, waited + left())
+        return self._applied(round(waited, 3), seconds)
 
     def _applied(self, waited: float, seconds: float) -> Applied:
         details = {"seconds": waited}
@@ -37,15 +54,9 @@ class Wait(Fault):
         return Applied(details=details, counters={DELAY: round(waited * MICROSECONDS)} if waited else {})
 
 
-def _wait(target: Target, seconds: float) -> Generator[Step, Any, float]:
-    """Sleep in pieces. Between two it asks whether the run goes on: a stop ends the delays under way, too."""
-    waited = 0.0
-    while waited < seconds:
-        piece = min(seconds - waited, target.seconds_until_stale(), target.run.expires_at - target.now())
-        if piece <= 0:
-            break
-        yield Sleep(piece)
-        waited += piece
-        if waited < seconds and not (yield from target.is_active()):
-            break
-    return round(waited, 3)
+def _left(target: Target) -> float:
+    return target.remaining_seconds() - LEFT_FOR_THE_APPLICATION_SECONDS
+
+
+def _unlimited() -> float:
+    return math.inf

@@ -1,7 +1,7 @@
 """Any ASGI application: a boundary around it that answers the endpoints itself, on asyncio and on trio."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs
@@ -12,11 +12,12 @@ from anyio.lowlevel import RunVar
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
 from ..faults.base import PROCEED, Answer, Raise
-from ..injection.call import LambdaContext, RequestCall, remaining_seconds
+from ..injection.call import LambdaContext, RequestCall, gateway_context
 from ..injection.drivers import AsyncInjection
 from ..injection.engine import Blocked, InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
+from .lambda_time import seconds_left
 from .module import CURRENT, ChaosModule, is_control_plane, is_within_a_call, tested
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ T = TypeVar("T")
 
 LAMBDA_CONTEXT = "aws.context"
 """Where mangum puts the Lambda invocation's context."""
+
+LAMBDA_EVENT = "aws.event"
+"""Where mangum puts the event that invoked the function."""
 
 THREADS = 4
 """How many threads the data plane may take at a time, and the control plane; the application's are not touched."""
@@ -92,9 +96,13 @@ class ASGICall(RequestCall):
         return next((value.decode("latin-1") for key, value in self.scope["headers"] if key == asked), None)
 
     @property
+    def gateway(self) -> Mapping[str, Any] | None:
+        return gateway_context(self.scope.get(LAMBDA_EVENT))
+
+    @property
     def remaining_seconds(self) -> float:
         context: LambdaContext | None = self.scope.get(LAMBDA_CONTEXT)
-        return remaining_seconds(context)
+        return seconds_left(context, self.header)
 
 
 class ASGIBoundary:
@@ -183,7 +191,7 @@ class ASGIBoundary:
                 result.is_answered = True
                 injection.count(result, None)
             if injection.may_flush(result):
-                await injection.flush()
+                await injection.flush(result.call)
 
     async def _prepared(self) -> AsyncInjection | None:
         """The injection, of this process; None where the module cannot be wired, or no thread be started to do so."""
@@ -225,22 +233,23 @@ class ASGIBoundary:
         await send_response(response.with_headers(self._module.cross_origin(request.headers)), scope, receive, send)
 
     async def _answer(self, path: str, request: Request, scope: "Scope") -> Response:
-        run = self._control_threads.run_anyhow
+        run, call = self._control_threads.run_anyhow, ASGICall(scope, path)
         if not self._module.is_test(path):
-            return await run(partial(self._module.handle, request))
-        if refusal := await run(partial(self._module.refusal, request)):
-            return refusal
+            return await run(partial(self._module.handle, request, call))
+        admitted = await run(partial(self._module.admit, request, call))
+        if isinstance(admitted, Response):
+            return admitted
         injection = await self._prepared()
         if injection is None:
-            return await run(partial(self._module.handle, request))
-        result = await injection.test(ASGICall(scope, path))
-        outcome = tested(request, result)
-        response = outcome if isinstance(outcome, Response) else await run(partial(self._module.handle, outcome))
+            return await run(partial(self._module.handle, admitted, call))
+        result = await injection.test(call)
+        outcome = tested(admitted, result)
+        response = outcome if isinstance(outcome, Response) else await run(partial(self._module.handle, outcome, call))
         if result:
             annotate(result)
             injection.count(result, response.status)
             if injection.may_flush(result):
-                await injection.flush()
+                await injection.flush(result.call)
             response = response.with_headers(result.headers)
         return response
 
@@ -306,7 +315,7 @@ async def _body(receive: "Receive") -> bytes:
 
 async def send_response(response: Response, scope: "Scope", _receive: Any, send: "Send") -> None:  # noqa: ANN401 - as ASGI has it
     body = response.body.encode()
-    headers = {**response.all_headers, "Content-Length": str(len(body))}
+    headers = {**response.all_headers, **response.length(body)}
     raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": response.status, "headers": raw})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -24,12 +24,13 @@ from ..development.banner import banner
 from ..errors import ChaosError, InvalidJson, Unauthenticated
 from ..faults.base import Answer, Raise
 from ..guardrails.alarms import abort_for
-from ..injection.call import LambdaContext, RequestCall, remaining_seconds
+from ..injection.call import LambdaContext, RequestCall
 from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
 from . import check_application
+from .lambda_time import seconds_left
 from .module import CURRENT, ChaosModule, Options, is_within_a_call
 
 log = logging.getLogger(__name__)
@@ -62,8 +63,13 @@ class ChaliceCall(RequestCall):
         return None if value is None else str(value)
 
     @property
+    def gateway(self) -> Mapping[str, Any] | None:
+        context: Mapping[str, Any] | None = self.request.context
+        return context
+
+    @property
     def remaining_seconds(self) -> float:
-        return remaining_seconds(self.context)
+        return seconds_left(self.context, self.header)
 
 
 class ChaosExperiments:
@@ -158,15 +164,16 @@ class ChaosExperiments:
         translated = _translated(response.with_headers(added))
         if current.method == "HEAD":  # `chalice local` would send the body
             translated.body = ""
-        if str(translated.headers["Content-Type"]).partition(";")[0] in self._app.api.binary_types:
+        if str(translated.headers.get("Content-Type")).partition(";")[0] in self._app.api.binary_types:
             translated.body = translated.body.encode()  # what Chalice encodes with Base64 must be bytes
         return translated
 
     def authorize(self, request: AuthRequest) -> AuthResponse:
         """The routes that the bearer token opens.
 
-        Where nobody can tell, because the module is off or the table is unreachable, the gateway lets the request pass
-        without a caller: the endpoint then tries again, and says why it refuses.
+        The gateway remembers the answer, a denial, too. So where nobody can tell, because the module is off, or the
+        table or the keys of web tokens are unreachable, it lets the request pass without a caller: the endpoint then
+        tries again, and says why it refuses.
         """
         try:
             caller = self._module.get().authenticate({"authorization": request.token})
@@ -174,6 +181,9 @@ class ChaosExperiments:
             return AuthResponse(routes=[], principal_id="unauthenticated")
         except ChaosError as error:
             log.warning("The authorizer could not authenticate, so the endpoint tries again: %s", error)
+            return AuthResponse(routes=["*"], principal_id="unknown")
+        except Exception:
+            log.exception("The authentication raised an exception, so the endpoint tries again")
             return AuthResponse(routes=["*"], principal_id="unknown")
         routes = [
             AuthRoute(self._module.prefix + endpoint.path, _methods(endpoint))

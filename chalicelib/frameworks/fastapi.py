@@ -1,7 +1,8 @@
 """FastAPI and Starlette: the boundary of ASGI around the application, and the route's place in its router."""
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 import fastapi
@@ -38,14 +39,20 @@ class ChaosExperiments:
 
     def _openapi(self, of_the_application: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The application's own document, and the module's endpoints in it."""
-        from ..api.openapi import document  # noqa: PLC0415 - nobody asks for it at a cold start
-        from ..experiments.catalogue import installed  # noqa: PLC0415
-
-        whole, ours = of_the_application(), document(self._module.prefix, {}, installed())
+        whole, ours = of_the_application(), json.loads(_document(self._module.prefix))
         whole.setdefault("paths", {}).update(ours["paths"])
         for kind, parts in ours["components"].items():
             whole.setdefault("components", {}).setdefault(kind, {}).update(parts)
         return whole
+
+
+@cache
+def _document(prefix: str) -> str:
+    """The module's own, as JSON: it takes a while to make, and whoever gets it may change it."""
+    from ..api.openapi import document  # noqa: PLC0415 - nobody asks for it at a cold start
+    from ..experiments.catalogue import installed  # noqa: PLC0415
+
+    return json.dumps(document(prefix, {}, installed()))
 
 
 def has_module(app: object) -> bool:

@@ -3,8 +3,8 @@
 import logging
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
@@ -21,6 +21,7 @@ from ..injection.engine import Engine, InjectionResult, answer_of
 from ..paths import ALLOWED_PATH, problem_of, problem_of_prefix
 from ..results.spans import annotate
 from ..settings import Settings
+from ..time_limits import Interrupted, request_time
 from .copies import renew_in_all_copies, renew_in_forks
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,12 @@ TEST = "/test"
 PREFLIGHT_SECONDS = "600"
 ALLOWED_ORIGINS = "origins, each a scheme, a host and perhaps a port, such as https://admin.example"
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#*\s]+")
+
+LONGEST_ANSWER_SECONDS = 25.0
+"""How long an endpoint may wait in all. API Gateway gives up after 29 s, most servers after 30 s."""
+
+LEFT_TO_ANSWER_SECONDS = 0.5
+"""How much of a Lambda invocation's time is left for the answer of an endpoint."""
 
 CURRENT: ContextVar[tuple[Any, InjectionResult] | None] = ContextVar("chaos_experiments", default=None)
 """The injection and its result, while a request is served and something is active.
@@ -165,17 +172,19 @@ class ChaosModule:
         """Whether it is the test endpoint, to which faults are applied."""
         return path.rstrip("/") == self.prefix + TEST
 
-    def refusal(self, request: Request) -> Response | None:
-        """The answer to a request that is not let in; None for one that may go on."""
+    def admit(self, request: Request, call: Call) -> Request | Response:
+        """The request with its caller, where it may go on; or the answer that refuses it."""
         try:
-            return self.get().api().admit(request)
+            with _time_for(call):
+                return self.get().api().admit(request)
         except ChaosError as error:
             return failure(error)
 
-    def handle(self, request: Request) -> Response:
+    def handle(self, request: Request, call: Call) -> Response:
         """The answer to a request for one of the endpoints."""
         try:
-            return self.get().api().handle(request)
+            with _time_for(call):
+                return self.get().api().handle(request)
         except ChaosError as error:
             return failure(error)
 
@@ -183,12 +192,13 @@ class ChaosModule:
         """As `handle`; faults are applied to a request for the test endpoint."""
         injection = self.injection()
         if injection is None or not self.is_test(call.name):
-            return self.handle(request)
-        if refusal := self.refusal(request):
-            return refusal
+            return self.handle(request, call)
+        admitted = self.admit(request, call)
+        if isinstance(admitted, Response):
+            return admitted
         result = injection.test(call)
-        outcome = tested(request, result)
-        response = outcome if isinstance(outcome, Response) else self.handle(outcome)
+        outcome = tested(admitted, result)
+        response = outcome if isinstance(outcome, Response) else self.handle(outcome, call)
         if result is None:
             return response
         annotate(result)
@@ -219,6 +229,16 @@ class ChaosModule:
             "Access-Control-Max-Age": PREFLIGHT_SECONDS,
         }
         return Response(204, {}, allowed, text="")
+
+
+@contextmanager
+def _time_for(call: Call) -> Iterator[None]:
+    """The time that an endpoint may wait for, so that its answer still reaches the client."""
+    try:
+        with request_time(min(LONGEST_ANSWER_SECONDS, call.remaining_seconds - LEFT_TO_ANSWER_SECONDS)):
+            yield
+    except Interrupted as interrupted:
+        interrupted.raise_error()
 
 
 PREFIXES: set[str] = set()

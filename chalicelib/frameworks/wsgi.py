@@ -1,5 +1,9 @@
 """Any WSGI application: a boundary around it that answers the endpoints itself, before the application sees them."""
 
+import re
+import string
+import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from http import HTTPStatus
@@ -8,18 +12,28 @@ from urllib.parse import parse_qs
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
 from ..faults.base import Answer, Raise
-from ..injection.call import LambdaContext, RequestCall, remaining_seconds
+from ..injection.call import RequestCall, gateway_context
 from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
+from .lambda_time import seconds_left
 from .module import CURRENT, ChaosModule, is_control_plane, is_preflight, is_within_a_call
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-LAMBDA_CONTEXT = "serverless.context"
-"""Where serverless-wsgi puts the Lambda invocation's context."""
+LAMBDA_CONTEXTS = ("serverless.context", "apig_wsgi.context", "awsgi.context", "lambda.context")
+"""Where serverless-wsgi, apig-wsgi, aws-wsgi and Zappa put the Lambda invocation's context."""
+
+ASGI_SCOPE, ASGI_CONTEXT = "asgi.scope", "aws.context"
+"""Where a2wsgi puts the scope of ASGI in which it serves, and mangum the context in that."""
+
+LAMBDA_EVENTS = ("serverless.event", "apig_wsgi.full_event")
+"""Where serverless-wsgi and apig-wsgi put the event that invoked the function."""
+
+UNPOOLED = re.compile(r"Thread-\d|Dummy-|Greenlet|GreenThread|MainThread")
+"""Names of threads, and of what stands for them, of which a server makes one for each request."""
 
 PREFLIGHT = "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
 UNPREFIXED = ("CONTENT_TYPE", "CONTENT_LENGTH")
@@ -47,9 +61,21 @@ class WSGICall(RequestCall):
         return None if value is None else str(value)
 
     @property
+    def gateway(self) -> Mapping[str, Any] | None:
+        found = (self.environ.get(name) for name in LAMBDA_EVENTS)
+        return gateway_context(next(filter(None, found), None))
+
+    @property
+    def workers(self) -> int | None:
+        if not self.environ.get("wsgi.multithread"):
+            return 1
+        return pool_size(threading.current_thread())
+
+    @property
     def remaining_seconds(self) -> float:
-        context: LambdaContext | None = self.environ.get(LAMBDA_CONTEXT)
-        return remaining_seconds(context)
+        environ: Mapping[str, Any] = self.environ
+        found = next((environ[name] for name in LAMBDA_CONTEXTS if name in environ), None)
+        return seconds_left(found or environ.get(ASGI_SCOPE, {}).get(ASGI_CONTEXT), self.header)
 
 
 class WSGIBoundary:
@@ -127,7 +153,19 @@ class WSGIBoundary:
             added = dict(self._host_cors(environ, response))
             if added and is_preflight(request.method, request.headers):
                 response = Response(200, {}, text="")
-        return _sent(response.with_headers(added), environ, start_response)
+        return sent(response.with_headers(added), environ, start_response)
+
+
+def pool_size(thread: threading.Thread) -> int | None:
+    """How many threads the pool has that a thread belongs to; None where each request has one of its own."""
+    if UNPOOLED.match(thread.name):
+        return None
+    executor = next((found() for found in getattr(thread, "_args", ()) if isinstance(found, weakref.ref)), None)
+    most = getattr(executor, "_max_workers", None)  # a pool of the standard library starts its threads when needed
+    if isinstance(most, int):
+        return most
+    pool = thread.name.rstrip(string.digits)
+    return sum(each.name.rstrip(string.digits) == pool for each in threading.enumerate())
 
 
 def decoded(path: str) -> str:
@@ -160,7 +198,7 @@ def _in_place(
     """An application that has no route's place of its own: faults are applied around all of it."""
     match injection.apply(result):
         case Answer() as answer:
-            return _sent(injected_failure(answer, {}), environ, start_response)
+            return sent(injected_failure(answer, {}), environ, start_response)
         case Raise(exception):
             raise exception
         case _:
@@ -223,6 +261,7 @@ def _request(path: str, environ: "WSGIEnvironment") -> Request:
         query=parse_qs(query, keep_blank_values=True),
         body=_body(environ),
         source=environ.get("REMOTE_ADDR", ""),
+        one_at_a_time=not environ.get("wsgi.multithread", True),
     )
 
 
@@ -236,8 +275,8 @@ def _body(environ: "WSGIEnvironment") -> bytes:
     return body
 
 
-def _sent(response: Response, environ: "WSGIEnvironment", start_response: Callable[..., object]) -> Iterable[bytes]:
+def sent(response: Response, environ: "WSGIEnvironment", start_response: Callable[..., object]) -> Iterable[bytes]:
     body = response.body.encode()
-    headers = {**response.all_headers, "Content-Length": str(len(body))}
+    headers = {**response.all_headers, **response.length(body)}
     start_response(f"{response.status} {HTTPStatus(response.status).phrase}", list(headers.items()))
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

@@ -4,8 +4,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import ChaosError
-from ..runs.run import NEVER, Run
+from ..runs.run import Run
 from ..runs.store import RunStore
+from .turn import Turn
 
 log = logging.getLogger(__name__)
 
@@ -17,23 +18,22 @@ Condition = Callable[[Sequence[Run]], Mapping[str, str]]
 
 
 class Guardrails:
-    """Ends active runs for which a condition holds. An environment checks at most once per interval."""
+    """Ends active runs that name alarms, for which a condition holds. An environment checks when it is its turn."""
 
     def __init__(
         self,
         store: RunStore,
         conditions: Sequence[Condition],
+        turn: Turn,
         clock: Callable[[], float],
         *,
-        interval_seconds: float,
         environment: str,
     ) -> None:
         self._store = store
         self._conditions = conditions
+        self._turn = turn
         self._clock = clock
-        self._interval_seconds = interval_seconds
         self._environment = environment
-        self._checked_at = NEVER
         self._over: dict[str, str] = {}
 
     def enforce(self, runs: Sequence[Run]) -> Sequence[Run]:
@@ -41,16 +41,18 @@ class Guardrails:
 
         A run whose end cannot be written is over in this environment all the same; each check tries again to end it.
         """
-        now = self._clock()
-        if runs and not self._checked_at <= now < self._checked_at + self._interval_seconds:
-            self._checked_at = now
-            self._check({run.run_id: run for run in runs})
+        guarded = {run.run_id: run for run in runs if run.alarms}
+        if guarded and self._turn.is_mine():
+            self._check(guarded)
         return [run for run in runs if run.run_id not in self._over] if self._over else runs
 
     def _check(self, runs: Mapping[str, Run]) -> None:
         over = {run_id: why for run_id, why in self._over.items() if run_id in runs}
         for condition in self._conditions:
-            over |= _checked(condition, list(runs.values()))
+            found = _checked(condition, list(runs.values()))
+            if found is None:
+                self._turn.failed()
+            over |= found or {}
         self._over = over
         for run_id, why in over.items():
             self._abort(runs[run_id], why)
@@ -67,15 +69,15 @@ class Guardrails:
             )
 
 
-def _checked(condition: Condition, runs: Sequence[Run]) -> Mapping[str, str]:
-    """What the condition ends; nothing where it cannot be checked."""
+def _checked(condition: Condition, runs: Sequence[Run]) -> Mapping[str, str] | None:
+    """What the condition ends; None where it cannot be checked."""
     try:
         return condition(runs)
     except ChaosError as error:
         log.warning("Could not check the guardrails, so active runs continue: %s", error)
     except Exception:
         log.exception("A guardrail raised an exception; active runs continue")
-    return {}
+    return None
 
 
 def abort(store: RunStore, run: Run, *, now: float, reason: str, source: str) -> bool:

@@ -6,25 +6,36 @@ from typing import Any
 
 from ..errors import AlarmsUnavailable, UnknownAlarm
 from ..settings import Settings
+from ..time_limits import within
 
 PER_CALL = 100
-PLENTY = 4
-"""Alarms may be asked for where the table is not, so they are waited for a little longer."""
+TIMEOUTS = 4
+"""How many time-outs of the table all of the way to the alarms may take, which are not always as near as the table."""
+
+LAMBDA_SECONDS = 2.0
+"""The least that it may take in Lambda, where a cold environment computes meanwhile."""
 
 
 class CloudWatchAlarms:
     """`Alarms` on CloudWatch. Its client is made when it is first needed."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, limit_seconds: float | None = None) -> None:
+        """All of the way may take `limit_seconds`; four time-outs of the table unless given."""
         self._settings = settings
+        self._limit_seconds = limit_seconds or TIMEOUTS * settings.table_timeout_seconds
+        if settings.in_lambda:
+            self._limit_seconds = max(self._limit_seconds, LAMBDA_SECONDS)
         self._opening = threading.Lock()
         self._client: Any = None
 
     def firing(self, names: Sequence[str]) -> Mapping[str, str]:
         try:
-            known = {alarm["AlarmName"]: alarm for alarm in self._described(names)}
+            self._open()
+            described = within(self._limit_seconds, lambda: list(self._described(names)))
+            known = {alarm["AlarmName"]: alarm for alarm in described}
         except Exception as error:
-            code = getattr(error, "response", {}).get("Error", {}).get("Code") or type(error).__name__
+            answer = getattr(error, "response", None) or {}  # time-outs have one that is None
+            code = answer.get("Error", {}).get("Code") or type(error).__name__
             raise AlarmsUnavailable(
                 f"Could not read the states of the alarms from CloudWatch ({code}). Check the region, and that the "
                 "credentials of this application allow cloudwatch:DescribeAlarms."
@@ -52,7 +63,7 @@ class CloudWatchAlarms:
 
                 from .. import aws  # noqa: PLC0415
 
-                patience = self._settings.table_timeout_seconds * PLENTY
-                config = Config(connect_timeout=patience, read_timeout=patience, retries={"total_max_attempts": 1})
+                each = self._limit_seconds / 2
+                config = Config(connect_timeout=each, read_timeout=each, retries={"total_max_attempts": 1})
                 self._client = aws.session(self._settings).create_client("cloudwatch", config=config)
         return self._client

@@ -55,8 +55,8 @@ class HypothesisGuard:
         self._environments[run.run_id] = tally.environments
 
     def _judge(self, run: Run, tally: Tally) -> None:
-        hypothesis = run.hypothesis
-        if hypothesis and fails_beyond_chance(hypothesis, tally):
-            why = f"the hypothesis failed: {judge(hypothesis, tally).explanation}"[:LONGEST_END_REASON]
-            abort(self._runs, run, now=self._clock(), reason=why, source=f"environment {self._environment}")
+        hypothesis, now = run.hypothesis, self._clock()
+        if hypothesis and fails_beyond_chance(hypothesis, tally, run, now):
+            why = f"the hypothesis failed: {judge(hypothesis, tally, run, now).failures}"[:LONGEST_END_REASON]
+            abort(self._runs, run, now=now, reason=why, source=f"environment {self._environment}")
             self._on_abort()

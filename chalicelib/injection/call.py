@@ -1,7 +1,8 @@
 """What passes a boundary: a request of a framework, seen through one interface. Nothing of it is copied."""
 
 import math
-from typing import Literal, Protocol
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
 
 Kind = Literal["request", "invocation", "dependency"]
 
@@ -34,6 +35,10 @@ class Call(Protocol):
         """How long the call may still take: of a Lambda invocation; infinite elsewhere."""
 
     @property
+    def gateway(self) -> Mapping[str, Any] | None:
+        """The `requestContext` of API Gateway's event, where it brought the call."""
+
+    @property
     def workers(self) -> int | None:
         """How many workers the process has, where a call that waits occupies one; None where others are served then."""
 
@@ -44,12 +49,22 @@ class RequestCall:
     __slots__ = ()
 
     @property
+    def gateway(self) -> Mapping[str, Any] | None:
+        return None
+
+    @property
     def workers(self) -> int | None:
         return None
 
     @property
     def kind(self) -> Kind:
         return "request"
+
+
+def gateway_context(event: Any) -> Mapping[str, Any] | None:  # noqa: ANN401 - whatever a host hands on
+    """What API Gateway says of a request in its event."""
+    context = event.get("requestContext") if isinstance(event, Mapping) else None
+    return context if isinstance(context, Mapping) else None
 
 
 def remaining_seconds(context: LambdaContext | None) -> float:

@@ -1,12 +1,15 @@
 """The two drivers of the engine's steps: on the request's own thread, and on an event loop."""
 
 import logging
-import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeVar
 
+from .. import time_limits
 from ..faults.base import PROCEED, Outcome, RefreshSnapshot, Sleep, Step
+from ..faults.wait import LEFT_FOR_THE_APPLICATION_SECONDS
 from ..runs.run import NEVER
+from ..time_limits import Interrupted, pass_on, request_time
 from .call import Call
 from .decide import Hit
 from .engine import Blocked, Engine, InjectionResult
@@ -24,9 +27,12 @@ ABANDONED_SECONDS = 5.0
 
 
 class SyncInjection:
-    """The engine on the request's thread. Nothing of it raises: a defect is logged, and the request continues."""
+    """The engine on the request's thread. A defect is logged, and the request continues.
 
-    def __init__(self, engine: Engine, sleep: Callable[[float], None] = time.sleep) -> None:
+    What the host raises while a request waits here, such as a time-out by a signal, goes on to the host.
+    """
+
+    def __init__(self, engine: Engine, sleep: Callable[[float], None] = time_limits.sleep) -> None:
         self.engine = engine
         self._sleep = sleep
 
@@ -34,8 +40,9 @@ class SyncInjection:
         """To be called where the call arrives. None where nothing is active."""
         try:
             result = self.engine.arrive_now(call)
-            return self._drive(self.engine.arrive(call)) if isinstance(result, Blocked) else result
-        except Exception:
+            return self._drive(call, self.engine.arrive(call)) if isinstance(result, Blocked) else result
+        except (Interrupted, Exception) as error:
+            pass_on(error)
             log.exception(DEFECT)
             return None
 
@@ -43,8 +50,9 @@ class SyncInjection:
         """To be called in the route's place. What is to become of the call."""
         try:
             hits = self.engine.decide(result)
-            return PROCEED if hits is None else self._drive(self.engine.apply(result, hits))
-        except Exception:
+            return PROCEED if hits is None else self._drive(result.call, self.engine.apply(result, hits))
+        except (Interrupted, Exception) as error:
+            pass_on(error)
             log.exception(DEFECT)
             result.drop_defective()
             return PROCEED
@@ -52,8 +60,9 @@ class SyncInjection:
     def test(self, call: Call) -> InjectionResult | None:
         """Arrival and route in one, for the test endpoint."""
         try:
-            result = self._drive(self.engine.arrive_at_test(call))
-        except Exception:
+            result = self._drive(call, self.engine.arrive_at_test(call))
+        except (Interrupted, Exception) as error:
+            pass_on(error)
             log.exception(DEFECT)
             return None
         self.apply(result)
@@ -66,11 +75,13 @@ class SyncInjection:
             return
         try:
             if self.engine.may_flush(result.call):
-                self.engine.recorder.flush()
-        except Exception:
+                with _time_of(result.call):
+                    self.engine.recorder.flush()
+        except (Interrupted, Exception) as error:
+            pass_on(error)
             log.exception(NOT_FLUSHED)
 
-    def _drive(self, steps: Generator[Step, Any, T]) -> T:
+    def _drive(self, call: Call, steps: Generator[Step, Any, T]) -> T:
         answer: Any = None
         try:
             while True:
@@ -80,12 +91,24 @@ class SyncInjection:
                     returned: T = done.value
                     return returned
                 if isinstance(step, Sleep):
-                    self._sleep(step.seconds)
+                    self._wait(step.seconds)
                     answer = None
                 else:
-                    answer = self.engine.snapshot.get() if isinstance(step, RefreshSnapshot) else step.call()
+                    with _time_of(call):
+                        answer = self.engine.snapshot.get() if isinstance(step, RefreshSnapshot) else step.call()
         finally:
             steps.close()  # also if the host's time-out ends the request
+
+    def _wait(self, seconds: float) -> None:
+        try:
+            self._sleep(seconds)
+        except Exception as error:
+            raise Interrupted(error) from error
+
+
+def _time_of(call: Call) -> AbstractContextManager[None]:
+    """The time that the module may wait for: a Lambda invocation has to answer after it."""
+    return request_time(call.remaining_seconds - LEFT_FOR_THE_APPLICATION_SECONDS)
 
 
 class Loop(Protocol):
@@ -98,9 +121,10 @@ class Loop(Protocol):
 
 
 class AsyncInjection:
-    """The engine on an event loop: what waits does not block it. Nothing of it raises: a defect is logged.
+    """The engine on an event loop: what waits does not block it. A defect is logged, and the request continues.
 
-    What need not wait is no coroutine, because most requests pay for no more.
+    What the host raises while a request waits here goes on to the host. What need not wait is no coroutine, because
+    most requests pay for no more.
     """
 
     def __init__(self, engine: Engine, loop: Loop) -> None:
@@ -119,8 +143,9 @@ class AsyncInjection:
     async def arrive(self, call: Call) -> InjectionResult | None:
         """As `arrive_now`, with what may block."""
         try:
-            return await self._drive(self.engine.arrive(call))
-        except Exception:
+            return await self._drive(call, self.engine.arrive(call))
+        except (Interrupted, Exception) as error:
+            pass_on(error)
             log.exception(DEFECT)
             return None
 
@@ -135,8 +160,9 @@ class AsyncInjection:
     async def apply(self, result: InjectionResult, hits: Sequence[Hit]) -> Outcome:
         """Apply what was decided. What is to become of the call."""
         try:
-            return await self._drive(self.engine.apply(result, hits))
-        except Exception:
+            return await self._drive(result.call, self.engine.apply(result, hits))
+        except (Interrupted, Exception) as error:
+            pass_on(error)
             log.exception(DEFECT)
             result.drop_defective()
             return PROCEED
@@ -144,8 +170,9 @@ class AsyncInjection:
     async def test(self, call: Call) -> InjectionResult | None:
         """Arrival and route in one, for the test endpoint."""
         try:
-            result = await self._drive(self.engine.arrive_at_test(call))
-        except Exception:
+            result = await self._drive(call, self.engine.arrive_at_test(call))
+        except (Interrupted, Exception) as error:
+            pass_on(error)
             log.exception(DEFECT)
             return None
         hits = self.decide(result)
@@ -167,21 +194,22 @@ class AsyncInjection:
             log.exception(NOT_FLUSHED)
             return False
 
-    async def flush(self) -> None:
-        """Flush pending counts to the table."""
-        await self._flush(self.engine.recorder.flush)
+    async def flush(self, call: Call | None = None) -> None:
+        """Flush pending counts to the table, in the time that the call has left."""
+        await self._flush(self.engine.recorder.flush, call)
 
     async def flush_last(self) -> None:
         """As `flush`, where the process is about to end: after a flush that is under way."""
         await self._flush(self.engine.recorder.flush_last)
 
-    async def _flush(self, flush: Callable[[], None]) -> None:
+    async def _flush(self, flush: Callable[[], None], call: Call | None = None) -> None:
         try:
-            await self._loop.run_blocking(flush)
+            with _time_of(call) if call else nullcontext():
+                await self._loop.run_blocking(flush)
         except Exception:
             log.exception(NOT_FLUSHED)
 
-    async def _drive(self, steps: Generator[Step, Any, T]) -> T:
+    async def _drive(self, call: Call, steps: Generator[Step, Any, T]) -> T:
         answer: Any = None
         try:
             while True:
@@ -191,14 +219,21 @@ class AsyncInjection:
                     returned: T = done.value
                     return returned
                 if isinstance(step, Sleep):
-                    await self._loop.sleep(step.seconds)
+                    await self._wait(step.seconds)
                     answer = None
-                elif isinstance(step, RefreshSnapshot):
-                    answer = await self._refresh()
                 else:
-                    answer = await self._loop.run_blocking(step.call)
+                    with _time_of(call):
+                        answer = await (
+                            self._refresh() if isinstance(step, RefreshSnapshot) else self._loop.run_blocking(step.call)
+                        )
         finally:
             steps.close()  # also if the client hangs up
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            await self._loop.sleep(seconds)
+        except Exception as error:
+            raise Interrupted(error) from error
 
     async def _refresh(self) -> Sequence[Plan]:
         """One request at a time reads; the others go on with what is known, and wait for no thread."""

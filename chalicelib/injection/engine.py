@@ -4,6 +4,7 @@ What may wait is a generator of steps, which the drivers carry out: on a thread,
 """
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any, Final, Literal
 from ..faults.base import PROCEED, Answer, Applied, Chance, Outcome, RefreshSnapshot, RunBlocking, Step
 from ..paths import PathSet
 from ..results.recorder import Recorder
+from .arrival import Arrival
 from .call import Call
 from .decide import Hit, decide
 from .effects.base import Effect
@@ -73,6 +75,7 @@ class InjectionResult:
         "hits",
         "is_answered",
         "is_test",
+        "knows_arrival",
         "meets",
         "outcome",
         "plans",
@@ -91,6 +94,8 @@ class InjectionResult:
         self.hits: list[AppliedHit] = []
         self.meets: Collection[str] = ()
         """The ids of the runs that are about to hit it."""
+        self.knows_arrival = False
+        """Whether its time began in front of this process, so that no queue is left out."""
         self.flushes_begun = False
         """Whether the table is to know that it has begun, before anything happens to it."""
         self.outcome: Outcome = PROCEED
@@ -110,8 +115,8 @@ class InjectionResult:
 
     @property
     def workers(self) -> int | None:
-        """How many workers the process has, where a call that waits occupies one of them."""
-        return self.call.workers
+        """How many workers the process has, where a call that waits occupies one and nobody sees who queues for it."""
+        return None if self.knows_arrival else self.call.workers
 
     @property
     def active_names(self) -> list[str]:
@@ -151,13 +156,15 @@ class _Target:
     engine: "Engine"
     call: Call
     plan: Plan
+    began: float
 
     @property
     def run(self) -> Plan:
         return self.plan
 
     def remaining_seconds(self) -> float:
-        return self.call.remaining_seconds
+        passed = self.engine.process.timer() - self.began
+        return min(self.call.remaining_seconds, self.engine.longest_request_seconds - passed)
 
     def seconds_until_stale(self) -> float:
         return self.engine.snapshot.seconds_until_stale()
@@ -194,15 +201,21 @@ class Slots:
 
 @dataclass(kw_only=True)
 class Engine:
-    """One for each process. `slots` bounds how many calls are being hit at a time, and `excluded` are never hit."""
+    """One for each process. `slots` bounds how many calls are being hit at a time, and `excluded` are never hit.
+
+    `longest_request_seconds` is the time limit of a call where it does not know a shorter one itself.
+    """
 
     snapshot: Snapshot
     recorder: Recorder
     effects: Mapping[str, Any]
     """Each is an `Effect`, with methods of its own for the faults that use it."""
     process: Process
+    arrival: Arrival | None = None
+    """None where nothing in front of this process says when a call arrived."""
     excluded: PathSet = field(default_factory=lambda: PathSet(()))
     slots: Slots = field(default_factory=lambda: Slots(1000))
+    longest_request_seconds: float = math.inf
 
     def __post_init__(self) -> None:
         # Every request passes here: nothing is looked up twice.
@@ -212,7 +225,7 @@ class Engine:
     def is_idle(self) -> bool:
         """Whether calls pass through: nothing is active, held or to be flushed, and no read is due."""
         plans = self.snapshot.cached()
-        if plans or plans is None or self.recorder.is_waiting:
+        if plans or plans is None or self.recorder.is_needed:
             return False
         for effect in self._effects:  # noqa: SIM110 - every request passes here, and any() costs twice as much
             if effect.is_holding:
@@ -233,7 +246,9 @@ class Engine:
                 return BLOCKED
         if not plans and self.recorder.is_waiting and self.recorder.is_flush_due():
             return BLOCKED
-        return InjectionResult(plans, call, self.process.timer(), self.process.name) if plans else None
+        if not plans and not self.recorder.is_watching:
+            return None
+        return InjectionResult(plans, call, self.process.timer(), self.process.name)
 
     def arrive(self, call: Call) -> Generator[Step, Any, InjectionResult | None]:
         """As `arrive_now`, with what may block: the read of the table, effects that are over, pending counts."""
@@ -258,7 +273,7 @@ class Engine:
                 yield RunBlocking(partial(effect.settle, plans))
         if not plans and self.may_flush(call):  # otherwise this call flushes when it ends
             yield RunBlocking(self.recorder.flush)
-        return self._result(plans, call) if plans else None
+        return self._result(plans, call) if plans or self.recorder.is_watching else None
 
     def _result(self, plans: Sequence[Plan], call: Call) -> InjectionResult:
         return InjectionResult(plans, call, self.process.timer(), self.process.name)
@@ -297,7 +312,7 @@ class Engine:
                 continue  # it ended while the application, or an earlier fault, delayed this call
             hit = AppliedHit(plan, fault.kind, UNFINISHED)
             result.hits.append(hit)
-            applied = fault.apply(_Target(self, result.call, plan))
+            applied = fault.apply(_Target(self, result.call, plan, result.began))
             hit.applied = applied if isinstance(applied, Applied) else (yield from applied)
             if hit.applied.outcome is not PROCEED:
                 result.outcome = hit.applied.outcome
@@ -320,9 +335,18 @@ class Engine:
             if result.is_test:
                 self.recorder.count_test(result)
             else:
-                self.recorder.count(result, status, self.process.timer() - result.began)
+                self.recorder.count(result, status, self._seconds(result))
         except Exception:
             log.exception("Could not count a request")
+
+    def _seconds(self, result: InjectionResult) -> float:
+        """How long the client has waited: since the call's arrival where that is known, otherwise since ours."""
+        seconds = self.process.timer() - result.began
+        if self.arrival:
+            since = self.arrival(result.call, self.process.clock())
+            result.knows_arrival = since is not None
+            return max(seconds, since or 0.0)
+        return seconds
 
     def may_flush(self, call: Call) -> bool:
         """Whether pending counts are due to be flushed, and the call has the time for it."""

@@ -1,15 +1,17 @@
 """A run, compiled when the snapshot is read, so that a request only looks at what it needs."""
 
 import logging
+import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..faults.base import Fault
-from ..runs.run import Run
+from ..runs.run import NEVER, Run
 
 if TYPE_CHECKING:
-    from ..experiments.base import Experiment
+    from ..experiments.base import Experiment, Parameters
 
 log = logging.getLogger(__name__)
 
@@ -18,63 +20,156 @@ LONGEST_DEFECT = 100
 BY_ORDER = attrgetter("order")
 
 
+MOST_SEEN = 200
+"""How many runs this process remembers to have seen."""
+
+ID = re.compile("[!-~]{1,64}")
+"""What can be an id: it is sent in a header of each response that the run hits."""
+
+
 class Plan:
-    """What a run does to the calls that it hits, and how many it hits: `share`, from 0 to 1."""
+    """What a run does to the calls that it hits, how many it hits (`share`, from 0 to 1), and from when until when.
 
-    __slots__ = ("aborts_itself", "expires_at", "faults", "run", "run_id", "share")
+    A run that first looks at what is normal has two plans: one that hits nothing, and then the other one.
+    """
 
-    def __init__(self, run: Run, share: float, faults: tuple[Fault, ...]) -> None:
+    __slots__ = ("_ends", "_timer", "active_from", "expires_at", "faults", "run", "run_id", "share")
+
+    def __init__(self, run: Run, share: float, faults: tuple[Fault, ...], *, active_from: float = NEVER) -> None:
         self.run = run
         self.run_id = run.run_id
+        self.active_from = active_from
         self.expires_at = run.expires_at
-        self.aborts_itself = run.aborts_itself
         self.share = share
         self.faults = faults
+        self._timer: Callable[[], float] | None = None
+        self._ends = 0.0
+
+    def limit(self, seen: "Seen", duration_seconds: float, timer: Callable[[], float]) -> None:
+        """However clocks are set or step, it lasts no longer than its duration after this process first saw it.
+
+        That is twice: by the clock, which goes on while a Lambda environment is frozen, and by the timer, which never
+        steps.
+        """
+        run = self.run
+        begins = max(seen.at, run.started_at)
+        self.expires_at = min(self.expires_at, begins + max(duration_seconds, 0.0))
+        self._ends = seen.ticks + self.expires_at - seen.at
+        self._timer = timer
+
+    def remaining_seconds(self, now: float) -> float:
+        """Until its end; 0 where it is over, or has not begun, since whoever started it had a clock that was ahead."""
+        if not self.run.has_begun(now):
+            return 0.0
+        left = self.expires_at - now
+        if self._timer:
+            left = min(left, self._ends - self._timer())
+        return max(left, 0.0)
+
+    @classmethod
+    def baseline(cls, run: Run, until: float) -> "Plan":
+        """The plan that hits nothing, as long as it lasts."""
+        plan = cls(run, 0.0, ())
+        plan.expires_at = min(until, run.expires_at)
+        return plan
 
     def is_active(self, now: float) -> bool:
-        return now < self.expires_at
+        return now >= self.active_from and self.remaining_seconds(now) > 0
+
+
+class Seen(NamedTuple):
+    """When this process first saw a run: by the clock, and by the timer."""
+
+    at: float
+    ticks: float
 
 
 class Compiler:
     """From active runs to plans; each run is compiled once.
 
-    A run that this version of the module cannot read is left out. One whose experiment raises has no faults, and
-    `record_defect` is called with what it raised; it may block, and raise.
+    A run that this version of the module cannot read is left out, and so is one that `why_not` says something against.
+    One whose target is not this `environment` hits nothing, and its untouched calls are counted. One whose experiment
+    raises has no faults. `record_defect` is called with the reason; it may block, and raise.
+    Without a clock a run lasts until its `expires_at`, whenever it was first seen.
     """
 
     def __init__(
         self,
         catalogue: "Callable[[], Mapping[str, Experiment]]",
         record_defect: Callable[[Run, str], None],
+        why_not: "Callable[[Run, Parameters], str | None]" = lambda _run, _parameters: None,
+        *,
+        environment: str = "",
+        clock: Callable[[], float] | None = None,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._catalogue = catalogue
         self._record_defect = record_defect
-        self._plans: dict[str, Plan | None] = {}
+        self._why_not = why_not
+        self._environment = environment
+        self._clock = clock
+        self._timer = timer
+        self._seen: dict[str, Seen] = {}
+        self._plans: dict[tuple[str, str, bool], tuple[Plan, ...]] = {}
 
     def __call__(self, runs: Iterable[Run]) -> list[Plan]:
         known = self._plans
-        self._plans = {run.run_id: known[run.run_id] if run.run_id in known else self._compile(run) for run in runs}
-        return [plan for plan in self._plans.values() if plan]
+        keyed = {(run.experiment, run.run_id, run.unreadable): run for run in runs}
+        self._plans = {key: known[key] if key in known else self._compile(run) for key, run in keyed.items()}
+        return [plan for plans in self._plans.values() for plan in plans]
 
-    def _compile(self, run: Run) -> Plan | None:
+    def _compile(self, run: Run) -> tuple[Plan, ...]:
         try:
-            if run.unreadable:
-                raise ValueError("another version of the module wrote it")  # noqa: TRY301 - as what the others raise
+            _require_readable(run)
             experiment = self._catalogue()[run.experiment]
             parameters = experiment.Parameters.model_validate(run.parameters)
+            share = parameters.percentage / WHOLE if self._is_targeted(run) else 0.0
         except Exception as error:  # noqa: BLE001 - whatever a validator raises, the other runs go on
             log.warning("Skipped run %s of %s, which this version cannot read: %s", run.run_id, run.experiment, error)
-            return None
+            return ()
+        if reason := self._why_not(run, parameters):
+            log.warning("Skipped run %s of %s: %s", run.run_id, run.experiment, reason, extra={"run_id": run.run_id})
+            self._record(run, f"not injected: {reason}"[:LONGEST_DEFECT])
+            return ()
         try:
             faults = tuple(sorted(experiment.faults(parameters), key=BY_ORDER))
         except Exception as error:
             log.exception("Experiment %s raised an exception; its run %s hits nothing", run.experiment, run.run_id)
             self._record(run, f"{type(error).__name__}: {error}"[:LONGEST_DEFECT])
             faults = ()
-        return Plan(run, parameters.percentage / WHOLE, faults)
+        whole = Plan(run, share, faults, active_from=run.hits_from if run.hits_from > run.started_at else NEVER)
+        plans = (whole,) if whole.active_from == NEVER else (Plan.baseline(run, run.hits_from), whole)
+        if self._clock:
+            duration = min(parameters.duration_seconds, run.duration_seconds)
+            for plan in plans:
+                plan.limit(self._first_seen(run, self._clock()), duration, self._timer)
+        return plans
+
+    def _first_seen(self, run: Run, now: float) -> Seen:
+        """Remembered for a while, since a run that was not active for a moment is compiled anew."""
+        if run.run_id not in self._seen and len(self._seen) >= MOST_SEEN:
+            del self._seen[next(iter(self._seen))]
+        return self._seen.setdefault(run.run_id, Seen(now, self._timer()))
+
+    def _is_targeted(self, run: Run) -> bool:
+        """Whether the run may hit anything here. Raises ValueError where its target cannot be read."""
+        from ..runs.target import Target  # noqa: PLC0415 - pydantic, which a process in which nothing runs does without
+
+        target = Target.stored(run.options.get("target"))
+        return target is None or target.has_environment(run.run_id, self._environment)
 
     def _record(self, run: Run, defect: str) -> None:
+        if run.defect:
+            return  # another environment was first
         try:
             self._record_defect(run, defect)
         except Exception as error:  # noqa: BLE001 - the application's request goes on
             log.warning("Could not record the defect of run %s: %s", run.run_id, error)
+
+
+def _require_readable(run: Run) -> None:
+    """Raises ValueError."""
+    if run.unreadable:
+        raise ValueError("another version wrote it, or it is damaged")
+    if not ID.fullmatch(run.run_id):
+        raise ValueError(f"{run.run_id[:LONGEST_DEFECT]!r} is no id")

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from ..runs.run import NEVER
+from ..time_limits import pass_on
 from .plan import Plan
 
 log = logging.getLogger(__name__)
@@ -19,8 +20,9 @@ class Snapshot:
     Only the thread that holds the lock `_reading` reads the table and replaces the view; at most one does at a time.
     All other threads go on with the view or the last read, so no request ever waits for another one's read.
 
-    The clock is the wall clock, because runs expire by it and because it goes on while a Lambda environment is
-    frozen. It may step back, so a view is used only from the moment on at which it was made, and while it holds.
+    Runs begin and end by the table's clock. How long a read and a view hold is measured by this machine's own one, so
+    that a request asks nothing else. Both are wall clocks, since those go on while a Lambda environment is frozen. It
+    may step back, so a view is used only from the moment on at which it was made, and while it holds.
     """
 
     def __init__(
@@ -31,9 +33,12 @@ class Snapshot:
         refresh_seconds: float = 1.0,
         idle_refresh_seconds: float = 5.0,
         max_staleness_seconds: float = 3.0,
+        local: Callable[[], float] | None = None,
     ) -> None:
+        """`clock` is the table's, `local` this machine's."""
         self._read = read
         self._clock = clock
+        self._local = local or clock
         self._refresh_seconds = refresh_seconds
         self._idle_refresh_seconds = idle_refresh_seconds
         self._max_staleness_seconds = max_staleness_seconds
@@ -47,7 +52,7 @@ class Snapshot:
 
     def cached(self) -> tuple[Plan, ...] | None:
         """The active plans, without ever waiting; None if a read is due and nobody is at it: call `get`."""
-        now = self._clock()
+        now = self._local()
         since, until, runs = self._view
         if since <= now < until:
             return runs
@@ -55,11 +60,11 @@ class Snapshot:
 
     def last_known(self) -> tuple[Plan, ...]:
         """The active plans of the last read, as long as it is trusted."""
-        return self._known_to_be_active(self._clock())[0]
+        return self._known_to_be_active(self._local())[0]
 
     def get(self) -> tuple[Plan, ...]:
         """The active plans. Reads the table if a read is due and nobody is at it; never raises, never queues."""
-        now = self._clock()
+        now = self._local()
         since, until, runs = self._view
         if since <= now < until:
             return runs
@@ -73,7 +78,7 @@ class Snapshot:
 
     def get_fresh(self) -> tuple[Plan, ...]:
         """The active plans, by a read that began after this call; while the table is unreachable, like `get`."""
-        asked_at = self._clock()
+        asked_at = self._local()
         with self._reading:
             if self._failures == 0 and self._known[0] <= asked_at:
                 self._due_at = NEVER
@@ -94,19 +99,20 @@ class Snapshot:
 
     def seconds_until_stale(self) -> float:
         """For how many seconds more `get` will not read the table; at least a moment."""
-        return max(self._view[1] - self._clock(), SHORTEST_SECONDS)
+        return max(self._view[1] - self._local(), SHORTEST_SECONDS)
 
     def _read_if_due(self) -> None:
-        now = self._clock()
+        now = self._local()
         if self._attempted_at <= now < self._due_at:
             return
         self._attempted_at = now
         try:
             runs = tuple(self._read())
         except Exception as error:  # noqa: BLE001 - whatever it is, the application's request goes on
+            pass_on(error)
             self._failures += 1
             pause = min(self._refresh_seconds * 2.0 ** min(self._failures - 1, 10), self._idle_refresh_seconds)
-            self._due_at = self._clock() + pause
+            self._due_at = self._local() + pause
             log.warning(
                 "Could not read which experiments are active (failure %d in a row, next attempt in %.1f s): %s",
                 self._failures,
@@ -116,17 +122,18 @@ class Snapshot:
         else:
             self._failures = 0
             self._known = (now, runs)
-            running = any(run.is_active(now) for run in runs)
+            running = any(run.is_active(self._clock()) for run in runs)
             self._due_at = now + (self._refresh_seconds if running else self._idle_refresh_seconds)
 
     def _renew_view(self) -> tuple[Plan, ...]:
         """Work the view out anew. Only for who holds the lock: a late one would hide what has been read since."""
-        now = self._clock()
+        now = self._local()
         active, trusted_until = self._known_to_be_active(now)
         # A clock that stepped back during the read would make the view last for as long as the step was.
         until = self._due_at if self._attempted_at <= now else now
         if active:
-            until = min(until, trusted_until, *(run.expires_at for run in active))
+            by_the_table = self._clock()
+            until = min(until, trusted_until, *(now + run.remaining_seconds(by_the_table) for run in active))
         self._view = (now, until, active)
         return active
 
@@ -135,4 +142,5 @@ class Snapshot:
         read_at, runs = self._known
         trusted_until = read_at + self._max_staleness_seconds
         trusted = read_at <= now < trusted_until
-        return tuple(run for run in runs if run.is_active(now)) if trusted else (), trusted_until
+        by_the_table = self._clock()
+        return tuple(run for run in runs if run.is_active(by_the_table)) if trusted else (), trusted_until

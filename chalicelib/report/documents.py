@@ -1,14 +1,14 @@
 """A report of a run, as Markdown, or as one HTML page that needs nothing else."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from html import escape
 from operator import itemgetter
 from typing import Any
 
 from ..results.tally import SIDES
-from .plot import distribution, over_time
+from .plot import Moments, distribution, over_time
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1a1f24;--faint:#57606a;--paper:#fff;--line:#d0d7de;
@@ -19,28 +19,32 @@ body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper)
 max-width:60rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.5rem;margin-bottom:0}h2{font-size:1.15rem;margin-top:2rem}
 p.verdict{border-left:.4rem solid var(--line);padding:.4rem .8rem;margin:1rem 0}
-p.failed{border-color:#cf222e}p.held{border-color:#1a7f37}
+p.failed{border-color:#cf222e}p.held{border-color:#1a7f37}p.too_few_requests,p.cannot_tell,p.unmet{border-color:#bf8700}
 div.wide{overflow-x:auto}table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top;
 overflow-wrap:break-word}
 th{color:var(--faint);font-weight:600;white-space:nowrap}td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}
 svg{width:100%;height:auto}svg text{fill:var(--faint);font:12px system-ui,sans-serif}
-.hit{fill:var(--hit)}.untouched{fill:var(--untouched)}.axis{stroke:var(--line)}
+.shade{fill:var(--line);opacity:.45}.hit{fill:var(--hit)}.untouched{fill:var(--untouched)}.axis{stroke:var(--line)}
 .line{fill:none;stroke-width:2}.line.hit{stroke:var(--hit);fill:none}.line.untouched{stroke:var(--untouched);fill:none}
 """
 
 VERDICTS = {
     "held": "The hypothesis held",
     "failed": "The hypothesis failed",
-    "too_few_requests": "No verdict: too few untouched requests",
+    "too_few_requests": "No verdict: too few requests",
+    "cannot_tell": "No verdict",
 }
+SIDE_VERDICTS = {"held": "held", "failed": "failed"}
+"""In a sentence about one side; for any other verdict the explanation says why there is none."""
+
 NO_RESULTS = "No results: no request was served while the run was active, or its counts are not flushed yet."
 
 
 def markdown(report: Mapping[str, Any]) -> str:
     """Text that any viewer of Markdown shows, and any person reads."""
     run = report["run"]
-    parts = [f"# {_title(run)}", _verdict(run)]
+    parts = [f"# {_title(run)}", *(text for _, text in _findings(run))]
     parts += [_markdown_table(*table) for table in _tables(report)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -52,30 +56,72 @@ def _title(run: Mapping[str, Any]) -> str:
 def html(report: Mapping[str, Any]) -> str:
     """One page: no script, nothing from elsewhere."""
     run = report["run"]
-    results = run["results"]
-    hypothesis = run["hypothesis"]
-    explained = escape(_verdict(run)).replace(" %", "&nbsp;%")
-    verdict = f'<p class="verdict {hypothesis["verdict"]}">{explained}</p>' if hypothesis else ""
-    plots = (
-        "<h2>Response times</h2>" + distribution(results["distribution"])
-        + "<h2>Over time</h2>" + over_time(results["timeline"])
-        if results else ""
-    )  # fmt: skip
+    findings = "".join(_html_finding(*each) for each in _findings(run))
     tables = "".join(_html_table(*table) for table in _tables(report))
     title = _title(run)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1>{verdict}{plots}{tables}</main></body></html>"
+        f"<style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1>{findings}{_plots(run)}{tables}</main></body></html>"
     )
 
 
-def _verdict(run: Mapping[str, Any]) -> str:
+def _html_finding(kind: str, text: str) -> str:
+    return f'<p class="verdict {escape(kind)}">{escape(text).replace(" %", "&nbsp;%")}</p>'
+
+
+def _plots(run: Mapping[str, Any]) -> str:
+    results = run["results"]
+    if not results:
+        return ""
+    times = over_time(results["timeline"], results["after"], _moments(run))
+    return f"<h2>Response times</h2>{distribution(results['distribution'])}<h2>Over time</h2>{times}"
+
+
+def _moments(run: Mapping[str, Any]) -> Moments:
+    started_at, ended_at = (datetime.fromisoformat(run[name]).timestamp() for name in ("start_time", "end_time"))
+    baseline = _baseline_seconds(run)
+    return Moments(
+        started_at=started_at,
+        hits_from=started_at + baseline if baseline else None,
+        ended_at=ended_at if run["results"]["after"] else None,
+    )
+
+
+def _baseline_seconds(run: Mapping[str, Any]) -> float:
+    return float((run["hypothesis"] or {}).get("baseline_seconds", 0.0))
+
+
+Finding = tuple[str, str]
+"""A sentence or two that stand above everything else, and their kind: a verdict, or `unmet`."""
+
+
+def _findings(run: Mapping[str, Any]) -> list[Finding]:
+    """Whether the run met anybody, the verdict, and whether the application recovered."""
+    results = run["results"]
+    findings = list(_verdicts(run))
+    if results and results["efficacy"] != "confirmed":
+        findings.insert(0, ("unmet", results["efficacy_explanation"]))
+    if results and results["recovery"]:
+        recovered = results["recovery"]["recovered_after_seconds"] is not None
+        findings.append(("held" if recovered else "unmet", f"After the run: {results['recovery']['explanation']}"))
+    return findings
+
+
+def _verdicts(run: Mapping[str, Any]) -> Iterator[Finding]:
+    """The verdict; where hit and untouched requests are judged, one for each of them, too."""
     hypothesis = run["hypothesis"]
     if not hypothesis:
-        return ""
+        return
     so_far = " so far" if run["status"] == "running" else ""
-    return f"{VERDICTS[hypothesis['verdict']]}{so_far}. {hypothesis['explanation']}"
+    whole = f"{VERDICTS.get(hypothesis['verdict'], hypothesis['verdict'])}{so_far}."
+    if len(hypothesis["sides"]) < len(SIDES):
+        yield hypothesis["verdict"], f"{whole} {hypothesis['explanation']}"
+        return
+    yield hypothesis["verdict"], whole
+    for side, judged in hypothesis["sides"].items():
+        words = SIDE_VERDICTS.get(judged["verdict"], "no verdict")
+        yield judged["verdict"], f"{side.capitalize()} requests: {words}. {judged['explanation']}"
 
 
 SPECIAL = re.compile(r"[\\`*\[\]<|]")
@@ -94,8 +140,32 @@ def _tables(report: Mapping[str, Any]) -> list[Table]:
     columns = ("", "requests", "responses", "median", "95th percentile", "99th percentile")
     sides = [_side_row(side, results[side]) for side in SIDES]
     tables.append(("Requests", columns, sides))
+    tables.append(("Before, during, after", PHASES, _phase_rows(run)))
     tables.append(("Injected faults", ("", ""), _injected(results)))
     return [*tables, *_events(report)]
+
+
+PHASES = ("requests that no run hit", "requests", "failed", "95th percentile")
+NOT_MEASURED = "not measured"
+HOW_TO_MEASURE = f"{NOT_MEASURED}: start with baseline_seconds in the hypothesis"
+
+
+def _phase_rows(run: Mapping[str, Any]) -> list[list[str]]:
+    phases = run["results"]["phases"]
+    absent = {"before": HOW_TO_MEASURE if run["hypothesis"] else NOT_MEASURED, "after": "the run is not over"}
+    names = {
+        "before": f"before, {_baseline_seconds(run):g} s" if phases["before"] else "before",
+        "during": "during",
+        "after": "after, up to 60 s",
+    }
+    return [_phase_row(names[each], phases[each], absent.get(each, "")) for each in names]
+
+
+def _phase_row(name: str, phase: Mapping[str, Any] | None, absent: str) -> list[str]:
+    if phase is None:
+        return [name, absent, "", ""]
+    rate = "-" if phase["error_rate"] is None else f"{phase['errors']} ({phase['error_rate'] * 100:.3g} %)"
+    return [name, str(phase["requests"]), rate, _seconds(phase["p95_seconds"])]
 
 
 def _facts(run: Mapping[str, Any]) -> list[list[str]]:
@@ -134,12 +204,19 @@ def _expected(hypothesis: Mapping[str, Any]) -> str:
         bounds.append(f"95 % are answered within {hypothesis['p95_seconds']:g} s")
     end = "; the run is aborted when the hypothesis fails beyond chance" if hypothesis["abort"] else ""
     least = f"a verdict needs at least {hypothesis['min_requests']} of them"
-    return f"Of the untouched requests {' and '.join(bounds)}; {least}{end}"
+    whom = JUDGED.get(hypothesis["of"], f"{hypothesis['of']} requests")
+    seconds = hypothesis["baseline_seconds"]
+    baseline = f"; nothing was hit in the first {seconds:g} s" if seconds else ""
+    return f"Of the {whom} {' and '.join(bounds)}; {least}{end}{baseline}"
+
+
+JUDGED = {"both": "untouched requests, and of the hit ones,"}
 
 
 def _injected(results: Mapping[str, Any]) -> list[list[str]]:
     rate = results["actual_error_rate"]
-    others = results["requests"] - results["requests_hit"] - results["requests_untouched"]
+    before = (results["phases"]["before"] or {"requests": 0})["requests"]
+    others = results["requests"] - results["requests_hit"] - results["requests_untouched"] - before
     rows = [
         ["Environments that served requests", str(results["environments"])],
         ["Requests", str(results["requests"])],
@@ -147,7 +224,12 @@ def _injected(results: Mapping[str, Any]) -> list[list[str]]:
         ["Injected delay, total", f"{results['injected_delay_seconds']:g} s"],
         ["Held memory, total of all environments", f"{results['held_memory_mb']} MB"],
     ]
-    if others:
+    if results["died"]:
+        rows.append(["Requests that began and were never answered", str(results["died"])])
+    if results["test"]["requests"]:
+        test = f"{results['test']['requests']}, {results['test']['hit']} hit; they count nowhere else"
+        rows.append(["Calls to the test endpoint", test])
+    if others > 0:
         rows.append(["Requests hit by other runs only", str(others)])
     return rows
 

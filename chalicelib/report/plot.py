@@ -1,8 +1,9 @@
 """Plots of a report, as SVG that takes its colours from the page's style."""
 
 import math
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from ..results.tally import SIDES, STEPS_PER_DOUBLING
@@ -12,6 +13,7 @@ LEFT, RIGHT, TOP, BOTTOM = 60, 10, 30, 40
 PLOT_WIDTH, PLOT_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 DECADES = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 STEPS = 4
+TIMES = 7
 ROUND = (1, 2, 5, 10)
 TICKS = [decade * step for decade in DECADES for step in (1, 2, 5)]
 ERRORS = {"errors": ("untouched", "application errors"), "injected_errors": ("hit", "injected errors")}
@@ -45,22 +47,68 @@ def _logarithmic(buckets: Sequence[Mapping[str, Any]]) -> list[str]:
     return [_tick(places[tick], _time(tick)) for tick in shown[:: max(1, len(shown) // 8)]]
 
 
-def over_time(slices: Sequence[Mapping[str, Any]]) -> str:
-    """Errors, and mean response times, in each part of the run's life."""
-    return _errors(slices) + _means(slices) if slices else NOTHING
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """What is marked in a plot over time, in epoch seconds.
+
+    `hits_from` is None without a baseline, `ended_at` where nothing is known of the time after the run.
+    """
+
+    started_at: float
+    hits_from: float | None
+    ended_at: float | None
 
 
-def _errors(slices: Sequence[Mapping[str, Any]]) -> str:
-    most = _round(max(part[error] for part in slices for error in ERRORS), least=STEPS)
-    slot = PLOT_WIDTH / _parts(slices)
-    bars = [
-        _bar(side, place, slot * _number(part, slices), slot, part[error] / most, f"{part[error]} {name}, {part['at']}")
-        for part in slices
-        for place, (error, (side, name)) in enumerate(ERRORS.items())
-    ]
-    own, injected = (sum(part[error] for part in slices) for error in ERRORS)
+class _Axis:
+    """Time from left to right, from the first part that is shown to the end of the last one."""
+
+    def __init__(self, parts: Sequence[Mapping[str, Any]]) -> None:
+        self.first: float = min(map(_at, parts))
+        self.last: float = max(_at(part) + part["seconds"] for part in parts)
+        self._scale: float = PLOT_WIDTH / (self.last - self.first)
+
+    def x(self, at: float) -> float:
+        return min(max(LEFT + (at - self.first) * self._scale, LEFT), WIDTH - RIGHT)
+
+    def width(self, part: Mapping[str, Any]) -> float:
+        return float(part["seconds"]) * self._scale
+
+    def middle(self, part: Mapping[str, Any]) -> float:
+        return self.x(_at(part) + part["seconds"] / 2)
+
+
+def over_time(slices: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], moments: Moments) -> str:
+    """Errors, and mean response times, in each part of the run's life and of the time after it."""
+    parts = [*slices, *map(_as_slice, after)]
+    if not parts:
+        return NOTHING
+    axis = _Axis(parts)
+    marks = [*_shades(axis, moments), *_ticks(axis)]
+    return _errors(parts, axis, marks) + _means(parts, axis, marks)
+
+
+def _as_slice(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A part of the time after the run, in which nothing is hit, as one of the run's life."""
+    return {
+        **part,
+        "injected_errors": 0,
+        "hit_mean_seconds": None,
+        "untouched_mean_seconds": part["mean_seconds"],
+    }
+
+
+def _errors(parts: Sequence[Mapping[str, Any]], axis: _Axis, marks: Sequence[str]) -> str:
+    most = _round(max(part[error] for part in parts for error in ERRORS), least=STEPS)
+    bars = [_error_bar(part, place, axis, most) for part in parts for place in range(len(ERRORS))]
+    own, injected = (sum(part[error] for part in parts) for error in ERRORS)
     title = f"Errors over time: {own} application errors, {injected} injected errors"
-    return _svg(title, [_frame(most, "errors", dict(ERRORS.values())), *bars, *_times(slices)])
+    return _svg(title, [*marks, _frame(most, "errors", dict(ERRORS.values())), *bars])
+
+
+def _error_bar(part: Mapping[str, Any], place: int, axis: _Axis, most: float) -> str:
+    error, (side, name) = list(ERRORS.items())[place]
+    title = f"{part[error]} {name}, {part['at']}"
+    return _bar(side, place, axis.x(_at(part)) - LEFT, axis.width(part), part[error] / most, title)
 
 
 def _bar(side: str, place: int, at: float, slot: float, share: float, title: str) -> str:  # noqa: PLR0917 - a shape
@@ -71,19 +119,16 @@ def _bar(side: str, place: int, at: float, slot: float, share: float, title: str
     return f'<rect class="{side}" {box} {size}><title>{title}</title></rect>' if share else ""
 
 
-def _means(slices: Sequence[Mapping[str, Any]]) -> str:
-    most = _round(max(part[f"{side}_mean_seconds"] or 0.0 for part in slices for side in SIDES), least=0.004)
-    lines = [_line(side, _points(f"{side}_mean_seconds", slices, most)) for side in SIDES]
-    return _svg("Mean response times over time", [_frame(most, "mean response time (s)"), *lines, *_times(slices)])
+def _means(parts: Sequence[Mapping[str, Any]], axis: _Axis, marks: Sequence[str]) -> str:
+    most = _round(max(part[f"{side}_mean_seconds"] or 0.0 for part in parts for side in SIDES), least=0.004)
+    lines = [_line(side, _points(f"{side}_mean_seconds", parts, axis, most)) for side in SIDES]
+    return _svg("Mean response times over time", [*marks, _frame(most, "mean response time (s)"), *lines])
 
 
-def _points(name: str, slices: Sequence[Mapping[str, Any]], most: float) -> list[tuple[float, float]]:
+def _points(name: str, parts: Sequence[Mapping[str, Any]], axis: _Axis, most: float) -> list[tuple[float, float]]:
     """Where a value is, in the middle of each part that has one."""
-    slot = PLOT_WIDTH / _parts(slices)
-    known = [part for part in slices if part[name] is not None]
-    return [
-        (LEFT + slot * (_number(part, slices) + 0.5), TOP + PLOT_HEIGHT * (1 - part[name] / most)) for part in known
-    ]
+    known = [part for part in parts if part[name] is not None]
+    return [(axis.middle(part), TOP + PLOT_HEIGHT * (1 - part[name] / most)) for part in known]
 
 
 def _line(side: str, points: Sequence[tuple[float, float]]) -> str:
@@ -92,24 +137,32 @@ def _line(side: str, points: Sequence[tuple[float, float]]) -> str:
     return f'<polyline class="line {side}" points="{line}"/>{dots}'
 
 
-def _times(slices: Sequence[Mapping[str, Any]]) -> list[str]:
-    count = _parts(slices)
-    first = datetime.fromisoformat(slices[0]["at"])
-    step = PLOT_WIDTH / count
-    return [
-        _tick(LEFT + step * (n + 0.5), f"{first + n * timedelta(seconds=slices[0]['seconds']):%H:%M:%S}")
-        for n in range(0, count, max(1, count // 8))
-    ]
+def _shades(axis: _Axis, moments: Moments) -> Iterator[str]:
+    """The times in which nothing is hit, behind everything else: before, if it was measured, and after the run."""
+    if moments.hits_from:
+        yield _shade(axis, moments.started_at, moments.hits_from, "before")
+    if moments.ended_at:
+        yield _shade(axis, moments.ended_at, axis.last, "after the run")
 
 
-def _parts(slices: Sequence[Mapping[str, Any]]) -> int:
-    """How many there are from the first to the last, with those in which there was no request."""
-    return _number(slices[-1], slices) + 1
+def _shade(axis: _Axis, since: float, until: float, name: str) -> str:
+    left, right = axis.x(since), axis.x(until)
+    if right - left < 1:
+        return ""
+    box = f'x="{left:.1f}" y="{TOP}" width="{right - left:.1f}" height="{PLOT_HEIGHT}"'
+    text = f'<text x="{left + 4:.1f}" y="{TOP + 12}">{name}</text>'
+    return f'<rect class="shade" {box}><title>{name}</title></rect>{text}'
 
 
-def _number(part: Mapping[str, Any], slices: Sequence[Mapping[str, Any]]) -> int:
-    since = datetime.fromisoformat(part["at"]) - datetime.fromisoformat(slices[0]["at"])
-    return round(since / timedelta(seconds=part["seconds"]))
+def _ticks(axis: _Axis) -> list[str]:
+    """Evenly spread."""
+    step = (axis.last - axis.first) / TIMES
+    moments = [axis.first + step * (number + 0.5) for number in range(TIMES)]
+    return [_tick(axis.x(at), f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}") for at in moments]
+
+
+def _at(part: Mapping[str, Any]) -> float:
+    return datetime.fromisoformat(part["at"]).timestamp()
 
 
 def _frame(most: float, unit: str, names: Mapping[str, str] | None = None) -> str:

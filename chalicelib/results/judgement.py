@@ -1,36 +1,66 @@
-"""The judgement of a hypothesis: whether the requests that no fault hit were as an operator expects."""
+"""The judgement of a hypothesis, whether the run hit what it was to hit, and when the application had recovered.
 
-import math
-from collections.abc import Callable
+A verdict is about a *side*: the requests that no run hit, or what the application answered to those that were hit.
+The statistics are in `statistics.py`; `docs/statistics.md` says why they are sound.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from .tally import Tally
+from ..runs.run import Run
+from .statistics import Interval, Part, exceeds, interval, needed, quantile_ranks, spread
+from .tally import REQUESTS, AfterPart, Side, SideCounts, Tally
 
 if TYPE_CHECKING:
     from ..runs.options import Hypothesis
 
 Measure = Literal["error_rate", "p95_seconds"]
-Verdict = Literal["held", "failed", "too_few_requests"]
-WORST_LAST: tuple[Verdict, ...] = ("held", "too_few_requests", "failed")
-WORDS = {"held": "held", "failed": "failed", "too_few_requests": "no verdict, too few requests"}
+Verdict = Literal["held", "too_few_requests", "cannot_tell", "failed"]
+WORST_LAST: tuple[Verdict, ...] = ("held", "too_few_requests", "cannot_tell", "failed")
+WORDS: Mapping[Verdict, str] = {
+    "held": "held",
+    "too_few_requests": "no verdict, too few requests",
+    "cannot_tell": "no verdict",
+    "failed": "failed",
+}
+SIDES: Mapping[str, tuple[Side, ...]] = {
+    "untouched": ("untouched",),
+    "hit": ("hit",),
+    "both": ("untouched", "hit"),
+}
+"""The sides that `of` of a hypothesis names."""
+
+NAMES: Mapping[Side, str] = {"untouched": "untouched requests", "hit": "hit requests that reached the application"}
 
 SLOW_SHARE = 0.05
 """The share of requests that may take longer than a 95th percentile."""
 
 BY_CHANCE = 1e-4
-"""How likely a run whose hypothesis holds is aborted nevertheless, however often it is judged."""
+"""How likely a run whose hypothesis holds is aborted nevertheless, for any bound and side, at any time."""
 
-ODDS = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0)
-"""By how much the odds of a failure may have grown, where the hypothesis does not hold."""
+QUEUED = (
+    "Requests waited in a queue while delayed ones occupied the application's workers, and response times leave that "
+    "wait out. Measure from the arrival (CHAOS_TRUST_REQUEST_START), or delay fewer requests"
+)
+UNEVEN = 0.5
+"""Requests that weigh as much as fewer than this share of independent ones are said to do so."""
 
-Z = 1.96
-"""How many standard deviations a 95 % interval reaches to each side."""
+FEWEST_HITS = 5
+LEAST_OF_ITS_SHARE = 0.5
+"""The part of the requests that a run is to hit, of which it must have hit at least that many times."""
+
+RECOVERY_SECONDS = 60.0
+"""For how long after a run's end requests are counted, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One bound, and what was seen; `low` and `high` are what the number of requests allows, to 95 %."""
+    """One bound, and what was seen; `low` to `high` is the 95 % confidence interval.
+
+    `needed` is how many more requests it takes until the bound is held, if things go on as observed. `reason` says why
+    more requests would not give a verdict.
+    """
 
     measure: Measure
     allowed: float
@@ -38,147 +68,314 @@ class Figure:
     low: float | None
     high: float | None
     verdict: Verdict
+    needed: int | None = None
+    reason: str | None = None
+    explanation: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """The verdict on a hypothesis: the worst of its figures'."""
+class SideJudgement:
+    """The verdict on one side: the worst of its figures'."""
 
     verdict: Verdict
+    requests: int
     explanation: str
     figures: tuple[Figure, ...]
 
 
-def judge(hypothesis: "Hypothesis", tally: Tally) -> Judgement:
-    """Held where what was seen is within the bounds, failed where it is outside by more than chance explains."""
-    requests = tally.requests("untouched")
-    bounds = _bounds(hypothesis, tally)
-    figures = tuple(_figure(bound, tally, requests, hypothesis.min_requests) for bound in bounds)
-    explanation = f"Untouched requests counted: {requests}; a verdict needs at least {hypothesis.min_requests}."
-    if requests >= hypothesis.min_requests:
-        explanation = " ".join(_sentence(*each, requests) for each in zip(bounds, figures, strict=True))
-    verdict = max((figure.verdict for figure in figures), key=WORST_LAST.index, default=WORST_LAST[0])
-    return Judgement(verdict=verdict, explanation=explanation, figures=figures)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """The verdict on a hypothesis: the worst of its sides'."""
+
+    verdict: Verdict
+    explanation: str
+    sides: Mapping[Side, SideJudgement]
+
+    @property
+    def failures(self) -> str:
+        """Which bounds failed, in words."""
+        figures = (figure for side in self.sides.values() for figure in side.figures)
+        return " ".join(figure.explanation for figure in figures if figure.verdict == "failed")
 
 
-def fails_beyond_chance(hypothesis: "Hypothesis", tally: Tally) -> bool:
+def judge(hypothesis: "Hypothesis", tally: Tally, run: Run, now: float) -> Judgement:
+    """Held where the true shares lie within the bounds, failed where they lie outside, as far as can be known."""
+    return judge_sides(hypothesis, _sides(hypothesis, tally, run, now))
+
+
+def fails_beyond_chance(hypothesis: "Hypothesis", tally: Tally, run: Run, now: float) -> bool:
     """Whether to end the run now. It may be called any number of times without getting more likely to err."""
-    answered = tally.requests("untouched")
-    if answered < hypothesis.min_requests:
-        return False
-    begun = answered + sum(
-        number for each in tally.open_calls for name, number in each.calls.items() if name.startswith("untouched.")
+    return sides_fail_beyond_chance(hypothesis, _sides(hypothesis, tally, run, now))
+
+
+def _sides(hypothesis: "Hypothesis", tally: Tally, run: Run, now: float) -> dict[Side, SideCounts]:
+    of = getattr(hypothesis, "of", "untouched")
+    return {side: tally.side_counts(side, run, now) for side in SIDES[of]}
+
+
+def judge_sides(hypothesis: "Hypothesis", sides: Mapping[Side, SideCounts]) -> Judgement:
+    """The verdict on what was counted of the sides that the hypothesis names."""
+    by_chance = BY_CHANCE / len(sides)
+    judged = {side: _judge_side(hypothesis, side, counts, by_chance) for side, counts in sides.items()}
+    return Judgement(
+        verdict=_worst(side.verdict for side in judged.values()),
+        explanation=" ".join(side.explanation for side in judged.values()),
+        sides=judged,
     )
-    found = [evidence(bound.failures, begun, bound.allowed_share) for bound in _bounds(hypothesis, tally)]
-    return max(found) >= len(found) / BY_CHANCE
 
 
-def evidence(failures: int, requests: int, allowed: float) -> float:
-    """How many times likelier the failures are if more than `allowed` of all requests fail than if no more do.
-
-    A mixture of likelihood ratios: under the hypothesis it is a supermartingale, so that by Ville's inequality it ever
-    reaches 1/p with a probability of at most p, however often it is computed.
-    """
-    if allowed >= 1 or failures == 0:
-        return 0.0
-    if allowed <= 0:
-        return math.inf
-    logs = []
-    for growth in ODDS:
-        share = growth * allowed / (1 - allowed + growth * allowed)
-        if share >= 1:  # of a bound next to 1, which nothing exceeds
-            return 0.0
-        passed = (requests - failures) * math.log((1 - share) / (1 - allowed))
-        logs.append(failures * math.log(share / allowed) + passed)
-    highest = max(logs)
-    if highest > math.log(1 / BY_CHANCE) * len(ODDS):  # far beyond, and soon beyond what a float holds
-        return math.inf
-    return math.exp(highest) * sum(math.exp(each - highest) for each in logs) / len(ODDS)
+def sides_fail_beyond_chance(hypothesis: "Hypothesis", sides: Mapping[Side, SideCounts]) -> bool:
+    """Whether one of the sides fails one of its bounds beyond bursts and beyond chance."""
+    by_chance = BY_CHANCE / len(sides)
+    return any(
+        _fails_beyond_chance(question, counts, by_chance)
+        for counts in sides.values()
+        if counts.requests >= hypothesis.min_requests
+        for question in _questions(hypothesis, counts)
+    )
 
 
-def interval(successes: int, requests: int) -> tuple[float, float]:
-    """Within which the true share lies, to 95 % (Wilson's)."""
-    if not requests:
-        return 0.0, 1.0
-    share = successes / requests
-    spread = 1 + Z**2 / requests
-    middle = (share + Z**2 / (2 * requests)) / spread
-    half = Z * math.sqrt(share * (1 - share) / requests + Z**2 / (4 * requests**2)) / spread
-    low = 0.0 if successes == 0 else max(middle - half, 0.0)
-    return low, 1.0 if successes == requests else min(middle + half, 1.0)
+def _worst(verdicts: Iterable[Verdict]) -> Verdict:
+    return max(verdicts, key=WORST_LAST.index, default=WORST_LAST[0])
 
 
-class _Bound(NamedTuple):
-    """One bound of a hypothesis, as a share of requests that may fail it, and how many do."""
+# One side
+
+
+class _Question(NamedTuple):
+    """One bound, as a share of requests that may fail it, and how many of one side do."""
 
     measure: Measure
     allowed: float
     allowed_share: float
     failures: int
-    observe: Callable[[Tally, int], tuple[float | None, float | None, float | None]]
-    """From a tally and its number of requests to what was seen, and to the interval in which the truth lies."""
+    blocks: Sequence[Part]
+    questions: int
+    """How many there are of the side, which share the probability of an error."""
     name: str
     failed: str
     """In words, what a request did that failed the bound."""
 
+    @property
+    def is_of_times(self) -> bool:
+        return self.measure == "p95_seconds"
 
-def _bounds(hypothesis: "Hypothesis", tally: Tally) -> list[_Bound]:
+
+def _questions(hypothesis: "Hypothesis", counts: SideCounts) -> list[_Question]:
     """The bounds that the hypothesis has, one or both."""
-    share, p95 = hypothesis.max_error_rate, hypothesis.p95_seconds
-    bounds = []
-    if share is not None:
-        errors = tally.untouched_errors
-        bounds.append(_Bound("error_rate", share, share, errors, _error_rate, "Error rate", "failed"))
+    rate, p95 = hypothesis.max_error_rate, hypothesis.p95_seconds
+    both = (rate is not None) + (p95 is not None)
+    found = []
+    if rate is not None:
+        blocks = [Part(block.began, block.errors) for block in counts.blocks]
+        found.append(_Question("error_rate", rate, rate, counts.errors, blocks, both, "Error rate", "failed"))
     if p95 is not None:
+        blocks = [Part(block.began, block.slow) for block in counts.blocks]
         slow = f"took longer than {p95:g} s"
-        bounds.append(_Bound("p95_seconds", p95, SLOW_SHARE, tally.slow, _percentile, "Response times", slow))
-    return bounds
+        found.append(_Question("p95_seconds", p95, SLOW_SHARE, counts.slow, blocks, both, "Response times", slow))
+    return found
 
 
-def _figure(bound: _Bound, tally: Tally, requests: int, min_requests: int) -> Figure:
-    observed, low, high = bound.observe(tally, requests) if requests else (None, None, None)
+def _judge_side(hypothesis: "Hypothesis", side: Side, counts: SideCounts, by_chance: float) -> SideJudgement:
+    figures = tuple(
+        _figure(question, side, counts, hypothesis.min_requests, by_chance)
+        for question in _questions(hypothesis, counts)
+    )
+    explanation = " ".join(figure.explanation for figure in figures)
+    if not counts.requests:
+        wanted = max((figure.needed or 0 for figure in figures), default=0)
+        explanation = f"No {NAMES[side]} were counted; a verdict needs at least {max(wanted, hypothesis.min_requests)}."
+    return SideJudgement(
+        verdict=_worst(figure.verdict for figure in figures),
+        requests=counts.requests,
+        explanation=explanation,
+        figures=figures,
+    )
+
+
+def _figure(question: _Question, side: Side, counts: SideCounts, least: int, by_chance: float) -> Figure:
+    seen = spread(question.blocks, counts.block_seconds)
+    weight = seen.effective(counts.requests)
+    share = question.failures / counts.requests if counts.requests else 0.0
+    between = interval(share * weight, weight)
+    verdict = _verdict(question, counts, between, least, by_chance)
+    more = None
+    if verdict == "too_few_requests":
+        more = needed(question.failures, counts.requests, question.allowed_share, seen, least)
+    reason = _reason(verdict, more, counts.requests, least)
+    observed, low, high = _observed(question, counts, between, weight)
+    sentences = (
+        _sentence(question, side, counts, between, verdict),
+        _weight(weight, counts.requests),
+        f"About {more:,} more requests make it held, if this goes on." if more else "",
+        f"{reason}." if reason else "",
+    )
     return Figure(
-        measure=bound.measure,
-        allowed=bound.allowed,
+        measure=question.measure,
+        allowed=question.allowed,
         observed=observed,
         low=low,
         high=high,
-        verdict=_verdict(bound.failures, requests, bound.allowed_share, min_requests),
+        verdict=verdict,
+        needed=more,
+        reason=reason,
+        explanation=" ".join(sentence for sentence in sentences if sentence),
     )
 
 
-def _error_rate(tally: Tally, requests: int) -> tuple[float, float, float]:
-    return (tally.untouched_errors / requests, *interval(tally.untouched_errors, requests))
+def _verdict(question: _Question, counts: SideCounts, between: Interval, least: int, by_chance: float) -> Verdict:
+    """What a run was aborted for has failed, whatever the interval says."""
+    verdict: Verdict = "too_few_requests"
+    if counts.requests >= least:
+        if between.low > question.allowed_share or _fails_beyond_chance(question, counts, by_chance):
+            return "failed"
+        if between.high <= question.allowed_share or (question.allowed_share == 0 and not question.failures):
+            verdict = "held"
+    return "cannot_tell" if question.is_of_times and counts.times_leave_out_queue else verdict
 
 
-def _percentile(tally: Tally, requests: int) -> tuple[float | None, float | None, float | None]:
-    """The 95th percentile. Its interval is by order statistics: the ranks between which it lies, to 95 %."""
-    share = 1 - SLOW_SHARE
-    half = Z * math.sqrt(share * (1 - share) / requests)
-    high = share + half
+def _fails_beyond_chance(question: _Question, counts: SideCounts, by_chance: float) -> bool:
+    if question.allowed_share == 0:
+        return question.failures > 0
+    return exceeds(question.blocks, counts.block_seconds, question.allowed_share, by_chance / question.questions)
+
+
+def _observed(
+    question: _Question, counts: SideCounts, between: Interval, weight: float
+) -> tuple[float | None, float | None, float | None]:
+    """What was seen, and the interval in which the truth lies; of a percentile, by order statistics."""
+    if not counts.requests:
+        return None, None, None
+    if not question.is_of_times:
+        return question.failures / counts.requests, between.low, between.high
+    low, high = quantile_ranks(1 - SLOW_SHARE, weight)
+    return counts.percentile(1 - SLOW_SHARE), counts.percentile(low), None if high is None else counts.percentile(high)
+
+
+# In words
+
+
+def _sentence(question: _Question, side: Side, counts: SideCounts, between: Interval, verdict: Verdict) -> str:
+    share = question.failures / counts.requests if counts.requests else 0.0
+    died = f" ({counts.died:,} of them never answered)" if counts.died else ""
     return (
-        tally.percentile("untouched", share),
-        tally.percentile("untouched", max(share - half, 0.0)),
-        tally.percentile("untouched", high) if high < 1 else None,
+        f"{question.name}: {WORDS[verdict]}. {question.failures:,} of {counts.requests:,} {NAMES[side]} "
+        f"{question.failed}{died}, {percent(share)} (95 % confidence interval {percent(between.low)} to "
+        f"{percent(between.high)}); the limit is {percent(question.allowed_share)}."
     )
 
 
-def _verdict(failures: int, requests: int, allowed: float, least: int) -> Verdict:
+def _weight(weight: float, requests: int) -> str:
+    if weight >= UNEVEN * requests:
+        return ""
+    return f"They came in bursts: the requests weigh as much as {weight:,.0f} independent ones."
+
+
+def _reason(verdict: Verdict, more: int | None, requests: int, least: int) -> str | None:
+    """Why there is no verdict, where not only some requests are missing."""
+    if verdict == "cannot_tell":
+        return QUEUED
+    if verdict != "too_few_requests" or more:
+        return None
     if requests < least:
-        return "too_few_requests"
-    if failures / requests <= allowed:
-        return "held"
-    return "failed" if interval(failures, requests)[0] > allowed else "too_few_requests"
-
-
-def _sentence(bound: _Bound, figure: Figure, requests: int) -> str:
-    low, high = interval(bound.failures, requests)
-    return (
-        f"{bound.name}: {WORDS[figure.verdict]}. {bound.failures} of {requests} untouched requests {bound.failed}, "
-        f"{percent(bound.failures / requests)} (95 % confidence interval {percent(low)} to {percent(high)}); "
-        f"the limit is {percent(bound.allowed_share)}."
-    )
+        return f"A verdict needs at least {least:,} requests"
+    return "What was seen is so near the limit, or beyond it, that more requests like these do not make it held"
 
 
 def percent(share: float) -> str:
     return f"{share * 100:.3g} %"
+
+
+# Whether it hit, and recovery
+
+
+Efficacy = Literal["confirmed", "too_few", "never_hit"]
+
+
+def efficacy(tally: Tally, run: Run) -> Efficacy:
+    """Whether the run hit what it was to hit: at least some requests, and about the share that was asked for.
+
+    About: at least half of it, as far as chance allows to say. A run with a target is to hit an unknown share.
+    """
+    hits = tally.requests("hit")
+    if hits < FEWEST_HITS:
+        return "too_few" if hits else "never_hit"
+    before = tally.phases(run).get("before")
+    requests = max(tally.get(REQUESTS) - (before.requests if before else 0), hits)
+    return "confirmed" if interval(hits, requests).high >= LEAST_OF_ITS_SHARE * _share(run) else "too_few"
+
+
+def _share(run: Run) -> float:
+    """The share of the requests that the run is to hit, as far as its own parameters say."""
+    if run.options.get("target"):
+        return 0.0
+    percentage, rate = (run.parameters.get(name, whole) for name, whole in (("percentage", 100.0), ("error_rate", 1.0)))
+    return float(percentage) / 100 * float(rate)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """When error rate and response times were back within the bounds for good, after the run's end; None: not known."""
+
+    recovered_after_seconds: float | None
+    explanation: str
+
+
+def recovery(hypothesis: "Hypothesis", tally: Tally, run: Run, now: float) -> Recovery | None:
+    """None while the run is active.
+
+    Recovered is the application from the first part of the time after the run on of which two things are true: no later
+    part is outside of the bounds by more than chance explains, and all of them together are within.
+    """
+    if run.is_active(now):
+        return None
+    ended = run.expires_at if run.ended_at is None else min(run.ended_at, run.expires_at)
+    parts = sorted((part for part in tally.after(run) if part.requests), key=lambda part: part.at)
+    if not parts:
+        return Recovery(recovered_after_seconds=None, explanation=_nothing_counted(now - ended))
+    counted = f"of the {parts[-1].at + parts[-1].seconds - ended:.0f} s that were counted after the run's end"
+    steady = _first_steady(hypothesis, parts)
+    if steady is None:
+        text = f"Not recovered: at the end {counted} the requests were not within the bounds."
+        return Recovery(recovered_after_seconds=None, explanation=text)
+    if steady == 0:
+        return Recovery(recovered_after_seconds=0.0, explanation=f"Within the bounds from the beginning {counted}.")
+    seconds = round(parts[steady].at - ended, 3)
+    return Recovery(
+        recovered_after_seconds=seconds, explanation=f"Back within the bounds after {seconds:g} s {counted}."
+    )
+
+
+def _nothing_counted(seconds: float) -> str:
+    if seconds < RECOVERY_SECONDS:
+        return "No request after the run's end is counted yet."
+    return "No request was counted after the run's end, so it is not known whether the application recovered."
+
+
+def _first_steady(hypothesis: "Hypothesis", parts: Sequence[AfterPart]) -> int | None:
+    """The number of the first part from which on the bounds are kept."""
+    first = None
+    for number in reversed(range(len(parts))):
+        if _is_outside(hypothesis, parts[number]):
+            break
+        if _are_within(hypothesis, parts[number:]):
+            first = number
+    return first
+
+
+def _is_outside(hypothesis: "Hypothesis", part: AfterPart) -> bool:
+    """By more than chance explains."""
+    return any(interval(failures, part.requests).low > allowed for failures, allowed in _failures(hypothesis, [part]))
+
+
+def _are_within(hypothesis: "Hypothesis", parts: Sequence[AfterPart]) -> bool:
+    requests = sum(part.requests for part in parts)
+    return all(failures <= allowed * requests for failures, allowed in _failures(hypothesis, parts))
+
+
+def _failures(hypothesis: "Hypothesis", parts: Sequence[AfterPart]) -> Iterator[tuple[int, float]]:
+    """How many requests fail each bound, and the share that may."""
+    if hypothesis.max_error_rate is not None:
+        yield sum(part.errors for part in parts), hypothesis.max_error_rate
+    if hypothesis.p95_seconds is not None:
+        yield sum(part.slow for part in parts), SLOW_SHARE

@@ -37,6 +37,8 @@ class PendingCounts:
     run: Run
     counting: Counting
     known_since: float
+    has_workers: bool = True
+    """Whether this process may have workers for which requests queue; not in Lambda."""
     cells: Cells = field(default_factory=dict)
     counters: Tally = field(default_factory=Tally)
     in_flight: list[Addition] = field(default_factory=list)
@@ -57,9 +59,7 @@ class PendingCounts:
 
     def count_hit(self, call: ServedCall, status: int | None, began: float, seconds: float) -> None:
         """A call that was hit; where only other runs hit it, it is on neither side of this run."""
-        delay = sum(hit.applied.counters.get(DELAY, 0) for hit in call.hits) / MICROSECONDS
-        if delay and (workers := call.workers):
-            self.occupied_seconds += delay / workers
+        self.occupy(call)
         own = [hit.applied.counters for hit in call.hits if hit.plan.run_id == self.run.run_id]
         group: Group = "hit" if own else "neither"
         if own and status is not None:
@@ -70,6 +70,12 @@ class PendingCounts:
         self.counting.add(self.cells, group, status, began, seconds)
         for counters in own:
             self.counters.merge(counters)
+
+    def occupy(self, call: ServedCall) -> None:
+        """Note for how long what was injected into a call occupied a worker."""
+        delay = sum(hit.applied.counters.get(DELAY, 0) for hit in call.hits) if self.has_workers else 0
+        if delay and (workers := call.workers):
+            self.occupied_seconds += delay / MICROSECONDS / workers
 
     # Calls that have begun
 

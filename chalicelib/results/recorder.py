@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import ChaosError
 from ..runs.run import NEVER, Run
+from .aftermath import Aftermath
 from .pending import Addition, PendingCounts
 from .served import ActivePlan, ServedCall
 from .store import ResultStore
@@ -96,8 +97,13 @@ class Recorder:
         self._flushed_at = NEVER
         self._begun_at = NEVER
         self._is_end_due = False
+        self._aftermaths: dict[str, Aftermath] = {}
         self.is_waiting = False
         """Whether there is something that a request has to flush; only in Lambda."""
+        self.is_watching = False
+        """Whether requests are counted even if nothing is active: after a run that has a hypothesis."""
+        self.is_needed = False
+        """Whether one of both: every request looks at this, where nothing is active."""
 
     # Counting: every call passes here while something is active
 
@@ -124,8 +130,39 @@ class Recorder:
                     continue
                 counting = pending.counting
                 counting.add(pending.cells, counting.group_of_untouched(began), status, began, seconds)
+            if self.is_watching and not call.hits:
+                for run_id in tuple(self._aftermaths):
+                    if not _was_active(run_id, call.plans):
+                        self._count_after(run_id, status, began, seconds)
             if not self._scheduled:
                 self._plan_flush()
+
+    def notice(self, plans: Sequence[ActivePlan]) -> None:
+        """Learn which runs are active, as just read from the table: others that have a hypothesis have ended."""
+        active = {plan.run_id: plan for plan in plans if plan.run.options.get("hypothesis")}
+        now = self._clock()
+        with self._counting:
+            for run_id, each in self._aftermaths.items():
+                if run_id not in active and each.ended_at is None:
+                    each.ended_at = min(now, each.plan.run.expires_at)
+            for run_id, plan in active.items():
+                self._aftermaths.setdefault(run_id, Aftermath(plan))
+            self._watch()
+
+    def _count_after(self, run_id: str, status: int | None, began: float, seconds: float) -> None:
+        """Count a call that no run hit for a run that may have ended before it came."""
+        aftermath = self._aftermaths[run_id]
+        part = aftermath.part_of(began)
+        if part is not None and (pending := self._pending.get(run_id) or self._begin_counting(aftermath.plan)):
+            is_slow = pending.counting.add_after(pending.cells, status, part, seconds)
+            aftermath.count(part, status, is_slow=is_slow)
+        elif aftermath.is_over:
+            del self._aftermaths[run_id]
+            self._watch()
+
+    def _watch(self) -> None:
+        self.is_watching = bool(self._aftermaths)
+        self.is_needed = self.is_waiting or self.is_watching
 
     def count_test(self, call: ServedCall) -> None:
         """Count a call to the test endpoint, which is on neither side of any figure."""
@@ -133,6 +170,7 @@ class Recorder:
         with self._counting:
             for plan in call.plans:
                 if pending := self._pending.get(plan.run_id) or self._begin_counting(plan):
+                    pending.occupy(call)
                     for name in (TEST_REQUESTS, TEST_HIT) if plan.run_id in hit_by else (TEST_REQUESTS,):
                         pending.counters.add(name)
             self._plan_flush()
@@ -140,9 +178,11 @@ class Recorder:
     def _begin_counting(self, plan: ActivePlan) -> PendingCounts | None:
         """The counts of a run that has none yet; None for one that ended long ago, whose numbers are forgotten."""
         now = self._clock()
-        if now > plan.expires_at + PENDING_SECONDS:
+        if now > plan.run.expires_at + PENDING_SECONDS:
             return None
-        pending = self._pending[plan.run_id] = PendingCounts(plan.run, Counting(plan.run), now)
+        pending = self._pending[plan.run_id] = PendingCounts(
+            plan.run, Counting(plan.run), now, has_workers=not self._in_lambda
+        )
         return pending
 
     # When to flush
@@ -157,7 +197,7 @@ class Recorder:
         """Schedule a flush of what is pending."""
         schedule = self._policy.schedule
         if schedule is None:
-            self.is_waiting = True
+            self.is_waiting = self.is_needed = True
         elif not self._scheduled:
             try:
                 schedule(self._policy.interval_seconds if seconds is None else seconds, self._flush_in_background)
@@ -214,6 +254,7 @@ class Recorder:
         with self._counting:
             self._forget()
             self.is_waiting = self._in_lambda and self._is_pending()
+            self.is_needed = self.is_waiting or self.is_watching
         self._flushing.release()
 
     def _flush_in_background(self) -> None:
@@ -332,3 +373,10 @@ class Recorder:
 
     def _is_pending(self) -> bool:
         return bool(self._open) or any(not pending.is_flushed for pending in self._pending.values())
+
+
+def _was_active(run_id: str, plans: Sequence[ActivePlan]) -> bool:
+    for plan in plans:  # noqa: SIM110 - most requests pass here, and any() costs twice as much
+        if plan.run_id == run_id:
+            return True
+    return False

@@ -11,8 +11,6 @@ class ActivePlan(Protocol):
 
     run: Run
     run_id: str
-    expires_at: float
-    aborts_itself: bool
 
 
 class Report(Protocol):

@@ -96,7 +96,7 @@ class Counting:
         self.slice_starts = tuple(run.started_at + number * width for number in range(1, SLICES))
         """Of the second slice and those after it: what is earlier is in the first one, what is later in the last."""
         self.slow_above = math.inf if bound is None else bound
-        hits_from: float = getattr(run, "hits_from", run.started_at)
+        hits_from = run.hits_from
         self.hits_from = hits_from if hits_from > run.started_at else NEVER
         """Before this nothing is hit; always in the past where the run hits from its start on."""
 
@@ -122,13 +122,14 @@ class Counting:
             cell[0] += 1
             cell[1] += seconds
 
-    def add_after(self, cells: Cells, status: int | None, part: int, seconds: float) -> None:
-        """Count an untouched request that began after the end of the run, in a part of its own."""
-        status_class = None if status is None else status // 100
-        key: Key = ("after", status_class, bucket(seconds), part, seconds > self.slow_above)
+    def add_after(self, cells: Cells, status: int | None, part: int, seconds: float) -> bool:
+        """Count an untouched request that began after the end of the run, in a part of its own. Whether it was slow."""
+        status_class, is_slow = None if status is None else status // 100, seconds > self.slow_above
+        key: Key = ("after", status_class, bucket(seconds), part, is_slow)
         cell = cells.setdefault(key, [0, 0.0])
         cell[0] += 1
         cell[1] += seconds
+        return is_slow
 
 
 def counters_of(cells: Cells) -> dict[str, int]:
@@ -186,9 +187,9 @@ class SideCounts:
     errors: int
     """Server errors of the application, and those that died."""
     slow: int
-    died: int
+    died: int = 0
     """Began and were never answered, for sure."""
-    open: int
+    open: int = 0
     """Began, and have neither been answered nor died as far as is known."""
     blocks: tuple[Block, ...] = ()
     block_seconds: float = SHORTEST_SLICE_SECONDS

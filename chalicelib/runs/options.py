@@ -8,10 +8,12 @@ runs.
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
+
+from .target import Target
 
 LONGEST_REASON = 100
 """In characters. What runs must stay small, because every environment reads it every second."""
@@ -38,8 +40,12 @@ Reason = Annotated[OneLine, Field(max_length=LONGEST_REASON)]
 WHY = f"Why, in one line of at most {LONGEST_REASON} characters. The history keeps it."
 
 
+Judged = Literal["untouched", "hit", "both"]
+"""The requests that a hypothesis is about."""
+
+
 class Hypothesis(BaseModel):
-    """What is expected of the untouched requests, those that no fault hits. At least one bound is required."""
+    """What is expected of the requests that no run hits, or of those that this run hits. It needs a bound or both."""
 
     model_config = ConfigDict(
         strict=True,
@@ -53,7 +59,8 @@ class Hypothesis(BaseModel):
         default=cast("float", None),
         ge=0,
         le=1,
-        description="Largest share of untouched requests that may be answered with a server error (5xx): 0.01 is 1 %.",
+        description="Largest share of the judged requests that may fail: the application answers with a server error "
+        "(5xx), or never. 0.01 is 1 %.",
         examples=[0.01],
         json_schema_extra={"unit": "share"},
     )
@@ -61,7 +68,7 @@ class Hypothesis(BaseModel):
         default=cast("float", None),
         gt=0,
         le=900,
-        description="Longest 95th percentile of the response times of untouched requests, in seconds.",
+        description="Longest 95th percentile of the response times of the judged requests, in seconds.",
         examples=[1.5],
         json_schema_extra={"unit": "seconds", "label": "P95 response time"},
     )
@@ -69,7 +76,22 @@ class Hypothesis(BaseModel):
         default=50,
         ge=1,
         le=1_000_000,
-        description="How many untouched requests are needed for a verdict. With fewer it is `too_few_requests`.",
+        description="How many judged requests are needed for a verdict. With fewer it is `too_few_requests`.",
+    )
+    of: Judged = Field(
+        default="untouched",
+        description="The requests that are judged: those that no run hits, those that this run hits (how the "
+        "application copes with the fault; injected errors do not count as failures), or both, each by itself.",
+        json_schema_extra={"label": "Judged requests"},
+    )
+    baseline_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=60,
+        description="For how long at the beginning of the run nothing is hit, to know what is usual. It is part of "
+        "the duration.",
+        examples=[10.0],
+        json_schema_extra={"unit": "seconds"},
     )
     abort: bool = Field(
         default=False, description="Abort the run in all environments as soon as the hypothesis fails beyond chance."
@@ -80,6 +102,11 @@ class Hypothesis(BaseModel):
         if not self.model_fields_set.intersection(BOUNDS):
             raise PydanticCustomError("no_bound", "names no bound")
         return self
+
+    @property
+    def judges_untouched(self) -> bool:
+        """Whether it needs requests that no run hits."""
+        return self.of != "hit"
 
     @classmethod
     def stored(cls, content: Mapping[str, Any]) -> Self | None:
@@ -105,7 +132,10 @@ class StartOptions(BaseModel):
         examples=[["orders-5xx"]],
     )
     hypothesis: Hypothesis | None = Field(
-        default=None, description="What is expected of the untouched requests. The run then gets a verdict."
+        default=None, description="What is expected of the requests. The run then gets a verdict."
+    )
+    target: Target | None = Field(
+        default=None, description="Which calls the run may hit. The others stay untouched: a control group."
     )
 
     def content(self) -> dict[str, Any]:

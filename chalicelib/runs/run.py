@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 NEVER = float("-inf")
 """Before any moment, in epoch seconds."""
 
+FOREVER = float("inf")
+"""After any moment."""
+
+CLOCKS_DIFFER_SECONDS = 2.0
+"""How far two clocks may differ that the table corrects: by so much a run may be ahead of its start."""
+
 Status = Literal["running", "completed", "stopped", "aborted"]
 
 
@@ -26,7 +32,8 @@ class Run:
     `experiment` is its name; `parameters` are complete, as validated at the start; `options` are `StartOptions` as
     stored, with whatever a newer version has added. `defect` is what an environment found wrong with its experiment.
     `unreadable`: another version wrote it, and this one cannot read its parameters and options. It can be listed,
-    stopped and halted, and must not be injected.
+    stopped and halted, and must not be injected. `damaged`: its envelope cannot be read, either; what is missing is
+    empty, its start `NEVER` or its end `FOREVER`.
     """
 
     run_id: str
@@ -38,6 +45,7 @@ class Run:
     started_from: str = ""
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     unreadable: bool = False
+    damaged: bool = False
     ended_at: float | None = None
     ended_by: str | None = None
     ended_from: str | None = None
@@ -73,12 +81,20 @@ class Run:
     def ended(
         self, *, now: float, by: str, reason: str | None, source: str | None = None, aborted: bool = False
     ) -> Self:
-        return replace(self, ended_at=round(now, 3), ended_by=by, ended_from=source, end_reason=reason, aborted=aborted)
+        """As it ends at `now`; not before it started, where clocks differ."""
+        at = round(max(now, self.started_at), 3)
+        return replace(self, ended_at=at, ended_by=by, ended_from=source, end_reason=reason, aborted=aborted)
 
     @property
     def duration_seconds(self) -> float:
         """How long it was to last."""
         return round(self.expires_at - self.started_at, 3)
+
+    @property
+    def hits_from(self) -> float:
+        """When its baseline is over: before that it hits nothing."""
+        baseline = self._expected.get("baseline_seconds")
+        return self.started_at + (baseline if isinstance(baseline, int | float) else 0.0)
 
     @property
     def reason(self) -> str | None:
@@ -92,7 +108,7 @@ class Run:
 
     @property
     def hypothesis(self) -> "Hypothesis | None":
-        """What is expected of untouched requests. Validated at each call: not for the path of a request."""
+        """What is expected of the requests. Validated at each call: not for the path of a request."""
         if not self._expected:
             return None
         from .options import Hypothesis  # noqa: PLC0415 - pydantic, which a process in which nothing runs does without
@@ -106,7 +122,7 @@ class Run:
 
     @property
     def slow_after_seconds(self) -> float | None:
-        """The response time that the hypothesis allows to 95 % of the untouched requests."""
+        """The response time that the hypothesis allows to 95 % of the judged requests."""
         bound = self._expected.get("p95_seconds")
         return bound if isinstance(bound, int | float) else None
 
@@ -121,6 +137,10 @@ class Run:
         """The identity of an end: two ends of a run that differ were made by different requests."""
         return self.run_id, self.ended_at, self.ended_by
 
+    def has_begun(self, now: float) -> bool:
+        """Unless whoever started it had a clock that was ahead, and nobody corrected it."""
+        return now >= self.started_at - CLOCKS_DIFFER_SECONDS
+
     def is_active(self, now: float) -> bool:
         return self.ended_at is None and now < self.expires_at
 
@@ -130,4 +150,7 @@ class Run:
         return "running" if self.is_active(now) else "completed"
 
     def remaining_seconds(self, now: float) -> float:
-        return round(self.expires_at - now, 3) if self.is_active(now) else 0.0
+        """Until its end; no more than its whole duration, where the clock of whoever started it was ahead."""
+        if not self.is_active(now) or self.expires_at == FOREVER:
+            return 0.0
+        return max(0.0, round(min(self.expires_at - now, self.expires_at - self.started_at), 3))

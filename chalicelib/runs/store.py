@@ -1,10 +1,22 @@
 """The port to the runs, the halt and the history of one scope."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from .event import Event
 from .run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Entries of the history, the newest first; `next` is the id to go on before, None where there is nothing older.
+
+    A page may have fewer entries than asked for, or none, and a `next`: the work for one page is bounded.
+    """
+
+    entries: Sequence[Run | Event] = ()
+    next: str | None = None
 
 
 class RunStore(Protocol):
@@ -51,8 +63,8 @@ class RunStore(Protocol):
 
     def history(
         self, *, since: float, until: float, experiment: str | None, before: str | None, limit: int
-    ) -> Sequence[Run | Event]:
+    ) -> HistoryPage:
         """What was started from `since` up to, not including, `until`, or happened then; the newest first.
 
-        `before` is the last id of the page before.
+        `before` is the `next` of the page before.
         """

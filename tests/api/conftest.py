@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,13 +16,21 @@ from tests.support import Clock, FakeAlarms, FakeResultStore, FakeRunStore, Fake
 
 OPERATOR = Caller("ada", Role.OPERATOR)
 CATALOGUE = installed()
+PUBLISHED = partial(document, PREFIX, {"duration_seconds": 3600.0}, CATALOGUE)
 JSON = {"content-type": "application/json"}
 
 
 class Control:
     """The API on fakes, and short ways to ask it."""
 
-    def __init__(self, clock: Clock, settings: Settings | None = None, *, open_endpoints: bool = True) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        settings: Settings | None = None,
+        *,
+        open_endpoints: bool = True,
+        document: Callable[[], dict[str, Any]] = PUBLISHED,
+    ) -> None:
         self.clock = clock
         self.alarms = FakeAlarms()
         self.store = FakeRunStore()
@@ -36,8 +45,7 @@ class Control:
             catalogue=CATALOGUE,
         )
         server = Server(environment="here", clock=clock, spare_memory_mb=lambda: 500, on_change=self._changed)
-        published = partial(document, PREFIX, {"duration_seconds": 3600.0}, CATALOGUE)
-        handlers = Handlers(stage, server, prefix=PREFIX, document=published)
+        handlers = Handlers(stage, server, prefix=PREFIX, document=document)
         authenticate = Authenticator(self.tokens, clock, "dev-token")
         self.api = Api(handlers, authenticate, prefix=PREFIX, open_endpoints=open_endpoints)
 

@@ -8,8 +8,9 @@ from chalicelib.access import Caller, Role
 from chalicelib.api.http import Response
 from chalicelib.experiments.catalogue import installed
 from chalicelib.runs.options import StartOptions
-from tests.api.conftest import Control
-from tests.support import NOW, a_run
+from chalicelib.settings import Settings
+from tests.api.conftest import JSON, Control
+from tests.support import NOW, Clock, a_run
 
 LATENCY = '{"experiment_name": "latency_injection"}'
 VIEWER = Caller("vic", Role.VIEWER)
@@ -200,8 +201,8 @@ def test_status_of_what_is_asked_for_by_name(control: Control, query: dict[str, 
     ("method", "path", "options"),
     [
         ("GET", "/status", {"query": {"experiment_name": ["nonsense"]}}),
-        ("POST", "/start", {"body": b'{"experiment_name": "nonsense"}'}),
-        ("POST", "/stop", {"body": b'{"experiment_name": "nonsense"}'}),
+        ("POST", "/start", {"headers": JSON, "body": b'{"experiment_name": "nonsense"}'}),
+        ("POST", "/stop", {"headers": JSON, "body": b'{"experiment_name": "nonsense"}'}),
     ],
 )
 def test_an_unknown_experiment_is_told_what_there_is(
@@ -298,7 +299,7 @@ def test_a_token_in_the_header_does_where_no_gateway_authenticated(control: Cont
 )
 def test_a_silent_table_is_a_503(control: Control, method: str, path: str, body: str) -> None:
     control.store.broken = True
-    refused = control.ask(method, path, body=body.encode())
+    refused = control.ask(method, path, headers=JSON, body=body.encode())
     assert refusal(refused) == (503, "store_unavailable")
     assert control.changes == 0
 
@@ -313,3 +314,15 @@ def test_a_defect_is_logged_and_told_as_such(
     with caplog.at_level(logging.ERROR):
         assert refusal(control.ask("GET", "/list")) == (500, "internal_error")
     assert "a defect" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("one_at_a_time", "in_lambda", "warned"),
+    [(True, False, True), (False, False, False), (True, True, False)],
+)
+def test_the_list_warns_where_a_halt_would_wait_behind_delayed_requests(
+    clock: Clock, *, one_at_a_time: bool, in_lambda: bool, warned: bool
+) -> None:
+    control = Control(clock, Settings(stage="qa", in_lambda=in_lambda))
+    warnings = control.ask("GET", "/list", one_at_a_time=one_at_a_time).content["resultset"]["warnings"]
+    assert [each.startswith("This process serves one request at a time") for each in warnings] == [True] * warned

@@ -138,8 +138,38 @@ def test_the_right_content_type(control: Control, content_type: str) -> None:
     assert control.post("/start", start(), headers={"content-type": content_type}).status == 200
 
 
-def test_a_body_without_a_content_type_is_taken_for_json(control: Control) -> None:
-    assert control.post("/start", start(), headers={}).status == 200
+GOOD = {
+    "/start": start(),
+    "/stop": json.dumps({"experiment_name": "latency_injection"}),
+    "/halt": json.dumps({"reason": "a test"}),
+    "/resume": "{}",
+}
+
+
+@pytest.mark.parametrize("path", GOOD)
+@pytest.mark.parametrize("more", [{}, {"authorization": "Bearer dev-token"}, {"cookie": "session=1"}])
+def test_a_body_without_a_content_type_is_refused(control: Control, path: str, more: dict[str, str]) -> None:
+    """A page of another site can make a browser send it, with the cookies that an `authenticate` may go by."""
+    refused = control.post(path, GOOD[path], headers=more)
+    assert (refused.status, refused.content["code"]) == (415, "unsupported_media_type")
+    assert refused.content["error_message"] == ("The header Content-Type must be application/json; got none.")
+    assert (control.store.runs, control.store.halt_event) == ({}, None)
+
+
+def test_no_body_and_no_content_type_are_enough_for_who_sends_a_token(control: Control) -> None:
+    control.post("/halt", GOOD["/halt"])
+    for headers in ({}, {"cookie": "session=1"}, {"authorization": "Basic YWRhOmFkYQ=="}):
+        assert control.post("/resume", b"", headers=headers).status == 415
+    assert control.store.halt_event
+    assert control.post("/resume", b"", headers={"authorization": "Bearer dev-token"}).status == 200
+    assert control.store.halt_event is None
+    refused = control.post("/start", b"", headers={"authorization": "Bearer dev-token"})
+    assert (refused.status, refused.content["code"]) == (400, "invalid_json")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_has_no_body_needs_no_content_type(control: Control, method: str) -> None:
+    assert control.ask(method, "/list").status == 200
 
 
 @pytest.mark.parametrize("size", [16 * 1024 + 1, 2_000_000])
@@ -179,6 +209,7 @@ NAMES = ", ".join(installed())
 LINE = "in one line, without control characters"
 OF_THE_EXPERIMENT = ("duration_seconds", "percentage", "delay_seconds", "allow_timeout")
 FIELDS_OF_A_START = ", ".join((*OF_THE_EXPERIMENT, "experiment_name", *StartOptions.model_fields, "restart"))
+FIELDS_OF_A_HYPOTHESIS = "max_error_rate, p95_seconds, min_requests, of, baseline_seconds, abort"
 MESSAGES: dict[str, tuple[bytes | str, str]] = {
     "above the limit": (start(delay_seconds=61), "delay_seconds must be a number from 0 to 60 (seconds); got 61."),
     "below the limit": (start(delay_seconds=-0.5), "delay_seconds must be a number from 0 to 60 (seconds); got -0.5."),
@@ -235,13 +266,13 @@ MESSAGES: dict[str, tuple[bytes | str, str]] = {
     ),
     "a hypothesis that is none": (
         start(hypothesis=1),
-        "hypothesis must be an object with max_error_rate, p95_seconds, min_requests, abort; got 1.",
+        f"hypothesis must be an object with {FIELDS_OF_A_HYPOTHESIS}; got 1.",
     ),
     "a bound of a hypothesis": (
         start(hypothesis={"p95_seconds": 0, "max_rate": 1}),
         (
             "hypothesis.p95_seconds must be a number greater than 0 and at most 900 (seconds); got 0. "
-            "hypothesis.max_rate is not a known field; use one of max_error_rate, p95_seconds, min_requests, abort."
+            f"hypothesis.max_rate is not a known field; use one of {FIELDS_OF_A_HYPOTHESIS}."
         ),
     ),
     "no name": ("{}", f"experiment_name is missing; it must be one of {NAMES}."),

@@ -6,7 +6,7 @@ import pytest
 
 from chalicelib.access import Caller, Role
 from chalicelib.api.endpoints import ENDPOINTS
-from chalicelib.api.http import Request
+from chalicelib.api.http import Request, Response
 from chalicelib.api.openapi import document
 from chalicelib.experiments.catalogue import installed
 from tests.api.conftest import Control
@@ -59,7 +59,7 @@ def test_who_is_not_admitted_gets_the_answer_that_handle_gives(
 ) -> None:
     request = Request(method=method, path=path, caller=caller)
     refused = control.api.admit(request)
-    assert refused is not None
+    assert isinstance(refused, Response)
     assert refused == control.api.handle(request)
     assert refused.status == status
 
@@ -67,9 +67,32 @@ def test_who_is_not_admitted_gets_the_answer_that_handle_gives(
 @pytest.mark.parametrize("path", ["/test", "/test/", "/list", "/list/"])
 def test_who_is_admitted_gets_no_answer_yet(control: Control, path: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        assert control.api.admit(Request(method="HEAD", path=path, caller=VIEWER)) is None
+        admitted = control.api.admit(Request(method="HEAD", path=path, caller=VIEWER))
+    assert isinstance(admitted, Request)
     assert not caplog.records
     assert control.api.handle(Request(method="HEAD", path=path, caller=VIEWER)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "logged"),
+    [
+        ("/list\n2026-11-24 ERROR a line of somebody's own", r"GET '/list\n2026-11-24 ERROR a line of somebody"),
+        ("/\x1b[2J", r"GET '/\x1b[2J' by"),
+        ("/\u2028", r"GET '/\u2028' by"),
+        ("/caf\u00e9", r"GET '/caf\xe9' by"),
+        ("/status", "GET /status by"),
+    ],
+)
+def test_nobody_writes_lines_of_their_own_into_the_log(
+    control: Control, path: str, logged: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        control.ask("GET", path, caller=None)
+        control.ask("GET", path + "x" * 9000, caller=None)
+    first, second = (record.getMessage() for record in caplog.records)
+    assert logged in first.replace('"', "'")
+    assert first.isprintable()
+    assert len(second) < 400
 
 
 def test_an_authentication_that_raises_is_logged_and_answered(
@@ -80,6 +103,6 @@ def test_an_authentication_that_raises_is_logged_and_answered(
 
     monkeypatch.setattr(control.api, "_authenticate", defective)
     refused = control.api.admit(Request(method="GET", path="/list"))
-    assert refused is not None
+    assert isinstance(refused, Response)
     assert (refused.status, refused.content["code"]) == (500, "internal_error")
     assert "ZeroDivisionError: a defect" in caplog.text

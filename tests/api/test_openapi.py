@@ -1,9 +1,11 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
+from pydantic import BaseModel
 
 from chalicelib.access import Role
 from chalicelib.api.endpoints import ENDPOINTS
@@ -12,9 +14,35 @@ from chalicelib.api.openapi import document
 from chalicelib.errors import Unauthenticated
 from chalicelib.experiments.catalogue import installed
 from tests.api.conftest import Control
+from tests.support import Clock
 
 PREFIX = "/v1/chaos_experiments"
 DOCUMENT = document(PREFIX, {"duration_seconds": 600.0}, installed())
+
+
+def test_it_is_built_once_for_all_who_ask(clock: Clock) -> None:
+    built = []
+
+    def build() -> dict[str, Any]:
+        built.append(1)
+        return {"openapi": "3.1.0"}
+
+    control = Control(clock, document=build)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: control.ask("GET", "/openapi.json").body, range(100)))
+    assert {*answers} == {'{"openapi": "3.1.0"}'}
+    assert built == [1]
+
+
+def test_what_is_published_of_a_model_is_made_once_and_nobodys_change_is_seen_by_others(
+    control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = control.ask("GET", "/list").body
+    made = []
+    monkeypatch.setattr(BaseModel, "model_json_schema", classmethod(lambda cls: made.append(cls) or {}))
+    assert control.ask("GET", "/list").body == first
+    assert control.post("/start", '{"experiment_name": "latency_injection"}').status == 200
+    assert made == []
 
 
 def test_it_is_an_openapi_document() -> None:

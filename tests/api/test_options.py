@@ -12,7 +12,13 @@ from chalicelib.runs.options import Hypothesis, StartOptions
 from tests.api.conftest import Control
 from tests.support import NOW, a_run
 
-HYPOTHESIS = {"max_error_rate": 0.01, "min_requests": 50, "abort": False}
+HYPOTHESIS = {
+    "max_error_rate": 0.01,
+    "min_requests": 50,
+    "of": "untouched",
+    "baseline_seconds": 0.0,
+    "abort": False,
+}
 
 
 def result(response: Response) -> Any:
@@ -36,9 +42,9 @@ def test_the_list_publishes_every_option_with_its_description_unit_and_limits(co
 
 
 def test_options_are_stored_as_they_were_chosen_and_echoed_complete(control: Control) -> None:
-    body = '{"experiment_name": "latency_injection", "alarms": [], "hypothesis": {"max_error_rate": 0.01}}'
+    body = '{"experiment_name": "error_injection", "alarms": [], "hypothesis": {"max_error_rate": 0.01}}'
     run = result(control.post("/start", body))
-    assert control.store.runs["latency_injection"].options == {"hypothesis": HYPOTHESIS}
+    assert control.store.runs["error_injection"].options == {"hypothesis": HYPOTHESIS}
     assert (run["reason"], run["alarms"], run["hypothesis"]["p95_seconds"]) == (None, [], None)
     assert {name: run["hypothesis"][name] for name in HYPOTHESIS} == HYPOTHESIS
     assert run["hypothesis"]["verdict"] == "too_few_requests"
@@ -79,3 +85,32 @@ def test_a_run_that_cannot_be_read_is_listed_with_the_reason_stopped_and_halted(
         control.clock.now = NOW + 1
         result(control.post(change, body))
         assert control.store.runs["latency_injection"].status(NOW + 1) == "stopped"
+
+
+def test_a_target_is_stored_echoed_and_published(control: Control) -> None:
+    run = result(
+        control.post("/start", '{"experiment_name": "latency_injection", "target": {"environments_percentage": 50}}')
+    )
+    assert run["target"] == {"environments_percentage": 50.0}
+    assert control.store.runs["latency_injection"].options == {"target": {"environments_percentage": 50.0}}
+    schema = result(control.ask("GET", "/list"))["start_options"]
+    assert Draft202012Validator(schema).is_valid({"target": {"environments_percentage": 50}})
+    for wrong in ({}, {"environments_percentage": 0}, {"environments_percentage": 101}, {"path": "/"}):
+        assert not Draft202012Validator(schema).is_valid({"target": wrong})
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("{}", "target must be an object with environments_percentage; got an empty one."),
+        ("50", "target must be an object with environments_percentage; got 50."),
+        (
+            '{"environments_percentage": 0}',
+            "target.environments_percentage must be a number greater than 0 and at most 100 (percent); got 0.",
+        ),
+        ('{"path": "/"}', "target.path is not a known field; use one of environments_percentage."),
+    ],
+)
+def test_a_target_that_is_none_is_refused_in_words(control: Control, target: str, message: str) -> None:
+    refused = control.post("/start", f'{{"experiment_name": "latency_injection", "target": {target}}}')
+    assert (refused.status, refused.content["error_message"]) == (400, message)

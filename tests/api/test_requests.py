@@ -13,7 +13,7 @@ def test_a_good_body_is_an_object() -> None:
 
 def test_a_refusal_says_where_the_json_breaks() -> None:
     with pytest.raises(InvalidJson, match="line 1 column 6"):
-        parse(b'{"a":}', {})
+        parse(b'{"a":}', {"content-type": "application/json"})
 
 
 def test_parameters_that_are_left_out_take_their_defaults() -> None:

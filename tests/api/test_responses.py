@@ -1,4 +1,5 @@
-from chalicelib.api.responses import iso, run
+from chalicelib.api.responses import run
+from chalicelib.api.shapes import iso
 from tests.support import NOW, a_run
 
 

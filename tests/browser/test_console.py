@@ -208,7 +208,7 @@ def test_an_option_that_the_application_publishes_has_a_field_and_is_sent(
     page.context.route("**/start", refuse)
     sign_in(page)
     card = fill(page, "latency_injection")
-    card.get_by_text("Reason, alarms, hypothesis, ticket, spread").click()
+    card.get_by_text("Reason, alarms, hypothesis, target, ticket, spread").click()
     assert card.get_by_label("Pause (seconds)").get_attribute("placeholder") == "5"
     start(page, "latency_injection", Ticket="C-7", Regions="eu, us,", Reason="why", **{"Max error": "0,5"})
     regions = card.get_by_label("Regions")
@@ -728,3 +728,63 @@ def test_nobody_is_kept_out_by_colour_size_or_markup(
     page.get_by_role("button", name="Halt", exact=True).click()
     expect(page.locator("#halted")).to_be_visible()
     check("halted")
+
+
+def test_whom_a_hypothesis_is_about_is_chosen_from_a_list(open_console: Open, picture: Picture) -> None:
+    page = open_console().page
+    sign_in(page)
+    card = fill(page, "latency_injection")
+    card.get_by_text("Reason, alarms, hypothesis").click()
+    chosen = card.get_by_label("Judged requests")
+    expect(chosen).to_have_value("untouched")
+    assert chosen.locator("option").all_inner_texts() == ["Untouched", "Hit", "Both"]
+    start(page, "latency_injection", Delay="0", **{"Max error rate": "0.01"})
+    percentage = card.get_by_label("Percentage")
+    expect(percentage).to_be_focused()
+    expect(percentage).to_have_accessible_description(
+        re.compile(
+            "The run hits every request, so none is left for the hypothesis. Enter a lower percentage, such as 20"
+        )
+    )
+    expect(card.get_by_role("alert")).to_have_text("Not started. Correct the marked field.")
+    assert_no_words_of_the_api(page)
+    picture(page, "whom-it-is-about")
+    chosen.select_option("hit")
+    fill(page, "latency_injection", Baseline="30")
+    card.get_by_role("button", name="Start Latency injection").click()
+    expect(card.get_by_label("Baseline")).to_have_accessible_description(
+        re.compile("must be shorter than the duration")
+    )
+    fill(page, "latency_injection", Baseline="1")
+    card.get_by_role("button", name="Start Latency injection").click()
+    expect(page.locator("#running article .verdict")).to_contain_text("no verdict, not enough requests")
+
+
+def test_a_run_that_nobody_met_says_so_in_the_history(open_console: Open) -> None:
+    page = open_console().page
+    sign_in(page)
+    start(page, "latency_injection", Delay="0", Duration="1")
+    entry = page.locator("#history tr").first
+    expect(entry).to_contain_text("Completed. No request reached the application while the run was active")
+
+
+def test_a_run_can_be_started_in_a_share_of_the_environments_and_says_so(open_console: Open, server: Server) -> None:
+    page = open_console().page
+    sign_in(page)
+    card = fill(page, "latency_injection")
+    card.get_by_text("Reason, alarms, hypothesis, target").click()
+    start(page, "latency_injection", **{"Environments percentage": "50"})
+    running = page.locator("#running article")
+    expect(running).to_contain_text("Environments percentage: 50")
+    (run,) = server.call("GET", "/chaos_experiments/list").json()["resultset"]["active_experiments"]
+    assert run["target"] == {"environments_percentage": 50.0}
+
+
+def test_what_to_know_before_a_start_is_shown(open_console: Open, server: Server) -> None:
+    listed = server.call("GET", "/chaos_experiments/list").json()
+    page = open_console().page
+    page.context.route("**/list", lambda route: route.fulfill(json=listed))
+    sign_in(page)
+    expect(page.locator("#warnings")).to_be_hidden()
+    listed["resultset"]["warnings"] = ["One request at a time.", "A <b>second</b> one."]
+    expect(page.locator("#warnings")).to_have_text("One request at a time. A <b>second</b> one.")

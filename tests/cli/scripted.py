@@ -9,7 +9,8 @@ from chalicelib.experiments.catalogue import installed
 from tests.support import NOW, a_run
 
 Answer = tuple[int, Any]
-RUNNING = responses.run(a_run(duration_seconds=60.0), NOW)
+RUN = a_run(duration_seconds=60.0)
+RUNNING = responses.run(RUN, NOW)
 PREFIX = "/chaos_experiments"
 LISTED = {
     "application": "app",

@@ -52,17 +52,18 @@ def test_what_is_published_as_parameters_are_options(run: Run) -> None:
 
 def test_a_start_sends_what_was_said_and_nothing_else(run: Run, server: Server) -> None:
     output = run(
-        *LATENCY, "--delay-seconds", "0.5", "--reason", "why not", "--max-error-rate", "0.01", "--abort", "--detach",
-        "--json",
+        *LATENCY, "--delay-seconds", "0.5", "--percentage", "20", "--reason", "why not", "--max-error-rate", "0.01",
+        "--abort", "--environments-percentage", "50", "--detach", "--json",
     )  # fmt: skip
     shown = json.loads(output.stdout)
     assert shown["parameters"] == {
         "duration_seconds": 30.0,
-        "percentage": 100.0,
+        "percentage": 20.0,
         "delay_seconds": 0.5,
         "allow_timeout": False,
     }
-    assert shown["reason"] == "why not"
+    assert (shown["reason"], shown["target"]) == ("why not", {"environments_percentage": 50.0})
+    assert "target: environments percentage 50" in run("status", LATENCY[1]).stdout
     assert (shown["hypothesis"]["max_error_rate"], shown["hypothesis"]["abort"]) == (0.01, True)
     assert status(server)["run_id"] == shown["run_id"]
 
@@ -107,7 +108,9 @@ def test_a_run_is_watched_to_its_end_and_its_hypothesis_is_the_exit_code(
     run: Run, environment: dict[str, str], server: Server
 ) -> None:
     short = ("--duration-seconds", "1.5", "--delay-seconds", "0", "--percentage", "50")
-    assert run(*LATENCY, *short).returncode == 0
+    nobody_came = run(*LATENCY, *short)
+    assert nobody_came.returncode == 7
+    assert "No request reached the application while the run was active." in nobody_came.stdout
     assert status(server)["status"] == "completed"
     watched = subprocess.Popen(
         [*COMMAND, *LATENCY, "--duration-seconds", "4", "--percentage", "50", "--delay-seconds", "0",
@@ -116,10 +119,30 @@ def test_a_run_is_watched_to_its_end_and_its_hypothesis_is_the_exit_code(
     )  # fmt: skip
     while status(server)["status"] != "running":
         assert watched.poll() is None
-    run("test", "--requests", "60")
+    while watched.poll() is None:
+        run("test", "--requests", "60", "--target", "/orders/7")
     output, _ = watched.communicate(timeout=30)
     assert watched.returncode == 4
     assert "failed" in output
+
+
+def test_a_run_without_a_verdict_is_no_success(run: Run, environment: dict[str, str], server: Server) -> None:
+    watched = subprocess.Popen(
+        [*COMMAND, *LATENCY, "--duration-seconds", "3", "--percentage", "50", "--delay-seconds", "0",
+         "--max-error-rate", "0.00001"],
+        env=environment, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while watched.poll() is None:
+        run("test", "--requests", "30", "--target", "/orders/7")
+    assert watched.returncode == 6
+    assert "no verdict, too few requests" in watched.communicate()[0]
+
+
+def test_a_hypothesis_that_nothing_could_prove_wrong_starts_nothing(run: Run, server: Server) -> None:
+    refused = run(*LATENCY, "--max-error-rate", "0.01")
+    assert refused.returncode == 1
+    assert "Add --percentage 20 to hit only some" in refused.stderr
+    assert status(server)["status"] != "running"
 
 
 def test_halt_and_resume(run: Run, server: Server) -> None:

@@ -1,6 +1,7 @@
 """What the command line says and does when the application answers badly, late, or not at all."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +9,20 @@ import pytest
 import typer
 import urllib3
 
+from chalicelib.api.results import results
 from chalicelib.cli import follow
 from chalicelib.cli import runs as listing
 from chalicelib.cli.context import LOCAL, Selection, destination
 from chalicelib.cli.profile_file import Profiles
 from chalicelib.cli.remote import REASONS, Remote, reason
+from chalicelib.results.tally import Tally
 from tests.cli.conftest import Run
-from tests.cli.scripted import LISTED, PREFIX, RUNNING, Answer, Scripted, fine, published
+from tests.cli.scripted import LISTED, PREFIX, RUN, RUNNING, Answer, Scripted, fine, published
+from tests.support import NOW
 
 LATENCY = ("start", "latency_injection")
-ENDED = {**RUNNING, "status": "completed", "remaining_seconds": 0.0}
+SERVED = Tally({"requests": 2, "hit.2xx": 2, "hit.b20": 2})
+ENDED = {**RUNNING, "status": "completed", "remaining_seconds": 0.0, "results": results(RUN, SERVED, NOW, whole=True)}
 UNAVAILABLE = (503, {"error": True, "error_message": "The table does not answer.", "code": "store_unavailable"})
 
 
@@ -175,7 +180,8 @@ def test_what_is_typed_goes_first_and_no_profiles_token_goes_elsewhere(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     profiles = {"qa": {"url": THERE, "token": "current"}}
     Profiles.of_the_user().write({"current": "qa", "profiles": profiles})
-    assert destination(typed, variables)[:2] == expected
+    found = destination(typed, variables)
+    assert (found.url, found.token) == expected
 
 
 # What comes back
@@ -396,15 +402,22 @@ def test_a_run_that_is_watched_is_drawn_to_its_end(run: Run, scripted: Scripted)
 
 
 def test_a_report_is_shown_in_the_browser_or_its_place_is_printed(
-    run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+    run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     opened: list[str] = []
-    scripted.script["/report"] = [(200, "<p>a page</p>")]
+    scripted.script["/report"] = [(200, "<p>a page</p>")] * 2
     monkeypatch.setattr("webbrowser.open", lambda url: bool(opened.append(url)))
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
     done = run("report", "r", "--open")
     assert done.returncode == 0
-    assert opened[0].startswith("file:///")
+    folder = tmp_path / ".cache/chaos-experiments/reports"
+    assert opened == [(folder / "r.html").as_uri()]
+    assert folder.stat().st_mode & 0o077 == 0
     assert "No browser could be started." in done.stderr
+    os.utime(folder / "r.html", (0, 0))
+    run("report", "other", "--open")
+    assert [path.name for path in folder.iterdir()] == ["other.html"]  # what was shown long ago is not kept
 
 
 def test_a_file_of_profiles_that_is_broken_says_what_to_do(run: Run, tmp_path: Path) -> None:
@@ -421,3 +434,11 @@ def test_a_profile_that_is_named_and_not_there_is_reported_with_those_that_are(r
     done = run("--profile", "qa", "list", CHAOS_URL="", CHAOS_TOKEN="")
     assert done.returncode == 1
     assert done.stderr == "There is no profile 'qa'. Add one with `profile add`.\n"
+
+
+def test_a_start_repeats_the_warnings_of_the_application_and_its_help_does_not(run: Run, scripted: Scripted) -> None:
+    scripted.script["/list"] = [fine({**LISTED, "warnings": ["One request at a time."]})]
+    done = run(*LATENCY, "--detach", "--json")
+    assert json.loads(done.stdout)["name"] == "latency_injection"
+    assert done.stderr.startswith("Warning: One request at a time.\n")
+    assert "Warning" not in run(*LATENCY, "--help").stderr

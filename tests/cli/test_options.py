@@ -62,7 +62,7 @@ def test_options_that_a_server_adds_are_in_the_help_and_sent(run: Run, scripted:
     for line in (
         "--ticket <text> The change that allows it.",
         "--region <text> Where. Can be repeated.",
-        "--mode <text> How. Allowed: soft or hard. Default: soft.",
+        "--mode <soft|hard> How. Allowed: soft or hard. Default: soft.",
         "--steps <number> Rollout: How many. Allowed: from 1 to 9.",
         "--pause-seconds <number> Rollout: Between. Allowed: at least 0 seconds.",
         "--at-once Rollout: No steps.",

@@ -14,7 +14,7 @@ from chalicelib.results.tally import Counting, Served, Tally
 from chalicelib.runs.run import Run
 from tests.support import NOW, a_run, an_event, with_hypothesis
 
-RUN = with_hypothesis(a_run(delay_seconds=0.5, duration_seconds=60.0), max_error_rate=0.01)
+RUN = with_hypothesis(a_run(delay_seconds=0.5, duration_seconds=60.0), max_error_rate=0.05)
 
 
 def drawn(what: Any, width: int = 120) -> str:
@@ -28,14 +28,15 @@ def served(run: Run, *, errors: int = 0) -> Tally:
     tally = Tally(environments=2)
     for number in range(200):
         hit = number % 2 == 0
+        failed = number * errors % 200 < errors
         tally.record(
             Counting(run),
             Served(
                 at=NOW + number / 10,
                 seconds=0.52 if hit else 0.02,
-                status=500 if number < errors else 200,
+                status=500 if failed else 200,
                 side="hit" if hit else "untouched",
-                counters={"injected_errors": int(number < errors), "delay": 500_000} if hit else {},
+                counters={"injected_errors": int(failed), "delay": 500_000} if hit else {},
             ),
         )
     tally.add("memory_mb", 128)
@@ -48,6 +49,20 @@ def test_a_run_shows_its_time_its_figures_and_its_hypothesis() -> None:
     assert "40 s left of 60 s, started by ada" in text
     assert "200 requests, 100 hit, in 2 environments, total delay 50 s, total memory 128 MB" in text
     assert "Hypothesis, so far: held. Error rate: held." in text
+
+
+def test_in_its_baseline_a_run_says_that_it_hits_nothing_yet() -> None:
+    run = with_hypothesis(RUN, max_error_rate=0.05, baseline_seconds=20.0)
+    assert "Baseline: nothing is hit for 15 s more." in drawn(render.run(responses.run(run, NOW + 5)))
+    assert "Baseline" not in drawn(render.run(responses.run(run, NOW + 21)))
+
+
+def test_calls_to_the_test_endpoint_and_what_died_are_shown() -> None:
+    shown: Any = responses.run(RUN, NOW + 20, served(RUN))
+    shown["results"] |= {"died": 3, "test": {"requests": 20, "hit": 5}}
+    text = drawn(render.run(shown))
+    assert "3 began and were never answered" in text
+    assert "Calls to the test endpoint: 20, 5 hit. They count nowhere else." in text
 
 
 def test_a_run_that_ended_shows_who_ended_it_and_what_came_of_it() -> None:
@@ -70,6 +85,7 @@ def test_what_nobody_reported_and_what_never_ran_are_said_so() -> None:
     [
         ({"stage": "prod", "production": True, "locked": True}, "locked: the stage is named like production"),
         ({"stage": "qa", "halt": {"halted_by": "vic", "reason": "[b]lost"}}, "halted by vic: [b]lost"),
+        ({"stage": "qa", "warnings": ["One [b]at a time.", "Two."]}, "\nWarning: One [b]at a time.\nWarning: Two."),
     ],
 )
 def test_the_stage_says_what_cannot_be_done(listed: dict[str, Any], expected: str) -> None:
@@ -113,3 +129,15 @@ def test_bars_are_as_long_as_there_are_many() -> None:
 @pytest.mark.parametrize(("value", "expected"), [(None, "-"), (0.0123, "12.3 ms"), (2.0, "2 s")])
 def test_seconds_are_reported_to_three_digits(value: float | None, expected: str) -> None:
     assert render.seconds(value) == expected
+
+
+def test_a_run_that_the_application_cannot_read_is_shown_with_what_there_is() -> None:
+    damaged = {
+        **responses.run(RUN, NOW),
+        "parameters": {},
+        "end_time": None,
+        "remaining_seconds": 0.0,
+        "started_by": None,
+    }
+    assert "ends when it is stopped" in drawn(render.run(damaged))
+    assert "21 s left" in drawn(render.run({**damaged, "remaining_seconds": 21.0}))

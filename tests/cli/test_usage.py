@@ -12,6 +12,7 @@ from tests.cli.conftest import Run
 
 EXPERIMENTS = ("latency_injection", "error_injection", "resource_exhaustion")
 LATENCY = ("start", "latency_injection")
+AN_ADDRESS = "an address such as http://localhost"
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,10 @@ def test_a_hypothesis_that_is_wrong_is_one_problem_and_one_without_a_bound_is_an
         (["watch", "--help=1"], "--help does not take a value."),
         (["history", "--limit", "0"], "--limit must be a whole number from 1 to 100; got 0."),
         (["test", "--requests", "many"], "--requests must be a whole number from 1 to 10000; got 'many'."),
-        (["test", "--target", "localhost"], "--target must be an address such as http://localhost; got 'localhost'."),
+        (
+            ["test", "--target", "localhost"],
+            f"--target must be a path such as /orders or {AN_ADDRESS}; got 'localhost'.",
+        ),
         (["report", "--format", "pdf"], "--format must be json, markdown or html; got 'pdf'."),
         (["stop"], "<experiment> is required."),
         (["halt"], "--reason <text> is required."),

@@ -187,7 +187,9 @@ def test_the_history_has_runs_and_events_the_newest_first_in_pages_by_experiment
 
     def history(**asked: Any) -> list[Run | Event]:
         return list(
-            store.history(**{"since": NOW, "until": NOW + 60, "experiment": None, "before": None, "limit": 50, **asked})
+            store.history(
+                **{"since": NOW, "until": NOW + 60, "experiment": None, "before": None, "limit": 50, **asked}
+            ).entries
         )
 
     assert history() == everything

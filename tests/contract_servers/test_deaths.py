@@ -1,6 +1,9 @@
 """Requests whose worker dies: gunicorn's sync workers, ended by their time-out and by SIGKILL."""
 
+import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +17,9 @@ from chalicelib.dynamodb.runs import DynamoDBRunStore
 from chalicelib.results.recorder import LIFE_INTERVALS
 from chalicelib.results.tally import SideCounts
 from chalicelib.settings import Settings
-from tests.contract.servers import BIN, Server, serving
+from tests.contract.servers import BIN, PROJECT, Server, serving, variables
 from tests.loopback import until
+from tests.support import a_run
 
 API = "/chaos_experiments"
 HOST = Path(__file__).parent / "dying_host.py"
@@ -72,3 +76,41 @@ def test_each_request_whose_worker_died_is_a_failure(server: Server, settings: S
     assert sum(side.died for side in sides) == sum(side.errors for side in sides) == len(DYING)
     assert sum(side.requests for side in sides) == 2 * ANSWERED + len(DYING)
     assert sum(side.open for side in sides) == 0
+
+
+INVOCATION = """
+import os, time
+from types import SimpleNamespace
+from chalice.app import Chalice
+from chalicelib.frameworks.chalice import ChaosExperiments
+from tests.frameworks.test_arrival import rest_event
+
+app = Chalice("shop", configure_logs=False)
+app.route("/orders")(lambda: os._exit(1) if os.environ["DIES"] == "1" else {})
+ChaosExperiments(app)
+deadline = time.time() + 30
+app(rest_event(), SimpleNamespace(get_remaining_time_in_millis=lambda: (deadline - time.time()) * 1000))
+"""
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_an_invocation_that_is_killed_has_died_when_its_time_is_over(settings: Settings, *, dies: bool) -> None:
+    run = a_run("error_injection", now=time.time(), error_rate=0.0, duration_seconds=600.0)
+    assert DynamoDBRunStore(settings).start(run, now=run.started_at) is None
+    environment = variables(
+        AWS_ENDPOINT_URL_DYNAMODB=settings.endpoint_url or "",
+        CHAOS_TABLE=settings.table,
+        AWS_LAMBDA_FUNCTION_NAME="shop",
+        AWS_DEFAULT_REGION="us-east-1",
+        AWS_ACCESS_KEY_ID="local",
+        AWS_SECRET_ACCESS_KEY="local",
+        PYTHONPATH=str(PROJECT),
+        DIES=str(int(dies)),
+    )
+    ended = subprocess.run([sys.executable, "-c", INVOCATION], env={**os.environ, **environment}, check=False)
+    assert ended.returncode == int(dies)
+    tally = DynamoDBResultStore(settings).results([run])[run.run_id]
+    now = tally.side_counts("untouched", run, time.time())
+    later = tally.side_counts("untouched", run, time.time() + 32)
+    assert (now.open, now.died, now.requests) == (int(dies), 0, int(not dies))
+    assert (later.open, later.died, later.requests, later.errors) == (0, int(dies), 1, int(dies))

@@ -94,7 +94,7 @@ def test_what_is_over_is_the_last_run_before_and_after_it_was_removed(store: Dyn
 
 
 def test_the_history_is_read(store: DynamoDBRunStore) -> None:
-    entries = store.history(since=NOW, until=NOW + 9, experiment=None, before=None, limit=9)
+    entries = store.history(since=NOW, until=NOW + 9, experiment=None, before=None, limit=9).entries
     assert [entry.event_id if isinstance(entry, Event) else entry.run_id for entry in entries] == [
         "20270115T080002.000Z-r",
         "20270115T080000.000Z-stopped",
@@ -135,6 +135,21 @@ def test_the_version_before_reads_what_this_one_writes(store: DynamoDBRunStore) 
         "pk": "S", "sk": "S", "ttl": "N", "format": "N", "run_id": "S", "experiment": "S", "parameters": "S",
         "started_at": "N", "expires_at": "N", "started_by": "S", "options": "S",
     }  # fmt: skip
-    assert (item["pk"]["S"], item["sk"]["S"], item["format"]["N"]) == ("shop#dev", "run#latency_injection", str(FORMAT))
+    assert (item["pk"]["S"], item["sk"]["S"], item["format"]["N"]) == ("shop#dev", "run#latency_injection", "2")
     assert installed()[run.experiment].Parameters.model_validate_json(item["parameters"]["S"])
     assert read_run(item) == run
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"), [({}, 2), ({"reason": "why"}, 2), ({"target": {"environments_percentage": 50.0}}, 3)]
+)
+def test_only_a_run_of_which_older_versions_would_hit_too_much_is_of_a_format_that_they_cannot_read(
+    settings: Settings, options: dict[str, Any], expected: int
+) -> None:
+    store = DynamoDBRunStore(settings)
+    run = a_run(now=NOW, duration_seconds=600, options=options)
+    assert store.start(run, now=NOW) is None
+    items = store._connection.client.scan(TableName=settings.table)["Items"]
+    assert {item["format"]["N"] for item in items if "parameters" in item} == {str(expected)}
+    assert list(store.active(NOW)) == [run]
+    assert FORMAT == 3

@@ -1,5 +1,4 @@
 import json
-import logging
 import multiprocessing
 import threading
 from collections.abc import Callable
@@ -211,20 +210,38 @@ def test_an_experiment_that_this_version_does_not_have_is_a_run_like_any_other(s
 
 
 @pytest.mark.parametrize("name", ["run_id", "experiment", "started_at", "started_by"])
-def test_an_item_without_an_envelope_spoils_nothing_else(
-    store: DynamoDBRunStore, settings: Settings, name: str, caplog: pytest.LogCaptureFixture
+def test_an_item_without_an_envelope_is_listed_stopped_and_replaced(
+    store: DynamoDBRunStore, settings: Settings, name: str
 ) -> None:
     run, other = a_run(), a_run("error_injection")
     store.start(run, now=NOW)
     store.start(other, now=NOW)
     alter(store, settings, run, {name: {"M": {}}})
-    with caplog.at_level(logging.WARNING):
-        assert store.running(NOW) == [other]
-    assert "run#latency_injection" in caplog.text
-    with pytest.raises(
-        StoreUnavailable, match="written by another version of the module, and cannot be read; nothing was changed"
-    ):
-        store.start(a_run(token="2"), now=NOW)
+    listed, damaged = store.running(NOW)
+    assert (listed, damaged.experiment, damaged.damaged, damaged.unreadable) == (other, run.experiment, True, True)
+    assert damaged.run_id == ("run#latency_injection" if name == "run_id" else run.run_id)
+    assert list(store.active(NOW)) == [other, damaged]
+    assert store.last("latency_injection") == damaged
+    again = a_run(token="2", now=NOW + 1)
+    assert store.start(again, now=NOW + 1) == damaged
+    assert store.start(again, now=NOW + 1, replaced=damaged.ended(now=NOW + 1, by="bob", reason=None)) is None
+    assert store.running(NOW + 1) == [other, again]
+    alter(store, settings, again, {name: {"M": {}}})
+    (_, damaged) = store.running(NOW + 1)
+    ended = damaged.ended(now=NOW + 2, by="bob", reason=None)
+    assert [store.stop(ended), store.stop(ended)] == [True, False]
+    assert store.running(NOW + 2) == [other]
+
+
+def test_a_stop_of_a_damaged_run_does_not_hit_the_one_that_replaced_it(
+    store: DynamoDBRunStore, settings: Settings
+) -> None:
+    alter(store, settings, a_run(), {"run_id": {"NULL": True}})
+    (damaged,) = store.running(NOW)
+    again = a_run(token="2")
+    assert store.start(again, now=NOW, replaced=damaged.ended(now=NOW, by="bob", reason=None)) is None
+    assert not store.stop(damaged.ended(now=NOW, by="eve", reason=None))
+    assert store.running(NOW) == [again]
 
 
 def test_scopes_do_not_see_each_other(store: DynamoDBRunStore, settings: Settings) -> None:
@@ -303,4 +320,8 @@ def test_what_cannot_be_read_takes_nobodys_place_in_a_page_of_the_history(
     event = {"action": {"S": "halt"}, "at": {"S": "soon"}}
     alter(store, settings, runs[3], {**past, "sk": {"S": runs[3].run_id}, **event})
     page = store.history(since=0, until=NOW + 100, experiment=None, before=None, limit=3)
-    assert [run.run_id for run in page if isinstance(run, Run)] == [runs[5].run_id, runs[2].run_id, runs[1].run_id]
+    assert [run.run_id for run in page.entries if isinstance(run, Run)] == [
+        runs[5].run_id,
+        runs[2].run_id,
+        runs[1].run_id,
+    ]

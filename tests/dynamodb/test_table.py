@@ -288,3 +288,8 @@ def test_a_table_that_dies_in_mid_experiment_ends_it_within_three_seconds(settin
     assert snapshot.get()
     clock.now = NOW + 3.0
     assert snapshot.get() == ()
+
+
+def test_an_endpoint_that_is_no_address_is_told(settings: Settings) -> None:
+    with pytest.raises(StoreUnavailable, match=r"is unreachable \(ValueError\); nothing was changed"):
+        latest(DynamoDBRunStore(replace(settings, endpoint_url="http://no port:x")))

@@ -16,22 +16,24 @@ class FakeRun:
 
 @dataclass
 class FakeTarget:
-    """A call that a run hits; its snapshot holds for a second, and time goes on with each sleep."""
+    """A call that a run hits; its snapshot holds for a second, and time goes on with each sleep and each read."""
 
     run: FakeRun = field(default_factory=FakeRun)
     left: float = float("inf")
+    read_seconds: float = 0.0
     clock: float = NOW
     active: Callable[[float], bool] = lambda _now: True
     effects: dict[str, Any] = field(default_factory=dict)
 
     def remaining_seconds(self) -> float:
-        return self.left
+        return self.left - (self.clock - NOW)
 
     def seconds_until_stale(self) -> float:
         return 1.0
 
     def is_active(self) -> Generator[Step, Any, bool]:
         yield RefreshSnapshot()
+        self.clock += self.read_seconds
         return self.active(self.clock)
 
     def now(self) -> float:

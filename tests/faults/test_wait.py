@@ -35,6 +35,13 @@ def test_it_leaves_the_application_its_time_and_says_so(left: float, waits: floa
     assert applied.details.get("cut_from_seconds") == (2.0 if waits < 2.0 else None)
 
 
+def test_the_time_that_reads_of_the_table_take_is_not_taken_from_the_application() -> None:
+    target = FakeTarget(left=4.0, read_seconds=0.2)
+    slept, applied = drive(Wait(seconds=20.0), target)
+    assert 3.5 <= target.clock - NOW <= 3.5 + target.read_seconds
+    assert applied.details == {"seconds": sum(slept), "cut_from_seconds": 20.0}
+
+
 def test_it_takes_all_the_time_where_that_is_allowed() -> None:
     slept, applied = drive(Wait(seconds=2.0, allow_timeout=True), FakeTarget(left=1.0))
     assert sum(slept) == 2.0

@@ -1,7 +1,9 @@
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,11 +12,12 @@ from chalice.app import AuthRequest, CORSConfig, Response, SNSEvent
 from chalice.local import LocalGateway
 from chalice.test import Client
 
-from chalicelib.access import Role, new_token
+from chalicelib.access import Caller, Role, new_token
 from chalicelib.bootstrap import Chaos, bootstrap
 from chalicelib.errors import Misconfigured, ModuleOff, StoreUnavailable
 from chalicelib.frameworks.chalice import ChaosExperiments
 from chalicelib.settings import Settings
+from chalicelib.web_keys import unavailable
 from tests.support import NOW, Clock, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
 
 ARN = "arn:aws:execute-api:eu-west-1:123456789012:api-id/api/GET/chaos_experiments/list"
@@ -220,7 +223,7 @@ def gateway_event(method: str, endpoint: str, authorizer: dict[str, Any], body: 
             "resourcePath": f"/chaos_experiments/{endpoint}",
             "authorizer": authorizer,
         },
-        "headers": {},
+        "headers": {"content-type": "application/json"},
         "pathParameters": {},
         "multiValueQueryStringParameters": None,
         "stageVariables": {},
@@ -295,6 +298,38 @@ def test_a_silent_table_leaves_authentication_to_the_endpoint_which_answers_503(
         "/chaos_experiments/status?experiment_name=error_injection", headers={"Authorization": "Bearer x"}
     )
     assert answer.status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (unavailable("no answer"), 503, "keys_unavailable"),
+        (ConnectionError("the users' database"), 500, "internal_error"),
+    ],
+)
+def test_an_outage_is_no_denial_that_the_gateway_remembers(
+    clock: Clock, error: Exception, status: int, code: str
+) -> None:
+    """The gateway remembers what the authorizer answers for this token, and what it raises it does not."""
+    down = True
+
+    def authenticate(_: Mapping[str, str]) -> Caller:
+        if down:
+            raise error
+        return Caller("ada", Role.OPERATOR)
+
+    app = Chalice("tested", configure_logs=False)
+    stores: dict[str, Any] = {"runs": FakeRunStore(), "results": FakeResultStore(), "tokens": FakeTokenStore()}
+    wire = partial(bootstrap, Settings(stage="qa"), clock=clock, **stores)
+    chaos = ChaosExperiments(app, routes=False, wire=wire, authenticate=authenticate)
+    app.route("/chaos_experiments/list")(chaos.handle)
+    remembered = chaos.authorize(AuthRequest("TOKEN", "Bearer a.b.c", ARN))
+    assert (remembered.routes, remembered.context) == (["*"], {})
+    client = Client(app)
+    refused = client.http.get("/chaos_experiments/list", headers={"Authorization": "Bearer a.b.c"})
+    assert (refused.status_code, refused.json_body["code"]) == (status, code)
+    down = False
+    assert client.http.get("/chaos_experiments/list", headers={"Authorization": "Bearer a.b.c"}).status_code == 200
 
 
 def test_a_module_that_is_off_lets_every_request_through_and_says_so(caplog: pytest.LogCaptureFixture) -> None:

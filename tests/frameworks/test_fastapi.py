@@ -291,7 +291,7 @@ def test_an_endpoint_that_fails_is_not_asked_twice(wire: Any, monkeypatch: pytes
     chaos = ChaosExperiments(app, wire=wire)
     asked: list[object] = []
 
-    def fail(request: object) -> None:
+    def fail(request: object, _call: object) -> None:
         asked.append(request)
         raise RuntimeError("a defect")
 

@@ -16,6 +16,7 @@ from chalicelib.errors import Misconfigured, ModuleOff, StoreUnavailable
 from chalicelib.frameworks.module import ChaosModule, is_control_plane
 from chalicelib.settings import Settings
 from tests.contract.servers import PROJECT
+from tests.injection.support import FakeCall
 from tests.support import Clock, FakeResultStore, FakeRunStore, FakeTokenStore
 
 PREFIX = "/chaos_experiments"
@@ -129,7 +130,7 @@ def test_a_refusal_is_remembered_and_every_request_goes_on_untouched(
 def test_a_process_without_a_stage_serves_its_application_and_says_so() -> None:
     module = ChaosModule()
     assert module.injection() is None
-    assert module.handle(Request(method="GET", path="/list")).content["code"] == "module_off"
+    assert module.handle(Request(method="GET", path="/list"), FakeCall("/list")).content["code"] == "module_off"
 
 
 def test_a_fork_is_wired_anew_even_while_another_thread_was_wiring(wire: Callable[..., Chaos]) -> None:

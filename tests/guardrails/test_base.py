@@ -5,6 +5,7 @@ import pytest
 
 from chalicelib.guardrails.alarms import alarm_condition
 from chalicelib.guardrails.base import Guardrails
+from chalicelib.guardrails.turn import OwnTurn
 from chalicelib.runs.run import Run
 from tests.support import NOW, Clock, FakeAlarms, FakeRunStore, a_run, with_options
 
@@ -20,7 +21,7 @@ class House:
             self.store.start(run, now=NOW)
         self.alarms = FakeAlarms({"orders-5xx": None, "orders-slow": None})
         self.guardrails = Guardrails(
-            self.store, [alarm_condition(self.alarms)], clock, interval_seconds=10.0, environment="here"
+            self.store, [alarm_condition(self.alarms)], OwnTurn(clock, 10.0), clock, environment="here"
         )
 
     def active(self) -> list[str]:
@@ -77,7 +78,7 @@ def test_runs_go_on_where_nobody_can_tell(clock: Clock, caplog: pytest.LogCaptur
 
 
 def test_a_condition_with_a_defect_hides_no_other(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    run = guarded()
+    run = guarded("latency_injection", "orders-5xx")
     store = FakeRunStore({"latency_injection": run})
 
     def defective(_runs: Sequence[Run]) -> Mapping[str, str]:
@@ -86,7 +87,7 @@ def test_a_condition_with_a_defect_hides_no_other(clock: Clock, caplog: pytest.L
     def condition(runs: Sequence[Run]) -> Mapping[str, str]:
         return {each.run_id: "the application is not well" for each in runs}
 
-    guardrails = Guardrails(store, [defective, condition], clock, interval_seconds=10.0, environment="here")
+    guardrails = Guardrails(store, [defective, condition], OwnTurn(clock, 10.0), clock, environment="here")
     assert guardrails.enforce([run]) == []
     assert "A guardrail raised an exception; active runs continue" in caplog.text
     assert store.runs["latency_injection"].end_reason == "the application is not well"

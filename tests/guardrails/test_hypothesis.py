@@ -5,9 +5,24 @@ import pytest
 
 from chalicelib.errors import StoreUnavailable
 from chalicelib.guardrails.hypothesis import CHECKING_ENVIRONMENTS, REMEMBERED_RUNS, HypothesisGuard
-from chalicelib.results.tally import Tally
+from chalicelib.results.tally import Block, Side, SideCounts, Tally
 from chalicelib.runs.run import Run
 from tests.support import NOW, Clock, FakeResultStore, FakeRunStore, a_run, with_hypothesis
+
+
+class InBlocks(Tally):
+    """A tally of which the blocks are given, of the sides that the hypothesis names."""
+
+    block: Block
+    sides: list[str]
+
+    def side_counts(self, side: Side, run: Run, now: float) -> SideCounts:
+        self.sides = [*getattr(self, "sides", ()), side]
+        blocks = (self.block,) * 12
+        errors = sum(block.errors for block in blocks)
+        return SideCounts(
+            requests=sum(block.began for block in blocks), errors=errors, slow=0, blocks=blocks, block_seconds=5.0
+        )
 
 
 class Watched:
@@ -26,8 +41,11 @@ class Watched:
         self.aborted += 1
 
     def told(self, requests: int, errors: int, environments: int = 8) -> Run:
-        counts = {"requests": requests, "untouched.2xx": requests - errors, "untouched.5xx": errors}
-        self.results.tallies[self.run.run_id] = Tally(counts, environments)
+        """Of twelve blocks of 5 s, in each of which so many requests began and failed."""
+        counts = {"requests": 12 * requests, "untouched.2xx": 12 * (requests - errors), "untouched.5xx": 12 * errors}
+        tally = InBlocks(counts, environments)
+        tally.block = Block(began=requests, errors=errors, slow=0)
+        self.results.tallies[self.run.run_id] = tally
         self.guard(self.run, counts)
         return self.store.runs["latency_injection"]
 
@@ -42,7 +60,7 @@ def test_a_hypothesis_that_fails_beyond_chance_ends_the_run_for_all_and_says_why
     aborted = watched.told(200, 40)
     assert (aborted.status(clock.now), aborted.ended_at, watched.aborted) == ("aborted", NOW + 5, 1)
     assert aborted.end_reason is not None
-    assert "40 of 200 untouched requests failed, 20 %" in aborted.end_reason
+    assert "480 of 2,400 untouched requests failed, 20 %" in aborted.end_reason
 
 
 @pytest.mark.parametrize("hypothesis", [None, {"max_error_rate": 0.01}])
@@ -101,3 +119,17 @@ def test_of_many_environments_some_look_at_each_of_several_runs(clock: Clock) ->
     for run in (watched.run, other):
         watched.guard(run, {})
     assert looks == []
+
+
+def test_what_is_hit_ends_a_run_if_the_hypothesis_is_of_it(clock: Clock) -> None:
+    watched = Watched(clock, {**FEW_ERRORS, "of": "hit"})
+    assert watched.told(200, 40).ended_at == NOW
+    assert set(watched.results.tallies[watched.run.run_id].sides) == {"hit"}  # type: ignore[attr-defined]
+
+
+def test_the_reason_is_what_failed_and_not_what_held(clock: Clock) -> None:
+    watched = Watched(clock, {**FEW_ERRORS, "p95_seconds": 1.0})
+    reason = watched.told(200, 40).end_reason
+    assert reason is not None
+    assert "480 of 2,400" in reason
+    assert "Response times" not in reason

@@ -29,12 +29,13 @@ class FakeCall(RequestCall):
 
     method = "GET"
 
-    def __init__(self, path: str, context: LambdaContext | None = None) -> None:
+    def __init__(self, path: str, context: LambdaContext | None = None, **headers: str) -> None:
         self.name = path
         self.context = context
+        self.headers = headers
 
     def header(self, name: str) -> str | None:
-        return None
+        return self.headers.get(name.replace("-", "_"))
 
     @property
     def remaining_seconds(self) -> float:

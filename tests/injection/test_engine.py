@@ -1,4 +1,5 @@
 import logging
+import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -6,6 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.faults.base import PROCEED, Answer, Sleep
+from chalicelib.injection.arrival import arrival
 from chalicelib.injection.call import LambdaContext
 from chalicelib.injection.drivers import SyncInjection
 from chalicelib.injection.effects.memory import Memory
@@ -55,6 +57,7 @@ class House:
     excluded: tuple[str, ...] = ()
     results: FakeResultStore = field(default_factory=FakeResultStore)
     max_active_faults: int = 1000
+    longest_request_seconds: float = math.inf
     defects: list[tuple[str, str]] = field(default_factory=list)
     effect: Any = None
 
@@ -66,9 +69,10 @@ class House:
             snapshot=self.snapshot,
             recorder=a_recorder(self.clock, self.results),
             effects={"memory": self.effect or self.memory},
-            process=Process(name="here", clock=self.clock, chance=lambda: 0.0),
+            process=Process(name="here", clock=self.clock, chance=lambda: 0.0, timer=self.clock),
             excluded=PathSet(self.excluded),
             slots=Slots(self.max_active_faults),
+            longest_request_seconds=self.longest_request_seconds,
         )
         self.injection = SyncInjection(self.engine, self.sleep)
 
@@ -478,6 +482,23 @@ def test_a_delay_leaves_the_invocation_its_time_and_says_so(house: House, left: 
     assert injected.headers.get("X-Chaos-Cut") == ("latency_injection" if cut else None)
 
 
+@pytest.mark.parametrize(
+    ("limit", "left", "spent", "waits"), [(29.0, 900.0, 0.0, 28.5), (3.0, 2.0, 0.0, 1.5), (10.0, 900.0, 4.0, 5.5)]
+)
+def test_a_delay_leaves_time_before_the_limit_of_the_process_too(
+    clock: Clock, limit: float, left: float, spent: float, waits: float
+) -> None:
+    house = House(clock, longest_request_seconds=limit)
+    house.start(delay_seconds=60.0, duration_seconds=600.0)
+    result = house.injection.arrive(FakeCall("/orders", Context(left)))
+    assert result
+    clock.sleep(spent)
+    house.injection.apply(result)
+    assert sum(clock.slept) == pytest.approx(spent + waits)
+    assert result.headers["X-Chaos-Cut"] == "latency_injection"
+    assert shown(result)[0]["cut_from_seconds"] == 60.0
+
+
 def test_a_delay_goes_past_it_where_the_run_says_so(house: House) -> None:
     house.start(delay_seconds=2.0, allow_timeout=True)
     injected = house.hit("/orders", Context(1.0))
@@ -542,3 +563,42 @@ def test_a_call_that_reached_no_route_is_not_counted(house: House) -> None:
     house.injection.finish(result, 404)
     house.engine.recorder.flush()
     assert house.results.tallies == {}
+
+
+def test_a_call_to_the_test_endpoint_is_nobodys_traffic(house: House) -> None:
+    run, other = house.start(delay_seconds=2.0), house.start("error_injection", error_rate=0.0)
+    for _ in range(3):
+        house.injection.finish(house.test(), 200)
+    house.engine.recorder.flush()
+    assert house.results.tallies[run.run_id].counts == {"test.requests": 3, "test.hit": 3}
+    assert house.results.tallies[other.run_id].counts == {"test.requests": 3}
+
+
+# Since when its time is measured
+
+
+def measured(clock: Clock, *, by_header: bool, ago: float) -> InjectionResult:
+    """A call that is answered, after it has waited in front of the process."""
+    house = House(clock)
+    house.engine.arrival = arrival(trusts_headers=by_header)
+    house.start("error_injection", error_rate=0.0)
+    house.snapshot.get()
+    result = house.injection.arrive(FakeCall("/orders", x_request_start=f"t={clock.now - ago:.3f}"))
+    assert result
+    house.injection.apply(result)
+    house.injection.finish(result, 200)
+    house.engine.recorder.flush()
+    (tally,) = house.results.tallies.values()
+    seconds = tally.percentile("untouched", 0.95)
+    assert seconds is not None
+    assert (seconds >= ago / 1.2) is result.knows_arrival
+    return result
+
+
+def test_the_time_of_a_call_begins_where_it_arrived_in_front_of_the_process(clock: Clock) -> None:
+    assert measured(clock, by_header=True, ago=4.0).knows_arrival
+
+
+def test_the_time_of_a_call_begins_here_where_nobody_can_be_believed(clock: Clock) -> None:
+    assert not measured(clock, by_header=False, ago=4.0).knows_arrival
+    assert not measured(clock, by_header=True, ago=4000.0).knows_arrival

@@ -10,10 +10,13 @@ from chalicelib.experiments.base import Experiment, Parameters
 from chalicelib.experiments.catalogue import BUILT_IN, Catalogue
 from chalicelib.faults.base import Fault
 from chalicelib.faults.wait import Wait
+from chalicelib.injection.decide import decide
 from chalicelib.injection.plan import Compiler
+from chalicelib.injection.snapshot import Snapshot
 from chalicelib.runs.run import Run
+from chalicelib.runs.target import Target
 from tests.injection.support import catalogue
-from tests.support import NOW, a_run
+from tests.support import NOW, Clock, a_run, with_hypothesis
 
 
 class Defects:
@@ -55,6 +58,11 @@ def test_a_run_is_compiled_once_and_forgotten_when_it_is_over() -> None:
         pytest.param({"experiment": "of_a_later_version"}, id="an unknown experiment"),
         pytest.param({"parameters": {"delay_seconds": "long"}}, id="a value of another kind"),
         pytest.param({"parameters": {"of_a_later_version": 1}}, id="an unknown parameter"),
+        pytest.param({"run_id": "1\r\nSet-Cookie: a=b"}, id="an id that would be another header"),
+        pytest.param({"run_id": "caf\u00e9"}, id="an id that no header can have"),
+        pytest.param({"run_id": "x" * 65}, id="a long id"),
+        pytest.param({"options": {"target": {"path": "/orders"}}}, id="an unknown target"),
+        pytest.param({"options": {"target": []}}, id="a target that is none"),
     ],
 )
 def test_a_run_that_this_version_cannot_read_is_left_out_and_logged_once(
@@ -104,3 +112,29 @@ def test_where_a_defect_cannot_be_recorded_the_others_are_compiled_all_the_same(
     compiled = Compiler(catalogue, Defects(StoreUnavailable("The table does not answer.")))
     assert len(compiled([a_run("defective", token="1"), a_run(token="2")])) == 2
     assert "Could not record the defect" in caplog.text
+
+
+def test_a_run_with_a_target_hits_nothing_elsewhere_and_is_active_there_all_the_same() -> None:
+    target = Target(environments_percentage=50.0)
+    run = a_run(percentage=20.0, options={"target": target.model_dump()})
+    shares = {}
+    for name in map(str, range(20)):
+        (plan,) = Compiler(catalogue, Defects(), environment=name)([run])
+        assert plan.is_active(NOW)
+        assert plan.faults
+        shares[name] = plan.share
+    assert shares == {name: 0.2 if target.has_environment(run.run_id, name) else 0.0 for name in shares}
+    assert set(shares.values()) == {0.0, 0.2}
+
+
+def test_a_run_that_first_looks_at_what_is_normal_hits_nothing_until_then_and_everything_from_then_on() -> None:
+    run = with_hypothesis(a_run(duration_seconds=60), max_error_rate=0.01, baseline_seconds=10)
+    clock = Clock()
+    plans = Compiler(catalogue, Defects())([run])
+    snapshot = Snapshot(lambda: plans, clock)
+    for at, share in ((0.0, 0.0), (9.9, 0.0), (10.0, 1.0), (59.9, 1.0)):
+        clock.now = NOW + at
+        (plan,) = snapshot.get()
+        assert (plan.share, plan.run_id, len(decide([plan], lambda: 0.0))) == (share, run.run_id, int(share))
+    clock.now = NOW + 60
+    assert snapshot.get() == ()

@@ -88,6 +88,20 @@ def test_two_workers_agree_as_on_one_table_and_kill_leaves_nothing(folder: Path,
         assert not [each for each in workers if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
 
 
+def test_the_control_plane_on_a_port_of_its_own_shares_the_table_of_the_application_beside(folder: Path) -> None:
+    def serve(_folder: Path, port: int) -> list[str]:
+        return [sys.executable, "-m", "chalicelib", "serve", "--port", str(port)]
+
+    beside = folder / "beside"
+    beside.mkdir()
+    with serving(SERVERS["flask, gunicorn"], folder) as server, serving(serve, beside, cwd=folder) as control:
+        assert control.call("POST", f"{API}/start", json=START).json()["resultset"]["status"] == "running"
+        assert len(environments(server, hit=True)) == 2
+        assert control.call("POST", f"{API}/halt", json={"reason": "enough"}).status_code == 200
+        environments(server, hit=False)
+        assert len(embedded(folder)) == 1
+
+
 @pytest.fixture
 def project(folder: Path) -> Path:
     """A clone, without bytecode."""

@@ -1,125 +1,382 @@
-import math
-import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from chalicelib.results.judgement import BY_CHANCE, evidence, fails_beyond_chance, interval, judge
-from chalicelib.results.tally import Tally
+from chalicelib.results.judgement import (
+    Recovery,
+    Verdict,
+    efficacy,
+    fails_beyond_chance,
+    judge,
+    judge_sides,
+    recovery,
+    sides_fail_beyond_chance,
+)
+from chalicelib.results.tally import AfterPart, Block, Phase, SideCounts, Tally
 from chalicelib.runs.options import Hypothesis
+from tests.support import NOW, a_run
+
+RUN = a_run(duration_seconds=60.0)
+ONE_PERCENT = Hypothesis(max_error_rate=0.01)
+NONE = Hypothesis(max_error_rate=0.0)
+P95 = Hypothesis(p95_seconds=1.0)
 
 
-def seen(requests: int, errors: int = 0, slow: int = 0) -> Tally:
-    tally = Tally()
-    tally.merge({"requests": requests, "untouched.2xx": requests - errors, "untouched.5xx": errors})
-    tally.merge({"untouched.slow": slow, "untouched.b27": requests})
-    return tally
+def counted(requests: int, errors: int = 0, slow: int = 0, **more: Any) -> SideCounts:
+    """A side whose failures come evenly, in 60 blocks of 5 s."""
+
+    def share(number: int, total: int) -> int:
+        return total * (number + 1) // 60 - total * number // 60
+
+    blocks = tuple(
+        Block(began=share(each, requests), errors=share(each, errors), slow=share(each, slow)) for each in range(60)
+    )
+    return SideCounts(
+        **{
+            "requests": requests,
+            "errors": errors,
+            "slow": slow,
+            "blocks": blocks,
+            "block_seconds": 5.0,
+            "buckets": {27: requests - slow, 60: slow},
+            **more,
+        }
+    )
 
 
-def test_it_held_where_no_more_failed_than_may() -> None:
-    judgement = judge(Hypothesis(max_error_rate=0.01), seen(1000, errors=10))
+def in_blocks(*failures: int, began: int = 100) -> SideCounts:
+    blocks = tuple(Block(began=began, errors=each, slow=0) for each in failures)
+    return counted(began * len(failures), sum(failures), blocks=blocks)
+
+
+def verdict(hypothesis: Hypothesis, counts: SideCounts) -> Verdict:
+    return judge_sides(hypothesis, {"untouched": counts}).verdict
+
+
+def aborts(hypothesis: Hypothesis, counts: SideCounts) -> bool:
+    return sides_fail_beyond_chance(hypothesis, {"untouched": counts})
+
+
+# Verdicts
+
+
+def test_it_held_where_the_whole_interval_is_within_the_bound_and_says_what_it_saw() -> None:
+    judgement = judge_sides(ONE_PERCENT, {"untouched": counted(1500, 3, died=2)})
     assert judgement.verdict == "held"
     assert judgement.explanation == (
-        "Error rate: held. 10 of 1000 untouched requests failed, 1 % "
-        "(95 % confidence interval 0.544 % to 1.83 %); the limit is 1 %."
+        "Error rate: held. 3 of 1,500 untouched requests failed (2 of them never answered), 0.2 % "
+        "(95 % confidence interval 0.0394 % to 0.595 %); the limit is 1 %."
     )
-    (figure,) = judgement.figures
+    (figure,) = judgement.sides["untouched"].figures
+    assert figure.observed == 0.002
     assert figure.low is not None
     assert figure.high is not None
-    assert figure.low < 0.01 < figure.high
+    assert figure.low < 0.002 < figure.high < 0.01
+    assert (figure.needed, figure.reason) == (None, None)
 
 
-def test_it_failed_where_more_failed_than_chance_explains() -> None:
-    judgement = judge(Hypothesis(max_error_rate=0.01), seen(1000, errors=40))
+@pytest.mark.parametrize("requests", [50, 367])
+def test_few_requests_without_a_failure_do_not_hold_and_it_says_how_many_more_do(requests: int) -> None:
+    judgement = judge_sides(ONE_PERCENT, {"untouched": counted(requests)})
+    (figure,) = judgement.sides["untouched"].figures
+    assert (judgement.verdict, figure.needed) == ("too_few_requests", 368 - requests)
+    assert judgement.explanation.endswith(f"About {368 - requests} more requests make it held, if this goes on.")
+    assert verdict(ONE_PERCENT, counted(368)) == "held"
+
+
+def test_what_is_within_the_bound_as_seen_but_may_be_outside_is_no_verdict() -> None:
+    assert verdict(ONE_PERCENT, counted(1000, 9)) == "too_few_requests"
+    assert verdict(ONE_PERCENT, counted(1000, 12)) == "too_few_requests"
+
+
+def test_it_failed_where_the_whole_interval_is_outside() -> None:
+    judgement = judge_sides(ONE_PERCENT, {"untouched": counted(1000, 40)})
     assert judgement.verdict == "failed"
-    assert "failed. 40 of 1000" in judgement.explanation
+    assert "failed. 40 of 1,000 untouched requests failed, 4 %" in judgement.explanation
+    assert judgement.failures == judgement.explanation
 
 
-def test_a_little_more_than_may_is_no_verdict() -> None:
-    assert judge(Hypothesis(max_error_rate=0.01), seen(1000, errors=12)).verdict == "too_few_requests"
+def test_what_more_requests_will_not_hold_says_so() -> None:
+    (figure,) = judge_sides(ONE_PERCENT, {"untouched": counted(1000, 10)}).sides["untouched"].figures
+    assert (figure.verdict, figure.needed) == ("too_few_requests", None)
+    assert figure.reason is not None
+    assert "more requests like these do not make it held" in figure.reason
+    assert figure.reason in figure.explanation
 
 
 def test_with_fewer_requests_than_it_wants_there_is_no_verdict() -> None:
-    judgement = judge(Hypothesis(max_error_rate=0.01, min_requests=50), seen(49, errors=49))
+    judgement = judge_sides(ONE_PERCENT, {"untouched": counted(49, 49)})
     assert judgement.verdict == "too_few_requests"
-    assert judgement.explanation == "Untouched requests counted: 49; a verdict needs at least 50."
-    assert not fails_beyond_chance(Hypothesis(max_error_rate=0.01, min_requests=50), seen(49, errors=49))
+    assert judgement.explanation.endswith("A verdict needs at least 50 requests.")
+    assert not aborts(ONE_PERCENT, in_blocks(*[1] * 40, began=1))
 
 
-def test_without_any_request_there_are_no_figures() -> None:
-    judgement = judge(Hypothesis(max_error_rate=0.0, p95_seconds=1.0), Tally())
+def test_without_any_request_there_are_no_figures_and_it_says_how_many_it_takes() -> None:
+    judgement = judge_sides(Hypothesis(max_error_rate=0.01, p95_seconds=1.0), {"untouched": counted(0)})
     assert judgement.verdict == "too_few_requests"
-    assert {figure.observed for figure in judgement.figures} == {None}
+    assert judgement.explanation == "No untouched requests were counted; a verdict needs at least 368."
+    assert {(each.observed, each.low, each.high) for each in judgement.sides["untouched"].figures} == {(None,) * 3}
 
 
-def test_where_none_may_fail_one_is_enough() -> None:
-    none = Hypothesis(max_error_rate=0.0)
-    assert judge(none, seen(200)).verdict == "held"
-    assert judge(none, seen(200, errors=1)).verdict == "failed"
-    assert fails_beyond_chance(none, seen(200, errors=1))
+def test_where_none_may_fail_the_least_number_without_a_failure_holds_and_one_fails() -> None:
+    assert verdict(NONE, counted(49)) == "too_few_requests"
+    assert verdict(NONE, counted(50)) == "held"
+    assert verdict(NONE, counted(200, 1)) == "failed"
+    assert aborts(NONE, counted(200, 1, blocks=()))
 
 
 def test_where_all_may_fail_none_is_too_many() -> None:
-    assert judge(Hypothesis(max_error_rate=1.0), seen(200, errors=200)).verdict == "held"
-    assert not fails_beyond_chance(Hypothesis(max_error_rate=1.0), seen(10**6, errors=10**6))
+    assert verdict(Hypothesis(max_error_rate=1.0), counted(200, 200)) == "held"
+    assert not aborts(Hypothesis(max_error_rate=1.0), counted(6000, 6000))
+
+
+def test_one_outage_of_a_block_is_no_verdict_and_says_how_little_it_weighs() -> None:
+    outage = in_blocks(*[0] * 8, 100, *[0] * 51)
+    assert verdict(Hypothesis(max_error_rate=0.05), outage) == "too_few_requests"
+    explanation = judge_sides(ONE_PERCENT, {"untouched": outage}).explanation
+    assert "They came in bursts: the requests weigh as much as" in explanation
 
 
 def test_one_of_twenty_may_be_slower_than_the_95th_percentile() -> None:
-    expected = Hypothesis(p95_seconds=1.0)
-    assert judge(expected, seen(1000, slow=50)).verdict == "held"
-    assert judge(expected, seen(1000, slow=90)).verdict == "failed"
-    assert fails_beyond_chance(expected, seen(1000, slow=150))
+    assert verdict(P95, counted(1000, slow=20)) == "held"
+    assert verdict(P95, counted(1000, slow=49)) == "too_few_requests"
+    judgement = judge_sides(P95, {"untouched": counted(1000, slow=90)})
+    assert judgement.verdict == "failed"
+    assert "90 of 1,000 untouched requests took longer than 1 s, 9 %" in judgement.explanation
+    assert aborts(P95, counted(6000, slow=3000))
+
+
+def test_a_percentile_lies_between_two_that_were_seen() -> None:
+    (figure,) = judge_sides(P95, {"untouched": counted(1000, slow=45)}).sides["untouched"].figures
+    assert figure.observed is not None
+    assert figure.low is not None
+    assert figure.high is not None
+    assert figure.low < figure.observed < 1.0 < figure.high
+    (few,) = judge_sides(P95, {"untouched": counted(60)}).sides["untouched"].figures
+    assert (few.verdict, few.needed, few.high) == ("too_few_requests", 12, None)
+
+
+def test_times_that_leave_a_queue_out_can_fail_and_cannot_hold_while_errors_are_judged() -> None:
+    both = Hypothesis(max_error_rate=0.01, p95_seconds=1.0)
+    judgement = judge_sides(both, {"untouched": counted(1000, times_leave_out_queue=True)})
+    rate, times = judgement.sides["untouched"].figures
+    assert (rate.verdict, times.verdict, judgement.verdict) == ("held", "cannot_tell", "cannot_tell")
+    assert times.reason is not None
+    assert "queue" in times.reason
+    assert times.reason in judgement.explanation
+    assert (rate.reason, times.needed) == (None, None)
+    assert verdict(P95, counted(20, times_leave_out_queue=True)) == "cannot_tell"
+    assert verdict(P95, counted(1000, slow=500, times_leave_out_queue=True)) == "failed"
 
 
 def test_the_worst_bound_decides_and_each_says_what_it_saw() -> None:
-    judgement = judge(Hypothesis(max_error_rate=0.5, p95_seconds=1.0), seen(1000, errors=1, slow=500))
+    judgement = judge_sides(Hypothesis(max_error_rate=0.5, p95_seconds=1.0), {"untouched": counted(1000, 1, slow=500)})
     assert judgement.verdict == "failed"
-    assert [figure.verdict for figure in judgement.figures] == ["held", "failed"]
+    assert [figure.verdict for figure in judgement.sides["untouched"].figures] == ["held", "failed"]
     assert "Error rate: held" in judgement.explanation
-    assert "500 of 1000 untouched requests took longer than 1 s" in judgement.explanation
+    assert judgement.failures.startswith("Response times: failed. 500 of 1,000")
 
 
-def test_much_evidence_is_no_error() -> None:
-    assert evidence(10**6, 10**6, 0.001) == math.inf
-    assert evidence(0, 10**6, 0.001) == 0.0
+def test_the_worst_side_decides_and_each_has_its_own_verdict() -> None:
+    judgement = judge_sides(ONE_PERCENT, {"untouched": counted(1000), "hit": counted(1000, 100)})
+    assert judgement.verdict == "failed"
+    assert {side: each.verdict for side, each in judgement.sides.items()} == {"untouched": "held", "hit": "failed"}
+    assert "100 of 1,000 hit requests that reached the application failed" in judgement.explanation
+    assert judgement.sides["hit"].explanation in judgement.explanation
 
 
-@pytest.mark.parametrize("allowed", [0.01, 0.05, 0.3])
-def test_what_holds_is_never_found_to_fail_however_often_it_is_judged(allowed: float) -> None:
-    chance = random.Random(1)  # noqa: S311 - not for secrets
-    expected = Hypothesis(max_error_rate=allowed, min_requests=1)
-    for _ in range(100):
-        errors = 0
-        for requests in range(1, 1001):
-            errors += chance.random() < allowed
-            assert evidence(errors, requests, allowed) < 1 / BY_CHANCE
-        assert not fails_beyond_chance(expected, seen(1000, errors=errors))
+# The abort
 
 
-def test_what_fails_is_found_soon() -> None:
-    chance = random.Random(1)  # noqa: S311 - not for secrets
-    needed = []
-    for _ in range(100):
-        errors = requests = 0
-        while evidence(errors, requests, 0.01) < 1 / BY_CHANCE:
-            requests += 1
-            errors += chance.random() < 0.2
-        needed.append(requests)
-    assert max(needed) < 200
+def test_what_was_aborted_has_failed_whatever_the_interval_says() -> None:
+    one_in_1000 = Hypothesis(max_error_rate=0.001, abort=True)
+    counts = in_blocks(
+        0, 100, 0, 100
+    )  # so few blocks, and so different ones, that the interval is from 0.09 % to 99.9 %
+    assert aborts(one_in_1000, counts)
+    judgement = judge_sides(one_in_1000, {"untouched": counts})
+    low = judgement.sides["untouched"].figures[0].low
+    assert low is not None
+    assert low < 0.001
+    assert judgement.verdict == "failed"
 
 
-def test_what_was_found_to_fail_beyond_chance_is_judged_so_at_the_end() -> None:
-    for allowed in (0.001, 0.01, 0.05, 0.3, 0.9):
-        for requests in (50, 100, 1000, 10000):
-            for errors in range(requests + 1):
-                if evidence(errors, requests, allowed) >= 1 / BY_CHANCE:
-                    assert judge(Hypothesis(max_error_rate=allowed), seen(requests, errors=errors)).verdict == "failed"
-                    break
+def test_two_bounds_and_two_sides_share_the_probability_of_an_error() -> None:
+    edge = next(number for number in range(100) if aborts(ONE_PERCENT, in_blocks(*[number] * 12)))
+    both = Hypothesis(max_error_rate=0.01, p95_seconds=1.0)
+    counts = in_blocks(*[edge] * 12)
+    assert not aborts(both, counts)
+    assert not sides_fail_beyond_chance(ONE_PERCENT, {"untouched": counts, "hit": counted(100)})
+    more = in_blocks(*[2 * edge] * 12)
+    assert aborts(both, more)
+    assert sides_fail_beyond_chance(ONE_PERCENT, {"untouched": counted(6000), "hit": more})
 
 
-def test_the_interval_is_wilsons() -> None:
-    low, high = interval(10, 100)
-    assert low == pytest.approx(0.0552, abs=1e-3)
-    assert high == pytest.approx(0.1744, abs=1e-3)
-    assert interval(0, 0) == (0.0, 1.0)
-    assert interval(0, 50)[0] == 0.0
-    assert interval(50, 50)[1] == 1.0
+# From a tally
+
+
+class Counted(Tally):
+    """A tally of which both sides are given."""
+
+    sides: dict[str, SideCounts]
+
+    def side_counts(self, side: Any, run: Any, now: float) -> SideCounts:
+        return self.sides[side]
+
+
+@pytest.mark.parametrize(
+    ("of", "sides"), [("untouched", ["untouched"]), ("hit", ["hit"]), ("both", ["untouched", "hit"])]
+)
+def test_the_sides_are_those_that_the_hypothesis_is_of(of: str, sides: list[str]) -> None:
+    tally = Counted()
+    tally.sides = {"untouched": counted(6000, 60), "hit": counted(6000, 6000)}
+    hypothesis = OfSides(of)
+    judgement = judge(hypothesis, tally, RUN, NOW)  # type: ignore[arg-type]
+    assert list(judgement.sides) == sides
+    assert judgement.verdict == ("failed" if "hit" in sides else "too_few_requests")
+    assert fails_beyond_chance(hypothesis, tally, RUN, NOW) == ("hit" in sides)  # type: ignore[arg-type]
+
+
+class OfSides:
+    max_error_rate = 0.01
+    p95_seconds = None
+    min_requests = 50
+
+    def __init__(self, of: str) -> None:
+        self.of = of
+
+
+# Whether it hit
+
+
+def efficacy_of(hit: int, untouched: int, before: int = 0, **parameters: Any) -> str:
+    tally = Phased({"requests": hit + untouched + before, "hit.2xx": hit, "untouched.2xx": untouched + before})
+    tally.before = before
+    return efficacy(tally, replace(RUN, parameters={**RUN.parameters, **parameters}))
+
+
+class Phased(Tally):
+    before = 0
+
+    def phases(self, run: Any) -> dict[str, Phase]:
+        return {"before": Phase(requests=self.before, errors=0, p95_seconds=None)}
+
+
+@pytest.mark.parametrize(
+    ("hit", "untouched", "parameters", "expected"),
+    [
+        (0, 0, {"percentage": 20.0}, "never_hit"),
+        (0, 5000, {"percentage": 20.0}, "never_hit"),
+        (4, 16, {"percentage": 20.0}, "too_few"),
+        (5, 20, {"percentage": 20.0}, "confirmed"),
+        (200, 800, {"percentage": 20.0}, "confirmed"),
+        (50, 950, {"percentage": 20.0}, "too_few"),  # a quarter of what it was to hit
+        (100, 900, {"percentage": 100.0, "error_rate": 0.1}, "confirmed"),
+        (10, 0, {}, "confirmed"),
+    ],
+)
+def test_it_hit_what_it_was_to_hit(hit: int, untouched: int, parameters: dict[str, float], expected: str) -> None:
+    assert efficacy_of(hit, untouched, **parameters) == expected
+
+
+def test_requests_before_the_first_hit_do_not_count_and_a_target_may_be_rare() -> None:
+    assert efficacy_of(200, 800, before=50_000, percentage=20.0) == "confirmed"
+    tally = Tally({"requests": 10_000, "hit.2xx": 10, "untouched.2xx": 9990})
+    targeted = replace(RUN, options={"target": {"environments_percentage": 1}})
+    assert efficacy(tally, targeted) == "confirmed"
+
+
+# Recovery
+
+
+class After(Tally):
+    parts: tuple[AfterPart, ...] = ()
+
+    def after(self, run: Any) -> tuple[AfterPart, ...]:
+        return self.parts
+
+
+def recovered(hypothesis: Hypothesis, *failed: Sequence[int], now: float = NOW + 300) -> Recovery | None:
+    """Of parts of 5 s: requests, errors, slow ones."""
+    tally = After()
+    tally.parts = tuple(
+        AfterPart(
+            at=NOW + 60 + 5 * number, seconds=5.0, requests=part[0], errors=part[1], slow=part[2], mean_seconds=0.1
+        )
+        for number, part in enumerate(failed)
+    )
+    return recovery(hypothesis, tally, RUN, now)
+
+
+BOTH = Hypothesis(max_error_rate=0.01, p95_seconds=1.0)
+
+
+def test_it_recovered_when_the_bounds_were_kept_for_good() -> None:
+    bad, good = (100, 30, 0), (100, 0, 2)
+    found = recovered(BOTH, bad, good, bad, good, good)
+    assert found == Recovery(
+        recovered_after_seconds=15.0,
+        explanation="Back within the bounds after 15 s of the 25 s that were counted after the run's end.",
+    )
+
+
+def test_both_bounds_must_be_kept() -> None:
+    found = recovered(BOTH, (100, 0, 90), (100, 30, 0), (100, 0, 0))
+    assert found is not None
+    assert found.recovered_after_seconds == 10.0
+    only_times = recovered(P95, (100, 0, 90), (100, 30, 0), (100, 0, 0))
+    assert only_times is not None
+    assert only_times.recovered_after_seconds == 5.0
+
+
+def test_it_had_recovered_at_the_end_where_nothing_was_wrong() -> None:
+    found = recovered(BOTH, (100, 0, 0), (100, 0, 0))
+    assert found is not None
+    assert found.recovered_after_seconds == 0.0
+    assert (
+        found.explanation == "Within the bounds from the beginning of the 10 s that were counted after the run's end."
+    )
+
+
+def test_a_failure_now_and_then_is_within_the_bounds_and_parts_without_requests_say_nothing() -> None:
+    found = recovered(BOTH, (40, 20, 0), (40, 0, 0), (0, 0, 0), (20, 1, 0), (60, 0, 0), (20, 0, 2))
+    assert found is not None
+    assert found.recovered_after_seconds == 5.0
+
+
+def test_a_good_end_does_not_outweigh_a_bad_part_nor_are_a_few_bad_ones_at_the_end_good() -> None:
+    found = recovered(BOTH, (100, 30, 0), (10_000, 0, 0))
+    assert found is not None
+    assert found.recovered_after_seconds == 5.0
+    worse = recovered(BOTH, (50, 0, 0), (3, 1, 0))
+    assert worse is not None
+    assert worse.recovered_after_seconds is None
+
+
+def test_it_did_not_recover_where_the_last_part_is_outside() -> None:
+    found = recovered(BOTH, (100, 0, 0), (100, 50, 0))
+    assert found is not None
+    assert found.recovered_after_seconds is None
+    assert found.explanation.startswith("Not recovered: at the end of the 10 s")
+
+
+def test_of_an_active_run_there_is_no_recovery_and_without_requests_it_is_not_known() -> None:
+    assert recovered(BOTH, now=NOW + 30) is None
+    early, late = recovered(BOTH, now=NOW + 70), recovered(BOTH, now=NOW + 300)
+    assert early is not None
+    assert early.explanation == "No request after the run's end is counted yet."
+    assert late is not None
+    assert late.recovered_after_seconds is None
+    assert "not known" in late.explanation
+
+
+def test_the_end_is_when_it_was_ended() -> None:
+    tally = After()
+    part = {"seconds": 5.0, "requests": 100, "slow": 0, "mean_seconds": 0.1}
+    tally.parts = (AfterPart(at=NOW + 20, errors=50, **part), AfterPart(at=NOW + 25, errors=0, **part))
+    stopped = RUN.ended(now=NOW + 20, by="ada", reason=None)
+    found = recovery(BOTH, tally, stopped, NOW + 100)
+    assert found is not None
+    assert found.recovered_after_seconds == 5.0

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count as numbers
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -468,15 +469,9 @@ def test_errors_that_are_faster_than_successes_are_no_failure(*, in_lambda: bool
     """Eight of a thousand fail, ten may; a failure is answered after 10 ms, a success after 2 s."""
     hypothesis = JUDGED.hypothesis
     assert hypothesis
-    aborted = misled = 0
     for seed in range(5):
-        for tally in _flushed_by(seed, in_lambda=in_lambda):
-            if fails_beyond_chance(hypothesis, tally):
-                aborted += 1
-            if fails_beyond_chance(hypothesis, Tally(tally.counts)):
-                misled += 1
-    assert aborted == 0
-    assert misled or in_lambda  # by what is answered alone; in Lambda the first failure waits for the next interval
+        for tally in islice(_flushed_by(seed, in_lambda=in_lambda), 0, None, 50):
+            assert not fails_beyond_chance(hypothesis, tally, JUDGED, NOW + 4)
 
 
 def _flushed_by(seed: int, *, in_lambda: bool) -> Iterator[Tally]:

@@ -17,6 +17,15 @@ def test_a_run_is_active_from_its_start_until_just_before_its_time_is_up(run: Ru
     assert [run.is_active(NOW + after) for after in (0, 29.999, 30, 1e6)] == [True, True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("hypothesis", "seconds"),
+    [({"p95_seconds": 1, "baseline_seconds": 10.5}, 10.5), ({"p95_seconds": 1}, 0), ({"baseline_seconds": "x"}, 0)],
+)
+def test_it_hits_from_the_end_of_its_baseline_on(hypothesis: dict[str, Any], seconds: float) -> None:
+    assert a_run(options={"hypothesis": hypothesis}).hits_from == NOW + seconds
+    assert a_run().hits_from == NOW
+
+
 def test_a_run_whose_time_was_up_is_completed(run: Run) -> None:
     assert [run.status(NOW + after) for after in (0, 29.999, 30)] == ["running", "running", "completed"]
 

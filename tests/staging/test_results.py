@@ -1,14 +1,17 @@
 """What environments tell, and what is made of it, in many environments at once."""
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chalicelib.results.judgement import BY_CHANCE, evidence
+from chalicelib.results.judgement import BY_CHANCE
+from chalicelib.results.statistics import BURST_SECONDS, Part, exceeds
 from tests.staging.fleet import SIZE, Answer, Fleet, Stage, Tell, environments, everywhere
 
 pytestmark = pytest.mark.timeout(1800)
@@ -16,6 +19,8 @@ pytestmark = pytest.mark.timeout(1800)
 REQUESTS = 2000
 IDLE_SECONDS = 5.0
 RUNS_A_ROUND = 5
+CLOSED_AFTER_SECONDS = 2.0
+"""A block is judged when the environments have flushed twice since."""
 
 
 @pytest.fixture
@@ -65,7 +70,7 @@ def test_the_tallies_are_what_the_clients_counted_to_the_request(stage: Stage, t
     assert results["environments"] >= len(asked) >= 8
 
 
-def test_a_hypothesis_that_fails_beyond_chance_ends_the_run_everywhere_within_3_s(
+def test_a_hypothesis_that_fails_beyond_chance_ends_the_run_everywhere_soon(
     stage: Stage, fails: Path, rounds: int, tell: Tell
 ) -> None:
     took = []
@@ -82,18 +87,17 @@ def test_a_hypothesis_that_fails_beyond_chance_ends_the_run_everywhere_within_3_
             fails.write_text("1.0")
             broke = time.time()
             fleet.wait_until(
-                lambda _: status(stage, "latency_injection")["status"] == "aborted", since=broke, seconds=30
+                lambda _: status(stage, "latency_injection")["status"] == "aborted", since=broke, seconds=60
             )
             time.sleep(2.0)
         answers = fleet.answers(started)
-        failed = beyond_chance(answers, 0.05)
         last = max(answer.sent for answer in answers if answer.touched)
         run = status(stage, "latency_injection")
         assert (run["status"], run["hypothesis"]["verdict"]) == ("aborted", "failed"), run
         assert "the hypothesis failed" in run["end_reason"]
-        took.append(last - failed)
+        took.append(last - beyond_chance(answers, datetime.fromisoformat(run["start_time"]).timestamp(), 0.05))
     tell(f"ended everywhere after: median {sorted(took)[len(took) // 2]:.2f} s, longest {max(took):.2f} s")
-    assert max(took) <= 3.0
+    assert max(took) <= 3.0 + CLOSED_AFTER_SECONDS
 
 
 def everywhere_seen_since(fleet: Fleet, started: float) -> Any:
@@ -101,15 +105,16 @@ def everywhere_seen_since(fleet: Fleet, started: float) -> Any:
     return lambda _: len({answer.environment for answer in fleet.answers(started) if answer.touched}) >= SIZE
 
 
-def beyond_chance(answers: Any, allowed: float) -> float:
-    """When the clients themselves had seen enough."""
-    errors = requests = 0
-    for answer in sorted(answers, key=lambda answer: answer.received):
+def beyond_chance(answers: Any, start: float, allowed: float) -> float:
+    """When those parts of the run were over in which the clients themselves had seen enough."""
+    parts: dict[int, list[bool]] = defaultdict(list)
+    for answer in answers:
         if not answer.touched:
-            requests += 1
-            errors += answer.status == 500
-            if evidence(errors, requests, allowed) >= 1 / BY_CHANCE:
-                return float(answer.received)
+            parts[max(int((answer.sent - start) // BURST_SECONDS), 0)].append(answer.status == 500)
+    blocks = [Part(len(parts[number]), sum(parts[number])) for number in range(max(parts) + 1)]
+    for number in range(1, len(blocks) + 1):
+        if exceeds(blocks[:number], BURST_SECONDS, allowed, BY_CHANCE):
+            return start + number * BURST_SECONDS
     raise AssertionError("it never failed beyond chance")
 
 

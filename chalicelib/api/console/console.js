@@ -4,7 +4,7 @@
   const KEY = "chaos-token " + BASE;
   const BUSY_MS = 1000, IDLE_MS = 5000, PATIENCE_MS = 10000, HISTORY_MS = 30000, NOTICE_MS = 15000, PAGE = 20;
   /** How long after a run's end environments still flush their counts. */
-  const FLUSH_MS = 2500;
+  const FLUSH_MS = 3500;
   const $ = (id) => document.getElementById(id);
   const state = { list: null, plots: new Map(), cards: new Map(), timer: 0, newest: null, loaded: 0, entries: new Map(), schemas: new Map(), loading: false, viewer: false };
 
@@ -155,6 +155,8 @@
     if (list.halt) $("halted-by").textContent = "Halted " + byWhom(list.halt);
     $("viewer-halted").hidden = !state.viewer; $("operator-halted").hidden = state.viewer;
     $("locked").hidden = !list.locked;
+    $("warnings").textContent = (list.warnings || []).join(" ");
+    $("warnings").hidden = !$("warnings").textContent;
     showExperiments(list.available_experiments);
     showRunning(list.active_experiments);
     const newest = list.active_experiments.map((run) => run.run_id).join() + (list.halt ? list.halt.halted_at : "");
@@ -249,18 +251,29 @@
 
   /** A control's name is the path of its value. What is optional shows its default as an example, and is sent only where it was changed. */
   function input(card, path, schema) {
-    const field = path.at(-1), id = [card, ...path].join("-"), boolean = schema.type === "boolean";
-    const fixed = boolean || schema.default == null || schema.type === "array" ? null : schema.default;
-    const control = make("input", {
-      id, name: path.join("."), autocomplete: "off", "aria-describedby": id + "-hint " + id + "-problem",
-      type: boolean ? "checkbox" : "text", inputmode: isNumber(schema) ? "decimal" : null,
-      checked: boolean && schema.default === true, placeholder: schema.optional ? fixed : null,
-      value: schema.optional ? null : fixed, maxlength: schema.maxLength,
-    });
+    const field = path.at(-1), id = [card, ...path].join("-");
+    const described = { id, name: path.join("."), autocomplete: "off", "aria-describedby": id + "-hint " + id + "-problem" };
+    const control = schema.enum ? choice(described, schema) : entry(described, schema);
     const unit = unitOf(schema) && " (" + unitOf(schema) + ")";
     state.schemas.set(id, schema);
     return make("div", {}, make("label", { for: id }, labelOf(field, schema) + unit), control,
       make("p", { class: "hint", id: id + "-hint" }, hint(schema)), make("p", { class: "problem", id: id + "-problem" }));
+  }
+
+  function entry(described, schema) {
+    const boolean = schema.type === "boolean";
+    const fixed = boolean || schema.default == null || schema.type === "array" ? null : schema.default;
+    return make("input", {
+      ...described, type: boolean ? "checkbox" : "text", inputmode: isNumber(schema) ? "decimal" : null,
+      checked: boolean && schema.default === true, placeholder: schema.optional ? fixed : null,
+      value: schema.optional ? null : fixed, maxlength: schema.maxLength,
+    });
+  }
+
+  /** One of several words. Without a default none is chosen at first. */
+  function choice(described, schema) {
+    const all = schema.default == null ? ["", ...schema.enum] : schema.enum;
+    return make("select", described, ...all.map((word) => make("option", { value: word, selected: word === schema.default }, words(word))));
   }
 
   /** The limits may change with the memory that is free. */
@@ -276,7 +289,7 @@
   const describe = ({ description = "" }) => description.replace(/`([^`]+)`/g, (_quoted, name) => name.replaceAll("_", " "));
 
   function hint(schema) {
-    const limited = isNumber(schema) || schema.type === "array" || schema.enum;
+    const limited = isNumber(schema) || schema.type === "array";
     return describe(schema) + (limited ? " " + capital(allowed(schema)) + "." : "");
   }
 
@@ -292,9 +305,11 @@
     return [kind, limits.filter(Boolean).join(" and ")].join(" ").trim();
   }
 
+  const CONTROLS = "input, select";
+
   function content(name, form) {
     const body = { experiment_name: name };
-    for (const control of form.querySelectorAll("input")) {
+    for (const control of form.querySelectorAll(CONTROLS)) {
       const value = valueOf(control);
       if (value !== undefined) put(body, control.name.split("."), value);
     }
@@ -310,7 +325,7 @@
   function valueOf(control) {
     const schema = state.schemas.get(control.id), text = control.value.trim();
     if (schema.type === "boolean") return schema.optional && control.checked === Boolean(schema.default) ? undefined : control.checked;
-    if (text === "") return undefined;
+    if (text === "" || (schema.enum && schema.optional && text === schema.default)) return undefined;
     const read = (entry, { type }) => isNumber({ type }) ? number(entry) : entry;
     return schema.type === "array" ? text.split(",").map((each) => each.trim()).filter(Boolean).map((each) => read(each, schema.items)) : read(text, schema);
   }
@@ -345,7 +360,13 @@
   const CONFLICTS = ["already_running", "halted", "production_locked", "forbidden"];
 
   /** The control of a field; of an object the first one in it. */
-  const controlOf = (form, field) => [...form.querySelectorAll("input")].find(({ name }) => name === field || name.startsWith(field + "."));
+  const controlOf = (form, field) => [...form.querySelectorAll(CONTROLS)].find(({ name }) => name === field || name.startsWith(field + "."));
+
+  /** What is wrong with several fields together, by the API's word for it: where to show it, and in which words. */
+  const TOGETHER = {
+    no_untouched_requests: { field: "percentage", text: "The run hits every request, so none is left for the hypothesis. Enter a lower percentage, such as 20, or choose Hit as judged requests." },
+    no_time_to_hit: { field: "hypothesis.baseline_seconds", text: "The baseline must be shorter than the duration: nothing is hit before it is over." },
+  };
 
   function problemOf(control, field) {
     const schema = state.schemas.get(control.id), entered = control.value.trim();
@@ -363,7 +384,8 @@
   function showProblems(form, error) {
     const alarm = /alarm/.test(error.code) ? [{ field: "alarms", text: error.message }] : [];
     const wrong = [], rest = [];
-    for (const detail of [...error.details, ...alarm]) {
+    const together = ({ kind }) => Object.hasOwn(TOGETHER, kind ?? "") ? TOGETHER[kind] : null;
+    for (const detail of [...error.details, ...alarm].map((each) => together(each) || each)) {
       const field = String(detail.field).replace(/[.[]\d.*$/, "");
       const control = controlOf(form, field);
       if (!control) { rest.push(detail); continue; }
@@ -420,7 +442,7 @@
   function runCard(run) {
     const title = "run-" + run.run_id;
     const parts = {
-      left: make("span", { class: "left" }), bar: make("progress", { max: run.parameters.duration_seconds, "aria-label": "Time left of " + words(run.name) }),
+      left: make("span", { class: "left" }), bar: make("progress", { max: run.parameters.duration_seconds || run.remaining_seconds || 1, "aria-label": "Time left of " + words(run.name) }),
       figures: make("dl"), verdict: make("p", { class: "verdict" }), plot: make("div", { class: "plot", role: "img" }),
       stop: make("button", { type: "button", class: "danger" }, "Stop " + words(run.name)),
     };
@@ -430,21 +452,25 @@
       const schema = properties[name] || {}, shown = { true: "yes", false: "no" }[value] || value;
       return labelOf(name, schema) + ": " + shown + (unitOf(schema) && "\u00a0" + unitOf(schema));
     }).join(", ");
+    const target = Object.entries(run.target || {}).map(([name, value]) => ". " + labelOf(name, {}) + ": " + value).join("");
     const why = (run.reason ? ": " + run.reason : "") + (run.alarms.length ? ". Ends when one of these alarms fires: " + run.alarms.join(", ") : "");
     parts.root = make("article", { class: "card", "aria-labelledby": title, tabindex: -1 },
       make("div", { class: "run-head" }, make("h3", { id: title }, words(run.name)), parts.left, parts.stop),
-      parts.bar, make("p", { class: "faint" }, given), make("p", { class: "faint" }, "Started by " + run.started_by + why),
+      parts.bar, make("p", { class: "faint" }, given), make("p", { class: "faint" }, "Started by " + (run.started_by || "somebody") + why + target),
       parts.figures, parts.verdict, parts.plot);
     $("running").append(parts.root);
     return parts;
   }
 
   function fill(parts, run) {
-    parts.endsAt = performance.now() + run.remaining_seconds * 1000;
+    parts.endsAt = run.end_time ? performance.now() + run.remaining_seconds * 1000 : Infinity;
     countDown(parts);
     const results = run.results;
+    const baseline = run.hypothesis ? run.hypothesis.baseline_seconds - run.parameters.duration_seconds + run.remaining_seconds : 0;
+    const before = baseline > 0 && pair("Baseline", "nothing is hit for " + Math.ceil(baseline) + " s more");
+    const test = results.test && results.test.requests && pair("Calls to the test endpoint", results.test.requests + ", " + results.test.hit + " hit");
     if (!results.requests) {
-      parts.figures.replaceChildren(pair("Requests", "none yet"));
+      parts.figures.replaceChildren(...[pair("Requests", "none yet"), before, test].filter(Boolean));
     } else {
       const percent = (share) => (share * 100).toFixed(1) + "\u00a0%";
       const side = (each) => time(each.p50_seconds) + " / " + time(each.p95_seconds);
@@ -453,22 +479,23 @@
         pair("Environments", results.environments), pair("Hit, P50 / P95", side(results.hit)), pair("Untouched, P50 / P95", side(results.untouched)),
         results.injected_errors && pair("Injected errors", percent(results.actual_error_rate || 0)),
         results.injected_delay_seconds && pair("Injected delay, total", time(results.injected_delay_seconds)),
-        results.held_memory_mb && pair("Held memory, total", results.held_memory_mb + "\u00a0MB")].filter(Boolean));
+        results.held_memory_mb && pair("Held memory, total", results.held_memory_mb + "\u00a0MB"),
+        results.died && pair("Never answered", results.died), before, test].filter(Boolean));
     }
     const expected = run.hypothesis;
-    parts.verdict.textContent = expected ? "Hypothesis so far: " + verdictOf(expected.verdict) + ". " + unbroken(expected.explanation) : "";
+    parts.verdict.textContent = expected ? "Hypothesis so far: " + verdictOf(expected.verdict) + ". " + unbroken(sidesOf(expected)) : "";
     parts.verdict.className = "verdict " + (expected ? expected.verdict : "");
     parts.verdict.hidden = !expected;
     draw(parts, run);
-    if (run.defect) parts.verdict.hidden = false, parts.verdict.textContent += " The experiment has a defect: " + run.defect;
+    if (run.defect) parts.verdict.hidden = false, parts.verdict.textContent += " Defect: " + run.defect;
   }
 
   /** By this machine's own pace, from what the application said was left: it goes on where nothing answers. */
   function countDown(parts) {
     const left = Math.max(0, (parts.endsAt - performance.now()) / 1000);
-    const text = left > 0 ? Math.ceil(left) + " s left" : "time is up";
+    const text = left === Infinity ? "until it is stopped" : left > 0 ? Math.ceil(left) + " s left" : "time is up";
     if (parts.left.textContent !== text) parts.left.textContent = text;
-    parts.bar.value = left;
+    parts.bar.value = Math.min(left, parts.bar.max);
   }
 
   function draw(parts, run) {
@@ -556,8 +583,7 @@
     if (run) {
       const reason = (run.end_reason || "").replace(/^replaced by .*/, "replaced by a new run");
       how = words(run.status) + (run.ended_by ? " by " + run.ended_by : "") + (reason ? ": " + reason : "");
-      if (run.results.requests && run.status !== "running") how += ". " + run.results.requests_hit + " of " + run.results.requests + " requests hit";
-      if (run.hypothesis && run.status !== "running") how += ". Hypothesis: " + verdictOf(run.hypothesis.verdict);
+      if (run.status !== "running") how += [hitsOf(run.results), run.hypothesis && "Hypothesis: " + verdictOf(run.hypothesis.verdict), recoveryOf(run.results)].filter(Boolean).map((each) => ". " + each).join("");
     }
     const button = run && make("button", { type: "button", class: "quiet", "aria-label": "Report of " + words(run.name) + ", " + moment(entry.at), on: { click: () => showReport(run) } }, "Report");
     return make("tr", {}, make("td", {}, moment(entry.at)), make("td", {}, what), make("td", {}, why), make("td", {}, how), make("td", {}, button || ""));
@@ -633,7 +659,12 @@
   const unbroken = (text) => text.replaceAll(" %", "\u00a0%");
   /** The one name that this page has for an experiment, from its name in the API: "Latency injection". */
   const words = (name) => capital(name).replaceAll("_", " ");
-  const verdictOf = (verdict) => ({ held: "held", failed: "failed", too_few_requests: "not enough requests" })[verdict];
+  const verdictOf = (verdict) => ({ held: "held", failed: "failed", too_few_requests: "no verdict, not enough requests", cannot_tell: "no verdict" })[verdict] || words(verdict);
+  /** Why: of each side by itself, where there are two. */
+  const sidesOf = ({ explanation, sides = {} }) => Object.keys(sides).length < 2 ? explanation : Object.entries(sides).map(([side, each]) => words(side) + " requests: " + verdictOf(each.verdict) + ". " + each.explanation).join(" ");
+  /** What a run that is over hit; empty where nothing is known. */
+  const hitsOf = ({ requests, requests_hit, efficacy, efficacy_explanation }) => efficacy && efficacy !== "confirmed" ? efficacy_explanation.replace(/\.$/, "") : requests ? requests_hit + " of " + requests + " requests hit" : "";
+  const recoveryOf = ({ recovery }) => recovery && recovery.recovered_after_seconds != null ? "Recovered after " + time(recovery.recovered_after_seconds) : "";
   const moment = (iso) => new Date(iso).toLocaleString();
   const time = (seconds) => seconds == null ? "–" : seconds < 1 ? Number((seconds * 1000).toPrecision(3)) + "\u00a0ms" : Number(seconds.toPrecision(3)) + "\u00a0s";
 

@@ -7,11 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ...faults.base import ActiveRun
+from .machine_lock import MachineLock
 
 log = logging.getLogger(__name__)
 
 MB = 1024 * 1024
 SLICE_MB = 16
+SHARES = 16
+"""How many times what is taken at once must be spare: so many processes may take it at the same time."""
+
 _WRITTEN = b"\xaa" * MB
 
 
@@ -20,6 +24,13 @@ class _Held:
     run: ActiveRun
     slices: list[mmap.mmap] = field(default_factory=list)
     megabytes: int = 0
+
+    def add(self, megabytes: int) -> None:
+        part = mmap.mmap(-1, megabytes * MB)
+        for _ in range(megabytes):
+            part.write(_WRITTEN)
+        self.slices.append(part)
+        self.megabytes += megabytes
 
     def release(self) -> None:
         for part in self.slices:
@@ -41,7 +52,10 @@ class Memory:
         clock: Callable[[], float],
         seconds_until_stale: Callable[[], float],
         sleep: Callable[[float], None],
+        *,
+        machine: MachineLock | None = None,
     ) -> None:
+        self._machine = machine or MachineLock()
         self._active = active
         self._spare_mb = spare_mb
         self._clock = clock
@@ -113,7 +127,10 @@ class Memory:
 
     def _fill(self, held: _Held, megabytes: int) -> None:
         while held.megabytes < megabytes:
-            size = min(SLICE_MB, megabytes - held.megabytes, self._spare_mb())
+            with self._machine.held() as is_mine:  # other processes see the same memory, and want it, too
+                size = self._next_mb(megabytes - held.megabytes) if is_mine else 0
+                if size > 0:
+                    held.add(size)
             if size <= 0:
                 log.warning(
                     "Run %s holds %d of %d MB: this environment has no more memory to spare",
@@ -122,11 +139,11 @@ class Memory:
                     megabytes,
                 )
                 return
-            part = mmap.mmap(-1, size * MB)
-            for _ in range(size):
-                part.write(_WRITTEN)
-            held.slices.append(part)
-            held.megabytes += size
+
+    def _next_mb(self, wanted: int) -> int:
+        """How much to take at once. The less is left the less: other containers do not know of this one's lock."""
+        spare = self._spare_mb()
+        return min(SLICE_MB, wanted, max(spare // SHARES, 1) if spare > 0 else 0)
 
     def _watch(self) -> None:
         if self._watcher is None:

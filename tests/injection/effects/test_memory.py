@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import psutil
 import pytest
 
-from chalicelib.injection.effects.memory import MB, SLICE_MB, Memory
+from chalicelib.injection.effects.memory import MB, SHARES, SLICE_MB, Memory
 from chalicelib.runs.run import Run
 from tests.support import NOW, Clock, a_run
 
@@ -143,7 +143,7 @@ def test_it_never_takes_more_than_is_spare_and_says_what_it_holds(
 
 
 def test_what_becomes_scarce_meanwhile_is_noticed_slice_by_slice(environment: Environment, memory: Memory) -> None:
-    spare = iter([1000, 5, 0])
+    spare = iter([1000, 5 * SHARES, 0])
     memory._spare_mb = lambda: next(spare)
     assert memory.hold(environment.start(), 100)[0] == SLICE_MB + 5
 

@@ -1,0 +1,216 @@
+"""Renders what a run did, and the verdict on its hypothesis, for the API."""
+
+from typing import cast
+
+from ..faults.answer import ERRORS
+from ..faults.hold import MEMORY
+from ..results.judgement import Efficacy, Figure, SideJudgement, efficacy, judge, recovery
+from ..results.tally import REQUESTS, SIDES, AfterPart, Phase, Side, Slice, Tally, upper_bound
+from ..runs.run import Run
+from .shapes import (
+    JudgedSide,
+    JudgedSides,
+    Results,
+    ShownAfter,
+    ShownBucket,
+    ShownFigure,
+    ShownHypothesis,
+    ShownPhase,
+    ShownPhases,
+    ShownRecovery,
+    ShownSide,
+    ShownSlice,
+    iso,
+)
+
+UNREAD = Tally()
+"""Instead of a tally that could not be read."""
+
+NOT_READ = "The results could not be read from the table. Try again."
+TEST_REQUESTS, TEST_HIT = "test.requests", "test.hit"
+"""The counters of calls to `/test`, which are counted nowhere else."""
+
+FLUSHED_SECONDS = 2.5
+"""How long after the end of a run nothing counted means that there was nothing to count."""
+
+
+def hypothesis(shown: Run, tally: Tally | None, now: float) -> ShownHypothesis | None:
+    """What was expected, and the verdict on it; None without a hypothesis that this version can judge."""
+    expected = shown.hypothesis
+    if expected is None:
+        return None
+    judgement = judge(expected, tally or Tally(), shown, now)
+    unread = NOT_READ if tally is UNREAD else ""
+    sides = {side: _judged(each, unread or each.explanation) for side, each in judgement.sides.items()}
+    judged: ShownHypothesis = {
+        "verdict": judgement.verdict,
+        "explanation": unread or judgement.explanation,
+        "figures": next(iter(sides[side]["figures"] for side in reversed(SIDES) if side in sides), []),
+        "sides": cast("JudgedSides", sides),
+    }
+    return cast("ShownHypothesis", {**shown.options["hypothesis"], **expected.model_dump(mode="json"), **judged})
+
+
+def _judged(side: SideJudgement, explanation: str) -> JudgedSide:
+    return {
+        "verdict": side.verdict,
+        "requests": side.requests,
+        "explanation": explanation,
+        "figures": [_figure(figure) for figure in side.figures],
+    }
+
+
+def _figure(figure: Figure) -> ShownFigure:
+    return {
+        "measure": figure.measure,
+        "allowed": figure.allowed,
+        "observed": _rounded(figure.observed),
+        "low": _rounded(figure.low),
+        "high": _rounded(figure.high),
+        "verdict": figure.verdict,
+        "needed": figure.needed,
+        "reason": figure.reason,
+    }
+
+
+def results(shown: Run, tally: Tally | None, now: float, *, whole: bool) -> Results:
+    """Empty where nothing is known yet. `whole` is with what happened when, and how long it took."""
+    if tally is UNREAD or (tally is None and now < _end(shown) + FLUSHED_SECONDS):
+        return {}
+    counted = tally or Tally()
+    made: Results = {**_counts(shown, counted, now), **_verdicts(shown, counted, now)}
+    return {**made, **_course(shown, counted)} if whole else made
+
+
+def _end(shown: Run) -> float:
+    return shown.expires_at if shown.ended_at is None else min(shown.ended_at, shown.expires_at)
+
+
+def _counts(shown: Run, tally: Tally, now: float) -> Results:
+    requests = tally.get(REQUESTS)
+    return {
+        "requests": requests,
+        "requests_hit": tally.requests("hit"),
+        "requests_untouched": tally.requests("untouched"),
+        "environments": tally.environments,
+        "died": sum(tally.side_counts(side, shown, now).died for side in SIDES),
+        "test": {"requests": tally.get(TEST_REQUESTS), "hit": tally.get(TEST_HIT)},
+        "actual_error_rate": _rounded(tally.get(ERRORS) / requests) if requests else None,
+        "injected_errors": tally.get(ERRORS),
+        "injected_delay_seconds": round(tally.delay_seconds, 3),
+        "held_memory_mb": tally.get(MEMORY),
+        "hit": _side(tally, "hit"),
+        "untouched": _side(tally, "untouched"),
+    }
+
+
+def _side(tally: Tally, side: Side) -> ShownSide:
+    return {
+        "requests": tally.requests(side),
+        "statuses": tally.statuses(side),
+        "p50_seconds": _rounded(tally.percentile(side, 0.5)),
+        "p95_seconds": _rounded(tally.percentile(side, 0.95)),
+        "p99_seconds": _rounded(tally.percentile(side, 0.99)),
+    }
+
+
+def _verdicts(shown: Run, tally: Tally, now: float) -> Results:
+    hits = efficacy(tally, shown)
+    return {
+        "efficacy": hits,
+        "efficacy_explanation": _in_words(hits, tally, is_active=shown.is_active(now)),
+        "phases": _phases(shown, tally, now),
+        "recovery": _recovery(shown, tally, now),
+    }
+
+
+def _in_words(hits: Efficacy, tally: Tally, *, is_active: bool) -> str:
+    """Whether the run hit requests, as a sentence."""
+    requests, hit = tally.get(REQUESTS), tally.requests("hit")
+    counts = f"{hit} of {requests} requests were hit"
+    if hits == "confirmed":
+        return f"{counts}."
+    if hits == "too_few":
+        return f"Only {counts}: too few to say that the run did what it was to do."
+    if requests:
+        return f"Requests came ({requests}), but none was hit{' so far' if is_active else ''}."
+    return "No request has reached the application so far." if is_active else NOBODY
+
+
+NOBODY = "No request reached the application while the run was active."
+
+
+def _phases(shown: Run, tally: Tally, now: float) -> ShownPhases:
+    found = tally.phases(shown, now)
+    has_baseline, is_over = shown.hits_from > shown.started_at, not shown.is_active(now)
+    nothing = Phase(requests=0, errors=0, p95_seconds=None)
+    return {
+        "before": _phase(found.get("before", nothing)) if has_baseline else None,
+        "during": _phase(found.get("during", nothing)),
+        "after": _phase(found.get("after", nothing)) if is_over else None,
+    }
+
+
+def _phase(phase: Phase) -> ShownPhase:
+    return {
+        "requests": phase.requests,
+        "errors": phase.errors,
+        "error_rate": _rounded(phase.errors / phase.requests) if phase.requests else None,
+        "p95_seconds": _rounded(phase.p95_seconds),
+    }
+
+
+def _recovery(shown: Run, tally: Tally, now: float) -> ShownRecovery | None:
+    expected = None if shown.is_active(now) else shown.hypothesis
+    found = recovery(expected, tally, shown, now) if expected else None
+    if found is None:
+        return None
+    return {"recovered_after_seconds": _rounded(found.recovered_after_seconds), "explanation": found.explanation}
+
+
+def _course(shown: Run, tally: Tally) -> Results:
+    return {
+        "distribution": _distribution(tally),
+        "timeline": [_slice(part) for part in tally.timeline(shown)],
+        "after": [_after(part) for part in tally.after(shown)],
+    }
+
+
+def _distribution(tally: Tally) -> list[ShownBucket]:
+    """From the first bucket that has something to the last one."""
+    hit, untouched = tally.buckets("hit"), tally.buckets("untouched")
+    numbers = hit.keys() | untouched.keys()
+    if not numbers:
+        return []
+    return [
+        {"up_to_seconds": round(upper_bound(n), 6), "hit": hit.get(n, 0), "untouched": untouched.get(n, 0)}
+        for n in range(min(numbers), max(numbers) + 1)
+    ]
+
+
+def _slice(part: Slice) -> ShownSlice:
+    return {
+        "at": iso(part.at),
+        "seconds": round(part.seconds, 3),
+        "hit": part.hit,
+        "untouched": part.untouched,
+        "errors": part.errors,
+        "injected_errors": part.injected_errors,
+        "hit_mean_seconds": _rounded(part.hit_mean_seconds),
+        "untouched_mean_seconds": _rounded(part.untouched_mean_seconds),
+    }
+
+
+def _after(part: AfterPart) -> ShownAfter:
+    return {
+        "at": iso(part.at),
+        "seconds": round(part.seconds, 3),
+        "requests": part.requests,
+        "errors": part.errors,
+        "slow": part.slow,
+        "mean_seconds": _rounded(part.mean_seconds),
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)

@@ -1,0 +1,329 @@
+"""The shapes of the answers: what `openapi.py` publishes, and `responses.py` makes."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, with_config
+from typing_extensions import TypedDict  # pydantic asks for it, before Python 3.12
+
+from ..runs.options import Hypothesis, StartOptions
+from .requests import options_schema
+
+
+def iso(epoch_seconds: float) -> str:
+    """A time: ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(epoch_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _with_fields_of(model: type[BaseModel]) -> Callable[[dict[str, Any]], None]:
+    """Extends the schema of an answer by the fields of a request's model, which it repeats."""
+
+    def extend(content: dict[str, Any]) -> None:
+        for name, part in options_schema(model)["properties"].items():
+            if name not in content["properties"]:
+                content["properties"][name] = _repeated(part, has_null=model.model_fields[name].default is None)
+                content["required"].append(name)
+
+    return extend
+
+
+def _repeated(part: dict[str, Any], *, has_null: bool) -> dict[str, Any]:
+    shown = {name: each for name, each in part.items() if name not in ("default", "examples")}
+    return {"anyOf": [shown, {"type": "null"}]} if has_null and "anyOf" not in shown else shown
+
+
+ECHO = ConfigDict(json_schema_extra=_with_fields_of(StartOptions))
+"""An answer that shows a run shows the options that it was started with, whatever they are."""
+
+
+class ShownExperiment(TypedDict):
+    """An experiment that can be started. `parameters` is a JSON Schema with the limits that hold here and now."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+Verdict = Literal["held", "failed", "too_few_requests", "cannot_tell"]
+
+
+class ShownFigure(TypedDict):
+    """One bound of a hypothesis, and what was observed; `low` to `high` is the 95 % confidence interval.
+
+    `needed` is how many more requests the verdict `held` takes, if they are as those so far. `reason` is why there can
+    be no verdict.
+    """
+
+    measure: Literal["error_rate", "p95_seconds"]
+    allowed: float
+    observed: float | None
+    low: float | None
+    high: float | None
+    verdict: Verdict
+    needed: int | None
+    reason: str | None
+
+
+class JudgedSide(TypedDict):
+    """The verdict on the requests of one side. `requests` are those that could be judged."""
+
+    verdict: Verdict
+    requests: int
+    explanation: str
+    figures: list[ShownFigure]
+
+
+class JudgedSides(TypedDict, total=False):
+    """The sides that the hypothesis is about."""
+
+    untouched: JudgedSide
+    hit: JudgedSide
+
+
+@with_config(ConfigDict(json_schema_extra=_with_fields_of(Hypothesis)))
+class ShownHypothesis(TypedDict):
+    """What was expected, and the verdict, the worst of its sides': a preliminary one while the run is active.
+
+    `figures` are those of the untouched requests, or of the hit ones where only these are judged.
+    """
+
+    verdict: Verdict
+    explanation: str
+    figures: list[ShownFigure]
+    sides: JudgedSides
+
+
+class ShownSide(TypedDict):
+    """Requests that the run hit, or that no run hit. `statuses` counts responses by class, such as `2xx`."""
+
+    requests: int
+    statuses: dict[str, int]
+    p50_seconds: float | None
+    p95_seconds: float | None
+    p99_seconds: float | None
+
+
+class ShownBucket(TypedDict):
+    """How many requests took up to this time, and longer than the time of the bucket before."""
+
+    up_to_seconds: float
+    hit: int
+    untouched: int
+
+
+class ShownSlice(TypedDict):
+    """A part of the run's duration, `seconds` long. `errors` are the application's own server errors."""
+
+    at: str
+    seconds: float
+    hit: int
+    untouched: int
+    errors: int
+    injected_errors: int
+    hit_mean_seconds: float | None
+    untouched_mean_seconds: float | None
+
+
+class ShownTest(TypedDict):
+    """The calls to `/test`, which count nowhere else."""
+
+    requests: int
+    hit: int
+
+
+class ShownPhase(TypedDict):
+    """Requests that no run hit, in one part of the experiment."""
+
+    requests: int
+    errors: int
+    error_rate: float | None
+    p95_seconds: float | None
+
+
+class ShownPhases(TypedDict):
+    """What is usual, what was while requests were hit, and what was up to 60 seconds afterwards.
+
+    `before` is null unless the hypothesis has `baseline_seconds`, `after` is null until the run has ended.
+    """
+
+    before: ShownPhase | None
+    during: ShownPhase
+    after: ShownPhase | None
+
+
+class ShownAfter(TypedDict):
+    """A part of the time after the run. `slow` are the requests that took longer than the hypothesis' `p95_seconds`."""
+
+    at: str
+    seconds: float
+    requests: int
+    errors: int
+    slow: int
+    mean_seconds: float | None
+
+
+class ShownRecovery(TypedDict):
+    """When the application was back within the bounds of the hypothesis after the end of the run; null if not yet."""
+
+    recovered_after_seconds: float | None
+    explanation: str
+
+
+class Results(TypedDict, total=False):
+    """What all environments have counted and flushed so far; empty before the first flush.
+
+    Requests that only another run hit are in `requests` alone. `efficacy` is whether the run did hit requests as it was
+    to. `actual_error_rate` is the share of all requests that this run answered with an error. `died` are requests that
+    began and were never answered. `injected_delay_seconds` and `held_memory_mb` are totals of all environments.
+    `recovery` is null while the run is active, and without a hypothesis. The history leaves out `distribution`,
+    `timeline` and `after`.
+    """
+
+    requests: int
+    requests_hit: int
+    requests_untouched: int
+    efficacy: Literal["confirmed", "too_few", "never_hit"]
+    efficacy_explanation: str
+    environments: int
+    died: int
+    test: ShownTest
+    actual_error_rate: float | None
+    injected_errors: int
+    injected_delay_seconds: float
+    held_memory_mb: int
+    hit: ShownSide
+    untouched: ShownSide
+    phases: ShownPhases
+    recovery: ShownRecovery | None
+    distribution: list[ShownBucket]
+    timeline: list[ShownSlice]
+    after: list[ShownAfter]
+
+
+@with_config(ECHO)
+class ShownRun(TypedDict):
+    """A run, or an experiment that never ran (`inactive`). Times are ISO 8601 in UTC.
+
+    Beside what is listed here it has the options that it was started with. While it is active `end_time` is its planned
+    end. `defect` is an exception of the experiment's own code: where it was raised, requests stayed untouched.
+    """
+
+    run_id: str | None
+    name: str
+    description: str
+    status: Literal["running", "completed", "stopped", "aborted", "inactive"]
+    parameters: dict[str, Any]
+    start_time: str | None
+    end_time: str | None
+    remaining_seconds: float
+    started_by: str | None
+    started_from: str | None
+    ended_by: str | None
+    ended_from: str | None
+    end_reason: str | None
+    defect: str | None
+    hypothesis: ShownHypothesis | None
+    results: Results
+
+
+@with_config(ECHO)
+class StoppedRun(ShownRun):
+    """The run that was stopped. `effective_everywhere_by` is when the last environment obeys."""
+
+    effective_everywhere_by: str
+
+
+class ShownHalt(TypedDict):
+    """When everything was halted, by whom, and why."""
+
+    halted_at: str
+    halted_by: str
+    reason: str
+
+
+class Halted(ShownHalt):
+    """The halt that is in effect. `ended_runs` are the ids of the runs that this request ended."""
+
+    ended_runs: list[str]
+    effective_everywhere_by: str
+
+
+class Resumed(TypedDict):
+    """`halt` is the halt that was resumed from."""
+
+    resumed_at: str
+    resumed_by: str
+    halt: ShownHalt
+
+
+class Entry(TypedDict):
+    """One entry of the history. If `action` is `run`, `run` is the run; otherwise `details` says what happened."""
+
+    id: str
+    at: str
+    action: Literal["run", "halt", "resume", "refusal", "token_created", "token_revoked"]
+    by: str
+    source: str
+    reason: str | None
+    experiment: str | None
+    run: ShownRun | None
+    details: Mapping[str, Any]
+
+
+class History(TypedDict):
+    """Entries, newest first. `next` is the `before` of the next page, or null on the last page."""
+
+    entries: list[Entry]
+    next: str | None
+
+
+class Report(TypedDict):
+    """The run, and in `events` what else happened from its start to 5 seconds after its end."""
+
+    run: ShownRun
+    events: list[Entry]
+
+
+class ShownCaller(TypedDict):
+    """Who sent the request, and the role that decides what is allowed."""
+
+    name: str
+    role: Literal["viewer", "operator"]
+
+
+class Listed(TypedDict):
+    """Experiments and active runs.
+
+    `production` is true if the stage is named like production, and `locked` if therefore nothing can be started. `halt`
+    is null unless everything is halted. `caller` is whom the token belongs to. `warnings` are sentences to read before
+    a start: that a halt would not be answered in time, for instance.
+    `start_options` is a JSON Schema of what a start may have beside the name and the parameters of its experiment.
+    """
+
+    caller: ShownCaller
+    application: str
+    stage: str
+    production: bool
+    locked: bool
+    halt: ShownHalt | None
+    warnings: list[str]
+    start_options: dict[str, Any]
+    available_experiments: list[ShownExperiment]
+    active_experiments: list[ShownRun]
+
+
+class Tested(TypedDict):
+    """What this request met. `environment` identifies the process that answered.
+
+    `active_chaos_experiments` are the names of the active experiments, and `injected` the faults that this request was
+    hit by. `problem` is null, or `store_unavailable` if the table could not be read: the active experiments are then
+    unknown or outdated.
+    """
+
+    message: str
+    timestamp: str
+    environment: str
+    active_chaos_experiments: list[str]
+    injected: list[Mapping[str, Any]]
+    problem: Literal["store_unavailable"] | None

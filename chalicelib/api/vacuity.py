@@ -1,0 +1,60 @@
+"""Refuses a hypothesis that nothing could prove wrong: about requests of which there can be none."""
+
+from ..experiments.base import Experiment, Parameters
+from ..runs.options import Hypothesis, StartOptions
+from .problems import Problem
+
+WHOLE = 100.0
+
+NO_UNTOUCHED, NO_TIME = "no_untouched_requests", "no_time_to_hit"
+"""The kinds of these problems, for clients that have words of their own for them."""
+
+
+def problems(options: StartOptions, parameters: Parameters, experiment: Experiment) -> list[Problem]:
+    """What is wrong with the hypothesis of a start whose fields are all valid by themselves."""
+    expected = options.hypothesis
+    if expected is None:
+        return []
+    found = [_no_untouched(expected, parameters)] if _hits_everything(options, parameters, experiment) else []
+    return [problem for problem in (*found, _no_time(expected, parameters)) if problem]
+
+
+def _no_untouched(expected: Hypothesis, parameters: Parameters) -> Problem | None:
+    if not expected.judges_untouched:
+        return None
+    return {
+        "field": "hypothesis",
+        "kind": NO_UNTOUCHED,
+        "problem": f"is about requests that no run hits, and there are none: the run hits every request (percentage "
+        f'{parameters.percentage:g}). Lower percentage, for example to 20, or send "of": "hit" in hypothesis to judge '
+        "the requests that the run hits",
+        "allowed": 'with a percentage below 100, or with "of": "hit"',
+    }
+
+
+def _no_time(expected: Hypothesis, parameters: Parameters) -> Problem | None:
+    if expected.baseline_seconds < parameters.duration_seconds:
+        return None
+    return {
+        "field": "hypothesis.baseline_seconds",
+        "kind": NO_TIME,
+        "problem": f"must be less than duration_seconds, which is {parameters.duration_seconds:g}: nothing is hit "
+        f"before the baseline is over; got {expected.baseline_seconds:g}",
+        "allowed": f"a number from 0 to less than {parameters.duration_seconds:g} (seconds)",
+    }
+
+
+def _hits_everything(options: StartOptions, parameters: Parameters, experiment: Experiment) -> bool:
+    """Whether no request is left untouched: none is out of the target, and each meets a fault."""
+    if parameters.percentage < WHOLE or _is_targeted(options):
+        return False
+    try:
+        return any(fault.share >= 1 for fault in experiment.faults(parameters))
+    except Exception:  # noqa: BLE001 - a defect of the experiment, which then hits nothing
+        return False
+
+
+def _is_targeted(options: StartOptions) -> bool:
+    """Whether the start leaves some requests, or environments, out of the run."""
+    chosen = options.content().get("target") or {}
+    return any(each != WHOLE for each in chosen.values())

@@ -1,0 +1,35 @@
+"""What is known of the server that runs this process: how long it lets a request take before it kills the worker."""
+
+import math
+import signal
+import sys
+from typing import Any
+
+GUNICORN_SYNC = ("gunicorn.workers.sync", "SyncWorker")
+"""The only kind of worker of gunicorn that `--timeout` ends in the middle of a request; the others serve in threads."""
+
+UWSGI_TICK_SECONDS = 1.0
+"""It counts whole seconds, from the beginning of the one in which the request began."""
+
+
+def longest_request_seconds() -> float:
+    """Infinite where the server has no limit, or none that it publishes to the process."""
+    return min(_gunicorn(), _uwsgi())
+
+
+def _gunicorn() -> float:
+    """Its `--timeout`, wherever that was set: a worker handles SIGABRT itself, and has the configuration."""
+    worker: Any = getattr(signal.getsignal(signal.SIGABRT), "__self__", None)
+    if not any((base.__module__, base.__name__) == GUNICORN_SYNC for base in type(worker).__mro__):
+        return math.inf
+    return float(worker.cfg.timeout) or math.inf  # 0 is none
+
+
+def _uwsgi() -> float:
+    """Its `harakiri`, less what is lost by whole seconds: the module `uwsgi` is there in its processes only."""
+    options: Any = getattr(sys.modules.get("uwsgi"), "opt", {})
+    try:
+        seconds = float(options.get("harakiri", options.get(b"harakiri")))
+    except (TypeError, ValueError):  # it is not set
+        return math.inf
+    return seconds - UWSGI_TICK_SECONDS if seconds else math.inf

@@ -1,0 +1,151 @@
+"""How a run's results and verdicts look, whatever they are made by."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chalicelib.api import results
+from chalicelib.api.results import UNREAD
+from chalicelib.results.judgement import Figure, Judgement, Recovery, SideJudgement, Verdict
+from chalicelib.results.tally import AfterPart, Phase, Side, SideCounts, Tally
+from chalicelib.runs.run import Run
+from tests.support import NOW, a_run, with_hypothesis
+
+RUN = with_hypothesis(a_run(duration_seconds=60.0, percentage=20.0), max_error_rate=0.01, of="both")
+OVER = NOW + 100
+
+
+class Counted(Tally):
+    """Two died, and after the run it took a while."""
+
+    def side_counts(self, side: Side, run: Run, now: float) -> SideCounts:
+        return SideCounts(
+            requests=10, errors=1, slow=0, died=2 if side == "hit" else 1, open=0, blocks=(),
+            block_seconds=run.duration_seconds + now - now, times_leave_out_queue=False,
+        )  # fmt: skip
+
+    def phases(self, run: Run) -> Mapping[str, Phase]:
+        assert run.run_id
+        return {
+            "before": Phase(requests=100, errors=1, p95_seconds=0.1),
+            "during": Phase(requests=300, errors=9, p95_seconds=0.4),
+            "after": Phase(requests=0, errors=0, p95_seconds=None),
+        }
+
+    def after(self, run: Run) -> tuple[AfterPart, ...]:
+        return (AfterPart(at=run.expires_at, seconds=5.0, requests=9, errors=1, slow=2, mean_seconds=0.25),)
+
+
+TALLY = Counted({"requests": 40, "hit.2xx": 8, "hit.b20": 8, "test.requests": 20, "test.hit": 4})
+
+
+def judged(verdict: Verdict, requests: int, *, needed: int | None = None) -> SideJudgement:
+    figure = Figure(
+        measure="error_rate", allowed=0.01, observed=0.1234567, low=0.0, high=None, verdict=verdict, needed=needed,
+        reason=None,
+    )  # fmt: skip
+    return SideJudgement(verdict=verdict, requests=requests, explanation=f"It {verdict}.", figures=(figure,))
+
+
+def shown(run: Run = RUN, tally: Tally | None = TALLY, now: float = OVER, *, whole: bool = True) -> Any:
+    return results.results(run, tally, now, whole=whole)
+
+
+def test_each_side_has_its_verdict_and_the_run_the_worst(monkeypatch: pytest.MonkeyPatch) -> None:
+    sides: dict[Side, SideJudgement] = {
+        "hit": judged("failed", 8),
+        "untouched": judged("too_few_requests", 32, needed=338),
+    }
+    made = Judgement(verdict="failed", explanation="It failed.", sides=sides)
+    monkeypatch.setattr(results, "judge", lambda *_: made)
+    expected: Any = results.hypothesis(RUN, TALLY, OVER)
+    assert (expected["verdict"], expected["explanation"]) == ("failed", "It failed.")
+    assert (expected["of"], expected["baseline_seconds"]) == ("both", 0.0)
+    assert {side: each["verdict"] for side, each in expected["sides"].items()} == {
+        "hit": "failed",
+        "untouched": "too_few_requests",
+    }
+    assert expected["figures"] == expected["sides"]["untouched"]["figures"]
+    (figure,) = expected["figures"]
+    assert (figure["observed"], figure["high"], figure["needed"], figure["reason"]) == (0.123457, None, 338, None)
+
+
+def test_where_only_hit_requests_are_judged_the_figures_are_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Judgement(verdict="held", explanation="It held.", sides={"hit": judged("held", 8)})
+    monkeypatch.setattr(results, "judge", lambda *_: made)
+    expected: Any = results.hypothesis(RUN, TALLY, OVER)
+    assert [figure["verdict"] for figure in expected["figures"]] == ["held"]
+    assert set(expected["sides"]) == {"hit"}
+
+
+def test_nothing_is_said_of_what_could_not_be_read() -> None:
+    expected: Any = results.hypothesis(RUN, UNREAD, OVER)
+    texts = {expected["explanation"], *(side["explanation"] for side in expected["sides"].values())}
+    assert texts == {"The results could not be read from the table. Try again."}
+    assert shown(tally=UNREAD) == {}
+
+
+def test_calls_to_the_test_endpoint_and_requests_that_died_are_counted_apart() -> None:
+    made = shown()
+    assert made["test"] == {"requests": 20, "hit": 4}
+    assert (made["requests"], made["died"]) == (40, 3)
+
+
+BASELINE = with_hypothesis(RUN, max_error_rate=0.01, baseline_seconds=10.0)
+
+
+def test_before_is_shown_with_a_baseline_and_after_when_the_run_is_over() -> None:
+    assert [shown(now=NOW + 5)["phases"][name] for name in ("before", "after")] == [None, None]
+    phases = shown(BASELINE)["phases"]
+    assert phases["before"] == {"requests": 100, "errors": 1, "error_rate": 0.01, "p95_seconds": 0.1}
+    assert phases["during"]["error_rate"] == 0.03
+    assert phases["after"] == {"requests": 0, "errors": 0, "error_rate": None, "p95_seconds": None}
+
+
+def test_recovery_is_of_a_run_that_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Recovery(recovered_after_seconds=15.0, explanation="Back after 15 s.")
+    monkeypatch.setattr(results, "recovery", lambda *_: found)
+    assert shown()["recovery"] == {"recovered_after_seconds": 15.0, "explanation": "Back after 15 s."}
+    assert shown(now=NOW + 5)["recovery"] is None
+    assert shown(a_run())["recovery"] is None
+    monkeypatch.setattr(results, "recovery", lambda *_: None)
+    assert shown()["recovery"] is None
+
+
+def test_the_course_after_the_run_is_left_out_of_the_history() -> None:
+    (part,) = shown()["after"]
+    assert part == {
+        "at": "2027-01-15T08:01:00.000Z", "seconds": 5.0, "requests": 9, "errors": 1, "slow": 2, "mean_seconds": 0.25,
+    }  # fmt: skip
+    assert not {"after", "timeline", "distribution"} & set(shown(whole=False))
+
+
+@pytest.mark.parametrize(
+    ("efficacy", "counts", "now", "expected"),
+    [
+        ("never_hit", {}, OVER, "No request reached the application while the run was active."),
+        ("never_hit", {"test.requests": 9}, NOW + 5, "No request has reached the application so far."),
+        ("never_hit", {"requests": 9}, OVER, "Requests came (9), but none was hit."),
+        ("never_hit", {"requests": 9}, NOW + 5, "Requests came (9), but none was hit so far."),
+        ("too_few", {"requests": 90, "hit.2xx": 2}, OVER, "Only 2 of 90 requests were hit: too few to say"),
+        ("confirmed", {"requests": 90, "hit.2xx": 20}, OVER, "20 of 90 requests were hit."),
+    ],
+)
+def test_whether_it_hit_is_said_in_words(
+    monkeypatch: pytest.MonkeyPatch, efficacy: str, counts: dict[str, int], now: float, expected: str
+) -> None:
+    monkeypatch.setattr(results, "efficacy", lambda *_: efficacy)
+    made = shown(tally=Tally(counts), now=now)
+    assert made["efficacy"] == efficacy
+    assert made["efficacy_explanation"].startswith(expected)
+
+
+def test_a_run_that_nobody_met_says_so_once_all_counts_must_be_flushed() -> None:
+    stopped = RUN.ended(now=NOW + 20, by="vic", reason=None)
+    for run, end in ((RUN, NOW + 60), (stopped, NOW + 20)):
+        assert shown(run, None, end + 1) == {}
+        made = shown(run, None, end + 3)
+        assert (made["requests"], made["efficacy"], made["timeline"]) == (0, "never_hit", [])
+    assert shown(replace(RUN, run_id="running"), None, NOW + 30) == {}
