@@ -17,14 +17,8 @@ from chalicelib.frameworks import copies
 from chalicelib.frameworks.module import CURRENT, ChaosModule
 from chalicelib.results.recorder import in_a_thread
 from chalicelib.settings import Settings
+from tests.injection.support import FakeCall
 from tests.support import Clock, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
-
-
-class FakeCall:
-    kind, name, method, remaining_seconds = "request", "/orders", "GET", 900.0
-
-    def header(self, name: str) -> None:
-        return None
 
 
 @pytest.fixture
@@ -62,7 +56,7 @@ def serve(module: ChaosModule, requests: int = 1) -> list[bool]:
     for _ in range(requests):
         injection = module.injection()
         assert injection
-        result = injection.arrive(FakeCall())
+        result = injection.arrive(FakeCall("/orders", SimpleNamespace(get_remaining_time_in_millis=lambda: 900_000.0)))
         assert result
         injection.apply(result)
         injection.finish(result, 200)
@@ -168,7 +162,7 @@ def test_a_request_in_which_the_host_forks_is_counted_by_its_process_alone(wire:
     module = ChaosModule(wire=wire)
     injection = module.injection()
     assert injection
-    result = injection.arrive(FakeCall())
+    result = injection.arrive(FakeCall("/orders", SimpleNamespace(get_remaining_time_in_millis=lambda: 900_000.0)))
     assert result
     injection.apply(result)
     token = CURRENT.set((injection, result))
@@ -213,4 +207,4 @@ def test_nothing_of_a_module_that_the_application_has_dropped_is_left(clock: Clo
     del module
     gc.collect()
     assert [each() for each in left] == [None, None, None]
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
