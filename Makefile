@@ -129,10 +129,10 @@ conformance: $(DYNAMODB_LOCAL) ## The tests of the stores, on Amazon's DynamoDB 
 	$(BIN)/pytest tests/contract tests/contract_servers tests/dynamodb --dynamodb-local $(DYNAMODB_LOCAL) \
 	    --numprocesses $(WORKERS) --dist loadfile
 
-MINUTES ?= 10
+SECONDS ?= 300
 .PHONY: soak
-soak: $(DYNAMODB_LOCAL) ## Load on each framework while runs start, stop, expire and are halted: MINUTES=10 (needs npm)
-	$(BIN)/pytest tests/soak --minutes $(MINUTES) --dynamodb-local $(DYNAMODB_LOCAL)
+soak: $(DYNAMODB_LOCAL) ## Load on each host while runs start, stop, expire and are halted: SECONDS=300 (needs npm)
+	$(BIN)/pytest tests/soak --seconds $(SECONDS) --dynamodb-local $(DYNAMODB_LOCAL)
 
 .PHONY: bench
 bench: $(VENV)/installed ## What one request pays

@@ -8,11 +8,13 @@ import logging
 import os
 import random
 import secrets
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, TypedDict, Unpack
+from weakref import ref
 
 from . import time_limits
 from .access import Authenticator, OwnAuthentication, TokenStore
@@ -221,15 +223,34 @@ def _open(settings: Settings, instead: Instead) -> Ports:
         tokens=instead.get("tokens") or DynamoDBTokenStore(patient, table_clock),
         lease=None if "runs" in instead else DynamoDBLease(settings),
         catalogue=instead.get("catalogue", _catalogue),
-        process=Process(
-            name=(settings.log_stream or secrets.token_hex(4))[-8:],
-            clock=clock,
-            chance=instead.get("chance", random.random),
-        ),
+        process=_process(settings, instead, clock),
         clocks=_clocks(clock, table_clock),
         sleep=instead.get("sleep", time_limits.sleep),
-        schedule=None if settings.in_lambda else instead.get("schedule", in_a_thread),
+        schedule=_schedule(settings, instead),
     )
+
+
+def _process(settings: Settings, instead: Instead, clock: Callable[[], float]) -> Process:
+    """What is this process's own. Its chance, too: the application may seed that of `random`, and forks inherit it."""
+    return Process(
+        name=(settings.log_stream or secrets.token_hex(4))[-8:],
+        clock=clock,
+        chance=instead.get("chance") or random.Random().random,  # noqa: S311 - not for secrets
+    )
+
+
+def _schedule(settings: Settings, instead: Instead) -> Schedule | None:
+    """What flushes counts between requests; None where nothing runs then, so that requests do."""
+    if settings.in_lambda:
+        return None
+    uwsgi = sys.modules.get("uwsgi")
+    if uwsgi and not getattr(uwsgi, "has_threads", True):
+        log.warning(
+            "uWSGI runs without threads in this process, so requests flush the counts of runs to the table, and each "
+            "that does waits for the answer. Start it with --enable-threads, and a thread does it."
+        )
+        return None
+    return instead.get("schedule", in_a_thread)
 
 
 def _stores(
@@ -359,14 +380,25 @@ def _recorder(settings: Settings, ports: Ports, snapshot: Snapshot) -> Recorder:
         on_flush=on_flush,
     )
     if not settings.in_lambda:
-        atexit.register(_flush_last, recorder, os.getpid())
+        _flush_at_exit(recorder)
     return recorder
 
 
-def _flush_last(recorder: Recorder, process_id: int) -> None:
-    """What this process has counted; a fork inherits its counts, and their number in the table."""
-    if os.getpid() == process_id:
-        recorder.flush_last()
+def _flush_at_exit(recorder: Recorder) -> None:
+    """Flush what this process has counted when it ends, also as a child of `multiprocessing`, which has no `atexit`."""
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing and multiprocessing.parent_process():
+        from multiprocessing.util import Finalize  # noqa: PLC0415 - only in such a child, which has it already
+
+        Finalize(None, _flush_last, (ref(recorder), os.getpid()), exitpriority=0)
+    atexit.register(_flush_last, ref(recorder), os.getpid())
+
+
+def _flush_last(recorder: "ref[Recorder]", process_id: int) -> None:
+    """A fork inherits this hook, and the counts of its original. Nothing is pending where the recorder is gone."""
+    alive = recorder()
+    if alive and os.getpid() == process_id:
+        alive.flush_last()
 
 
 # The control plane

@@ -57,7 +57,7 @@ MEASURED = "measured"
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--dynamodb-local", metavar="FOLDER", help="use the DynamoDB Local in this folder, not moto")
     parser.addoption("--cases", type=int, default=200, help="how many inputs each fuzzed property is tried with")
-    parser.addoption("--minutes", type=float, default=0.15, help="how long the soak lasts in each framework")
+    parser.addoption("--seconds", type=float, default=8.0, help="how long the soak lasts on each host")
     parser.addoption("--pictures", metavar="FOLDER", help="keep there what the browser shows")
     parser.addoption("--rounds", type=int, default=3, help="how often the rehearsal measures each promise")
 

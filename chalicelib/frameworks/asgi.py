@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 import anyio
 import anyio.to_thread
+from anyio.lowlevel import RunVar
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
 from ..faults.base import PROCEED, Answer, Raise
@@ -37,16 +38,27 @@ THREADS = 4
 
 
 class Threads:
-    """Sleep, and calls that may block, on whatever event loop runs. Its threads are its own, at most `THREADS`."""
+    """Sleep, and calls that may block, on whatever event loop runs. Its threads are its own, at most `THREADS`.
+
+    Each loop has a limit of its own. One that is abandoned, with calls under way, leaves nothing taken for the next
+    one; and loops of two threads, or of two libraries, could not wait for each other.
+    """
 
     def __init__(self) -> None:
-        self._limiter = anyio.CapacityLimiter(THREADS)
+        self._limiters: RunVar[anyio.CapacityLimiter] = RunVar("chaos_experiments")
+
+    def _limiter(self) -> anyio.CapacityLimiter:
+        limiter = self._limiters.get(None)
+        if limiter is None:
+            limiter = anyio.CapacityLimiter(THREADS)
+            self._limiters.set(limiter)
+        return limiter
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)
 
     async def run_blocking(self, call: Callable[[], T]) -> T:
-        return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._limiter)
+        return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._limiter())
 
     async def run_anyhow(self, call: Callable[[], T]) -> T:
         """As `run_blocking`; on the event loop itself where the process may have no more threads."""
@@ -206,8 +218,8 @@ class ASGIBoundary:
     async def _receive_and_flush(self, receive: "Receive") -> "Message":
         message = await receive()
         injection = self._injection
-        if message["type"] == "lifespan.shutdown" and injection and not injection.engine.recorder.is_waiting:
-            await injection.flush()
+        if message["type"] == "lifespan.shutdown" and injection and not self._module.get().settings.in_lambda:
+            await injection.flush_last()
         return message
 
     # The control plane

@@ -1,10 +1,8 @@
 """The module in an application: wired at the first request. Where it cannot be, requests go on untouched."""
 
 import logging
-import os
 import re
 import threading
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -24,6 +22,7 @@ from ..paths import ALLOWED_PATH, problem_of, problem_of_prefix
 from ..results.spans import annotate
 from ..settings import Settings
 from ..time_limits import Interrupted, request_time
+from .copies import renew_in_all_copies, renew_in_forks
 
 log = logging.getLogger(__name__)
 
@@ -91,11 +90,22 @@ class ChaosModule:
         self._wire = partial(wire, **given)
         PREFIXES.add(self.prefix)
         self._reset()
-        os.register_at_fork(after_in_child=partial(_reset, weakref.ref(self)))
+        renew_in_forks(self)
+
+    def renew(self) -> None:
+        """Be as before the first request: this process is a copy. A call in which it was made is the original's."""
+        if current := CURRENT.get():
+            current[1].reached_route = False  # so it is not counted here
+            CURRENT.set(None)
+        self._reset()
+
+    def flush_last(self) -> None:
+        """Flush what is pending, before this process ends or is copied. May block; never raises."""
+        if self._chaos:
+            self._chaos.engine.recorder.flush_last()
 
     def _reset(self) -> None:
-        """As before the first request. A fork inherits locks that may be held, and names that must differ."""
-        self._wiring = threading.Lock()
+        self._wiring: dict[int, threading.Lock] = {}
         self._chaos: Chaos | None = None
         self._refusal: ChaosError | None = None
         self._injection: SyncInjection | None = None
@@ -106,13 +116,17 @@ class ChaosModule:
         """Raises what wiring refused with, for as long as the process lives."""
         chaos = self._chaos
         if chaos is None:
-            with self._wiring:
+            with self._wiring_lock():
                 if self._chaos is None and self._refusal is None:
                     self._start()
                 chaos = self._chaos
         if chaos is None:
             raise self._refusal or ModuleOff("The module is not wired.")
         return chaos
+
+    def _wiring_lock(self) -> threading.Lock:
+        """Made at the first request: of a preloaded application, gevent patches locks after the fork."""
+        return self._wiring.setdefault(0, threading.Lock())
 
     @property
     def wired_engine(self) -> Engine | None:
@@ -137,6 +151,7 @@ class ChaosModule:
             self._injection = SyncInjection(chaos.engine, chaos.sleep)
             self.is_idle = chaos.engine.is_idle
             self._chaos = chaos
+            renew_in_all_copies()
         except ChaosError as error:
             self._refuse(error)
         except Exception as error:  # noqa: BLE001 - the application goes on without us
@@ -265,11 +280,6 @@ def _check_list(name: str, given: Sequence[str], allowed: str, is_allowed: Calla
     for each in [given] if isinstance(given, str) else given:
         if isinstance(given, str) or not is_allowed(each):
             raise ValueError(f"{name} must be a list of {allowed}; got {each!r}.")
-
-
-def _reset(module: "weakref.ref[ChaosModule]") -> None:
-    if alive := module():
-        alive._reset()  # noqa: SLF001 - the hook of a fork, which must not keep the module alive
 
 
 def _is_path(path: str) -> bool:

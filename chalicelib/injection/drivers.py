@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 from .. import time_limits
 from ..faults.base import PROCEED, Outcome, RefreshSnapshot, Sleep, Step
 from ..faults.wait import LEFT_FOR_THE_APPLICATION_SECONDS
+from ..runs.run import NEVER
 from ..time_limits import Interrupted, pass_on, request_time
 from .call import Call
 from .decide import Hit
@@ -20,6 +21,9 @@ T = TypeVar("T")
 
 DEFECT = "Fault injection raised an exception; the request continues untouched"
 NOT_FLUSHED = "Could not flush the request counts"
+
+ABANDONED_SECONDS = 5.0
+"""After how long a read is taken for one whose event loop is gone, so that another request reads."""
 
 
 class SyncInjection:
@@ -126,7 +130,7 @@ class AsyncInjection:
     def __init__(self, engine: Engine, loop: Loop) -> None:
         self.engine = engine
         self._loop = loop
-        self._is_reading = False
+        self._reading_until = NEVER
 
     def arrive_now(self, call: Call) -> InjectionResult | Blocked | None:
         """To be called where the call arrives. BLOCKED: await `arrive`. None where nothing is active."""
@@ -192,9 +196,16 @@ class AsyncInjection:
 
     async def flush(self, call: Call | None = None) -> None:
         """Flush pending counts to the table, in the time that the call has left."""
+        await self._flush(self.engine.recorder.flush, call)
+
+    async def flush_last(self) -> None:
+        """As `flush`, where the process is about to end: after a flush that is under way."""
+        await self._flush(self.engine.recorder.flush_last)
+
+    async def _flush(self, flush: Callable[[], None], call: Call | None = None) -> None:
         try:
             with _time_of(call) if call else nullcontext():
-                await self._loop.run_blocking(self.engine.recorder.flush)
+                await self._loop.run_blocking(flush)
         except Exception:
             log.exception(NOT_FLUSHED)
 
@@ -226,10 +237,11 @@ class AsyncInjection:
 
     async def _refresh(self) -> Sequence[Plan]:
         """One request at a time reads; the others go on with what is known, and wait for no thread."""
-        if self._is_reading:
+        now = self.engine.process.timer()
+        if now < self._reading_until:
             return self.engine.snapshot.last_known()
-        self._is_reading = True
+        self._reading_until = now + ABANDONED_SECONDS
         try:
             return await self._loop.run_blocking(self.engine.snapshot.get)
         finally:
-            self._is_reading = False
+            self._reading_until = NEVER

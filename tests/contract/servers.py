@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,9 +73,18 @@ class Server:
     changed: float = 0.0
     """When something may have been started or stopped last, on the monotonic clock."""
 
+    process: "subprocess.Popen[bytes] | None" = None
+    log: Path | None = None
+
     def handled(self) -> int:
         """How often its processes have run the handler of /orders."""
         return self.handled_file.stat().st_size
+
+    def terminate(self) -> None:
+        """As a service manager ends it: SIGTERM for its first process, which ends the others."""
+        assert self.process
+        self.process.terminate()
+        self.process.wait(PATIENCE_SECONDS)
 
     def call(self, method: str, path: str, token: str | None = TOKEN, **options: Any) -> requests.Response:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -132,17 +141,18 @@ def serving(command: Command, folder: Path, cwd: Path | None = None, **more: str
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    server = Server(f"http://127.0.0.1:{port}", handled)
+    server = Server(f"http://127.0.0.1:{port}", handled, process=process, log=log)
     try:
         _wait_until_it_answers(server, process, log)
         yield server
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
+        with suppress(ProcessLookupError):  # it has ended
+            os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
             process.wait(5)
-        except subprocess.TimeoutExpired:
+        with suppress(ProcessLookupError):  # nor has anything of it been left
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.wait()
 
 
 def _wait_until_it_answers(server: Server, process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -136,7 +136,7 @@ def test_a_process_without_a_stage_serves_its_application_and_says_so() -> None:
 def test_a_fork_is_wired_anew_even_while_another_thread_was_wiring(wire: Callable[..., Chaos]) -> None:
     module = ChaosModule(wire=wire)
     name = module.get().engine.recorder._process
-    with module._wiring:
+    with module._wiring_lock():
         pid = os.fork()
         if pid == 0:
             os._exit(0 if module.get().engine.recorder._process != name else 1)

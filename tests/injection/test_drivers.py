@@ -1,12 +1,14 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import coroutine
 from typing import Any, TypeVar
 
 import pytest
 
-from chalicelib.injection.drivers import AsyncInjection
+from chalicelib.injection.drivers import ABANDONED_SECONDS, AsyncInjection
 from chalicelib.injection.engine import Blocked, Engine, InjectionResult, Process, answer_of
 from chalicelib.injection.plan import Compiler
 from chalicelib.injection.snapshot import Snapshot
@@ -230,3 +232,23 @@ def test_a_defect_in_flushing_is_logged_and_nothing_to_the_request(
     monkeypatch.setattr(house.engine.recorder, "is_flush_due", lambda: 1 / 0)
     assert not house.injection.may_flush(result)
     assert "Could not flush the request counts" in caplog.text
+
+
+def test_a_read_whose_event_loop_is_gone_hinders_later_ones_for_a_few_seconds_only(clock: Clock) -> None:
+    house = House(clock)
+    house.engine.process = replace(house.engine.process, timer=clock)
+    house.start("latency_injection", delay_seconds=0.0, duration_seconds=600.0)
+    read = house.run_blocking
+
+    @coroutine
+    def never(_call: Callable[[], Any]) -> Iterator[None]:
+        yield
+
+    house.run_blocking = never  # type: ignore[method-assign, assignment]
+    abandoned = house.asked("/orders")
+    abandoned.send(None)  # as a loop does that is never run again
+    house.run_blocking = read  # type: ignore[method-assign]
+    assert house.ask() is None
+    clock.now += ABANDONED_SECONDS
+    assert house.hit()
+    abandoned.close()
