@@ -12,7 +12,7 @@ wrongly raises it. A run of a higher format than ours, or with JSON that is none
 and halted, and never injected. Format 1 (items without the attribute) had the options `reason`, `alarms` and
 `hypothesis` as attributes of their own, and the same `parameters`: versions of that format see, inject and stop the
 runs of format 2, too, but do not know their options; alarms and hypotheses are then watched by the others.
-Format 3 are runs with a target, of which versions before it would hit every call. All others are still written as
+Format 3 are runs with a target or a baseline, of which versions before it would hit too much. All others are still written as
 format 2, so that those versions go on to inject them.
 """
 
@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FORMAT = 3
-FORMAT_WITHOUT_TARGET = 2
+FORMAT_OF_ALL_REQUESTS = 2
+"""Of a run with neither target nor baseline: an older version hits the same requests."""
 
 RUN = "run#"
 HALT = "halt"
@@ -42,7 +43,7 @@ HALT = "halt"
 LATEST = 32_503_680_000.0
 """The year 3000, in epoch seconds: a later time is a damaged one."""
 
-OPTION_TYPES = {"reason": str, "alarms": list, "hypothesis": dict}
+OPTION_TYPES = {"reason": str, "alarms": list, "hypothesis": dict, "target": dict}
 MOST_DIGITS = 18
 LONGEST_ID = 64
 DEEPEST = 20
@@ -106,7 +107,7 @@ def is_typed(attribute: Attribute[Any]) -> Condition:
 def attributes_of_run(run: Run) -> dict[str, Any]:
     """Those of a run that has not ended."""
     return {
-        "format": FORMAT if "target" in run.options else FORMAT_WITHOUT_TARGET,
+        "format": FORMAT if "target" in run.options or run.hits_from > run.started_at else FORMAT_OF_ALL_REQUESTS,
         "run_id": run.run_id,
         "experiment": run.experiment,
         "started_at": run.started_at,

@@ -141,7 +141,13 @@ def test_the_version_before_reads_what_this_one_writes(store: DynamoDBRunStore) 
 
 
 @pytest.mark.parametrize(
-    ("options", "expected"), [({}, 2), ({"reason": "why"}, 2), ({"target": {"environments_percentage": 50.0}}, 3)]
+    ("options", "expected"),
+    [
+        ({}, 2),
+        ({"reason": "why", "hypothesis": {"max_error_rate": 0.01, "baseline_seconds": 0.0}}, 2),
+        ({"target": {"environments_percentage": 50.0}}, 3),
+        ({"hypothesis": {"max_error_rate": 0.01, "baseline_seconds": 10.0}}, 3),
+    ],
 )
 def test_only_a_run_of_which_older_versions_would_hit_too_much_is_of_a_format_that_they_cannot_read(
     settings: Settings, options: dict[str, Any], expected: int
