@@ -252,7 +252,10 @@ def test_requests_are_counted_for_a_while_after_a_run_with_a_hypothesis_and_then
 def test_after_a_stop_requests_are_counted_at_once(wire: Wire) -> None:
     results = FakeResultStore()
     chaos = wire(results=results, in_lambda=True)
-    body = b'{"experiment_name": "latency_injection", "delay_seconds": 0, "hypothesis": {"max_error_rate": 0.1}}'
+    body = (
+        b'{"experiment_name": "latency_injection", "percentage": 20, "delay_seconds": 0, '
+        b'"hypothesis": {"max_error_rate": 0.1}}'
+    )
     post(chaos, "/start", body)
     serve(chaos)
     (run,) = chaos.runs.active(chaos.clock())

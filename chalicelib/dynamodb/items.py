@@ -12,8 +12,8 @@ wrongly raises it. A run of a higher format than ours, or with JSON that is none
 and halted, and never injected. Format 1 (items without the attribute) had the options `reason`, `alarms` and
 `hypothesis` as attributes of their own, and the same `parameters`: versions of that format see, inject and stop the
 runs of format 2, too, but do not know their options; alarms and hypotheses are then watched by the others.
-Format 3 are runs with a target or a baseline, of which versions before it would hit too much. All others are still written as
-format 2, so that those versions go on to inject them.
+Format 3 are runs with a target or a baseline, of which versions before it would hit too much. All others are still
+written as format 2, so that those versions go on to inject them.
 """
 
 import json

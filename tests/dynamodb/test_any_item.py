@@ -85,7 +85,7 @@ def test_anything_below_the_key_of_a_run_is_a_run(many: Any) -> None:
         assert run.experiment == "latency_injection"
         shown(run)
         shown(run.ended(now=NOW + 1, by="bob", reason=None))
-        plans = Compiler(installed, lambda _run, _defect: None, Clock(), Clock())([run])
+        plans = Compiler(installed, lambda _run, _defect: None, clock=Clock(), timer=Clock())([run])
         assert not (plans and run.unreadable)
         for plan in plans:
             assert 0 <= plan.remaining_seconds(NOW) <= 86400
@@ -112,7 +112,7 @@ def test_counts_are_whole_numbers_or_left_out(many: Any) -> None:
     @many
     @given(st.dictionaries(st.sampled_from(["c.requests", "c.untouched.2xx", "c.x", "c.", "e.a.1", "e."]), VALUES))
     def every(raw: dict[str, Any]) -> None:
-        _, counts, _ = _counted({**raw, "sk": {"S": "id"}})
+        counts = _counted({**raw, "sk": {"S": "id"}}).counts
         assert all(number > 0 for number in counts.values())
 
     every()

@@ -137,7 +137,9 @@ def test_a_start_by_a_wrong_clock_has_the_tables_times(settings: Settings) -> No
     chaos = bootstrap(settings, clock=TableClock(lambda: time.time() + 3600.0), schedule=lambda _, __: None)
     body = json.dumps({"experiment_name": "latency_injection", "duration_seconds": 30}).encode()
     caller = Caller("ada", Role.OPERATOR)
-    answer = chaos.api().handle(Request(method="POST", path="/start", body=body, caller=caller))
+    answer = chaos.api().handle(
+        Request(method="POST", path="/start", headers={"content-type": "application/json"}, body=body, caller=caller)
+    )
     assert answer.status == 200
     run = chaos.runs.last("latency_injection")
     assert run is not None
@@ -152,7 +154,9 @@ def test_a_halt_that_is_the_first_thing_that_a_process_does_has_the_tables_time_
     for skew in (-3600.0, 3600.0):
         chaos = bootstrap(settings, clock=TableClock(lambda ahead=skew: time.time() + ahead))  # type: ignore[misc]
         caller, body = Caller("ada", Role.OPERATOR), b'{"reason": "enough"}'
-        answer = chaos.api().handle(Request(method="POST", path="/halt", body=body, caller=caller))
+        answer = chaos.api().handle(
+            Request(method="POST", path="/halt", headers={"content-type": "application/json"}, body=body, caller=caller)
+        )
         assert len(answer.content["resultset"]["ended_runs"]) == (1 if skew < 0 else 0)
         halt = chaos.runs.halted()
         assert halt is not None

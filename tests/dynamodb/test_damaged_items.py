@@ -76,7 +76,7 @@ def wired(dynamodb_url: str) -> Iterator[Chaos]:
 def table(wired: Chaos) -> Iterator["Table"]:
     table = Table(wired)
     table.start(HEALTHY)
-    table.start(DAMAGED, reason="why", hypothesis={"max_error_rate": 0.1})
+    table.start(DAMAGED, reason="why", hypothesis={"max_error_rate": 0.1, "of": "hit"})
     yield table
     table.clear()
 
@@ -94,6 +94,7 @@ class Table:
         asked = Request(
             method=method,
             path=path,
+            headers={"content-type": "application/json"},
             body=json.dumps(body).encode() if body is not None else b"",
             query={name: [value] for name, value in query.items()},
             caller=CALLER,

@@ -47,7 +47,7 @@ class Machine:
         self.table = table
         self.skew = skew
         self.clock = TableClock(lambda: table.time.now + self.skew, lambda: table.time.now - NOW)
-        compiled = Compiler(catalogue, lambda _run, _defect: None, self.clock, self.clock.timer)
+        compiled = Compiler(catalogue, lambda _run, _defect: None, clock=self.clock, timer=self.clock.timer)
         self.snapshot = Snapshot(lambda: self._read(compiled), self.clock, local=self.clock.local)
 
     def _read(self, compiled: Callable[..., list[Plan]]) -> Sequence[Plan]:
@@ -119,7 +119,7 @@ def test_without_a_date_it_never_lasts_longer(skew: float) -> None:
 
 def test_a_run_that_is_read_again_after_its_time_does_not_begin_anew() -> None:
     clock = Clock()
-    compiled = Compiler(catalogue, lambda _run, _defect: None, clock, lambda: clock.now)
+    compiled = Compiler(catalogue, lambda _run, _defect: None, clock=clock, timer=lambda: clock.now)
     run = a_run(duration_seconds=DURATION)
     (plan,) = compiled([run])
     clock.now += 20
@@ -132,20 +132,20 @@ def test_a_run_that_is_read_again_after_its_time_does_not_begin_anew() -> None:
 def test_a_run_lasts_no_longer_than_its_parameters_say() -> None:
     """Of a table in which somebody changed when it ends, or of a starter whose clock stepped meanwhile."""
     clock = Clock()
-    compiled = Compiler(catalogue, lambda _run, _defect: None, clock, clock)
+    compiled = Compiler(catalogue, lambda _run, _defect: None, clock=clock, timer=clock)
     (plan,) = compiled([replace(a_run(duration_seconds=DURATION), expires_at=NOW + 3600)])
     assert (plan.expires_at, plan.remaining_seconds(NOW + 29)) == (NOW + 30, 1)
 
 
 def test_a_frozen_environment_ends_a_run_by_the_clock_though_its_timer_stood_still() -> None:
     clock = Clock()
-    compiled = Compiler(catalogue, lambda _run, _defect: None, clock, lambda: 5.0)
+    compiled = Compiler(catalogue, lambda _run, _defect: None, clock=clock, timer=lambda: 5.0)
     (plan,) = compiled([a_run(duration_seconds=DURATION)])
     assert [plan.is_active(NOW + 29), plan.is_active(NOW + 30)] == [True, False]
 
 
 def test_many_runs_do_not_fill_the_memory() -> None:
-    compiled = Compiler(catalogue, lambda _run, _defect: None, Clock(), Clock())
+    compiled = Compiler(catalogue, lambda _run, _defect: None, clock=Clock(), timer=Clock())
     for number in range(300):
         compiled([a_run(token=str(number))])
     assert len(compiled._seen) == 200
