@@ -18,8 +18,8 @@ STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);
 max-width:60rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.5rem;margin-bottom:0}h2{font-size:1.15rem;margin-top:2rem}
-p.verdict{border-left:.4rem solid var(--line);padding:.4rem .8rem;margin:1rem 0}
-p.failed{border-color:#cf222e}p.held{border-color:#1a7f37}p.too_few_requests,p.cannot_tell,p.unmet{border-color:#bf8700}
+p.verdict,p.finding{border-left:.4rem solid var(--line);padding:.4rem .8rem;margin:1rem 0}
+p.failed{border-color:#cf222e}p.held,p.recovered{border-color:#1a7f37}p.too_few_requests,p.cannot_tell,p.unmet{border-color:#bf8700}
 div.wide{overflow-x:auto}table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top;
 overflow-wrap:break-word}
@@ -67,7 +67,8 @@ def html(report: Mapping[str, Any]) -> str:
 
 
 def _html_finding(kind: str, text: str) -> str:
-    return f'<p class="verdict {escape(kind)}">{escape(text).replace(" %", "&nbsp;%")}</p>'
+    found = "verdict" if kind in VERDICTS else "finding"
+    return f'<p class="{found} {escape(kind)}">{escape(text).replace(" %", "&nbsp;%")}</p>'
 
 
 def _plots(run: Mapping[str, Any]) -> str:
@@ -93,7 +94,7 @@ def _baseline_seconds(run: Mapping[str, Any]) -> float:
 
 
 Finding = tuple[str, str]
-"""A sentence or two that stand above everything else, and their kind: a verdict, or `unmet`."""
+"""A sentence or two that stand above everything else, and their kind: a verdict, `recovered` or `unmet`."""
 
 
 def _findings(run: Mapping[str, Any]) -> list[Finding]:
@@ -104,7 +105,7 @@ def _findings(run: Mapping[str, Any]) -> list[Finding]:
         findings.insert(0, ("unmet", results["efficacy_explanation"]))
     if results and results["recovery"]:
         recovered = results["recovery"]["recovered_after_seconds"] is not None
-        findings.append(("held" if recovered else "unmet", f"After the run: {results['recovery']['explanation']}"))
+        findings.append(("recovered" if recovered else "unmet", f"After the run: {results['recovery']['explanation']}"))
     return findings
 
 

@@ -445,6 +445,7 @@ PASSED_ON = {
     "internal_error",
     "store_unavailable",
     "alarms_unavailable",
+    "keys_unavailable",
     "unknown_alarm",
     "alarm_active",
     "module_off",
@@ -519,7 +520,7 @@ def test_a_report_is_read_within_the_page_and_says_what_came_of_the_hypothesis(
     with load(server):
         start(page, "latency_injection", Delay="0.2", Percentage="50", **{"Max error rate": "0.01", "P95": "0.0001"})
         running = page.locator("#running article")
-        expect(running.locator(".verdict")).to_contain_text("failed", timeout=30_000)
+        expect(running.locator(".verdict")).to_contain_text("so far: failed", timeout=60_000)
         picture(page, "hypothesis")
         running.get_by_role("button", name="Stop").click()
     expect(running).to_have_count(0)
@@ -739,7 +740,7 @@ def test_whom_a_hypothesis_is_about_is_chosen_from_a_list(open_console: Open, pi
     expect(chosen).to_have_value("untouched")
     assert chosen.locator("option").all_inner_texts() == ["Untouched", "Hit", "Both"]
     start(page, "latency_injection", Delay="0", **{"Max error rate": "0.01"})
-    percentage = card.get_by_label("Percentage")
+    percentage = card.get_by_label("Percentage (%)", exact=True)
     expect(percentage).to_be_focused()
     expect(percentage).to_have_accessible_description(
         re.compile(

@@ -127,7 +127,9 @@ def test_its_own_start_causes_no_reload_and_an_edit_does_and_the_run_goes_on(pro
         time.sleep(3)  # the reloader looks once a second
         assert list(project.rglob("*.pyc"))
         assert starts() == 1
-        (project / "app.py").write_text((project / "app.py").read_text() + "\n# edited\n")
+        edited = project.with_name("edited.py")  # and moved into its place: of half a file it would start once more
+        edited.write_text((project / "app.py").read_text() + "\n# edited\n")
+        edited.replace(project / "app.py")
         until(lambda: starts() == 2)
         server.wait_until_it_answers()  # type: ignore[attr-defined]
         status = server.get(f"{API}/status?experiment_name=latency_injection").json()  # type: ignore[attr-defined]

@@ -44,7 +44,7 @@ def test_hit_and_untouched_requests_have_verdicts_of_their_own() -> None:
         assert "Hit requests: failed. 12 of 12 failed." in text
         assert "Untouched requests: no verdict. The queue is not in the times." in text
         assert "Of the untouched requests, and of the hit ones, at most 1 % fail" in text
-    classes = re.findall(r'<p class="verdict (\w+)">', html(report))
+    classes = re.findall(r'<p class="\w+ (\w+)">', html(report))
     assert sorted(classes) == ["cannot_tell", "failed", "failed"]
 
 
@@ -89,11 +89,11 @@ def test_what_was_not_measured_says_how_to_measure_it() -> None:
     assert "| before | not measured |" in markdown(report)
 
 
-@pytest.mark.parametrize(("after", "kind"), [(12.0, "held"), (None, "unmet")])
+@pytest.mark.parametrize(("after", "kind"), [(12.0, "recovered"), (None, "unmet")])
 def test_when_it_was_back_within_the_bounds_is_a_finding(after: float | None, kind: str) -> None:
     report = reported(recovery={"recovered_after_seconds": after, "explanation": "It was back after 12 s."})
     assert "After the run: It was back after 12 s." in markdown(report)
-    assert f'<p class="verdict {kind}">After the run: It was back' in html(report)
+    assert f'<p class="finding {kind}">After the run: It was back' in html(report)
 
 
 def shades(report: dict[str, Any]) -> dict[str, tuple[float, float]]:
