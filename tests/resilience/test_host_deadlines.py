@@ -75,7 +75,8 @@ class Application:
         assert len(engine.slots._free) == self.chaos.settings.max_active_faults
         assert not engine.snapshot._reading.locked()
         engine.recorder.flush()
-        assert self.results.tallies[self.run.run_id].statuses("hit") == {"5xx": 1}
+        counts = self.results.tallies[self.run.run_id].side_counts("hit", self.run, self.chaos.clock())
+        assert (counts.requests, counts.errors, counts.open) == (1, 1, 0)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ OLDER = "9879b09"
 NEWER = """
 from chalicelib.dynamodb import items
 
-items.FORMAT = 3
+items.FORMAT = items.FORMAT_OF_ALL_REQUESTS = 4
 
 """
 JITTER = '''
