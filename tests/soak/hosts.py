@@ -62,5 +62,5 @@ ALL: dict[str, Host] = {
     "apig-wsgi": Host(fleet("apig_wsgi", "flask"), variables=ACCOUNT),
 }
 
-CONTROL_PLANE: Command = program("waitress-serve", "--listen", "127.0.0.1:{port}", "--threads", "4", "app:app")
-"""A process of its own, in which nothing is injected: no load can keep an operator out."""
+CONTROL_PLANE: Command = program("python", "-m", "chalicelib", "serve", "--port", "{port}")
+"""The command of the documentation, as a process of its own: no load can keep an operator out."""
