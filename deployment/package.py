@@ -1,4 +1,4 @@
-"""The package: what `chalice package` makes, with compiled modules, and without what other AWS services need."""
+"""The package: what `chalice package` makes, with compiled modules, without what no function needs."""
 
 import compileall
 import hashlib
@@ -25,6 +25,9 @@ from .errors import DeploymentError
 from .project import Stage
 
 LAMBDA_FOLDER = "/var/task"
+NOT_FOR_LAMBDA = ("chalicelib/cli/", "chalicelib/__main__.py")
+"""The command line, which no function calls."""
+
 SERVICE_DATA = re.compile(r"(?:botocore|boto3)/data/([^/]+)/")
 EPOCH = (1980, 1, 1, 0, 0, 0)
 LONGEST_KEY = 32
@@ -72,7 +75,7 @@ def chalice_package(
 
 
 def slim(archive: bytes, services: Iterable[str]) -> bytes:
-    """The archive with compiled modules beside the sources, and of botocore's data that of `services` alone.
+    """The archive with compiled modules, without the command line, and with `services` of botocore's data alone.
 
     Lambda's file system is read-only: what is not compiled in the package is compiled at every cold start. The compiled
     modules never look at their source again (PEP 552, unchecked), and name it where it will be.
@@ -110,11 +113,12 @@ def _with_compiled(root: Path, names: Iterable[str]) -> Iterable[str]:
 
 
 def _kept(given: zipfile.ZipFile, services: Iterable[str]) -> list[zipfile.ZipInfo]:
-    """All but other services' data, and what a checkout happens to have compiled."""
+    """All but the command line, other services' data, and what a checkout happens to have compiled."""
     return [
         info
         for info in given.infolist()
         if not info.filename.endswith(".pyc")
+        and not info.filename.startswith(NOT_FOR_LAMBDA)
         and ((data := SERVICE_DATA.match(info.filename)) is None or data[1] in services)
     ]
 

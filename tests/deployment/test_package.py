@@ -20,7 +20,7 @@ from chalicelib.dynamodb.table import create_table
 from chalicelib.settings import read_settings
 from deployment.concurrency import RESERVED, reserve
 from deployment.errors import DeploymentError
-from deployment.package import Package, build, chalice_package, slim
+from deployment.package import NOT_FOR_LAMBDA, Package, build, chalice_package, slim
 from deployment.project import open_stage
 from tests.deployment.project import copy_project
 
@@ -115,11 +115,16 @@ def test_it_is_small(built: tuple[Package, bytes], tell: Callable[[str], None]) 
     assert len(built[0].archive) < LIMIT_MB * 1e6
 
 
-def test_it_is_chalices_but_for_compiled_modules_and_other_services(built: tuple[Package, bytes]) -> None:
+def test_it_is_chalices_but_for_compiled_modules_the_command_line_and_other_services(
+    built: tuple[Package, bytes],
+) -> None:
     ours, chalices = entries(built[0].archive), entries(built[1])
     sources = {name: content for name, content in ours.items() if not name.endswith(".pyc")}
     assert sources == {name: chalices[name] for name in sources}
     left_out = {name for name in chalices.keys() - ours.keys() if not name.endswith("/")}
+    commands = {name for name in left_out if name.startswith("chalicelib/")}
+    assert commands == {name for name in chalices if name.startswith(NOT_FOR_LAMBDA) and not name.endswith("/")}
+    left_out -= commands
     assert {name.split("/data/")[0] for name in left_out} == {"botocore", "boto3"}
     assert not any("/dynamodb/" in name for name in left_out if name.startswith("botocore"))
     uncompiled = {name for name in ours if name.endswith(".py") and importlib.util.cache_from_source(name) not in ours}

@@ -3,9 +3,9 @@
 import importlib.util
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,13 @@ WRITES = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "Con
 
 
 class Recorder:
-    """Notes what is called, and by which function: what no other runs in a thread, the API's does, in its own time."""
+    """Notes what is called, and by which function: what no other runs, the API's does, in its own time.
+
+    A call of the table is made on a thread of its own, with the context of who waits for it.
+    """
 
     def __init__(self) -> None:
-        self._thread = threading.local()
+        self._function = ContextVar("function", default="api_handler")
         self.calls: dict[str, set[Grant]] = {function: set() for function in ALL}
 
     def note(self, operation: str, parameters: dict[str, Any]) -> None:
@@ -76,14 +79,13 @@ class Recorder:
 
     @contextmanager
     def running(self, function: str) -> Iterator[None]:
-        before = self.function
-        self._thread.function = function
+        token = self._function.set(function)
         yield
-        self._thread.function = before
+        self._function.reset(token)
 
     @property
     def function(self) -> str:
-        return getattr(self._thread, "function", "api_handler")
+        return self._function.get()
 
 
 @pytest.fixture
