@@ -35,7 +35,7 @@ from .injection.snapshot import Snapshot
 from .logs import log_as_json
 from .paths import PathSet
 from .results.metrics import Metrics
-from .results.recorder import FlushPolicy, OnFlush, Recorder, Schedule, in_a_thread
+from .results.recorder import LONGEST_INVOCATION_SECONDS, FlushPolicy, OnFlush, Recorder, Schedule, in_a_thread
 from .results.store import ResultStore
 from .runs.store import RunStore
 from .settings import Settings, read_settings
@@ -374,6 +374,8 @@ def _recorder(settings: Settings, ports: Ports, snapshot: Snapshot) -> Recorder:
             interval_seconds=settings.refresh_seconds,
             patience_seconds=settings.table_timeout_seconds,
             schedule=ports.schedule,
+            has_workers=not settings.in_lambda,
+            longest_call_seconds=min(LONGEST_INVOCATION_SECONDS, longest_request_seconds()),
         ),
         process=f"{process.name}.{secrets.token_hex(4)}",  # Lambda restarts a process, and keeps its log stream
         is_unreachable=lambda: snapshot.is_unreachable,
