@@ -150,7 +150,7 @@ BLOCKED: Final = Blocked()
 
 
 @dataclass(slots=True)
-class _Target:
+class _HitCall:
     """One call and one run, for a fault."""
 
     engine: "Engine"
@@ -313,7 +313,7 @@ class Engine:
                 continue  # it ended while the application, or an earlier fault, delayed this call
             hit = AppliedHit(plan, fault.kind, UNFINISHED)
             result.hits.append(hit)
-            applied = fault.apply(_Target(self, result.call, plan, result.began))
+            applied = fault.apply(_HitCall(self, result.call, plan, result.began))
             hit.applied = applied if isinstance(applied, Applied) else (yield from applied)
             if hit.applied.outcome is not PROCEED:
                 result.outcome = hit.applied.outcome

@@ -75,7 +75,9 @@ class Application:
         assert len(engine.slots._free) == self.chaos.settings.max_active_faults
         assert not engine.snapshot._reading.locked()
         engine.recorder.flush()
-        assert self.results.tallies[self.run.run_id].statuses("hit") == {"5xx": 1}
+        tally = self.results.tallies[self.run.run_id]
+        assert tally.get("hit.5xx") + tally.get("hit.died") == 1  # answered by the server, or given up
+        assert tally.side_counts("hit", self.run, self.run.started_at).errors == 1
 
 
 @contextmanager
