@@ -21,6 +21,10 @@ class TimeLimitExceeded(Exception):
     """What was asked has not answered within its time limit. It may still do what it was asked for."""
 
 
+class NoTimeLeft(TimeLimitExceeded):
+    """Nothing was asked, because the current request has no time left to wait for it."""
+
+
 class Interrupted(BaseException):
     """The host raised an exception in this thread while the module waited: a signal handler, or another greenlet.
 
@@ -74,7 +78,7 @@ def within(seconds: float, call: Callable[[], T]) -> T:
     """
     seconds = min(seconds, _DEADLINE.get() - time.monotonic())
     if seconds <= 0:
-        raise TimeLimitExceeded("no time was left to ask")
+        raise NoTimeLeft("no time was left to ask")
     try:
         attempt = Attempt(call)
     except RuntimeError:  # the process may have no more threads
