@@ -35,7 +35,7 @@ from .injection.snapshot import Snapshot
 from .logs import log_as_json
 from .paths import PathSet
 from .results.metrics import Metrics
-from .results.recorder import FlushPolicy, OnFlush, Recorder, Schedule, in_a_thread
+from .results.recorder import LONGEST_INVOCATION_SECONDS, FlushPolicy, OnFlush, Recorder, Schedule, in_a_thread
 from .results.store import ResultStore
 from .runs.store import RunStore
 from .settings import Settings, read_settings
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TIMEOUTS = 2
+ALARM_TIMEOUTS = 2
 """How many time-outs all of the way to the alarms may take for the control plane."""
 
 REFRESH_TIMEOUTS = 6
@@ -123,12 +123,11 @@ class Ports:
 
 @dataclass(frozen=True, kw_only=True)
 class Clocks:
-    """The table's (epoch seconds), this machine's, and a timer that never steps. One that is handed in is all three.
+    """Beside the process' clock, which is the table's: this machine's, and a timer that never steps.
 
-    `is_known`: whether the table has said what time it is there.
+    One that is handed in is all three. `is_known`: whether the table has said what time it is there.
     """
 
-    table: Callable[[], float]
     local: Callable[[], float]
     timer: Callable[[], float]
     is_known: Callable[[], bool]
@@ -219,7 +218,7 @@ def _open(settings: Settings, instead: Instead) -> Ports:
     table_clock = clock if isinstance(clock, TableClock) else None
     return Ports(
         data_plane=_stores(settings, instead, table_clock),
-        patient=cache(partial(_stores, patient, instead, table_clock, alarms_seconds=TIMEOUTS * seconds)),
+        patient=cache(partial(_stores, patient, instead, table_clock, alarms_seconds=ALARM_TIMEOUTS * seconds)),
         tokens=instead.get("tokens") or DynamoDBTokenStore(patient, table_clock),
         lease=None if "runs" in instead else DynamoDBLease(settings),
         catalogue=instead.get("catalogue", _catalogue),
@@ -269,10 +268,8 @@ def _stores(
 
 def _clocks(clock: Callable[[], float], table_clock: "TableClock | None") -> Clocks:
     if table_clock is None:
-        return Clocks(table=clock, local=clock, timer=clock, is_known=lambda: True)
-    return Clocks(
-        table=table_clock, local=table_clock.local, timer=table_clock.timer, is_known=lambda: table_clock.is_known
-    )
+        return Clocks(local=clock, timer=clock, is_known=lambda: True)
+    return Clocks(local=table_clock.local, timer=table_clock.timer, is_known=lambda: table_clock.is_known)
 
 
 def _catalogue() -> "Catalogue":
@@ -332,7 +329,7 @@ def _reader(settings: Settings, ports: Ports) -> Callable[[], Sequence[Plan]]:
         runs.record_defect,
         StagePermits(settings),
         environment=ports.process.name,
-        clock=ports.clocks.table,
+        clock=ports.process.clock,
         timer=ports.clocks.timer,
     )
     seconds = REFRESH_TIMEOUTS * settings.table_timeout_seconds
@@ -374,6 +371,8 @@ def _recorder(settings: Settings, ports: Ports, snapshot: Snapshot) -> Recorder:
             interval_seconds=settings.refresh_seconds,
             patience_seconds=settings.table_timeout_seconds,
             schedule=ports.schedule,
+            has_workers=not settings.in_lambda,
+            longest_call_seconds=min(LONGEST_INVOCATION_SECONDS, longest_request_seconds()),
         ),
         process=f"{process.name}.{secrets.token_hex(4)}",  # Lambda restarts a process, and keeps its log stream
         is_unreachable=lambda: snapshot.is_unreachable,

@@ -20,6 +20,9 @@ LIMIT = f"{OURS}MAX_"
 ELSEWHERE = {"CHAOS_URL", "CHAOS_TOKEN", "CHAOS_PROFILE", "CHAOS_ALARM_TOPIC"}
 """Those of the command line and of `app.py`, which are no misspelt ones of the others."""
 
+IN_LAMBDA = "AWS_LAMBDA_FUNCTION_NAME"
+"""A variable that the Lambda service sets, and which is not the user's to set elsewhere."""
+
 MISSPELT_EDITS = 2
 GATEWAY_SECONDS = 29.0
 """How long API Gateway waits for an integration, unless an account has asked for more."""
@@ -226,7 +229,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
     reader = _Reader(variables)
     values = reader.read(VARIABLES)
     values.setdefault("table", f"chaos-experiments-{values.get('stage')}")
-    in_lambda = "AWS_LAMBDA_FUNCTION_NAME" in variables
+    in_lambda = IN_LAMBDA in variables
     if in_lambda:
         values.setdefault("max_wait_seconds", GATEWAY_SECONDS)
     settings = Settings(

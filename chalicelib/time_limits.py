@@ -21,6 +21,10 @@ class TimeLimitExceeded(Exception):
     """What was asked has not answered within its time limit. It may still do what it was asked for."""
 
 
+class NoTimeLeft(TimeLimitExceeded):
+    """Nothing was asked, because the current request has no time left to wait for it."""
+
+
 class Interrupted(BaseException):
     """The host raised an exception in this thread while the module waited: a signal handler, or another greenlet.
 
@@ -74,38 +78,37 @@ def within(seconds: float, call: Callable[[], T]) -> T:
     """
     seconds = min(seconds, _DEADLINE.get() - time.monotonic())
     if seconds <= 0:
-        raise TimeLimitExceeded("no time was left to ask")
-    asked = _Asked(call)
+        raise NoTimeLeft("no time was left to ask")
     try:
-        asked.start()
+        attempt = Attempt(call)
     except RuntimeError:  # the process may have no more threads
         return call()
-    if not asked.wait(seconds):
-        raise TimeLimitExceeded(f"no answer within {seconds:.2g} s")
-    return asked.answer()
+    return attempt.result(seconds)
 
 
-class _Asked(Generic[T]):
-    """A call on a thread of its own, with the caller's context variables."""
+class Attempt(Generic[T]):
+    """A call on a thread of its own, with the caller's context variables. Nobody has to wait to its end."""
 
     def __init__(self, call: Callable[[], T]) -> None:
+        """Raises RuntimeError where the process may have no more threads."""
         self._call = call
         self._is_answered = threading.Event()
         self._answer: Callable[[], T]
-
-    def start(self) -> None:
         run = partial(copy_context().run, self._run)
         threading.Thread(target=run, name="chaos-call", daemon=True).start()
 
-    def wait(self, seconds: float) -> bool:
+    def result(self, seconds: float) -> T:
+        """What it returned, or raised. Raises TimeLimitExceeded where it goes on for longer; ask again, or leave it."""
+        if not self._wait(seconds):
+            raise TimeLimitExceeded(f"no answer within {seconds:.2g} s")
+        return self._answer()
+
+    def _wait(self, seconds: float) -> bool:
         """Whether it is answered by then."""
         try:
             return self._is_answered.wait(seconds)
         except Exception as error:
             raise Interrupted(error) from error
-
-    def answer(self) -> T:
-        return self._answer()
 
     def _run(self) -> None:
         try:

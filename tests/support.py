@@ -164,9 +164,13 @@ class FakeRunStore:
             raise StoreUnavailable("The table does not answer.")
 
 
-def a_recorder(clock: Clock, store: "FakeResultStore | None" = None, *, schedule: Schedule | None = None) -> Recorder:
+def a_recorder(
+    clock: Clock, store: "FakeResultStore | None" = None, *, schedule: Schedule | None = None, **policy_more: Any
+) -> Recorder:
     """As in Lambda, unless there is a `schedule`."""
-    policy = FlushPolicy(interval_seconds=1.0, schedule=schedule)
+    policy = FlushPolicy(
+        interval_seconds=1.0, schedule=schedule, **{"has_workers": schedule is not None, **policy_more}
+    )
     return Recorder(store or FakeResultStore(), clock, policy, process="here")
 
 

@@ -114,25 +114,32 @@ def start_parameters(
     content: Mapping[str, Any], experiment: Experiment, limits: Limits
 ) -> tuple[StartRequest, Parameters]:
     """Raises InvalidParameters with every problem."""
-    own = {name: content[name] for name in StartRequest.model_fields if name in content}
-    given = {name: value for name, value in content.items() if name not in own}
+    own, given = _divided(content)
     general, fields = options_schema(StartRequest)["properties"], schema(experiment, limits)["properties"]
-    defaults = {name: fields[name]["default"] for name in limits}
+    limited = {name: fields[name] for name in limits}
     options, problems = _validated(StartRequest, own, general)
+    defaults = {name: field["default"] for name, field in limited.items()}
     parameters, others = _validated(experiment.Parameters, {**defaults, **given}, {**fields, **general})
-    described_already = {problem["field"] for problem in others}
-    limited = {name: fields[name] for name in limits if name not in described_already}
-    problems += others + _above_limits(given, limited)
+    problems += others + _above_limits(given, limited, others)
     if options is None or parameters is None or problems:
         raise invalid(problems)
-    vacuous = vacuity.problems(options, parameters, experiment)
-    if vacuous:
+    if vacuous := vacuity.problems(options, parameters, experiment):
         raise invalid(vacuous)
     return options, parameters
 
 
-def _above_limits(given: Mapping[str, Any], limited: Mapping[str, Any]) -> list[Problem]:
+def _divided(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is the same for all experiments, and what is meant for this one."""
+    own = {name: content[name] for name in StartRequest.model_fields if name in content}
+    return own, {name: value for name, value in content.items() if name not in own}
+
+
+def _above_limits(
+    given: Mapping[str, Any], limits: Mapping[str, Any], described_already: Sequence[Problem]
+) -> list[Problem]:
     """What exceeds a limit that the experiment's own model does not know."""
+    described_fields = {problem["field"] for problem in described_already}
+    limited = {name: limit for name, limit in limits.items() if name not in described_fields}
     where = " in this stage and environment"
     numbers = {name: given[name] for name in limited if isinstance(given.get(name), int | float)}
     above = [name for name, value in numbers.items() if value > limited[name]["maximum"]]

@@ -72,15 +72,11 @@ def _figure(figure: Figure) -> ShownFigure:
 
 def results(shown: Run, tally: Tally | None, now: float, *, whole: bool) -> Results:
     """Empty where nothing is known yet. `whole` is with what happened when, and how long it took."""
-    if tally is UNREAD or (tally is None and now < _end(shown) + FLUSHED_SECONDS):
+    if tally is UNREAD or (tally is None and now < shown.over_at + FLUSHED_SECONDS):
         return {}
     counted = tally or Tally()
     made: Results = {**_counts(shown, counted, now), **_verdicts(shown, counted, now)}
     return {**made, **_course(shown, counted)} if whole else made
-
-
-def _end(shown: Run) -> float:
-    return shown.expires_at if shown.ended_at is None else min(shown.ended_at, shown.expires_at)
 
 
 def _counts(shown: Run, tally: Tally, now: float) -> Results:
@@ -138,13 +134,12 @@ NOBODY = "No request reached the application while the run was active."
 
 
 def _phases(shown: Run, tally: Tally, now: float) -> ShownPhases:
-    found = tally.phases(shown, now)
+    found = tally.phases(now)
     has_baseline, is_over = shown.hits_from > shown.started_at, not shown.is_active(now)
-    nothing = Phase(requests=0, errors=0, p95_seconds=None)
     return {
-        "before": _phase(found.get("before", nothing)) if has_baseline else None,
-        "during": _phase(found.get("during", nothing)),
-        "after": _phase(found.get("after", nothing)) if is_over else None,
+        "before": _phase(found["before"]) if has_baseline else None,
+        "during": _phase(found["during"]),
+        "after": _phase(found["after"]) if is_over else None,
     }
 
 

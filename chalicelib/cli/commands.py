@@ -154,6 +154,13 @@ def _selection(words: Sequence[str]) -> Selection:
     return Selection(**{option.removeprefix("--"): following.get(option, "") for option in VALUED})
 
 
+OF_THIS_VERSION = "These are the experiments of this version; the application may have others."
+
+
+def _listed_by_this_version() -> dict[str, Any]:
+    return {"available_experiments": [responses.experiment(each, {}) for each in installed().values()]}
+
+
 def _add_published_experiments(
     start: typer.Typer, context: CommandContext, words: Sequence[str], *, helping: bool
 ) -> None:
@@ -167,10 +174,8 @@ def _add_published_experiments(
         if not completing and not helping:
             raise
         if not completing:
-            context.print_note(
-                f"{error.message}\n\nThese are the experiments of this version; the application may have others.\n"
-            )
-        listed = {"available_experiments": [responses.experiment(each, {}) for each in installed().values()]}
+            context.print_note(f"{error.message}\n\n{OF_THIS_VERSION}\n")
+        listed = _listed_by_this_version()
     for warning in () if completing or helping else listed.get("warnings", ()):
         context.print_note(f"Warning: {warning}")
     options = listed.get("start_options") or published_by_this_version()

@@ -10,6 +10,8 @@ from typing import Any
 import typer
 from rich.live import Live
 
+from ..api.results import FLUSHED_SECONDS
+from ..results.tally import AFTER_SECONDS
 from . import render
 from .context import CommandContext
 from .exits import (
@@ -24,12 +26,6 @@ from .exits import (
 from .remote import Refused, Unreachable, is_passing
 
 POLL_SECONDS = 0.5
-FLUSH_SECONDS = 2.5
-"""How long after the end of a run environments still flush their counts."""
-
-RECOVERY_SECONDS = 60.0
-"""How long after the end of a run it is seen whether the application recovers."""
-
 GIVEN_UP_SECONDS = 10.0
 """How long after its planned end the state of a run is still asked for, where nothing answers."""
 
@@ -37,7 +33,7 @@ GIVEN_UP_SECONDS = 10.0
 def attend(context: CommandContext, run: Mapping[str, Any], *, recovery: bool = False) -> None:
     """Wait until it ends, and for its `recovery`; Ctrl-C stops it. Exits with what came of it."""
     try:
-        run = _watched(context, run, RECOVERY_SECONDS if recovery else 0.0)
+        run = _watched(context, run, AFTER_SECONDS if recovery else 0.0)
     except KeyboardInterrupt:
         raise typer.Exit(_stop(context, run)) from None
     except Unreachable:
@@ -127,7 +123,7 @@ def _followed(
         draw(run)
         if run["status"] != "running":
             ended_at = min(ended_at, time.monotonic())
-            waits_for = FLUSH_SECONDS + (0.0 if _has_recovered(run) else recovery_seconds)
+            waits_for = FLUSHED_SECONDS + (0.0 if _has_recovered(run) else recovery_seconds)
     return run
 
 

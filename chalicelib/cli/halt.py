@@ -15,7 +15,7 @@ from ..api.http import Request
 from ..bootstrap import Chaos
 from ..errors import ChaosError
 from ..settings import Settings
-from .attempt import Attempt
+from ..time_limits import Attempt, TimeLimitExceeded
 from .context import CommandContext, context_of
 from .messages import Answer, explained
 from .remote import PATIENCE_SECONDS, Refused, Unreachable
@@ -91,7 +91,7 @@ def _halt(context: CommandContext, body: Resultset, stage: str) -> Halted:
     over_http = Attempt(partial(context.remote.ask, "POST", "/halt", body))
     try:
         return _over_http(context, over_http, HTTP_SECONDS)
-    except (Refused, Unreachable, TimeoutError) as error:
+    except (Refused, Unreachable, TimeLimitExceeded) as error:
         if isinstance(error, Refused) and error.status == HTTPStatus.BAD_REQUEST:
             raise  # the table would refuse it, too
         return _instead(context, body, over_http, error)
@@ -101,7 +101,7 @@ def _instead(context: CommandContext, body: Resultset, over_http: Attempt[Result
     """In the table, because the application has refused, or does not answer in time. If that cannot be, wait for it."""
     known = context.table_variables
     if known:
-        problem = f"Nothing answered within {HTTP_SECONDS:g} s." if isinstance(why, TimeoutError) else str(why)
+        problem = f"Nothing answered within {HTTP_SECONDS:g} s." if isinstance(why, TimeLimitExceeded) else str(why)
         context.print_note(f"{problem}\nSo this halts directly in the table.")
         try:
             return _in_the_table(context, body, partial(settings_of, known["CHAOS_STAGE"], known))
@@ -115,7 +115,7 @@ def _instead(context: CommandContext, body: Resultset, over_http: Attempt[Result
         raise Refused(error.status, f"{error.message}\n{hint}", error.content) from error
     except Unreachable as error:
         raise Unreachable(f"{error.message}\n{hint}") from error
-    except TimeoutError:
+    except TimeLimitExceeded:
         raise Unreachable(f"{context.remote.url} does not answer.\n{hint}") from None
 
 
@@ -136,7 +136,7 @@ def _in_the_table(context: CommandContext, body: Resultset, settings: Callable[[
     attempt = Attempt(partial(_write, context, "halt", body, named))
     try:
         halted = attempt.result(TABLE_SECONDS)
-    except TimeoutError:
+    except TimeLimitExceeded:
         raise Unreachable(f"The table {named.table} did not answer within {TABLE_SECONDS:g} s.") from None
     resume = context.command(f"resume --stage {named.stage}")
     return halted, f"Done in the table {named.table}, without the application. To end the halt: {resume}"

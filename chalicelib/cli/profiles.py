@@ -1,5 +1,7 @@
 """`profile`: addresses and tokens of applications, under names."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -48,15 +50,21 @@ def add(
     ] = "",
 ) -> None:
     """Add or replace a profile, and make it the current one."""
+    place = {"stage": stage, "application": application, "table": table}
+    given = {field: value for field, value in place.items() if value}
+    path = str(_add(name, {"url": url, "token": token, **given}))
+    context_of(typer_context).print_text(
+        {"current": name, "file": path}, f"Added the profile {name} to {path}. It is the current profile."
+    )
+
+
+def _add(name: str, profile: Mapping[str, str]) -> Path:
+    """The file that it is in from now on."""
     profiles = Profiles.of_the_user()
     content = profiles.read()
-    place = {"stage": stage, "application": application, "table": table}
-    content["profiles"][name] = {"url": url, "token": token, **{field: each for field, each in place.items() if each}}
+    content["profiles"][name] = profile
     profiles.write({**content, "current": name})
-    context_of(typer_context).print_text(
-        {"current": name, "file": str(profiles.path)},
-        f"Added the profile {name} to {profiles.path}. It is the current profile.",
-    )
+    return profiles.path
 
 
 @app.command("list")

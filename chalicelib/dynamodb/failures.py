@@ -71,18 +71,13 @@ def explain(error: Exception, settings: Settings, *, may_be_made: bool) -> str:
 def _described(cause: Exception, code: str | None, settings: Settings) -> tuple[str, str]:
     """What is wrong, and what to do."""
     table = settings.table
-    place = f" at {settings.endpoint_url}" if settings.endpoint_url else ""
-    named = settings.region or settings.fallback_region
-    region = f" in the region {named}" if named else " in the region of the AWS profile"
-    denied = ACTION.search(str(cause))
-    action = denied[1] if denied else f"dynamodb:{getattr(cause, 'operation_name', '*')}"
     by_code = {
         MISSING: (
-            f"Table {table} does not exist{place or region} ({code})",
+            f"Table {table} does not exist{_place(settings) or _region(settings)} ({code})",
             f" Check the stage, CHAOS_TABLE and the region; or create it: {_creation(settings)}",
         ),
         DENIED: (
-            f"AWS denied {action} on table {table} ({code})",
+            f"AWS denied {_action(cause)} on table {table} ({code})",
             " Allow it in the policy of this role or user; docs/aws.md has the policies.",
         ),
         **dict.fromkeys(
@@ -103,7 +98,22 @@ def _described(cause: Exception, code: str | None, settings: Settings) -> tuple[
             " Set AWS_PROFILE or AWS_ACCESS_KEY_ID, log in again, or give this process a role.",
         )
     remedy = " Restart this process if the embedded DynamoDB has ended." if settings.embedded else ""
-    return f"Table {table}{place} is unreachable ({code or type(cause).__name__})", remedy
+    return f"Table {table}{_place(settings)} is unreachable ({code or type(cause).__name__})", remedy
+
+
+def _place(settings: Settings) -> str:
+    return f" at {settings.endpoint_url}" if settings.endpoint_url else ""
+
+
+def _region(settings: Settings) -> str:
+    named = settings.region or settings.fallback_region
+    return f" in the region {named}" if named else " in the region of the AWS profile"
+
+
+def _action(cause: Exception) -> str:
+    """What was denied."""
+    denied = ACTION.search(str(cause))
+    return denied[1] if denied else f"dynamodb:{getattr(cause, 'operation_name', '*')}"
 
 
 def _creation(settings: Settings) -> str:

@@ -129,15 +129,18 @@ class DynamoDBResultStore:
 
 
 def _counted(item: Mapping[str, Any]) -> Counted:
-    counts = {name: _whole(value) for name, value in item.items() if name.startswith(COUNTER)}
-    names = [name.removeprefix(ENVIRONMENT) for name in item if name.startswith(ENVIRONMENT)]
-    opened = [_read_open(value) for name, value in item.items() if name.startswith(OPEN)]
+    opened = map(_read_open, _of(item, OPEN).values())
     return Counted(
         run_id=item["sk"]["S"],
-        counts={name.removeprefix(COUNTER): count for name, count in counts.items() if count},
-        environments={name.partition(PROCESS)[0] for name in names},
-        open_calls=[each for each in opened if each],
+        counts={name: count for name, value in _of(item, COUNTER).items() if (count := _whole(value))},
+        environments={name.partition(PROCESS)[0] for name in _of(item, ENVIRONMENT)},
+        open_calls=list(filter(None, opened)),
     )
+
+
+def _of(item: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """The attributes of one kind, by what follows in their names."""
+    return {name.removeprefix(kind): value for name, value in item.items() if name.startswith(kind)}
 
 
 def _written(open_calls: OpenCalls) -> str:

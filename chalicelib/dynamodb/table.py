@@ -27,7 +27,7 @@ from pynamodb.models import Model
 from .. import aws
 from ..errors import StoreUnavailable
 from ..settings import Settings
-from ..time_limits import TimeLimitExceeded, within
+from ..time_limits import NoTimeLeft, TimeLimitExceeded, within
 from .clock import TableClock
 from .failures import IN_USE, MISSING, NO_CREDENTIALS, NO_REGION, cause_of, error_code, explain
 
@@ -144,7 +144,8 @@ class Connection:
         try:
             return within(self._limit_seconds, partial(self._call, client, operation, writes=writes))
         except TimeLimitExceeded as error:
-            raise self._unavailable(error, may_be_made=writes) from error
+            may_be_made = writes and not isinstance(error, NoTimeLeft)
+            raise self._unavailable(error, may_be_made=may_be_made) from error
 
     def _call(self, client: Any, operation: Callable[[], T], *, writes: bool) -> T:  # noqa: ANN401 - botocore's
         again = False

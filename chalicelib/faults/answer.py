@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 
 from . import base
-from .base import Applied, Fault, Target
+from .base import Applied, Fault, HitCall
 
 ERRORS = "injected_errors"
 """Counter: errors that were answered in the application's place."""
@@ -17,7 +17,7 @@ class Answer(Fault):
     kind = "answer"
     order = 2
 
-    def apply(self, target: Target) -> Applied:
-        del target
+    def apply(self, call: HitCall) -> Applied:
+        del call
         answer = base.Answer(self.status, self.code, self.message)
         return Applied(outcome=answer, details={"status": self.status}, counters={ERRORS: 1})

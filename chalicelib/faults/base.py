@@ -82,7 +82,7 @@ class ActiveRun(Protocol):
     expires_at: float
 
 
-class Target(Protocol):
+class HitCall(Protocol):
     """One call that a run hits, as far as faults need to know."""
 
     @property
@@ -117,5 +117,5 @@ class Fault(ABC):
     """Faults of one call are applied by ascending order."""
 
     @abstractmethod
-    def apply(self, target: Target) -> Applied | Steps:
+    def apply(self, call: HitCall) -> Applied | Steps:
         """Apply it to one call: at once, or as a generator that yields steps and gets their answers. It does no I/O."""

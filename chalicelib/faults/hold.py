@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-from .base import Applied, Fault, RunBlocking, Steps, Target
+from .base import Applied, Fault, HitCall, RunBlocking, Steps
 
 MEMORY = "memory_mb"
 """Counter: memory that environments hold, in MB."""
@@ -15,11 +15,11 @@ class Hold(Fault):
     kind = "hold"
     order = 0
 
-    def apply(self, target: Target) -> Applied | Steps:
-        held = target.effect("memory").held_for(target.run)
-        return self._hold(target) if held is None else Applied(details={"memory_mb": held})
+    def apply(self, call: HitCall) -> Applied | Steps:
+        held = call.effect("memory").held_for(call.run)
+        return self._hold(call) if held is None else Applied(details={"memory_mb": held})
 
-    def _hold(self, target: Target) -> Steps:
-        memory = target.effect("memory")
-        held, added = yield RunBlocking(partial(memory.hold, target.run, self.megabytes))
+    def _hold(self, call: HitCall) -> Steps:
+        memory = call.effect("memory")
+        held, added = yield RunBlocking(partial(memory.hold, call.run, self.megabytes))
         return Applied(details={"memory_mb": held}, counters={MEMORY: added} if added else {})

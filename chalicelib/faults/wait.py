@@ -3,7 +3,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from .base import Applied, Fault, Sleep, Steps, Target
+from .base import Applied, Fault, HitCall, Sleep, Steps
 
 DELAY = "delay"
 """Counter: injected delay, in microseconds."""
@@ -22,27 +22,27 @@ class Wait(Fault):
     kind = "wait"
     order = 1
 
-    def apply(self, target: Target) -> Applied | Steps:
+    def apply(self, call: HitCall) -> Applied | Steps:
         seconds = self.seconds
         if not seconds:
             return self._applied(0.0, seconds)
-        left = _unlimited if self.allow_timeout else partial(_left, target)
+        left = _unlimited if self.allow_timeout else partial(_left, call)
         seconds = min(seconds, left())
-        return self._wait(target, seconds, left) if seconds > 0 else self._applied(0.0, 0.0)
+        return self._wait(call, seconds, left) if seconds > 0 else self._applied(0.0, 0.0)
 
-    def _wait(self, target: Target, seconds: float, left: Callable[[], float]) -> Steps:
+    def _wait(self, call: HitCall, seconds: float, left: Callable[[], float]) -> Steps:
         """Sleep in pieces. Between two it asks whether the run goes on: a stop ends the delays under way, too.
 
         It also asks how much time is left, which goes on while the table is asked.
         """
         waited = 0.0
         while waited < seconds:
-            piece = min(seconds - waited, target.seconds_until_stale(), target.run.expires_at - target.now())
+            piece = min(seconds - waited, call.seconds_until_stale(), call.run.expires_at - call.now())
             if piece <= 0:
                 break
             yield Sleep(piece)
             waited += piece
-            if waited < seconds and not (yield from target.is_active()):
+            if waited < seconds and not (yield from call.is_active()):
                 break
             seconds = min(seconds, waited + left())
         return self._applied(round(waited, 3), seconds)
@@ -54,8 +54,8 @@ class Wait(Fault):
         return Applied(details=details, counters={DELAY: round(waited * MICROSECONDS)} if waited else {})
 
 
-def _left(target: Target) -> float:
-    return target.remaining_seconds() - LEFT_FOR_THE_APPLICATION_SECONDS
+def _left(call: HitCall) -> float:
+    return call.remaining_seconds() - LEFT_FOR_THE_APPLICATION_SECONDS
 
 
 def _unlimited() -> float:

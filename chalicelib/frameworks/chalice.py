@@ -99,8 +99,7 @@ class ChaosExperiments:
 
         With an authorizer, which asks `authorize`, the gateway refuses requests without a valid token.
         """
-        for path in dict.fromkeys(endpoint.path for endpoint in ENDPOINTS):
-            endpoints = [endpoint for endpoint in ENDPOINTS if endpoint.path == path]
+        for path, endpoints in _by_path().items():
             methods = ROUTED if authorizer is None else [method for each in endpoints for method in _methods(each)]
             is_open = any(endpoint.role is Role.ANYONE for endpoint in endpoints)
             self._add_route(path, methods, None if is_open else authorizer)
@@ -276,6 +275,13 @@ def _served(
         annotate(result)
         response.headers = {**response.headers, **result.headers}
     return response
+
+
+def _by_path() -> Mapping[str, Sequence[Endpoint]]:
+    found: dict[str, list[Endpoint]] = {}
+    for endpoint in ENDPOINTS:
+        found.setdefault(endpoint.path, []).append(endpoint)
+    return found
 
 
 def _methods(endpoint: Endpoint) -> list[str]:

@@ -27,13 +27,16 @@ class ControlPlaneModule(ChaosModule):
         return None
 
     def answer(self, request: Request, call: Call) -> Response:
-        if self.is_test(call.name):
-            snapshot = self.get().engine.snapshot
-            active = [plan.run.experiment for plan in snapshot.get_fresh()]
-            request = replace(request, active=active, serves_application=False)
-            if snapshot.is_unreachable:
-                request = replace(request, problem="store_unavailable")
-        return super().answer(request, call)
+        if not self.is_test(call.name):
+            return self.handle(request, call)
+        admitted = self.admit(request, call)
+        return admitted if isinstance(admitted, Response) else self.handle(self._with_active(admitted), call)
+
+    def _with_active(self, request: Request) -> Request:
+        snapshot = self.get().engine.snapshot
+        active = [plan.run.experiment for plan in snapshot.get_fresh()]
+        shown = replace(request, active=active, serves_application=False)
+        return replace(shown, problem="store_unavailable") if snapshot.is_unreachable else shown
 
 
 def control_plane(module: ControlPlaneModule) -> "WSGIApplication":

@@ -9,9 +9,7 @@ from collections.abc import Callable
 from typing import cast
 
 from ..injection.call import LambdaContext, remaining_seconds
-
-IN_LAMBDA = "AWS_LAMBDA_FUNCTION_NAME"
-"""A variable that the Lambda service sets, and which is not the user's to set elsewhere."""
+from ..settings import IN_LAMBDA
 
 WEB_ADAPTER = "x-amzn-lambda-context"
 """The header in which the Lambda Web Adapter hands an invocation's context to a server, as JSON."""

@@ -150,7 +150,7 @@ BLOCKED: Final = Blocked()
 
 
 @dataclass(slots=True)
-class _Target:
+class _HitCall:
     """One call and one run, for a fault."""
 
     engine: "Engine"
@@ -241,14 +241,15 @@ class Engine:
         plans = self.snapshot.cached()
         if plans is None:
             return BLOCKED
-        for effect in self._effects:
-            if effect.is_holding and effect.is_due(plans):
-                return BLOCKED
-        if not plans and self.recorder.is_waiting and self.recorder.is_flush_due():
+        if self._is_effect_due(plans) or (not plans and self.recorder.is_flush_due()):
             return BLOCKED
-        if not plans and not self.recorder.is_watching:
-            return None
-        return InjectionResult(plans, call, self.process.timer(), self.process.name)
+        return self._result(plans, call) if plans or self.recorder.is_watching else None
+
+    def _is_effect_due(self, plans: Sequence[Plan]) -> bool:
+        for effect in self._effects:  # noqa: SIM110 - as in `is_idle`
+            if effect.is_holding and effect.is_due(plans):
+                return True
+        return False
 
     def arrive(self, call: Call) -> Generator[Step, Any, InjectionResult | None]:
         """As `arrive_now`, with what may block: the read of the table, effects that are over, pending counts."""
@@ -312,7 +313,7 @@ class Engine:
                 continue  # it ended while the application, or an earlier fault, delayed this call
             hit = AppliedHit(plan, fault.kind, UNFINISHED)
             result.hits.append(hit)
-            applied = fault.apply(_Target(self, result.call, plan, result.began))
+            applied = fault.apply(_HitCall(self, result.call, plan, result.began))
             hit.applied = applied if isinstance(applied, Applied) else (yield from applied)
             if hit.applied.outcome is not PROCEED:
                 result.outcome = hit.applied.outcome

@@ -6,12 +6,10 @@ from typing import Any
 
 from ..runs.run import Run
 from .served import ActivePlan
-from .tally import AFTER_PART_SECONDS, AFTER_PARTS, SERVER_ERROR
+from .tally import AFTER_PART_SECONDS, AFTER_PARTS, SERVER_ERROR, SLOW_SHARE
 
 STEADY_PARTS = 3
 """After how many parts in a row within the bounds nobody needs to count any more."""
-
-SLOW_SHARE = 0.05
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..runs.run import Run
 from .statistics import Interval, Part, exceeds, interval, needed, quantile_ranks, spread
-from .tally import REQUESTS, AfterPart, Side, SideCounts, Tally
+from .tally import AFTER_SECONDS, REQUESTS, SLOW_SHARE, AfterPart, Side, SideCounts, Tally
 
 if TYPE_CHECKING:
     from ..runs.options import Hypothesis
@@ -33,9 +33,6 @@ SIDES: Mapping[str, tuple[Side, ...]] = {
 
 NAMES: Mapping[Side, str] = {"untouched": "untouched requests", "hit": "hit requests that reached the application"}
 
-SLOW_SHARE = 0.05
-"""The share of requests that may take longer than a 95th percentile."""
-
 BY_CHANCE = 1e-4
 """How likely a run whose hypothesis holds is aborted nevertheless, for any bound and side, at any time."""
 
@@ -49,9 +46,6 @@ UNEVEN = 0.5
 FEWEST_HITS = 5
 LEAST_OF_ITS_SHARE = 0.5
 """The part of the requests that a run is to hit, of which it must have hit at least that many times."""
-
-RECOVERY_SECONDS = 60.0
-"""For how long after a run's end requests are counted, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,8 +296,7 @@ def efficacy(tally: Tally, run: Run) -> Efficacy:
     hits = tally.requests("hit")
     if hits < FEWEST_HITS:
         return "too_few" if hits else "never_hit"
-    before = tally.phases(run).get("before")
-    requests = max(tally.get(REQUESTS) - (before.requests if before else 0), hits)
+    requests = max(tally.get(REQUESTS) - tally.phases()["before"].requests, hits)
     return "confirmed" if interval(hits, requests).high >= LEAST_OF_ITS_SHARE * _share(run) else "too_few"
 
 
@@ -331,7 +324,7 @@ def recovery(hypothesis: "Hypothesis", tally: Tally, run: Run, now: float) -> Re
     """
     if run.is_active(now):
         return None
-    ended = run.expires_at if run.ended_at is None else min(run.ended_at, run.expires_at)
+    ended = run.over_at
     parts = sorted((part for part in tally.after(run) if part.requests), key=lambda part: part.at)
     if not parts:
         return Recovery(recovered_after_seconds=None, explanation=_nothing_counted(now - ended))
@@ -349,7 +342,7 @@ def recovery(hypothesis: "Hypothesis", tally: Tally, run: Run, now: float) -> Re
 
 
 def _nothing_counted(seconds: float) -> str:
-    if seconds < RECOVERY_SECONDS:
+    if seconds < AFTER_SECONDS:
         return "No request after the run's end is counted yet."
     return "No request was counted after the run's end, so it is not known whether the application recovered."
 

@@ -1,6 +1,6 @@
 """What this process has counted for one run and what is not in the table yet."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -61,12 +61,9 @@ class PendingCounts:
         """A call that was hit; where only other runs hit it, it is on neither side of this run."""
         self.occupy(call)
         own = [hit.applied.counters for hit in call.hits if hit.plan.run_id == self.run.run_id]
-        group: Group = "hit" if own else "neither"
-        if own and status is not None:
-            if any(ERRORS in counters for counters in own):
-                group = "injected"
-            elif any(ERRORS in hit.applied.counters for hit in call.hits):
-                group = "displaced"
+        group = _group_of_hit(own, call) if own else "neither"
+        if own and status is None:
+            group = "hit"  # it died, whatever was to be answered
         self.counting.add(self.cells, group, status, began, seconds)
         for counters in own:
             self.counters.merge(counters)
@@ -126,6 +123,13 @@ class PendingCounts:
         elapsed = min(now, self.run.expires_at) - self.known_since
         is_known = elapsed >= SHORTEST_SHARE_SECONDS or now >= self.run.expires_at
         return is_known and self.occupied_seconds >= CONSIDERABLE_SHARE * elapsed > 0
+
+
+def _group_of_hit(own: Sequence[Mapping[str, int]], call: ServedCall) -> Group:
+    """By who answers: a fault of this run (whose counters are `own`), one of another run, or the application."""
+    if any(ERRORS in counters for counters in own):
+        return "injected"
+    return "displaced" if any(ERRORS in hit.applied.counters for hit in call.hits) else "hit"
 
 
 def _chunks(counts: Mapping[str, int]) -> Iterator[Mapping[str, int]]:

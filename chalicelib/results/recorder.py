@@ -32,7 +32,7 @@ LIFE_INTERVALS = 15
 
 LONGEST_INVOCATION_SECONDS = 900.0
 MARGIN_SECONDS = 1.0
-"""How long after the end of its time an invocation in Lambda is certainly over, whatever the clocks say."""
+"""How long after the end of its time an invocation is certainly over, whatever the clocks say."""
 
 OnFlush = Callable[[Run, Mapping[str, int]], None]
 """Called with the counts of a run that have just been flushed. May raise ChaosError if the table is unreachable."""
@@ -51,22 +51,26 @@ def in_a_thread(seconds: float, call: Callable[[], None]) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlushPolicy:
-    """When counts are flushed. `schedule` is None in Lambda: there a request that begins or finishes flushes.
+    """When counts are flushed. `schedule` is None in Lambda, and where a server has no threads: there requests flush.
 
-    It flushes no further run once it has waited for `patience_seconds`.
+    One that does flushes no further run once it has waited for `patience_seconds`.
     """
 
     interval_seconds: float
     patience_seconds: float = 0.25
     schedule: Schedule | None = in_a_thread
+    has_workers: bool = True
+    """Whether requests may queue for this process; not in Lambda."""
+    longest_call_seconds: float = LONGEST_INVOCATION_SECONDS
+    """After how long a call is certainly over, where requests flush."""
 
 
 class Recorder:
     """At most one write per interval and run, and none where there is nothing to flush.
 
     In a process that lives on it is made by a timer, so that no request waits for it. In Lambda, where time stands
-    still between requests, it is made by a request that begins or finishes: once an interval, a request first flushes
-    that it has begun, so that it is known if it never ends.
+    still between requests, and in a server without threads, it is made by a request that begins or finishes: once an
+    interval, a request first flushes that it has begun, so that it is known if it never ends.
     """
 
     def __init__(
@@ -86,7 +90,7 @@ class Recorder:
         self._process = process
         self._is_unreachable = is_unreachable
         self._on_flush = on_flush
-        self._in_lambda = policy.schedule is None
+        self._flushes_in_requests = policy.schedule is None
         self._counting = threading.Lock()
         self._flushing = threading.Lock()
         self._pending: dict[str, PendingCounts] = {}
@@ -99,7 +103,7 @@ class Recorder:
         self._is_end_due = False
         self._aftermaths: dict[str, Aftermath] = {}
         self.is_waiting = False
-        """Whether there is something that a request has to flush; only in Lambda."""
+        """Whether there is something that a request has to flush."""
         self.is_watching = False
         """Whether requests are counted even if nothing is active: after a run that has a hypothesis."""
         self.is_needed = False
@@ -108,19 +112,23 @@ class Recorder:
     # Counting: every call passes here while something is active
 
     def begin(self, call: ServedCall) -> bool:
-        """Note that a call is about to be served. Whether to `flush_begun` first; only in Lambda."""
+        """Note that a call is about to be served. Whether to `flush_begun` first."""
         now = self._clock()
         with self._counting:
             self._open[call] = now
             if not self._scheduled:
                 self._plan_flush()
-        return self._in_lambda and not self._begun_at <= now < self._begun_at + self._pause()
+        return self._flushes_in_requests and not self._begun_at <= now < self._begun_at + self._pause()
 
     def count(self, call: ServedCall, status: int | None, seconds: float) -> None:
-        """Count one call that is answered, or has died (None), for each run that was active when it began."""
-        began = self._clock() - seconds
+        """Count one call that is answered, or has died (None), for each run that was active when it began.
+
+        It began when `begin` noted it, also where `seconds` are since it arrived in a queue: until it is answered it is
+        open in that part of the run's life, and a part that is over must not get further calls.
+        """
+        now = self._clock()
         with self._counting:
-            self._open.pop(call, None)
+            began = self._open.pop(call, now - seconds)
             for plan in call.plans:
                 pending = self._pending.get(plan.run_id) or self._begin_counting(plan)
                 if pending is None:
@@ -181,14 +189,14 @@ class Recorder:
         if now > plan.run.expires_at + PENDING_SECONDS:
             return None
         pending = self._pending[plan.run_id] = PendingCounts(
-            plan.run, Counting(plan.run), now, has_workers=not self._in_lambda
+            plan.run, Counting(plan.run), now, has_workers=self._policy.has_workers
         )
         return pending
 
     # When to flush
 
     def is_flush_due(self) -> bool:
-        """Whether it is this request's turn to flush; only in Lambda."""
+        """Whether it is this request's turn to flush, where requests do."""
         if not self.is_waiting:
             return False
         return self._is_end_due or not self._flushed_at <= self._clock() < self._flushed_at + self._pause()
@@ -212,7 +220,7 @@ class Recorder:
 
     def flush(self) -> None:
         """Flush all pending counts to the table, unless another thread is at it. May block; never raises."""
-        if (self._in_lambda and self._is_unreachable()) or not self._flushing.acquire(blocking=False):
+        if (self._flushes_in_requests and self._is_unreachable()) or not self._flushing.acquire(blocking=False):
             return
         try:
             self._is_end_due = False
@@ -253,7 +261,7 @@ class Recorder:
         """After a flush."""
         with self._counting:
             self._forget()
-            self.is_waiting = self._in_lambda and self._is_pending()
+            self.is_waiting = self._flushes_in_requests and self._is_pending()
             self.is_needed = self.is_waiting or self.is_watching
         self._flushing.release()
 
@@ -270,7 +278,7 @@ class Recorder:
         for pending in self._longest_waiting_first():
             if not self._flush_run(pending, begins=begins):
                 return
-            if self._in_lambda and self._clock() - began > self._policy.patience_seconds:
+            if self._flushes_in_requests and self._clock() - began > self._policy.patience_seconds:
                 return
 
     def _longest_waiting_first(self) -> list[PendingCounts]:
@@ -312,14 +320,14 @@ class Recorder:
 
     def _lives_until(self, now: float) -> float:
         """Until when this process is believed to live, with the calls that are open now."""
-        if not self._in_lambda:
+        if not self._flushes_in_requests:
             return now + LIFE_INTERVALS * max(self._policy.interval_seconds, 1.0)
         left = max(map(_remaining_seconds, self._open))
-        return now + min(left, LONGEST_INVOCATION_SECONDS) + MARGIN_SECONDS
+        return now + min(left, self._policy.longest_call_seconds) + MARGIN_SECONDS
 
     def _renewed_before(self) -> float:
         """How long before the end of that it is renewed."""
-        if self._in_lambda:
+        if self._flushes_in_requests:
             return -MARGIN_SECONDS
         return (LIFE_INTERVALS - RENEWAL_INTERVALS) * max(self._policy.interval_seconds, 1.0)
 

@@ -42,7 +42,7 @@ All that they get is 1 together.
 
 MANY_DEGREES = 1000
 PRECISION = 1e-10
-BISECTIONS = 40
+BISECTIONS = 24
 MOST_STEPS = 100
 MOST_TERMS = 20_000
 MORE_THAN_ANYBODY_SENDS = 10_000_000
@@ -103,11 +103,15 @@ def spread(blocks: Sequence[Part], block_seconds: float) -> Spread:
     if len(groups) < 2 or not 0 < failures < requests:  # noqa: PLR2004 - one group varies from nothing
         return Spread()
     share = failures / requests
-    excess = [group.failures - share * group.requests for group in groups]
+    variance = _variance([group.failures - share * group.requests for group in groups])
+    return Spread(max(1.0, variance / (requests * share * (1 - share))), len(groups))
+
+
+def _variance(excess: Sequence[float]) -> float:
+    """Of the sum, from how many more failures than on the average each group has."""
     alone = sum(each * each for each in excess)
     neighbours = 2 * sum(one * another for one, another in pairwise(excess))
-    variance = max(alone, alone + neighbours) * len(groups) / (len(groups) - 1)
-    return Spread(max(1.0, variance / (requests * share * (1 - share))), len(groups))
+    return max(alone, alone + neighbours) * len(excess) / (len(excess) - 1)
 
 
 def joined(blocks: Sequence[Part], size: int) -> list[Part]:

@@ -47,7 +47,10 @@ SLICES = 60
 
 SHORTEST_SLICE_SECONDS = 1.0
 AFTER_SECONDS = 60.0
-"""For how long untouched requests are counted after the end of a run."""
+"""For how long untouched requests are counted after the end of a run, at most."""
+
+SLOW_SHARE = 0.05
+"""The share of requests that may take longer than a 95th percentile."""
 
 AFTER_PART_SECONDS = 5.0
 AFTER_PARTS = int(AFTER_SECONDS / AFTER_PART_SECONDS)
@@ -352,17 +355,15 @@ class Tally:
             buckets=self._buckets(side),
         )
 
-    def phases(self, run: Run, now: float = NEVER) -> Mapping[str, Phase]:
+    def phases(self, now: float = NEVER) -> Mapping[str, Phase]:
         """What no run hit, before, during and after the run. With `now`, what is open and over by then has died."""
-        del run
         dead, _ = self._unanswered(now)
         groups: Mapping[str, Group] = {"before": "before", "during": "untouched", "after": "after"}
         return {name: self._phase(group, dead) for name, group in groups.items()}
 
     def after(self, run: Run) -> tuple[AfterPart, ...]:
         """The first minute after the end of the run, in parts in which there was a request."""
-        end = run.expires_at if run.ended_at is None else min(run.ended_at, run.expires_at)
-        parts = (self._after_part(end, number) for number in range(AFTER_PARTS))
+        parts = (self._after_part(run.over_at, number) for number in range(AFTER_PARTS))
         return tuple(part for part in parts if part.requests)
 
     def timeline(self, run: Run) -> Iterator["Slice"]:

@@ -137,6 +137,11 @@ class Run:
         """The identity of an end: two ends of a run that differ were made by different requests."""
         return self.run_id, self.ended_at, self.ended_by
 
+    @property
+    def over_at(self) -> float:
+        """When it ended, or is to end."""
+        return self.expires_at if self.ended_at is None else min(self.ended_at, self.expires_at)
+
     def has_begun(self, now: float) -> bool:
         """Unless whoever started it had a clock that was ahead, and nobody corrected it."""
         return now >= self.started_at - CLOCKS_DIFFER_SECONDS

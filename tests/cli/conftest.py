@@ -135,7 +135,7 @@ def terminal(environment: dict[str, str]) -> Iterator[Callable[..., Terminal]]:
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
     monkeypatch.setattr(follow, "POLL_SECONDS", 0.0)
-    monkeypatch.setattr(follow, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(follow, "FLUSHED_SECONDS", 0.0)
     made = Scripted()
     thread = threading.Thread(target=made.serve_forever, args=(0.01,))
     thread.start()

@@ -12,10 +12,10 @@ import pytest
 
 from chalicelib.bootstrap import Chaos, bootstrap
 from chalicelib.cli import halt, main
-from chalicelib.cli.attempt import Attempt
 from chalicelib.cli.remote import Remote
 from chalicelib.errors import StoreUnavailable
 from chalicelib.settings import Settings
+from chalicelib.time_limits import Attempt, TimeLimitExceeded
 from tests.cli.scripted import Scripted, fine
 from tests.support import FakeResultStore, FakeRunStore, FakeTokenStore, a_run
 
@@ -170,7 +170,7 @@ def test_an_application_that_is_slow_is_heard_where_the_table_cannot_be_written(
 
     def wait(attempt: Attempt[Any], seconds: float) -> Any:
         if seconds == halt.HTTP_SECONDS:
-            raise TimeoutError
+            raise TimeLimitExceeded
         asked.set()
         return attempt_result(attempt, 60)
 

@@ -100,7 +100,7 @@ def test_recovery_is_printed(run: Run, scripted: Scripted) -> None:
 def test_an_application_that_does_not_recover_is_not_waited_for_longer(
     run: Run, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follow, "RECOVERY_SECONDS", 0.05)
+    monkeypatch.setattr(follow, "AFTER_SECONDS", 0.05)
     scripted.script["/status"] = [fine(recovered(None))]
     done = run(*START, "--recovery")
     assert (done.returncode, "Not back within the bounds yet." in done.stdout) == (0, True)

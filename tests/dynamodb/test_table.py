@@ -20,6 +20,7 @@ from chalicelib.dynamodb.table import Item, bind, create_table
 from chalicelib.errors import StoreUnavailable
 from chalicelib.injection.snapshot import Snapshot
 from chalicelib.settings import Settings
+from chalicelib.time_limits import request_time
 from tests.support import NOW, Clock, a_run, latest
 
 RESET = struct.pack("ii", 1, 0)  # closing sends a reset, without a farewell
@@ -205,6 +206,11 @@ def test_a_refused_connection_is_told_at_once_and_changed_nothing(settings: Sett
         latest(store)
     with pytest.raises(StoreUnavailable, match="nothing was changed"):
         store.start(a_run(), now=NOW)
+
+
+def test_a_write_for_which_no_time_is_left_has_changed_nothing(settings: Settings) -> None:
+    with request_time(0.0), pytest.raises(StoreUnavailable, match="nothing was changed"):
+        DynamoDBRunStore(settings).start(a_run(), now=NOW)
 
 
 def test_a_silent_table_costs_two_timeouts_and_no_more(settings: Settings) -> None:

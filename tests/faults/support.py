@@ -15,7 +15,7 @@ class FakeRun:
 
 
 @dataclass
-class FakeTarget:
+class FakeHitCall:
     """A call that a run hits; its snapshot holds for a second, and time goes on with each sleep and each read."""
 
     run: FakeRun = field(default_factory=FakeRun)
@@ -43,9 +43,9 @@ class FakeTarget:
         return self.effects[name]
 
 
-def drive(fault: Fault, target: FakeTarget) -> tuple[list[float], Applied]:
+def drive(fault: Fault, call: FakeHitCall) -> tuple[list[float], Applied]:
     """How long it slept, piece by piece, and what it reported."""
-    steps, slept, answer = fault.apply(target), [], None
+    steps, slept, answer = fault.apply(call), [], None
     if isinstance(steps, Applied):
         return [], steps
     while True:
@@ -56,6 +56,6 @@ def drive(fault: Fault, target: FakeTarget) -> tuple[list[float], Applied]:
         answer = None
         if isinstance(step, Sleep):
             slept.append(step.seconds)
-            target.clock += step.seconds
+            call.clock += step.seconds
         elif not isinstance(step, RefreshSnapshot):
             answer = step.call()

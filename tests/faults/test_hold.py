@@ -2,7 +2,7 @@ from typing import Any
 
 from chalicelib.faults.base import PROCEED
 from chalicelib.faults.hold import Hold
-from tests.faults.support import FakeTarget, drive
+from tests.faults.support import FakeHitCall, drive
 
 
 class Memory:
@@ -21,8 +21,8 @@ class Memory:
 
 
 def test_it_reports_what_is_held_and_counts_what_it_has_added_itself() -> None:
-    target = FakeTarget(effects={"memory": Memory()})
-    _, first = drive(Hold(megabytes=7), target)
-    _, second = drive(Hold(megabytes=7), target)
+    call = FakeHitCall(effects={"memory": Memory()})
+    _, first = drive(Hold(megabytes=7), call)
+    _, second = drive(Hold(megabytes=7), call)
     assert (first.outcome, first.details, first.counters) == (PROCEED, {"memory_mb": 7}, {"memory_mb": 7})
     assert (second.details, second.counters) == ({"memory_mb": 7}, {})

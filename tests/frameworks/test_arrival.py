@@ -126,6 +126,7 @@ WAYS: dict[str, Callable[[House], Handler]] = {
 }
 
 
+@pytest.mark.usefixtures("event_loop_of_mangum")
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("api", ["REST", "HTTP"])
 def test_behind_api_gateway_a_requests_time_begins_there(way: str, api: str) -> None:
@@ -139,6 +140,7 @@ def test_behind_api_gateway_a_requests_time_begins_there(way: str, api: str) -> 
     assert house.seconds() >= WAITED / 1.2  # to a bucket's width
 
 
+@pytest.mark.usefixtures("event_loop_of_mangum")
 @pytest.mark.parametrize("way", WAYS)
 def test_where_the_event_does_not_say_it_begins_at_the_boundary(way: str) -> None:
     house = House()

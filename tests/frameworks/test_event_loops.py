@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import SimpleNamespace
@@ -130,24 +130,13 @@ EVENT = {
 }
 
 
-@pytest.fixture
-def _an_event_loop() -> Iterator[None]:
-    """The one of the process, which Mangum takes."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield
-    loop.run_until_complete(loop.shutdown_default_executor())
-    loop.close()
-    asyncio.set_event_loop(None)
-
-
 def invoke(handler: Mangum, seconds: float) -> None:
     context: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: seconds * 1000, aws_request_id="1")
     answer = handler(EVENT, context)
     assert (answer["statusCode"], json.loads(answer["body"])) == (200, "all")
 
 
-@pytest.mark.usefixtures("_an_event_loop")
+@pytest.mark.usefixtures("event_loop_of_mangum")
 def test_invocations_that_have_a_lifespan_each_write_no_more_for_it(
     make: Make, results: FakeResultStore, runs: FakeRunStore, clock: Clock
 ) -> None:
@@ -161,7 +150,7 @@ def test_invocations_that_have_a_lifespan_each_write_no_more_for_it(
     assert 20 <= tally.get("requests") <= 30
 
 
-@pytest.mark.usefixtures("_an_event_loop")
+@pytest.mark.usefixtures("event_loop_of_mangum")
 def test_an_invocation_with_little_time_left_writes_nothing(
     make: Make, results: FakeResultStore, runs: FakeRunStore, clock: Clock
 ) -> None:

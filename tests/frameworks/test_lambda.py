@@ -1,9 +1,8 @@
 """In Lambda a delay leaves the invocation its time, by whichever adapter the request reaches the application."""
 
-import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -67,16 +66,6 @@ def waited(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.setattr(asgi.Threads, "sleep", sleep)
     return clock.slept
-
-
-@pytest.fixture
-def loop() -> Iterator[None]:
-    """The event loop that mangum serves on, and does not close."""
-    made = asyncio.new_event_loop()
-    asyncio.set_event_loop(made)
-    yield
-    asyncio.set_event_loop(None)
-    made.close()
 
 
 @pytest.fixture
@@ -155,7 +144,7 @@ def runtime(handler: Handler, event: Any) -> Any:
     return handler(event, lambda_context)
 
 
-@pytest.mark.usefixtures("loop")
+@pytest.mark.usefixtures("event_loop_of_mangum")
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.__name__.strip("_"))
 def test_a_delay_leaves_the_invocation_its_time(
     options: dict[str, Any], waited: list[float], adapter: Callable[[dict[str, Any]], Handler]

@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from chalicelib.bootstrap import bootstrap
 from chalicelib.experiments.base import Experiment, Parameters
 from chalicelib.experiments.catalogue import BUILT_IN, Catalogue
-from chalicelib.faults.base import Applied, Fault, Raise, Target
+from chalicelib.faults.base import Applied, Fault, HitCall, Raise
 from chalicelib.frameworks import chalice as in_chalice
 from chalicelib.frameworks import fastapi as in_fastapi
 from chalicelib.frameworks import flask as in_flask
@@ -34,8 +34,8 @@ class Explode(Fault):
     kind = "explode"
     order = 2
 
-    def apply(self, target: Target) -> Any:
-        del target
+    def apply(self, call: HitCall) -> Any:
+        del call
         yield from ()
         return Applied(outcome=Raise(Explosion()), counters={"explosions": 1})
 

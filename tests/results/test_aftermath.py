@@ -128,7 +128,7 @@ def test_what_was_normal_before_stands_beside_what_came_after(house: House) -> N
     house.serve(END + 1, seconds=0.4)
     house.recorder.flush()
     tally = house.store.tallies[run.run_id]
-    phases = tally.phases(run)
+    phases = tally.phases()
     assert {name: (phase.requests, phase.errors) for name, phase in phases.items()} == {
         "before": (2, 0),
         "during": (3, 3),
@@ -149,8 +149,8 @@ def test_what_died_is_in_its_phase(house: House) -> None:
     house.serve(NOW + 2, RUN, status=None)
     house.recorder.flush()
     tally = house.store.tallies[RUN.run_id]
-    assert tally.phases(RUN)["during"] == Phase(requests=1, errors=1, p95_seconds=None)
-    assert tally.phases(RUN, NOW + 100)["during"] == Phase(requests=2, errors=2, p95_seconds=None)
+    assert tally.phases()["during"] == Phase(requests=1, errors=1, p95_seconds=None)
+    assert tally.phases(NOW + 100)["during"] == Phase(requests=2, errors=2, p95_seconds=None)
 
 
 def test_without_requests_there_are_phases_without_figures() -> None:
@@ -158,4 +158,4 @@ def test_without_requests_there_are_phases_without_figures() -> None:
     assert nothing == {}
     store = FakeResultStore()
     store.add(RUN, {}, environment="here", number=1)
-    assert set(store.tallies[RUN.run_id].phases(RUN).values()) == {Phase(requests=0, errors=0, p95_seconds=None)}
+    assert set(store.tallies[RUN.run_id].phases().values()) == {Phase(requests=0, errors=0, p95_seconds=None)}

@@ -251,7 +251,7 @@ def efficacy_of(hit: int, untouched: int, before: int = 0, **parameters: Any) ->
 class Phased(Tally):
     before = 0
 
-    def phases(self, run: Any) -> dict[str, Phase]:
+    def phases(self) -> dict[str, Phase]:
         return {"before": Phase(requests=self.before, errors=0, p95_seconds=None)}
 
 

@@ -599,3 +599,43 @@ def test_many_threads_and_a_table_that_loses_answers_lose_nothing(clock: Clock) 
         assert store.tallies[run.run_id].get("requests") == 4000
     assert (tallied(store, clock).requests, tallied(store, clock, "hit").requests) == (2000, 2000)
     assert (tallied(store, clock).open, tallied(store, clock, "hit").open) == (0, 0)
+
+
+@pytest.mark.parametrize(("has_workers", "queues"), [(True, True), (False, False)], ids=["no-threads", "lambda"])
+def test_requests_queue_for_a_server_in_which_requests_flush(
+    clock: Clock, store: FakeResultStore, *, has_workers: bool, queues: bool
+) -> None:
+    """A server without threads flushes as Lambda does, and its one worker has a queue nevertheless."""
+    counted = a_recorder(clock, store, has_workers=has_workers)
+    count(counted, [RUN], [], 200, 0.01)
+    for _ in range(3):
+        call = begin(counted, [RUN], hit(), workers=1)
+        clock.now += 2.0
+        counted.count(call, 200, 2.0)
+        flush_if_due(counted)
+    assert store.tallies[RUN.run_id].side_counts("untouched", RUN, clock()).times_leave_out_queue is queues
+
+
+def test_a_server_without_threads_that_knows_its_time_limit_is_soon_known_to_be_dead(
+    clock: Clock, store: FakeResultStore
+) -> None:
+    counted = a_recorder(clock, store, longest_call_seconds=10.0)
+    begin(counted, [RUN])
+    tally = store.tallies[RUN.run_id]
+    assert tally.side_counts("untouched", RUN, NOW + 11.0).died == 0
+    assert tally.side_counts("untouched", RUN, NOW + 11.1).died == 1
+
+
+def test_a_call_that_queued_counts_in_the_part_in_which_it_was_open(clock: Clock, store: FakeResultStore) -> None:
+    """A part of the run's life that is over gets no further calls: the abort has judged it."""
+    counted = a_recorder(clock, store)
+    clock.now = RUN.started_at + 10.5
+    call = begin(counted, [RUN])
+    before = [block.began for block in store.tallies[RUN.run_id].side_counts("untouched", RUN, NOW + 100).blocks]
+    clock.now += 0.1
+    counted.count(call, 200, 8.0)  # since it arrived
+    counted.flush()
+    counts = store.tallies[RUN.run_id].side_counts("untouched", RUN, NOW + 100)
+    assert [block.began for block in counts.blocks] == before
+    assert before[10] == 1
+    assert counts.percentile(0.95) == pytest.approx(8.0, rel=0.2)

@@ -55,7 +55,7 @@ class Memory:
         *,
         machine: MachineLock | None = None,
     ) -> None:
-        self._machine = machine or MachineLock()
+        self._machine = machine or MachineLock(sleep=sleep)
         self._active = active
         self._spare_mb = spare_mb
         self._clock = clock
