@@ -123,7 +123,7 @@ COUNTERS: Mapping[str, Callable[[Shown], str]] = {
 def _results(results: Shown) -> list[RenderableType]:
     if not results:
         return ["[dim]No results yet: there were no requests, or their counts are not flushed yet.[/]"]
-    if not results["requests"] and "efficacy" in results:
+    if not (results["requests"] or results.get("died")) and "efficacy" in results:
         return list(_remarks(results))
     where = "1 environment" if results["environments"] == 1 else f"{results['environments']} environments"
     figures = [f"{results['requests']} requests, {results['requests_hit']} hit, in {where}"]
