@@ -85,12 +85,14 @@ def _end(shown: Run) -> float:
 
 def _counts(shown: Run, tally: Tally, now: float) -> Results:
     requests = tally.get(REQUESTS)
+    sides = [tally.side_counts(side, shown, now) for side in SIDES]
     return {
         "requests": requests,
         "requests_hit": tally.requests("hit"),
         "requests_untouched": tally.requests("untouched"),
         "environments": tally.environments,
-        "died": sum(tally.side_counts(side, shown, now).died for side in SIDES),
+        "died": sum(side.died for side in sides),
+        "open": sum(side.open for side in sides),
         "test": {"requests": tally.get(TEST_REQUESTS), "hit": tally.get(TEST_HIT)},
         "actual_error_rate": _rounded(tally.get(ERRORS) / requests) if requests else None,
         "injected_errors": tally.get(ERRORS),

@@ -115,6 +115,7 @@ COUNTERS: Mapping[str, Callable[[Shown], str]] = {
     "injected_errors": lambda results: f"injected errors {results['actual_error_rate']:.1%}",
     "injected_delay_seconds": lambda results: f"total delay {seconds(results['injected_delay_seconds'])}",
     "died": lambda results: f"{results['died']} began and were never answered",
+    "open": lambda results: f"{results['open']} not answered yet",
     "held_memory_mb": lambda results: f"total memory {results['held_memory_mb']} MB",
 }
 """How what was done to requests is shown, where it is not zero."""
