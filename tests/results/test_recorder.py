@@ -599,3 +599,20 @@ def test_many_threads_and_a_table_that_loses_answers_lose_nothing(clock: Clock) 
         assert store.tallies[run.run_id].get("requests") == 4000
     assert (tallied(store, clock).requests, tallied(store, clock, "hit").requests) == (2000, 2000)
     assert (tallied(store, clock).open, tallied(store, clock, "hit").open) == (0, 0)
+
+
+def test_after_a_failure_the_table_is_settled_when_every_process_that_lives_has_written_again(
+    store: FakeResultStore, clock: Clock
+) -> None:
+    recorder = a_recorder(clock, store)
+    assert recorder.is_table_settled
+    store.broken = True
+    count(recorder, [RUN], [hit()], 200, 0.1)
+    recorder.flush()
+    store.broken = False
+    settled = []
+    for seconds in (0.0, 1.0, 9.0, 1.5):
+        clock.now += seconds
+        recorder.flush()
+        settled.append(recorder.is_table_settled)
+    assert settled == [False, False, False, True]
