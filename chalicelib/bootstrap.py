@@ -362,6 +362,7 @@ def _recorder(settings: Settings, ports: Ports, snapshot: Snapshot) -> Recorder:
         process.chance,
         environment=process.name,
         on_abort=snapshot.invalidate,
+        is_table_settled=lambda: recorder.is_table_settled,
     )
     on_flush: list[OnFlush] = [guard, Metrics(settings)] if settings.in_lambda else [guard]
     recorder = Recorder(

@@ -4,7 +4,7 @@ from typing import cast
 
 from ..faults.answer import ERRORS
 from ..faults.hold import MEMORY
-from ..results.judgement import Efficacy, Figure, SideJudgement, efficacy, judge, recovery
+from ..results.judgement import Efficacy, Figure, SideJudgement, efficacy, judge, met, recovery
 from ..results.tally import REQUESTS, SIDES, TEST_HIT, TEST_REQUESTS, AfterPart, Phase, Side, Slice, Tally, upper_bound
 from ..runs.run import Run
 from .shapes import (
@@ -81,12 +81,14 @@ def results(shown: Run, tally: Tally | None, now: float, *, whole: bool) -> Resu
 
 def _counts(shown: Run, tally: Tally, now: float) -> Results:
     requests = tally.get(REQUESTS)
+    sides = [tally.side_counts(side, shown, now) for side in SIDES]
     return {
         "requests": requests,
         "requests_hit": tally.requests("hit"),
         "requests_untouched": tally.requests("untouched"),
         "environments": tally.environments,
-        "died": sum(tally.side_counts(side, shown, now).died for side in SIDES),
+        "died": sum(side.died for side in sides),
+        "open": sum(side.open for side in sides),
         "test": {"requests": tally.get(TEST_REQUESTS), "hit": tally.get(TEST_HIT)},
         "actual_error_rate": _rounded(tally.get(ERRORS) / requests) if requests else None,
         "injected_errors": tally.get(ERRORS),
@@ -108,18 +110,17 @@ def _side(tally: Tally, side: Side) -> ShownSide:
 
 
 def _verdicts(shown: Run, tally: Tally, now: float) -> Results:
-    hits = efficacy(tally, shown)
+    hits = efficacy(tally, shown, now)
     return {
         "efficacy": hits,
-        "efficacy_explanation": _in_words(hits, tally, is_active=shown.is_active(now)),
+        "efficacy_explanation": _in_words(hits, *met(tally, shown, now), is_active=shown.is_active(now)),
         "phases": _phases(shown, tally, now),
         "recovery": _recovery(shown, tally, now),
     }
 
 
-def _in_words(hits: Efficacy, tally: Tally, *, is_active: bool) -> str:
+def _in_words(hits: Efficacy, requests: int, hit: int, *, is_active: bool) -> str:
     """Whether the run hit requests, as a sentence."""
-    requests, hit = tally.get(REQUESTS), tally.requests("hit")
     counts = f"{hit} of {requests} requests were hit"
     if hits == "confirmed":
         return f"{counts}."

@@ -175,9 +175,9 @@ class Results(TypedDict, total=False):
 
     Requests that only another run hit are in `requests` alone. `efficacy` is whether the run did hit requests as it was
     to. `actual_error_rate` is the share of all requests that this run answered with an error. `died` are requests that
-    began and were never answered. `injected_delay_seconds` and `held_memory_mb` are totals of all environments.
-    `recovery` is null while the run is active, and without a hypothesis. The history leaves out `distribution`,
-    `timeline` and `after`.
+    began and were never answered, `open` those of which that is not known yet. `injected_delay_seconds` and
+    `held_memory_mb` are totals of all environments. `recovery` is null while the run is active, and without a
+    hypothesis. The history leaves out `distribution`, `timeline` and `after`.
     """
 
     requests: int
@@ -187,6 +187,7 @@ class Results(TypedDict, total=False):
     efficacy_explanation: str
     environments: int
     died: int
+    open: int
     test: ShownTest
     actual_error_rate: float | None
     injected_errors: int

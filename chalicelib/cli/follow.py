@@ -26,6 +26,10 @@ from .exits import (
 from .remote import Refused, Unreachable, is_passing
 
 POLL_SECONDS = 0.5
+OPEN_SECONDS = 20.0
+"""How long after the end of a run it is seen what becomes of requests that are not answered yet: a server that does not
+say any more that it lives is taken for dead after 15 s."""
+
 GIVEN_UP_SECONDS = 10.0
 """How long after its planned end the state of a run is still asked for, where nothing answers."""
 
@@ -123,8 +127,13 @@ def _followed(
         draw(run)
         if run["status"] != "running":
             ended_at = min(ended_at, time.monotonic())
-            waits_for = FLUSHED_SECONDS + (0.0 if _has_recovered(run) else recovery_seconds)
+            waits_for = FLUSHED_SECONDS + max(_open_seconds(run), 0.0 if _has_recovered(run) else recovery_seconds)
     return run
+
+
+def _open_seconds(run: Mapping[str, Any]) -> float:
+    """Requests that die are failures, so there is no verdict before that is known."""
+    return OPEN_SECONDS if run["hypothesis"] and run["results"].get("open") else 0.0
 
 
 def _has_recovered(run: Mapping[str, Any]) -> bool:

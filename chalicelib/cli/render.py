@@ -115,6 +115,7 @@ COUNTERS: Mapping[str, Callable[[Shown], str]] = {
     "injected_errors": lambda results: f"injected errors {results['actual_error_rate']:.1%}",
     "injected_delay_seconds": lambda results: f"total delay {seconds(results['injected_delay_seconds'])}",
     "died": lambda results: f"{results['died']} began and were never answered",
+    "open": lambda results: f"{results['open']} not answered yet",
     "held_memory_mb": lambda results: f"total memory {results['held_memory_mb']} MB",
 }
 """How what was done to requests is shown, where it is not zero."""
@@ -123,7 +124,7 @@ COUNTERS: Mapping[str, Callable[[Shown], str]] = {
 def _results(results: Shown) -> list[RenderableType]:
     if not results:
         return ["[dim]No results yet: there were no requests, or their counts are not flushed yet.[/]"]
-    if not results["requests"] and "efficacy" in results:
+    if not (results["requests"] or results.get("died")) and "efficacy" in results:
         return list(_remarks(results))
     where = "1 environment" if results["environments"] == 1 else f"{results['environments']} environments"
     figures = [f"{results['requests']} requests, {results['requests_hit']} hit, in {where}"]

@@ -35,6 +35,7 @@ LAMBDA_EVENTS = ("serverless.event", "apig_wsgi.full_event")
 UNPOOLED = re.compile(r"Thread-\d|Dummy-|Greenlet|GreenThread|MainThread")
 """Names of threads, and of what stands for them, of which a server makes one for each request."""
 
+UPGRADE = "HTTP_UPGRADE"
 PREFLIGHT = "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
 UNPREFIXED = ("CONTENT_TYPE", "CONTENT_LENGTH")
 
@@ -119,9 +120,10 @@ class WSGIBoundary:
         return self._served(injection, result, partial(application, environ), start_response)
 
     def _passes(self, path: str, environ: "WSGIEnvironment") -> bool:
-        """Whether the request is another boundary's already, a browser's preflight, or another module's endpoint."""
+        """Whether it is another boundary's already, a preflight, a websocket, or another module's endpoint."""
         preflight = environ["REQUEST_METHOD"] == "OPTIONS" and PREFLIGHT in environ
-        return preflight or is_within_a_call() or is_control_plane(path)
+        websocket = UPGRADE in environ and _is_websocket(environ)
+        return preflight or websocket or is_within_a_call() or is_control_plane(path)
 
     def _served(
         self,
@@ -154,6 +156,11 @@ class WSGIBoundary:
             if added and is_preflight(request.method, request.headers):
                 response = Response(200, {}, text="")
         return sent(response.with_headers(added), environ, start_response)
+
+
+def _is_websocket(environ: "WSGIEnvironment") -> bool:
+    """Whether the application takes the connection over, and so never answers."""
+    return environ[UPGRADE].lower() == "websocket" and "upgrade" in environ.get("HTTP_CONNECTION", "").lower()
 
 
 def pool_size(thread: threading.Thread) -> int | None:

@@ -28,18 +28,23 @@ class HypothesisGuard:
         *,
         environment: str,
         on_abort: Callable[[], None],
+        is_table_settled: Callable[[], bool] = lambda: True,
     ) -> None:
+        """While the table is not settled nothing is aborted: who could not write there seems to have died."""
         self._runs = runs
         self._results = results
         self._clock = clock
         self._chance = chance
         self._environment = environment
         self._on_abort = on_abort
+        self._is_table_settled = is_table_settled
         self._environments: dict[str, int] = {}
 
     def __call__(self, run: Run, _counts: Mapping[str, int]) -> None:
         """Raises StoreUnavailable where the results cannot be read; the run goes on."""
-        if not run.aborts_itself or not run.is_active(self._clock()) or not self._is_its_turn(run):
+        if not run.aborts_itself or not run.is_active(self._clock()):
+            return
+        if not self._is_table_settled() or not self._is_its_turn(run):
             return
         tally = self._results.results([run]).get(run.run_id)
         if tally:

@@ -288,15 +288,28 @@ def percent(share: float) -> str:
 Efficacy = Literal["confirmed", "too_few", "never_hit"]
 
 
-def efficacy(tally: Tally, run: Run) -> Efficacy:
+class Met(NamedTuple):
+    """How many requests met the run, those that died included, and how many of them it hit."""
+
+    requests: int
+    hits: int
+
+
+def met(tally: Tally, run: Run, now: float) -> Met:
+    """Also what began before the run hit anything."""
+    died: dict[Side, int] = {side: tally.side_counts(side, run, now).died for side in SIDES["both"]}
+    return Met(tally.get(REQUESTS) + sum(died.values()), tally.requests("hit") + died["hit"])
+
+
+def efficacy(tally: Tally, run: Run, now: float) -> Efficacy:
     """Whether the run hit what it was to hit: at least some requests, and about the share that was asked for.
 
     About: at least half of it, as far as chance allows to say. A run with a target is to hit an unknown share.
     """
-    hits = tally.requests("hit")
+    requests, hits = met(tally, run, now)
     if hits < FEWEST_HITS:
         return "too_few" if hits else "never_hit"
-    requests = max(tally.get(REQUESTS) - tally.phases()["before"].requests, hits)
+    requests = max(requests - tally.phases()["before"].requests, hits)
     return "confirmed" if interval(hits, requests).high >= LEAST_OF_ITS_SHARE * _share(run) else "too_few"
 
 

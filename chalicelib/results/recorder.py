@@ -30,6 +30,9 @@ RENEWAL_INTERVALS = 3
 LIFE_INTERVALS = 15
 """For how many flush intervals a process is believed to live after that: for some renewals, and a table that fails."""
 
+RENEWED_INTERVALS = 2**MOST_FAILURES + RENEWAL_INTERVALS
+"""After how many flush intervals with a table that answers every process that lives has written so."""
+
 LONGEST_INVOCATION_SECONDS = 900.0
 MARGIN_SECONDS = 1.0
 """How long after the end of its time an invocation is certainly over, whatever the clocks say."""
@@ -98,6 +101,7 @@ class Recorder:
         """The calls that have begun and are not answered yet, and when they began."""
         self._scheduled = False
         self._failures = 0
+        self._failed_at = NEVER
         self._flushed_at = NEVER
         self._begun_at = NEVER
         self._is_end_due = False
@@ -200,6 +204,12 @@ class Recorder:
         if not self.is_waiting:
             return False
         return self._is_end_due or not self._flushed_at <= self._clock() < self._flushed_at + self._pause()
+
+    @property
+    def is_table_settled(self) -> bool:
+        """Whether the table is known not to have failed for a while, so that who has not renewed its calls is dead."""
+        settled_at = self._failed_at + RENEWED_INTERVALS * max(self._policy.interval_seconds, 1.0)
+        return not self._failed_at <= self._clock() < settled_at
 
     def _plan_flush(self, seconds: float | None = None) -> None:
         """Schedule a flush of what is pending."""
@@ -343,6 +353,7 @@ class Recorder:
             )
         except ChaosError as error:
             self._failures += 1
+            self._failed_at = self._clock()
             if not addition.counts:
                 self._sent(pending)
             log.warning(

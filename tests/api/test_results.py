@@ -131,6 +131,7 @@ def test_the_course_after_the_run_is_left_out_of_the_history() -> None:
         ("never_hit", {"requests": 9}, NOW + 5, "Requests came (9), but none was hit so far."),
         ("too_few", {"requests": 90, "hit.2xx": 2}, OVER, "Only 2 of 90 requests were hit: too few to say"),
         ("confirmed", {"requests": 90, "hit.2xx": 20}, OVER, "20 of 90 requests were hit."),
+        ("too_few", {"hit.died": 3, "untouched.died": 1}, OVER, "Only 3 of 4 requests were hit: too few to say"),
     ],
 )
 def test_whether_it_hit_is_said_in_words(

@@ -92,6 +92,28 @@ def test_recovery_is_waited_for_where_that_is_asked_for(
     assert ("then up to 60 s more until it has recovered" in done.stderr) == bool(options)
 
 
+@pytest.mark.parametrize(("opens", "asked"), [((2, 2, 0), 3), ((0,), 1)])
+def test_a_verdict_is_awaited_until_it_is_known_which_requests_died(
+    run: Run, scripted: Scripted, opens: tuple[int, ...], asked: int
+) -> None:
+    """Those of a worker that was killed at the end of the run are failures, some seconds later."""
+    shown = [over("failed" if number == 2 else "held") for number in range(len(opens))]
+    for each, number in zip(shown, opens, strict=True):
+        each["results"]["open"] = number
+    scripted.script["/status"] = [fine(each) for each in shown]
+    assert run(*START).returncode == (4 if len(opens) > 1 else 0)
+    assert len([path for path, _ in scripted.asked if path.startswith("/status")]) == asked
+
+
+def test_requests_that_stay_open_are_not_awaited_for_ever(scripted: Scripted, run: Run, monkeypatch: Any) -> None:
+    monkeypatch.setattr(follow, "OPEN_SECONDS", 0.05)
+    shown = over()
+    shown["results"] |= {"requests": 9, "open": 1}
+    scripted.script["/status"] = [fine(shown)]
+    done = run(*START)
+    assert (done.returncode, "1 not answered yet" in done.stdout) == (0, True)
+
+
 def test_recovery_is_printed(run: Run, scripted: Scripted) -> None:
     scripted.script["/status"] = [fine(recovered(15))]
     assert "After the run: Back within the bounds after 15 s." in run(*START).stdout

@@ -144,3 +144,25 @@ def test_an_empty_path_may_be_left_out(house: House) -> None:
 
     house.serve(application, PATH_INFO="")
     assert house.counted() == {"2xx": 1}
+
+
+def taken_over(*_: Any) -> list[bytes]:
+    """As libraries for websockets end one on gunicorn."""
+    raise StopIteration
+
+
+def test_websockets_are_left_alone(house: House) -> None:
+    upgrade = {"HTTP_UPGRADE": "WebSocket", "HTTP_CONNECTION": "keep-alive, Upgrade"}
+    with pytest.raises(StopIteration):
+        house.serve(taken_over, **upgrade)
+    assert house.serve(lambda *_: [], **upgrade) == []
+    assert house.counted() == {}
+
+
+@pytest.mark.parametrize(
+    "headers", [{"HTTP_UPGRADE": "h2c", "HTTP_CONNECTION": "Upgrade"}, {"HTTP_UPGRADE": "websocket"}]
+)
+def test_other_upgrades_are_requests(house: House, headers: dict[str, str]) -> None:
+    with pytest.raises(StopIteration):
+        house.serve(taken_over, **headers)
+    assert house.counted() == {"5xx": 1}

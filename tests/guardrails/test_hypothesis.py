@@ -37,8 +37,16 @@ class Watched:
         self.store, self.results, self.aborted = FakeRunStore(), FakeResultStore(), 0
         self.store.start(self.run, now=NOW)
         self.guard = HypothesisGuard(
-            self.store, self.results, clock, lambda: chance, environment="here", on_abort=self._note
+            self.store,
+            self.results,
+            clock,
+            lambda: chance,
+            environment="here",
+            on_abort=self._note,
+            is_table_settled=lambda: self.settled,
         )
+
+    settled = True
 
     def _note(self) -> None:
         self.aborted += 1
@@ -64,6 +72,15 @@ def test_a_hypothesis_that_fails_beyond_chance_ends_the_run_for_all_and_says_why
     assert (aborted.status(clock.now), aborted.ended_at, watched.aborted) == ("aborted", NOW + 5, 1)
     assert aborted.end_reason is not None
     assert "480 of 2,400 untouched requests failed, 20 %" in aborted.end_reason
+
+
+def test_nothing_is_aborted_until_all_have_written_again_after_the_table_failed(clock: Clock) -> None:
+    """Until then calls of processes that live seem to have died."""
+    watched = Watched(clock, FEW_ERRORS)
+    watched.settled = False
+    assert watched.told(200, 200).ended_at is None
+    watched.settled = True
+    assert watched.told(200, 200).ended_at == NOW
 
 
 @pytest.mark.parametrize("hypothesis", [None, {"max_error_rate": 0.01}])

@@ -11,10 +11,11 @@ from chalicelib.results.judgement import (
     fails_beyond_chance,
     judge,
     judge_sides,
+    met,
     recovery,
     sides_fail_beyond_chance,
 )
-from chalicelib.results.tally import AfterPart, Block, Phase, SideCounts, Tally
+from chalicelib.results.tally import AfterPart, Block, OpenCalls, Phase, SideCounts, Tally
 from chalicelib.runs.options import Hypothesis
 from tests.support import NOW, a_run
 
@@ -245,7 +246,7 @@ def test_the_sides_are_those_that_the_hypothesis_is_of(of: Any, sides: list[str]
 def efficacy_of(hit: int, untouched: int, before: int = 0, **parameters: Any) -> str:
     tally = Phased({"requests": hit + untouched + before, "hit.2xx": hit, "untouched.2xx": untouched + before})
     tally.before = before
-    return efficacy(tally, replace(RUN, parameters={**RUN.parameters, **parameters}))
+    return efficacy(tally, replace(RUN, parameters={**RUN.parameters, **parameters}), NOW)
 
 
 class Phased(Tally):
@@ -276,7 +277,15 @@ def test_requests_before_the_first_hit_do_not_count_and_a_target_may_be_rare() -
     assert efficacy_of(200, 800, before=50_000, percentage=20.0) == "confirmed"
     tally = Tally({"requests": 10_000, "hit.2xx": 10, "untouched.2xx": 9990})
     targeted = replace(RUN, options={"target": {"environments_percentage": 1}})
-    assert efficacy(tally, targeted) == "confirmed"
+    assert efficacy(tally, targeted, NOW) == "confirmed"
+
+
+def test_a_run_whose_requests_died_has_hit_them() -> None:
+    """Such as a delay that may exceed the time-out of the workers."""
+    tally = Tally({"hit.died": 4}, open_calls=[OpenCalls(until=NOW, calls={"hit.0": 2, "untouched.0": 1})])
+    assert met(tally, RUN, NOW + 1) == (7, 6)
+    assert met(tally, RUN, NOW - 1) == (4, 4)
+    assert efficacy(tally, RUN, NOW + 1) == "confirmed"
 
 
 # Recovery

@@ -639,3 +639,20 @@ def test_a_call_that_queued_counts_in_the_part_in_which_it_was_open(clock: Clock
     assert [block.began for block in counts.blocks] == before
     assert before[10] == 1
     assert counts.percentile(0.95) == pytest.approx(8.0, rel=0.2)
+
+
+def test_after_a_failure_the_table_is_settled_when_every_process_that_lives_has_written_again(
+    store: FakeResultStore, clock: Clock
+) -> None:
+    recorder = a_recorder(clock, store)
+    assert recorder.is_table_settled
+    store.broken = True
+    count(recorder, [RUN], [hit()], 200, 0.1)
+    recorder.flush()
+    store.broken = False
+    settled = []
+    for seconds in (0.0, 1.0, 9.0, 1.5):
+        clock.now += seconds
+        recorder.flush()
+        settled.append(recorder.is_table_settled)
+    assert settled == [False, False, False, True]

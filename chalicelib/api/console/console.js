@@ -469,7 +469,7 @@
     const baseline = run.hypothesis ? run.hypothesis.baseline_seconds - run.parameters.duration_seconds + run.remaining_seconds : 0;
     const before = baseline > 0 && pair("Baseline", "nothing is hit for " + Math.ceil(baseline) + " s more");
     const test = results.test && results.test.requests && pair("Calls to the test endpoint", results.test.requests + ", " + results.test.hit + " hit");
-    if (!results.requests) {
+    if (!results.requests && !results.died) {
       parts.figures.replaceChildren(...[pair("Requests", "none yet"), before, test].filter(Boolean));
     } else {
       const percent = (share) => (share * 100).toFixed(1) + "\u00a0%";
