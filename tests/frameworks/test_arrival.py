@@ -1,8 +1,9 @@
 """Since when a request's time is measured, by what each way into Lambda hands on; and who queues for a worker."""
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import SimpleNamespace
@@ -59,6 +60,17 @@ def rest_event(**context: Any) -> dict[str, Any]:
             **context,
         },
     }
+
+
+@pytest.fixture(autouse=True)
+def _an_event_loop() -> Iterator[None]:
+    """The one that mangum serves on, and does not close."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+    asyncio.set_event_loop(None)
 
 
 def http_event(**context: Any) -> dict[str, Any]:
