@@ -100,6 +100,9 @@ class HitCall(Protocol):
     def now(self) -> float:
         """Epoch seconds."""
 
+    def timer(self) -> float:
+        """Seconds of a clock that never steps."""
+
     def effect(self, name: str) -> Any:  # noqa: ANN401 - each effect has its own methods
         """What this process holds for runs until they end, by its name: `memory`."""
 

@@ -33,19 +33,21 @@ class Wait(Fault):
     def _wait(self, call: HitCall, seconds: float, left: Callable[[], float]) -> Steps:
         """Sleep in pieces. Between two it asks whether the run goes on: a stop ends the delays under way, too.
 
-        It also asks how much time is left, which goes on while the table is asked.
+        The time that it takes to ask is part of the delay. It also asks how much time is left.
         """
-        waited = 0.0
+        began, slept, waited = call.timer(), 0.0, 0.0
         while waited < seconds:
             piece = min(seconds - waited, call.seconds_until_stale(), call.run.expires_at - call.now())
             if piece <= 0:
                 break
             yield Sleep(piece)
-            waited += piece
+            slept += piece
+            waited = max(slept, call.timer() - began)
             if waited < seconds and not (yield from call.is_active()):
                 break
+            waited = max(slept, call.timer() - began)
             seconds = min(seconds, waited + left())
-        return self._applied(round(waited, 3), seconds)
+        return self._applied(round(min(waited, seconds), 3), seconds)
 
     def _applied(self, waited: float, seconds: float) -> Applied:
         details = {"seconds": waited}

@@ -175,6 +175,9 @@ class _HitCall:
     def now(self) -> float:
         return self.engine.process.clock()
 
+    def timer(self) -> float:
+        return self.engine.process.timer()
+
     def effect(self, name: str) -> Any:  # noqa: ANN401 - each effect has its own methods
         return self.engine.effects[name]
 

@@ -39,6 +39,9 @@ class FakeHitCall:
     def now(self) -> float:
         return self.clock
 
+    def timer(self) -> float:
+        return self.clock
+
     def effect(self, name: str) -> Any:
         return self.effects[name]
 
