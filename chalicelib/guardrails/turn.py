@@ -51,7 +51,7 @@ class OwnTurn:
         """It is tried again after an interval."""
 
 
-class SharedTurn:
+class SharedTurn(OwnTurn):
     """One environment checks for all, once an interval. Where it ends or gets no requests, another one takes over.
 
     The others ask whether it still does once an interval, too, each at a moment of its own in the first half of it: a
@@ -67,23 +67,17 @@ class SharedTurn:
         interval_seconds: float,
         environment: str,
     ) -> None:
+        super().__init__(clock, interval_seconds)
         self._lease = lease
-        self._clock = clock
         self._chance = chance
-        self._interval_seconds = interval_seconds
         self._environment = environment
-        self._since = NEVER
-        self._until = NEVER
 
     def is_mine(self) -> bool:
-        now = self._clock()
-        if self._since <= now < self._until:  # a clock that stepped back does not put it off
+        if not super().is_mine():
             return False
-        latest = now + self._interval_seconds
-        free_at = self._take(now, latest)
-        self._since, self._until = now, latest
+        free_at = self._take(self._since, self._until)
         if free_at is not None:
-            self._until = min(free_at, latest) + self._chance() * self._interval_seconds / 2
+            self._until = min(free_at, self._until) + self._chance() * self._interval_seconds / 2
         return free_at is None
 
     def failed(self) -> None:
