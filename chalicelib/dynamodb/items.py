@@ -45,6 +45,8 @@ LATEST = 32_503_680_000.0
 
 OPTION_TYPES = {"reason": str, "alarms": list, "hypothesis": dict, "target": dict}
 MOST_DIGITS = 18
+"""Of a whole number: one with more is damaged."""
+
 LONGEST_ID = 64
 DEEPEST = 20
 """How many objects and lists within each other are read."""

@@ -17,6 +17,7 @@ from ..errors import StoreUnavailable
 from ..results.tally import OpenCalls, Tally
 from ..runs.run import Run
 from ..settings import Settings
+from .items import MOST_DIGITS
 from .table import CONDITION_FAILED, RETENTION_SECONDS, Connection, Item, bind, ttl
 
 RESULTS = "results#"
@@ -30,7 +31,6 @@ PROCESS = "."
 """In an environment's name, before what tells its processes apart."""
 
 PER_READ = 100
-MOST_DIGITS = 18
 
 Key = Mapping[str, Mapping[str, str]]
 
