@@ -24,6 +24,7 @@ from chalicelib.frameworks import flask as on_flask
 from chalicelib.frameworks.wsgi import WSGICall, pool_size
 from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
+from tests.frameworks.gateway import rest_event
 from tests.support import FakeResultStore, FakeRunStore, FakeTokenStore, a_run
 
 Handler = Callable[[Any, Any], Any]
@@ -35,31 +36,6 @@ CONTEXT = SimpleNamespace(
     invoked_function_arn="arn",
     memory_limit_in_mb=512,
 )
-
-
-def rest_event(**context: Any) -> dict[str, Any]:
-    """What API Gateway sends for a REST API."""
-    return {
-        "resource": "/orders",
-        "path": "/orders",
-        "httpMethod": "GET",
-        "headers": {"Host": "shop.example"},
-        "multiValueHeaders": {"Host": ["shop.example"]},
-        "queryStringParameters": None,
-        "multiValueQueryStringParameters": None,
-        "pathParameters": None,
-        "stageVariables": None,
-        "body": None,
-        "isBase64Encoded": False,
-        "requestContext": {
-            "resourcePath": "/orders",
-            "httpMethod": "GET",
-            "path": "/api/orders",
-            "stage": "api",
-            "identity": {"sourceIp": "192.0.2.1"},
-            **context,
-        },
-    }
 
 
 @pytest.fixture(autouse=True)

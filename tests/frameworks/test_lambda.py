@@ -22,27 +22,13 @@ from chalicelib.frameworks import fastapi as in_fastapi
 from chalicelib.frameworks import flask as in_flask
 from chalicelib.frameworks.wsgi import WSGICall
 from chalicelib.settings import Settings
+from tests.frameworks.gateway import rest_event
 from tests.support import Clock, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
 
-EVENT: dict[str, Any] = {
+EVENT = rest_event() | {
     "version": "1.0",
-    "resource": "/orders",
-    "path": "/orders",
-    "httpMethod": "GET",
     "headers": {"Host": "x", "X-Forwarded-Port": "443", "X-Forwarded-Proto": "https"},
     "multiValueHeaders": {"Host": ["x"]},
-    "queryStringParameters": None,
-    "multiValueQueryStringParameters": None,
-    "pathParameters": None,
-    "stageVariables": None,
-    "body": None,
-    "isBase64Encoded": False,
-    "requestContext": {
-        "resourcePath": "/orders",
-        "httpMethod": "GET",
-        "path": "/orders",
-        "identity": {"sourceIp": "192.0.2.1"},
-    },
 }
 LEFT_SECONDS = 2.0
 CUT_SECONDS = 1.5
