@@ -66,9 +66,13 @@ class Interval(NamedTuple):
 
 
 def interval(failures: float, requests: float) -> Interval:
-    """Clopper and Pearson's, of independent requests. It takes fractions, as an effective number of requests has."""
+    """Clopper and Pearson's, of independent requests. It takes fractions, as an effective number of requests has.
+
+    More failures than requests, of counts that are damaged or were read while they were written, are all of them.
+    """
     if requests <= 0:
         return Interval(0.0, 1.0)
+    failures = min(failures, requests)
     passed = requests - failures
     low = 0.0 if failures <= 0 else beta_quantile(OUTSIDE, failures, passed + 1)
     high = 1.0 if passed <= 0 else beta_quantile(1 - OUTSIDE, failures + 1, passed)

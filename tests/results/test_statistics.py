@@ -43,6 +43,12 @@ def test_the_interval_is_clopper_and_pearsons(failures: int, requests: int, low:
     assert interval(failures, requests) == pytest.approx((low, high), abs=1e-8)
 
 
+@pytest.mark.parametrize(("failures", "requests"), [(2, 1), (7, 5), (50, 3), (1.5, 1.0)])
+def test_more_failures_than_requests_are_all_of_them(failures: float, requests: float) -> None:
+    """What is counted can be read while it is written, and an item can be damaged."""
+    assert interval(failures, requests) == interval(requests, requests)
+
+
 def test_of_nothing_the_share_can_be_anything() -> None:
     assert interval(0, 0) == (0.0, 1.0)
 
