@@ -271,7 +271,11 @@ def beta_probability(x: float, a: float, b: float) -> float:
     if not 0 < x < 1:
         return float(x >= 1)
     if x > (a + 1) / (a + b + 2):  # there the fraction of the mirrored one converges faster
-        return 1 - beta_probability(1 - x, b, a)
+        return 1 - _beta_probability(1 - x, b, a)
+    return _beta_probability(x, a, b)
+
+
+def _beta_probability(x: float, a: float, b: float) -> float:
     return math.exp(_log_density(x, a, b)) * x * (1 - x) * _continued_fraction(x, a, b) / a
 
 

@@ -62,6 +62,20 @@ def test_the_beta_distribution_is_the_binomial_ones_tail(requests: int, failures
     assert beta_probability(share, failures + 1, requests - failures) == pytest.approx(more, rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("x", "a", "b"),
+    [
+        (0.3075816430671304, 6.0, 14.758185209616803),
+        (0.0778233132304234, 2.122121498920882, 35.99595326971226),
+        (0.6179693640743807, 41.05736910864436, 25.0),
+    ],
+)
+def test_where_both_ways_converge_alike_one_is_taken(x: float, a: float, b: float) -> None:
+    """Each of the two, by rounding, seems to be the slower one."""
+    below, above = (beta_probability(x * factor, a, b) for factor in (1 - 1e-9, 1 + 1e-9))
+    assert below < beta_probability(x, a, b) < above
+
+
 @pytest.mark.parametrize(("degrees", "t"), [(1, 12.7062), (2, 4.3027), (5, 2.5706), (59, 2.0010), (5000, 1.9600)])
 def test_few_groups_are_a_poor_estimate_of_how_much_they_vary(degrees: int, t: float) -> None:
     assert student(degrees) == pytest.approx(t, abs=1e-4)
