@@ -95,6 +95,9 @@ class ASGICall(RequestCall):
         asked = name.encode()
         return next((value.decode("latin-1") for key, value in self.scope["headers"] if key == asked), None)
 
+    def query(self, name: str) -> Sequence[str]:
+        return parse_qs(self.scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True).get(name, ())
+
     @property
     def gateway(self) -> Mapping[str, Any] | None:
         return gateway_context(self.scope.get(LAMBDA_EVENT))

@@ -62,6 +62,10 @@ class ChaliceCall(RequestCall):
         value = self.request.headers.get(name)
         return None if value is None else str(value)
 
+    def query(self, name: str) -> Sequence[str]:
+        given = self.request.query_params
+        return [str(value) for value in given.getlist(name)] if given and name in given else ()
+
     @property
     def gateway(self) -> Mapping[str, Any] | None:
         context: Mapping[str, Any] | None = self.request.context

@@ -4,7 +4,7 @@ import re
 import string
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -60,6 +60,9 @@ class WSGICall(RequestCall):
         key = name.upper().replace("-", "_")
         value = self.environ.get(key if key in UNPREFIXED else f"HTTP_{key}")
         return None if value is None else str(value)
+
+    def query(self, name: str) -> Sequence[str]:
+        return parse_qs(self.environ.get("QUERY_STRING", ""), keep_blank_values=True).get(name, ())
 
     @property
     def gateway(self) -> Mapping[str, Any] | None:

@@ -1,7 +1,7 @@
 """What passes a boundary: a request of a framework, seen through one interface. Nothing of it is copied."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 Kind = Literal["request", "invocation", "dependency"]
@@ -29,6 +29,9 @@ class Call(Protocol):
 
     def header(self, name: str) -> str | None:
         """The value of a header, whose name is given in lower case."""
+
+    def query(self, name: str) -> Sequence[str]:
+        """The values that the query has by this name, decoded; none where it does not have the name."""
 
     @property
     def remaining_seconds(self) -> float:

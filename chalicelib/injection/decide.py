@@ -1,26 +1,38 @@
 """The pure decision: which faults of the active runs one call meets."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from ..faults.base import Chance, Fault
+from .call import Call
 from .plan import Plan
 
 Hit = tuple[Plan, Fault]
 """One fault of one run, for one call."""
 
 
-def decide(plans: Sequence[Plan], chance: Chance) -> list[Hit]:
-    """The hits in the order in which they are applied."""
+def decide(plans: Sequence[Plan], chance: Chance, call: Call, notes: list[tuple[Plan, str]]) -> list[Hit]:
+    """The hits in the order in which they are applied. `notes` gets the counters that the call adds to besides."""
     hits: list[Hit] = []
     for plan in plans:
-        if plan.share < 1.0 and chance() >= plan.share:
+        drawn = chance
+        if plan.selector is not None:
+            selected = plan.selector.select(call, chance, partial(_note, notes, plan))
+            if selected is None:
+                continue
+            drawn = selected
+        elif plan.share < 1.0 and chance() >= plan.share:
             continue
         for fault in plan.faults:
-            if fault.share >= 1.0 or chance() < fault.share:
+            if fault.share >= 1.0 or drawn() < fault.share:
                 hits.append((plan, fault))  # noqa: PERF401 - most plans have one fault: no comprehension is faster
     if len(hits) > 1:
         hits.sort(key=_order)
     return hits
+
+
+def _note(notes: list[tuple[Plan, str]], plan: Plan, name: str) -> None:
+    notes.append((plan, name))
 
 
 def _order(hit: Hit) -> int:

@@ -16,10 +16,12 @@ from ..faults.base import PROCEED, Answer, Applied, Chance, Outcome, RefreshSnap
 from ..paths import PathSet
 from ..results.recorder import Recorder
 from .arrival import Arrival
+from .budgets import Budget
 from .call import Call
 from .decide import Hit, decide
 from .effects.base import Effect
 from .plan import Plan
+from .selection import WOULD_HIT
 from .snapshot import Snapshot
 
 log = logging.getLogger(__name__)
@@ -77,10 +79,12 @@ class InjectionResult:
         "is_test",
         "knows_arrival",
         "meets",
+        "notes",
         "outcome",
         "plans",
         "problem",
         "reached_route",
+        "would_hit",
     )
 
     def __init__(
@@ -92,6 +96,10 @@ class InjectionResult:
         self.environment = environment
         self.is_test = is_test
         self.hits: list[AppliedHit] = []
+        self.would_hit: list[Plan] = []
+        """The dry runs that would have hit it."""
+        self.notes: list[tuple[Plan, str]] = []
+        """The counters of runs that it adds 1 to, beside those of faults and requests."""
         self.meets: Collection[str] = ()
         """The ids of the runs that are about to hit it."""
         self.knows_arrival = False
@@ -107,6 +115,11 @@ class InjectionResult:
     def drop_defective(self) -> None:
         """Forget a fault that raised an exception: it did nothing."""
         self.hits = [hit for hit in self.hits if hit.applied is not UNFINISHED]
+
+    def note_would_hit(self, plan: Plan) -> None:
+        if plan not in self.would_hit:
+            self.would_hit.append(plan)
+            self.notes.append((plan, WOULD_HIT))
 
     @property
     def remaining_seconds(self) -> float:
@@ -287,7 +300,7 @@ class Engine:
     def decide(self, result: InjectionResult) -> list[Hit] | None:
         """What the call meets, now that it has reached a route; None where there is nothing to apply."""
         result.reached_route = True
-        hits = decide(result.plans, self.process.chance)
+        hits = decide(result.plans, self.process.chance, result.call, result.notes)
         if result.is_test:
             return hits or None
         if hits:
@@ -311,9 +324,18 @@ class Engine:
 
     def _apply(self, result: InjectionResult, hits: Sequence[Hit]) -> Generator[Step, Any, None]:
         is_late = self.process.timer() - result.began >= LATE_SECONDS
+        admitted: dict[str, bool] = {}
         for plan, fault in hits:
             if (is_late or result.hits) and not (yield from self.is_active(plan)):
                 continue  # it ended while the application, or an earlier fault, delayed this call
+            if plan.budget is not None:
+                if plan.run_id not in admitted:
+                    admitted[plan.run_id] = yield from _admitted(plan, plan.budget, result)
+                if not admitted[plan.run_id]:
+                    continue
+            if plan.is_dry:
+                result.note_would_hit(plan)
+                continue
             hit = AppliedHit(plan, fault.kind, UNFINISHED)
             result.hits.append(hit)
             applied = fault.apply(_HitCall(self, result.call, plan, result.began))
@@ -364,6 +386,12 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - whatever a host's context raises
             log.warning("A call does not say how much time it has left: %s", error)
             return False
+
+
+def _admitted(plan: Plan, budget: Budget, result: InjectionResult) -> Generator[Step, Any, bool]:
+    """Whether the run may still hit a call."""
+    admission = budget.admit(result.call, lambda name: result.notes.append((plan, name)))
+    return admission if isinstance(admission, bool) else (yield from admission)
 
 
 def answer_of(result: InjectionResult) -> Answer | None:

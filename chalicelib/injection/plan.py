@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..faults.base import Fault
 from ..runs.run import NEVER, Run
+from .budgets import Budget
+from .selection import Selector
 
 if TYPE_CHECKING:
     from ..experiments.base import Experiment, Parameters
@@ -33,7 +35,19 @@ class Plan:
     A run that first looks at what is normal has two plans: one that hits nothing, and then the other one.
     """
 
-    __slots__ = ("_ends", "_timer", "active_from", "expires_at", "faults", "run", "run_id", "share")
+    __slots__ = (
+        "_ends",
+        "_timer",
+        "active_from",
+        "budget",
+        "expires_at",
+        "faults",
+        "is_dry",
+        "run",
+        "run_id",
+        "selector",
+        "share",
+    )
 
     def __init__(self, run: Run, share: float, faults: tuple[Fault, ...], *, active_from: float = NEVER) -> None:
         self.run = run
@@ -42,6 +56,11 @@ class Plan:
         self.expires_at = run.expires_at
         self.share = share
         self.faults = faults
+        self.selector: Selector | None = None
+        """Decides instead of `share`, where there is one."""
+        self.budget: Budget | None = None
+        self.is_dry = run.options.get("dry_run") is True
+        """Whether its faults are decided and counted, and not applied."""
         self._timer: Callable[[], float] | None = None
         self._ends = 0.0
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, cast
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from .key import Key
 from .target import Target
 
 LONGEST_REASON = 100
@@ -118,6 +119,31 @@ class Hypothesis(BaseModel):
             return None
 
 
+LONGEST_LABEL = 64
+LABEL = "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+
+Label = Annotated[str, Field(min_length=1, max_length=LONGEST_LABEL, pattern=LABEL)]
+"""What tells a run from the others that run. It is in the sort key of its item."""
+
+
+class First(BaseModel):
+    """Only the first calls are hit: of each key, or of the whole run."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    requests: int = Field(
+        ge=1,
+        le=1_000,
+        description="How many calls are hit; the next ones are not. Exact in all environments together.",
+        examples=[2],
+    )
+    key: Key | None = Field(
+        default=None,
+        description="What the first calls are counted by: each value has its own first ones. Without it, they are the "
+        "first ones of the whole run.",
+    )
+
+
 class StartOptions(BaseModel):
     """What a start may have beside the parameters of its experiment: it is stored with the run, and echoed."""
 
@@ -138,8 +164,61 @@ class StartOptions(BaseModel):
         default=None, description="Which calls the run may hit. The others stay untouched: a control group."
     )
 
+    max_requests: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="How many calls are hit in all environments together. With the last one the run is completed. "
+        "Never more; a few less where an environment ends that has reserved some.",
+        examples=[100],
+    )
+    first: First | None = Field(
+        default=None, description="Hit only the first calls, of each key or of the whole run: retries then succeed."
+    )
+    every: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Of the calls that the run would hit, hit each so many-th one of an environment: 3 is the third, "
+        "the sixth, and so on.",
+        examples=[3],
+    )
+    sticky: Key | None = Field(
+        default=None,
+        description="Decide by a key instead of by chance: the same key is always hit, or never, in every environment. "
+        "A call without the key is not hit.",
+    )
+    seed: Annotated[OneLine, Field(min_length=1, max_length=LONGEST_REASON)] | None = Field(
+        default=None,
+        description="Makes the decisions replayable: two runs with the same seed hit the same keys, or the same calls "
+        "in order of each environment.",
+        examples=["2026-11-25"],
+    )
+    ramp_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="For how long from its start the share of calls that are hit grows from 0 to percentage.",
+        examples=[30.0],
+        json_schema_extra={"unit": "seconds"},
+    )
+    dry_run: bool = Field(
+        default=False,
+        description="Decide, count and name in a header (X-Chaos-Dry-Run) what would be hit, and do nothing.",
+    )
+    label: Label | None = Field(
+        default=None,
+        description="Name of this run, of which only one can be active. With labels an experiment can be active "
+        "several times. Default: the name of the experiment.",
+        examples=["slow-orders"],
+    )
+
     def content(self) -> dict[str, Any]:
-        """The JSON that is stored: the options that were chosen, each complete, without nulls."""
-        fields = StartOptions.model_fields
+        """The JSON that is stored: the options that were chosen, each complete, without nulls.
+
+        The label is not among them: the run itself has it.
+        """
+        fields = StartOptions.model_fields.keys() - {"label"}
         dumped = self.model_dump(mode="json", include=set(fields), exclude_none=True)
-        return {name: value for name, value in dumped.items() if value != fields[name].default}
+        return {name: value for name, value in dumped.items() if value != StartOptions.model_fields[name].default}

@@ -29,7 +29,9 @@ Status = Literal["running", "completed", "stopped", "aborted"]
 class Run:
     """One started experiment. Times are epoch seconds, to the millisecond.
 
-    `experiment` is its name; `parameters` are complete, as validated at the start; `options` are `StartOptions` as
+    `experiment` is its name; `label` tells it from others of the same experiment, and is unique among what runs;
+    `scenario` is the id of those that were started together.
+    `parameters` are complete, as validated at the start; `options` are `StartOptions` as
     stored, with whatever a newer version has added. `defect` is what an environment found wrong with its experiment.
     `unreadable`: another version wrote it, and this one cannot read its parameters and options. It can be listed,
     stopped and halted, and must not be injected. `damaged`: its envelope cannot be read, either; what is missing is
@@ -44,6 +46,8 @@ class Run:
     started_by: str
     started_from: str = ""
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    label: str = ""
+    scenario: str | None = None
     unreadable: bool = False
     damaged: bool = False
     ended_at: float | None = None
@@ -51,7 +55,13 @@ class Run:
     ended_from: str | None = None
     end_reason: str | None = None
     aborted: bool = False
+    is_spent: bool = False
+    """Whether it ended because it had hit as many calls as it was to hit."""
     defect: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.label:
+            object.__setattr__(self, "label", self.experiment)
 
     @classmethod
     def started(
@@ -64,6 +74,8 @@ class Run:
         token: str,
         source: str = "",
         options: Mapping[str, Any] | None = None,
+        label: str | None = None,
+        scenario: str | None = None,
     ) -> Self:
         """A new run. `token` makes its id unique; ids sort by the time of the start."""
         started_at = round(now, 3)
@@ -76,6 +88,8 @@ class Run:
             started_by=by,
             started_from=source,
             options=options or {},
+            label=label or experiment,
+            scenario=scenario,
         )
 
     def ended(
@@ -84,6 +98,10 @@ class Run:
         """As it ends at `now`; not before it started, where clocks differ."""
         at = round(max(now, self.started_at), 3)
         return replace(self, ended_at=at, ended_by=by, ended_from=source, end_reason=reason, aborted=aborted)
+
+    def spent(self, *, now: float, by: str, reason: str) -> Self:
+        """As it ends where it has hit as many calls as it was to hit: completed."""
+        return replace(self.ended(now=now, by=by, reason=reason), is_spent=True)
 
     @property
     def duration_seconds(self) -> float:
@@ -151,6 +169,8 @@ class Run:
 
     def status(self, now: float) -> Status:
         if self.ended_at is not None and self.ended_at < self.expires_at:
+            if self.is_spent:
+                return "completed"
             return "aborted" if self.aborted else "stopped"
         return "running" if self.is_active(now) else "completed"
 

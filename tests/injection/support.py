@@ -1,6 +1,6 @@
 """What the tests of the engine share: a call, and a catalogue with a defective experiment in it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from chalicelib.experiments.base import Experiment, Parameters
 from chalicelib.experiments.catalogue import BUILT_IN, Catalogue
@@ -33,6 +33,10 @@ class FakeCall(RequestCall):
         self.name = path
         self.context = context
         self.headers = headers
+        self.queries: Mapping[str, Sequence[str]] = {}
+
+    def query(self, name: str) -> Sequence[str]:
+        return self.queries.get(name, ())
 
     def header(self, name: str) -> str | None:
         return self.headers.get(name.replace("-", "_"))
