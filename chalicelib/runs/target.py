@@ -5,7 +5,7 @@ nothing runs.
 """
 
 import hashlib
-from typing import Any, Self, cast
+from typing import Any, Protocol, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -15,6 +15,29 @@ CRITERIA = ("environments_percentage",)
 
 WHOLE = 100.0
 HASH_BYTES = 8
+
+
+class Requested(Protocol):
+    """A call, as far as a target is concerned."""
+
+
+class Check(Protocol):
+    """One criterion of a target."""
+
+    name: str
+    allowed: Any
+
+    def matches(self, call: Requested) -> bool: ...
+
+    def seen(self, call: Requested) -> Any: ...  # noqa: ANN401 - JSON
+
+
+class Matcher(Protocol):
+    """All criteria of a target that are about calls."""
+
+    criteria: tuple[Check, ...]
+
+    def __call__(self, call: Requested) -> bool: ...
 
 
 class Target(BaseModel):
@@ -49,7 +72,11 @@ class Target(BaseModel):
         """A target from the table. Raises ValueError for one that this version cannot read: it would hit too much."""
         return None if content is None else cls.model_validate(content)
 
-    def has_environment(self, run_id: str, environment: str) -> bool:
+    def matcher(self) -> "Matcher | None":
+        """What tells the calls that it names; None where it names none."""
+        return None
+
+    def has_environment(self, run_id: str, environment: str, function: str = "") -> bool:  # noqa: ARG002
         """Whether the run may hit calls of this environment. The same answer for as long as the run lasts."""
         share = WHOLE if self.environments_percentage is None else self.environments_percentage
         return _place(run_id, environment) * WHOLE < share
