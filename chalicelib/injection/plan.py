@@ -59,8 +59,7 @@ class Plan:
         self.selector: Selector | None = None
         """Decides instead of `share`, where there is one."""
         self.budget: Budget | None = None
-        self.is_dry = bool(run.options.get("dry_run"))
-        """Whether its faults are decided and counted, and not applied."""
+        self.is_dry = run.is_dry
         self._timer: Callable[[], float] | None = None
         self._ends = 0.0
 
