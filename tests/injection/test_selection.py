@@ -1,4 +1,4 @@
-"""Which calls a run hits: the order of what decides, keys, seeds, ramps, turns, and that the share is what was asked."""
+"""Which calls a run hits: the order of what decides, keys, seeds, ramps and turns; the share is what was asked."""
 
 import random
 from collections import Counter
@@ -62,11 +62,12 @@ class Chances:
 def made(
     share: float = 1.0,
     matcher: Any = None,
+    *,
     run: Run | None = None,
-    clock: Callable[[], float] = Clock(),
+    clock: Clock | None = None,
     **options: Any,
 ) -> Selector:
-    found = selector(with_options(run or a_run(), **options), share, matcher, clock=clock)
+    found = selector(with_options(run or a_run(), **options), share, matcher, clock=clock or Clock())
     assert found
     return found
 
@@ -227,7 +228,7 @@ def by_seed(share: float) -> int:
 
 
 def by_chance(share: float) -> int:
-    chosen, call, chance = made(share, every=1), by("ada"), random.Random(15).random
+    chosen, call, chance = made(share, every=1), by("ada"), random.Random(15).random  # noqa: S311
     return sum(chosen.select(call, chance, [].append) is not None for _ in range(CALLS))
 
 
