@@ -121,6 +121,7 @@ class Compiler:
         environment: str = "",
         clock: Callable[[], float] | None = None,
         timer: Callable[[], float] = time.monotonic,
+        budgets: Callable[[Run], Budget | None] = lambda _run: None,
     ) -> None:
         self._catalogue = catalogue
         self._record_defect = record_defect
@@ -128,6 +129,7 @@ class Compiler:
         self._environment = environment
         self._clock = clock
         self._timer = timer
+        self._budgets = budgets
         self._seen: dict[str, Seen] = {}
         self._plans: dict[tuple[str, str, bool], tuple[Plan, ...]] = {}
 
@@ -143,6 +145,7 @@ class Compiler:
             experiment = self._catalogue()[run.experiment]
             parameters = experiment.Parameters.model_validate(run.parameters)
             share = parameters.percentage / WHOLE if self._is_targeted(run) else 0.0
+            budget = self._budgets(run)
         except Exception as error:  # noqa: BLE001 - whatever a validator raises, the other runs go on
             log.warning("Skipped run %s of %s, which this version cannot read: %s", run.run_id, run.experiment, error)
             return ()
@@ -157,6 +160,7 @@ class Compiler:
             self._record(run, f"{type(error).__name__}: {error}"[:LONGEST_DEFECT])
             faults = ()
         whole = Plan(run, share, faults, active_from=run.hits_from if run.hits_from > run.started_at else NEVER)
+        whole.budget = budget
         plans = (whole,) if whole.active_from == NEVER else (Plan.baseline(run, run.hits_from), whole)
         if self._clock:
             duration = min(parameters.duration_seconds, run.duration_seconds)
