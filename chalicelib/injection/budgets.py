@@ -36,12 +36,15 @@ IDLE_SECONDS = 0.5
 PART = 8
 """An environment reserves at most so many-th of what is left, so that reserves are small near the end."""
 
+FIRST_PART, FIRST_MOST = 32, 16
+"""At first, when nobody knows how many calls it serves, so many-th of the whole, and at most so many hits."""
+
 ATTEMPTS = 3
 """How often a reserve is asked for at once, where others have taken what was left meanwhile."""
 
 PAUSE_SECONDS = 0.005
-PAUSES = 20
-"""How often a call waits that long for the answer that another one has asked for."""
+PAUSES = 50
+"""How often a call waits that long for the answer that another one has asked for: in all as long as a time-out is."""
 
 LAST_SECONDS = 0.6
 """How long the end of a process waits for an answer that is under way."""
@@ -123,9 +126,10 @@ class RunBudget:
         self._reserved = 0
         self._used = 0
         """How many hits were used that the table does not know of. Less than 0: it was told in advance."""
-        self._left = 1
-        """Of what nobody has reserved, as far as known. One more is not asked for where nothing is known."""
-        self._granted = 0
+        self._left = most
+        """What nobody has reserved, as far as known."""
+        self._granted = min(most // FIRST_PART, FIRST_MOST) // 2
+        """How many were reserved last."""
         self._number = 0
         self._in_flight: Exchange | None = None
         self._nothing_left = Pause(counters.clock)

@@ -2,7 +2,7 @@
 
 import http.client
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -31,10 +31,12 @@ PROCESSES = (1, 1, WORKERS, WORKERS)
 
 
 class Fleet:
-    """Each process gets as many requests as any other one."""
+    """Servers, each of which gets a part of the requests of so many clients, by the `weights`."""
 
-    def __init__(self, servers: list[Server]) -> None:
+    def __init__(self, servers: Sequence[Server], weights: Sequence[int] = (), clients: int = CLIENTS) -> None:
         self.servers = servers
+        self._clients = clients
+        self._weights = weights or None
         self._chance = random.Random(15)  # noqa: S311 - not for secrets
         self._connections = local()
         self._opened: list[http.client.HTTPConnection] = []
@@ -48,7 +50,7 @@ class Fleet:
     def hits(self, requests: Iterable[Mapping[str, str]]) -> int:
         """How many of the requests, each with these headers, are hit."""
         asked = [(self._any(), headers) for headers in requests]
-        with ThreadPoolExecutor(CLIENTS) as clients:
+        with ThreadPoolExecutor(self._clients) as clients:
             answers = clients.map(lambda each: self._is_hit(*each), asked)
             hit = sum(answers)
         while self._opened:
@@ -56,7 +58,7 @@ class Fleet:
         return hit
 
     def _any(self) -> Server:
-        return self._chance.choices(self.servers, PROCESSES)[0]
+        return self._chance.choices(self.servers, self._weights)[0]
 
     def _is_hit(self, server: Server, headers: Mapping[str, str]) -> bool:
         connection = self._connection(server)
@@ -82,4 +84,4 @@ class Fleet:
 @contextmanager
 def a_fleet(new_folder: Callable[[], Path], **variables: str) -> Iterator[Fleet]:
     with ExitStack() as stack:
-        yield Fleet([stack.enter_context(serving(command, new_folder(), **variables)) for command in FLEET])
+        yield Fleet([stack.enter_context(serving(command, new_folder(), **variables)) for command in FLEET], PROCESSES)
