@@ -24,9 +24,9 @@ PATH = "a decoded path such as /orders, or /orders/* for everything below it"
 FUNCTION = "the name of a Lambda function, in which * is any characters, such as billing-*"
 CONDITION = 'a text that it equals, an object with one of equals, prefix, glob, exists, such as {"prefix": "a"}'
 HEADERS = "an object of 1 to 10 headers, each with a condition"
-HEADER = "named like headers, such as x-tenant"
+HEADER = "an object in which each name is a header's name, such as x-tenant"
 QUERY = "an object of 1 to 10 fields of the query, each with a condition"
-QUERY_NAME = "named like fields of the query, such as debug"
+QUERY_NAME = "an object in which each name is a name in the query, such as debug"
 SHARE = "a number greater than 0 and at most 100 (percent)"
 NO_TEXT = "it is no text; send numbers, true and false in quotes"
 
@@ -241,6 +241,26 @@ REFUSALS: dict[str, tuple[Any, str, str, str]] = {
         f"send at most {LONGEST_TARGET}, for example by a glob or a prefix",
     ),
 }
+
+
+KEYS = {
+    "neither": ({}, "sticky", "an object with header, query", "it has neither or both; send header or query"),
+    "both": ({"header": "a", "query": "b"}, "sticky", "an object with header, query", "it has neither or both; send "),
+    "a header with a colon": ({"header": "a:"}, "sticky.header", "a header's name, such as x-tenant", "leave the colo"),
+    "a name and a value": ({"query": "a=1"}, "sticky.query", "a name in the query, such as debug", "send the name al"),
+    "a cookie": ({"query": "a", "cookie": "b"}, "sticky.cookie", "use one of header, query", "is not a known field"),
+}
+
+
+@pytest.mark.parametrize(("key", "field", "allowed", "got"), KEYS.values(), ids=KEYS)
+def test_a_key_that_cannot_be_is_refused_in_words(
+    control: Control, key: Any, field: str, allowed: str, got: str
+) -> None:
+    refused = control.post("/start", json.dumps({"experiment_name": "latency_injection", "sticky": key}))
+    (problem,) = refused.content["details"]
+    assert (refused.status, problem["field"]) == (400, field)
+    assert allowed in problem["problem"]
+    assert got in problem["problem"]
 
 
 @pytest.mark.parametrize(("target", "field", "allowed", "got"), REFUSALS.values(), ids=REFUSALS)

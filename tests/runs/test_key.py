@@ -38,6 +38,8 @@ def test_a_key_is_the_first_value_in_the_query() -> None:
         {"header": 7},
         {"query": ""},
         {"query": "u" * 65},
+        {"query": "user=1"},
+        {"query": "us\x00er"},
         {"cookie": "session"},
         {"query": "user", "cookie": "session"},
         "x-user",
