@@ -5,7 +5,7 @@ import string
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -43,6 +43,13 @@ HostCors = Callable[["WSGIEnvironment", Response], Mapping[str, str]]
 """The CORS headers that the application would add to an answer of its own."""
 
 
+@lru_cache(maxsize=256)
+def _variable(header: str) -> str:
+    """The name of a header in an environ."""
+    name = header.upper().replace("-", "_")
+    return name if name in UNPREFIXED else f"HTTP_{name}"
+
+
 class WSGICall(RequestCall):
     """A request, as the server hands it over."""
 
@@ -57,8 +64,7 @@ class WSGICall(RequestCall):
         return str(self.environ["REQUEST_METHOD"])
 
     def header(self, name: str) -> str | None:
-        key = name.upper().replace("-", "_")
-        value = self.environ.get(key if key in UNPREFIXED else f"HTTP_{key}")
+        value = self.environ.get(_variable(name))
         return None if value is None else str(value)
 
     def query(self, name: str) -> Sequence[str]:

@@ -67,17 +67,13 @@ class RequestCall:
 
 def query_values(query: str, name: str) -> Sequence[str]:
     """The values that a query string has by a name, decoded; none where it does not have the name."""
-    is_plain = "%" not in query and "+" not in query
-    if is_plain and name not in query:
+    if "%" in query or "+" in query:
+        pairs = (part.partition("=") for part in query.split("&"))
+        return [unquote_plus(value) for key, _, value in pairs if unquote_plus(key) == name]
+    if name not in query or "=" in name:
         return ()
-    pairs = (part.partition("=") for part in query.split("&"))
-    if is_plain:
-        return [value for key, _, value in pairs if key == name]
-    return [unquote_plus(value) for key, _, value in pairs if _unquoted(key) == name]
-
-
-def _unquoted(name: str) -> str:
-    return unquote_plus(name) if "%" in name or "+" in name else name
+    begin = f"{name}="
+    return [part[len(begin) :] for part in query.split("&") if part.startswith(begin) or part == name]
 
 
 def gateway_context(event: Any) -> Mapping[str, Any] | None:  # noqa: ANN401 - whatever a host hands on

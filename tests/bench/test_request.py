@@ -17,6 +17,7 @@ from chalicelib.bootstrap import bootstrap
 from chalicelib.frameworks.chalice import ChaosExperiments
 from chalicelib.frameworks.fastapi import ChaosExperiments as FastAPIChaos
 from chalicelib.frameworks.flask import ChaosExperiments as FlaskChaos
+from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
 from tests.support import FakeResultStore, FakeRunStore, FakeTokenStore, a_run
 
@@ -33,6 +34,11 @@ RUNS: dict[str, tuple[str, dict[str, float]]] = {
     "a run that hits it at zero effect": ("latency_injection", {"delay_seconds": 0.0}),
     "memory that is held": ("resource_exhaustion", {"memory_mb": 1}),
 }
+MISSED = {"methods": ["GET"], "paths": ["/", "/orders/*"], "headers": {"x-tenant": "acme"}}
+"""A target that the request is not in, which only its last criterion shows."""
+
+TARGETS = {"1 target that does not match": 1, "5 targets that do not match": 5}
+"""So many runs with that target."""
 
 
 def plain() -> Chalice:
@@ -53,10 +59,29 @@ def with_chaos(*runs: str) -> Chalice:
     return app
 
 
+def with_aim(number: int) -> Chalice:
+    app = plain()
+    ChaosExperiments(app, wire=aimed(number))
+    return app
+
+
 def wired(*runs: str) -> Callable[..., Any]:
     """Puts the module together, with these of `RUNS` active."""
     started = (RUNS[run] for run in runs)
     active = {name: a_run(name, token=name, now=time.time(), duration_seconds=3600.0, **more) for name, more in started}
+    return _bootstrapped(active)
+
+
+def aimed(number: int) -> Callable[..., Any]:
+    """Puts the module together, with so many runs of which none is aimed at the request."""
+    labels = [f"run-{each}" for each in range(number)]
+    options = {"target": MISSED}
+    return _bootstrapped(
+        {each: a_run(token=each, now=time.time(), duration_seconds=3600.0, options=options) for each in labels}
+    )
+
+
+def _bootstrapped(active: dict[str, Run]) -> Callable[..., Any]:
     return partial(
         bootstrap,
         Settings(stage="bench"),
@@ -74,6 +99,7 @@ def wired(*runs: str) -> Callable[..., Any]:
         pytest.param(with_chaos, id="3 nothing running"),
         *(pytest.param(partial(with_chaos, run), id=f"{number} {run}") for number, run in enumerate(RUNS, start=4)),
         pytest.param(partial(with_chaos, *RUNS), id="7 all three"),
+        *(pytest.param(partial(with_aim, number), id=f"8 {name}") for name, number in TARGETS.items()),
     ],
 )
 def test_chalice(benchmark: BenchmarkFixture, make: Callable[[], Chalice]) -> None:
@@ -108,6 +134,12 @@ def flask_chaos(*runs: str) -> flask.Flask:
     return app
 
 
+def flask_aim(number: int) -> flask.Flask:
+    app = flask_plain()
+    FlaskChaos(app, wire=aimed(number))
+    return app
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -115,6 +147,7 @@ def flask_chaos(*runs: str) -> flask.Flask:
         pytest.param(flask_noop, id="2 no-op wrapper"),
         pytest.param(flask_chaos, id="3 nothing running"),
         *(pytest.param(partial(flask_chaos, run), id=f"{number} {run}") for number, run in enumerate(RUNS, start=4)),
+        *(pytest.param(partial(flask_aim, number), id=f"8 {name}") for name, number in TARGETS.items()),
     ],
 )
 def test_flask(benchmark: BenchmarkFixture, make: Callable[[], flask.Flask]) -> None:
@@ -163,6 +196,12 @@ def fastapi_chaos(*runs: str) -> fastapi.FastAPI:
     return app
 
 
+def fastapi_aim(number: int) -> fastapi.FastAPI:
+    app = fastapi_plain()
+    FastAPIChaos(app, wire=aimed(number))
+    return app
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -170,6 +209,7 @@ def fastapi_chaos(*runs: str) -> fastapi.FastAPI:
         pytest.param(fastapi_noop, id="2 no-op middleware"),
         pytest.param(fastapi_chaos, id="3 nothing running"),
         *(pytest.param(partial(fastapi_chaos, run), id=f"{number} {run}") for number, run in enumerate(RUNS, start=4)),
+        *(pytest.param(partial(fastapi_aim, number), id=f"8 {name}") for name, number in TARGETS.items()),
     ],
 )
 def test_fastapi_ten_requests(benchmark: BenchmarkFixture, make: Callable[[], fastapi.FastAPI]) -> None:
