@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ EVENT: dict[str, Any] = {
     "requestContext": {"httpMethod": "GET", "resourcePath": "/", "path": "/", "identity": {"sourceIp": "127.0.0.1"}},
     "headers": {},
     "pathParameters": {},
-    "multiValueQueryStringParameters": None,
+    "multiValueQueryStringParameters": {"u": ["1"]},
     "stageVariables": {},
     "body": None,
 }
@@ -33,6 +33,15 @@ RUNS: dict[str, tuple[str, dict[str, float]]] = {
     "a run that hits it at zero effect": ("latency_injection", {"delay_seconds": 0.0}),
     "memory that is held": ("resource_exhaustion", {"memory_mb": 1}),
 }
+ELSEWHERE = {"paths": ["/orders/*"], "headers": {"x-tenant": "acme"}}
+AIMED: dict[str, Sequence[tuple[str, dict[str, Any]]]] = {
+    "a target that does not match": [("latency_injection", {"options": {"target": ELSEWHERE}})],
+    "five targets that do not match": [("latency_injection", {"options": {"target": ELSEWHERE}})] * 5,
+    "a key that is spared": [
+        ("error_injection", {"error_rate": 0.0, "options": {"sticky": {"query": "u"}, "seed": "bench"}})
+    ],
+}
+"""Compare them with a run that spares the request."""
 
 
 def plain() -> Chalice:
@@ -54,9 +63,12 @@ def with_chaos(*runs: str) -> Chalice:
 
 
 def wired(*runs: str) -> Callable[..., Any]:
-    """Puts the module together, with these of `RUNS` active."""
-    started = (RUNS[run] for run in runs)
-    active = {name: a_run(name, token=name, now=time.time(), duration_seconds=3600.0, **more) for name, more in started}
+    """Puts the module together, with these of `RUNS` and `AIMED` active."""
+    started = [each for run in runs for each in (AIMED[run] if run in AIMED else [RUNS[run]])]
+    active = {
+        f"{name}{number}": a_run(name, token=f"{name}{number}", now=time.time(), duration_seconds=3600.0, **more)
+        for number, (name, more) in enumerate(started)
+    }
     return partial(
         bootstrap,
         Settings(stage="bench"),
@@ -74,6 +86,7 @@ def wired(*runs: str) -> Callable[..., Any]:
         pytest.param(with_chaos, id="3 nothing running"),
         *(pytest.param(partial(with_chaos, run), id=f"{number} {run}") for number, run in enumerate(RUNS, start=4)),
         pytest.param(partial(with_chaos, *RUNS), id="7 all three"),
+        *(pytest.param(partial(with_chaos, run), id=f"{number} {run}") for number, run in enumerate(AIMED, start=8)),
     ],
 )
 def test_chalice(benchmark: BenchmarkFixture, make: Callable[[], Chalice]) -> None:
@@ -115,11 +128,12 @@ def flask_chaos(*runs: str) -> flask.Flask:
         pytest.param(flask_noop, id="2 no-op wrapper"),
         pytest.param(flask_chaos, id="3 nothing running"),
         *(pytest.param(partial(flask_chaos, run), id=f"{number} {run}") for number, run in enumerate(RUNS, start=4)),
+        *(pytest.param(partial(flask_chaos, run), id=f"{number} {run}") for number, run in enumerate(AIMED, start=8)),
     ],
 )
 def test_flask(benchmark: BenchmarkFixture, make: Callable[[], flask.Flask]) -> None:
     app = make()
-    environ = EnvironBuilder(path="/").get_environ()
+    environ = EnvironBuilder(path="/?u=1").get_environ()
 
     def request() -> None:
         b"".join(app.wsgi_app(dict(environ), lambda _status, _headers, _error=None: None))  # type: ignore[arg-type]
@@ -170,11 +184,19 @@ def fastapi_chaos(*runs: str) -> fastapi.FastAPI:
         pytest.param(fastapi_noop, id="2 no-op middleware"),
         pytest.param(fastapi_chaos, id="3 nothing running"),
         *(pytest.param(partial(fastapi_chaos, run), id=f"{number} {run}") for number, run in enumerate(RUNS, start=4)),
+        *(pytest.param(partial(fastapi_chaos, run), id=f"{number} {run}") for number, run in enumerate(AIMED, start=8)),
     ],
 )
 def test_fastapi_ten_requests(benchmark: BenchmarkFixture, make: Callable[[], fastapi.FastAPI]) -> None:
     app = make()
-    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [], "http_version": "1.1"}
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "query_string": b"u=1",
+        "headers": [],
+        "http_version": "1.1",
+    }
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}
