@@ -169,8 +169,8 @@ def _why_not(shown: Run, tally: Tally) -> str:
     """What kept requests from being hit, as further sentences."""
     if _names_calls(shown) and tally.get(REQUESTS) and not tally.get(MATCHED):
         return " The target matched none of them."
-    without_key = tally.get(WITHOUT_KEY)
-    return f" {without_key} had no key to decide by." if without_key else ""
+    without_key = tally.get(WITHOUT_KEY) if _has_key(shown) else 0
+    return f" {without_key} of them had no key to decide by." if without_key else ""
 
 
 NOBODY = "No request reached the application while the run was active."

@@ -150,3 +150,44 @@ def test_a_run_that_nobody_met_says_so_once_all_counts_must_be_flushed() -> None
         made = shown(run, None, end + 3)
         assert (made["requests"], made["efficacy"], made["timeline"]) == (0, "never_hit", [])
     assert shown(replace(RUN, run_id="running"), None, NOW + 30) == {}
+
+
+# A run that says more than a percentage
+
+AIMED = Tally({"requests": 40, "untouched.2xx": 40, "matched": 12, "without_key": 5, "would_hit": 7})
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, (None, None, None)),
+        ({"target": {"environments_percentage": 50.0, "functions": ["billing"]}}, (None, None, None)),
+        ({"target": {"paths": ["/orders"]}}, (12, None, None)),
+        ({"sticky": {"header": "x-user"}}, (None, 5, None)),
+        ({"first": {"requests": 2}}, (None, None, None)),
+        ({"first": {"requests": 2, "key": {"query": "user"}}}, (None, 5, None)),
+        ({"dry_run": True}, (None, None, 7)),
+        ({"target": "damaged", "first": "damaged"}, (None, None, None)),
+    ],
+)
+def test_what_is_counted_of_an_option_is_shown_where_the_run_has_it(options: Any, expected: tuple[int | None]) -> None:
+    found = shown(replace(RUN, options=options), AIMED, whole=False)
+    assert tuple(found[name] for name in ("matched", "without_key", "would_hit")) == expected
+
+
+def explained(tally: Tally, **options: Any) -> str:
+    return str(shown(replace(RUN, options=options), tally)["efficacy_explanation"])
+
+
+def test_a_dry_run_would_have_hit() -> None:
+    assert explained(AIMED, dry_run=True) == "7 of 40 requests would have been hit."
+    assert explained(Tally({"requests": 4}), dry_run=True) == "Requests came (4), but none would have been hit."
+
+
+def test_what_nothing_matched_and_who_lacked_the_key_is_said() -> None:
+    none = Tally({"requests": 40, "untouched.2xx": 40})
+    target = {"paths": ["/orders"]}
+    assert explained(none, target=target) == "Requests came (40), but none was hit. The target matched none of them."
+    without = Tally({"requests": 40, "without_key": 5})
+    said = "Requests came (40), but none was hit. 5 of them had no key to decide by."
+    assert explained(without, sticky={"header": "x-user"}) == said

@@ -1,13 +1,17 @@
 """What an engine does with runs that have a target, a key, a budget, or that are dry."""
 
 import asyncio
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from chalicelib.faults.base import PROCEED, RunBlocking, Step
+from chalicelib.experiments.base import Experiment, Parameters
+from chalicelib.experiments.catalogue import BUILT_IN, Catalogue
+from chalicelib.faults.answer import Answer
+from chalicelib.faults.base import PROCEED, Fault, RunBlocking, Step
+from chalicelib.faults.wait import Wait
 from chalicelib.injection.call import Call
 from chalicelib.injection.drivers import AsyncInjection, SyncInjection
 from chalicelib.injection.engine import Engine, InjectionResult, Process
@@ -67,11 +71,12 @@ class House:
     events: list[str] = field(default_factory=list)
     is_holding: bool = False
     drawn: float = 0.0
+    experiments: Callable[[], Catalogue] = catalogue
 
     def __post_init__(self) -> None:
         self.store, self.results = FakeRunStore(), FakeResultStore()
         compiled = Compiler(
-            catalogue, lambda _run, _defect: None, environment=self.here, budgets=self.budget, clock=self.clock
+            self.experiments, lambda _run, _defect: None, environment=self.here, budgets=self.budget, clock=self.clock
         )
         self.engine = Engine(
             snapshot=Snapshot(lambda: compiled(self.store.active(self.clock())), self.clock),
@@ -245,6 +250,36 @@ def test_what_a_budget_notes_is_counted_and_a_call_that_it_refuses_is_untouched(
     result = house.ask(x_user="")
     assert (result.hits, result.meets) == ([], ())
     assert counted(house.tally(run)) == {"requests": 1, "without_key": 1}
+
+
+def test_a_call_whose_budget_is_used_up_is_not_open_as_a_hit_one() -> None:
+    house = House(budget=lambda run: FakeBudget(0) if run.experiment == "resource_exhaustion" else None)
+    run = house.start("resource_exhaustion", max_requests=1, parameters={"memory_mb": 5})
+    house.start("latency_injection", parameters={"delay_seconds": 0.5})
+    house.injection = SyncInjection(house.engine, lambda _seconds: house.engine.recorder.flush_last())
+    house.ask()
+    assert house.results.tallies[run.run_id].get("hit.died") == 0
+
+
+class Twice(Experiment):
+    """A delay, and then an error."""
+
+    name = "twice"
+    Parameters = Parameters
+
+    def faults(self, parameters: Parameters) -> Iterator[Fault]:
+        yield Wait(seconds=0.0)
+        yield Answer(status=500, code="injected_error", message="twice")
+
+
+@pytest.mark.parametrize("dry", [False, True])
+def test_two_faults_of_a_run_are_one_hit_of_its_budget_and_of_a_dry_run(*, dry: bool) -> None:
+    budget = FakeBudget(5)
+    house = House(budget=lambda _run: budget, experiments=lambda: Catalogue([*BUILT_IN, Twice]))
+    run = house.start("twice", max_requests=5, dry_run=dry, parameters={})
+    result = house.ask()
+    assert (len(result.hits), result.would_hit) == ((0, ["twice"]) if dry else (2, []))
+    assert (budget.left, house.tally(run).get("would_hit")) == (4, int(dry))
 
 
 # A dry run

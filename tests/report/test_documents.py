@@ -131,3 +131,17 @@ def test_requests_that_died_and_calls_to_test_are_in_it() -> None:
     text = markdown(reported(died=4, test={"requests": 20, "hit": 5}))
     assert "| Requests that began and were never answered | 4 |" in text
     assert "| Calls to the test endpoint | 20, 5 hit; they count nowhere else |" in text
+
+
+def test_what_is_counted_of_an_aim_is_in_it_where_the_run_has_one() -> None:
+    text = markdown(reported(matched=12, without_key=None, would_hit=7))
+    assert "| Requests that the target matched | 12 |" in text
+    assert "| Requests that the dry run would have hit | 7 |" in text
+    assert "have no key" not in text
+    assert "Dry run" not in text
+
+
+def test_a_dry_run_says_that_nothing_was_injected() -> None:
+    report = reported()
+    report["run"]["dry_run"] = True
+    assert "| Dry run | nothing was injected: what would have been hit was counted |" in markdown(report)

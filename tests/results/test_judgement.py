@@ -280,6 +280,49 @@ def test_requests_before_the_first_hit_do_not_count_and_a_target_may_be_rare() -
     assert efficacy(tally, targeted, NOW) == "confirmed"
 
 
+UNKNOWN_SHARES: list[dict[str, Any]] = [
+    {"target": {"paths": ["/orders"]}},
+    {"sticky": {"header": "x-user"}},
+    {"every": 100},
+    {"first": {"requests": 100}},
+    {"max_requests": 100},
+    {"ramp_seconds": 3600.0},
+]
+
+
+@pytest.mark.parametrize("options", UNKNOWN_SHARES, ids=lambda options: next(iter(options)))
+def test_of_a_run_that_says_more_than_a_percentage_nobody_knows_which_share_it_is_to_hit(options: Any) -> None:
+    tally = Tally({"requests": 10_000, "hit.2xx": 10, "untouched.2xx": 9990})
+    assert efficacy(tally, replace(RUN, options=options), NOW) == "confirmed"
+    assert efficacy(tally, replace(RUN, options={"seed": "today"}), NOW) == "too_few"
+    assert efficacy(Tally({"requests": 10_000, "hit.2xx": 4}), replace(RUN, options=options), NOW) == "too_few"
+
+
+@pytest.mark.parametrize(
+    ("options", "hits", "expected"),
+    [
+        ({"max_requests": 3}, 3, "confirmed"),
+        ({"max_requests": 3}, 2, "too_few"),
+        ({"first": {"requests": 2}}, 2, "confirmed"),
+        ({"first": {"requests": 2, "key": {"header": "x-order"}}}, 2, "confirmed"),
+        ({"first": {"requests": 2}, "max_requests": 3}, 1, "too_few"),
+        ({"first": {"requests": 2}, "max_requests": 3}, 0, "never_hit"),
+        ({"max_requests": 100}, 4, "too_few"),
+    ],
+)
+def test_what_is_to_hit_but_a_few_has_done_so_with_a_few(options: Any, hits: int, expected: str) -> None:
+    tally = Tally({"requests": 100, "hit.2xx": hits, "untouched.2xx": 100 - hits})
+    assert efficacy(tally, replace(RUN, options=options), NOW) == expected
+
+
+@pytest.mark.parametrize(("would_hit", "expected"), [(0, "never_hit"), (3, "too_few"), (20, "confirmed")])
+def test_a_dry_run_has_done_what_it_was_to_do_where_it_would_have_hit(would_hit: int, expected: str) -> None:
+    tally = Tally({"requests": 100, "untouched.2xx": 100, "would_hit": would_hit})
+    dry = replace(RUN, options={"dry_run": True}, parameters={**RUN.parameters, "percentage": 20.0})
+    assert efficacy(tally, dry, NOW) == expected
+    assert met(tally, dry, NOW) == (100, would_hit)
+
+
 def test_a_run_whose_requests_died_has_hit_them() -> None:
     """Such as a delay that may exceed the time-out of the workers."""
     tally = Tally({"hit.died": 4}, open_calls=[OpenCalls(until=NOW, calls={"hit.0": 2, "untouched.0": 1})])

@@ -135,6 +135,24 @@ def test_what_a_run_did_is_counted_for_that_run_alone(clock: Clock, store: FakeR
     assert (second.requests("hit"), second.get("injected_errors")) == (1, 1)
 
 
+def test_what_a_call_notes_is_counted_for_the_run_that_it_is_about(clock: Clock, store: FakeResultStore) -> None:
+    counted = a_recorder(clock, store)
+    for notes in (((Active(RUN), "matched"), (Active(OTHER), "without_key")), ((Active(RUN), "matched"),), ()):
+        counted.count(ServedCall([Active(RUN), Active(OTHER)], [], notes=notes), 200, 0.01)
+    counted.flush()
+    first, second = store.tallies[RUN.run_id], store.tallies[OTHER.run_id]
+    assert (first.get("matched"), first.get("without_key"), first.requests("untouched")) == (2, 0, 3)
+    assert (second.get("matched"), second.get("without_key"), second.requests("untouched")) == (0, 1, 3)
+
+
+def test_of_a_run_that_is_long_over_no_note_is_counted(clock: Clock, store: FakeResultStore) -> None:
+    counted = a_recorder(clock, store)
+    clock.now = RUN.expires_at + PENDING_SECONDS + 1
+    counted.count(ServedCall([Active(RUN)], [], notes=((Active(RUN), "matched"),)), 200, 0.01)
+    counted.flush()
+    assert store.tallies == {}
+
+
 def test_what_faults_report_is_added_up(clock: Clock, store: FakeResultStore) -> None:
     counted = a_recorder(clock, store)
     for added in (40, 24):
