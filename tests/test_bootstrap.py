@@ -15,10 +15,11 @@ from chalicelib.experiments.catalogue import Catalogue, installed
 from chalicelib.injection.call import LambdaContext
 from chalicelib.injection.drivers import SyncInjection
 from chalicelib.injection.engine import InjectionResult, answer_of
+from chalicelib.results.recorder import Schedule
 from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
 from tests.injection.support import FakeCall, catalogue
-from tests.support import NOW, Clock, FakeAlarms, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
+from tests.support import NOW, Clock, FakeAlarms, FakeBudgetStore, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
 
 Wire = Callable[..., Chaos]
 
@@ -44,6 +45,8 @@ def wire(runs: FakeRunStore, tokens: FakeTokenStore, clock: Clock) -> Wire:
         prefix: str = "/chaos_experiments",
         alarms: FakeAlarms | None = None,
         results: FakeResultStore | None = None,
+        budgets: FakeBudgetStore | None = None,
+        schedule: Schedule | None = None,
         catalogue: Callable[[], Catalogue] = installed,
         **settings: Any,
     ) -> Chaos:
@@ -53,6 +56,8 @@ def wire(runs: FakeRunStore, tokens: FakeTokenStore, clock: Clock) -> Wire:
             alarms=alarms,
             runs=runs,
             results=results or FakeResultStore(),
+            budgets=budgets or FakeBudgetStore(),
+            **({"schedule": schedule} if schedule else {}),
             tokens=tokens,
             catalogue=catalogue,
             clock=clock,
@@ -263,6 +268,43 @@ def test_after_a_stop_requests_are_counted_at_once(wire: Wire) -> None:
     serve(chaos)
     chaos.engine.recorder.flush()
     assert [part.requests for part in results.tallies[run.run_id].after(run.ended(now=NOW, by="ada", reason=""))] == [1]
+
+
+TWO_HITS = b'{"experiment_name": "error_injection", "error_rate": 1.0, "max_requests": 2}'
+
+
+def test_in_lambda_the_last_of_so_many_hits_ends_the_run_at_once(wire: Wire, runs: FakeRunStore) -> None:
+    chaos = wire(in_lambda=True, log_stream="0123456789abcdef")
+    post(chaos, "/start", TWO_HITS)
+    assert [bool(answer_of(hit(chaos))) for _ in range(2)] == [True, True]
+    assert inject(chaos) is None  # it has read that nothing runs any more
+    ended = runs.runs["error_injection"]
+    assert (ended.status(NOW), ended.end_reason) == ("completed", "max_requests: 2 calls were hit")
+    assert ended.ended_by == "environment 89abcdef"
+
+
+def test_elsewhere_a_timer_ends_it(wire: Wire, runs: FakeRunStore) -> None:
+    scheduled: list[Callable[[], None]] = []
+    chaos = wire(schedule=lambda _seconds, call: scheduled.append(call))
+    post(chaos, "/start", TWO_HITS)
+    assert [bool(answer_of(hit(chaos))) for _ in range(3)] == [True, True, False]
+    for call in list(scheduled):
+        call()
+    assert runs.runs["error_injection"].is_spent
+    assert inject(chaos) is None
+
+
+def test_where_the_table_is_known_not_to_answer_no_hit_is_asked_for(
+    wire: Wire, runs: FakeRunStore, clock: Clock
+) -> None:
+    budgets = FakeBudgetStore()
+    chaos = wire(budgets=budgets, in_lambda=True)
+    post(chaos, "/start", TWO_HITS)
+    assert answer_of(hit(chaos))
+    runs.broken = True
+    clock.now += 1.0
+    assert not answer_of(hit(chaos))
+    assert len(budgets.asked) == 1
 
 
 def test_an_invocation_that_has_no_time_left_flushes_nothing(wire: Wire) -> None:

@@ -120,8 +120,14 @@ class Users:
                 self.seen.append(Seen(time.monotonic() - began, "X-Chaos-Run" in answer.headers))
 
 
-@pytest.mark.parametrize("options", [{"max_requests": 100_000}, {"first": {"requests": 1, "key": KEY}}], ids=str)
-@pytest.mark.parametrize("fault", ["hang", "refused", "errors"])
+@pytest.mark.parametrize(
+    ("fault", "options"),
+    [
+        ("hang", {"max_requests": 100_000}),
+        ("hang", {"first": {"requests": 1, "key": KEY}}),
+        ("refused", {"max_requests": 100_000}),
+    ],
+)
 def test_while_the_table_is_unreachable_nothing_is_hit_and_few_requests_wait_for_it(
     fleet: Fleet, proxy: FaultProxy, fault: str, options: Any, tell: Callable[[str], None]
 ) -> None:
@@ -145,13 +151,12 @@ def test_while_the_table_is_unreachable_nothing_is_hit_and_few_requests_wait_for
     assert any(each.is_hit for each in users.ask_for(1.0))
 
 
-@pytest.mark.parametrize("fault", ["reset", "half an answer"])
-def test_answers_that_are_lost_never_make_more_hits(fleet: Fleet, proxy: FaultProxy, fault: str) -> None:
+def test_answers_that_are_lost_never_make_more_hits(fleet: Fleet, proxy: FaultProxy) -> None:
     start(fleet, max_requests=60)
     hit = 0
     for _ in range(3):
         hit += fleet.hits({} for _ in range(12))
-        proxy.fail(fault, "UpdateItem")
+        proxy.fail("reset", "UpdateItem")
         try:
             hit += fleet.hits({} for _ in range(50))
         finally:
