@@ -10,9 +10,22 @@ from .usage import LONGEST_SHOWN, either, near, shown
 ARGUMENTS = {
     "experiment_name": "The name of the experiment",
     "run_id": "The id of the run",
-    "of": "--hypothesis-of",
+    "headers": "--answer-header",
+    "hypothesis.of": "--hypothesis-of",
+    "first.requests": "--first",
+    "first.key.header": "--key-header",
+    "first.key.query": "--key-query",
+    "sticky.header": "--sticky-header",
+    "sticky.query": "--sticky-query",
+    "request.path": "--request",
+    "request.method": "--request",
+    "request.headers": "--request-header",
+    "request.query": "--request-query",
 }
-"""Fields of the API that are no options of the command line, or say too little as one."""
+"""Fields of the API that are no options of the command line, or say too little as one, or are expected by another name."""
+
+MAPS = ("target.headers", "target.query", "request.headers", "request.query", "headers")
+"""Fields whose own fields are names that a user gives."""
 
 KINDS: Mapping[str, str] = {
     "no_untouched_requests": "The hypothesis is about requests that the run does not hit, and it hits all of them.\n"
@@ -154,9 +167,10 @@ def _problem(detail: Mapping[str, Any], sent: Mapping[str, Any]) -> str:
     if detail.get("kind") in KINDS:
         return KINDS[detail["kind"]]
     name, problem, allowed = (str(detail.get(each, "")) for each in ("field", "problem", "allowed"))
-    *above, field = name.split(".")
-    given = _inner(sent, above).get(field)
-    named = option(field, is_list=isinstance(given, list))
+    field = next((each for each in MAPS if name.startswith(f"{each}.")), name)
+    *above, last = field.split(".")
+    given = _inner(sent, above).get(last)
+    named = option(field, is_list=isinstance(given, list | dict))
     if given is None or problem.startswith(("has ", "is unknown")):
         return f"{named} {problem}. Allowed: {allowed}."
     return f"{named} must be {allowed}; got {shown(given)}."
@@ -169,10 +183,13 @@ def _inner(content: Mapping[str, Any], path: Iterable[str]) -> Mapping[str, Any]
     return content
 
 
-def option(name: str, *, is_list: bool = False) -> str:
-    """The option of a field of the API. One that is repeated has the name of one value: --alarm for `alarms`."""
-    name = name.removesuffix("s") if is_list else name
-    return ARGUMENTS.get(name, f"--{name.replace('_', '-')}")
+def option(field: str, *, is_list: bool = False) -> str:
+    """The option of a field of the API, whose path has dots: the name of the field, without that of the object.
+
+    One that is repeated has the name of one value: --alarm for `alarms`.
+    """
+    name = field.rpartition(".")[2].replace("_", "-")
+    return ARGUMENTS.get(field, f"--{name.removesuffix('s') if is_list else name}")
 
 
 MESSAGES: Mapping[str, Callable[[Answer], str]] = {
