@@ -1,7 +1,7 @@
 """What a header or a value of the query must be, as it is typed and as it is sent.
 
-`NAME=VALUE` is a text, `NAME=VALUE*` one that begins so, `NAME=*PART*` one with anything at each `*`; `NAME` alone is one
-that is there, whatever it says, and `NAME!` one that is not. `NAME==VALUE` is the text as it stands, also with a `*`.
+`NAME=VALUE` is a text, `NAME=VALUE*` one that begins so, `NAME=*PART*` one with anything at each `*`; `NAME` alone is
+one that is there, whatever it says, and `NAME!` one that is not. `NAME==VALUE` is the text as it stands, also with `*`.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -12,6 +12,7 @@ from .usage import Schema, either, shown
 ANYTHING = "*"
 ABSENT = "!"
 EXISTS, PREFIX, GLOB, EQUALS = "exists", "prefix", "glob", "equals"
+KINDS = frozenset((EXISTS, PREFIX, GLOB, EQUALS))
 SPELLINGS: Mapping[str, Sequence[str]] = {
     PREFIX: (f"NAME=VALUE{ANYTHING}",),
     GLOB: (f"NAME={ANYTHING}PART{ANYTHING}",),
@@ -71,6 +72,13 @@ def read_all(typed: Iterable[str], known: Collection[str] = (), *, several: bool
     if twice and not several:
         raise ValueError(f"has {shown(twice[0])} more than once. Give each name once.")
     return {name: conditions if len(conditions) > 1 else conditions[0] for name, conditions in found.items()}
+
+
+def in_words(condition: Mapping[str, Any]) -> str:
+    """A condition without the name that it is about."""
+    if EXISTS in condition:
+        return "is there" if condition[EXISTS] else "is not there"
+    return f"{condition[PREFIX]}{ANYTHING}" if PREFIX in condition else str(*condition.values())
 
 
 def spelt(name: str, condition: Any) -> str:  # noqa: ANN401 - JSON

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from .names import called, words
 from .usage import LONGEST_SHOWN, either, near, shown
 
 ARGUMENTS = {
@@ -22,10 +23,13 @@ ARGUMENTS = {
     "request.headers": "--request-header",
     "request.query": "--request-query",
 }
-"""Fields of the API that are no options of the command line, or say too little as one, or are expected by another name."""
+"""Fields of the API that are no options, or say too little as one, or are expected by another name."""
 
 MAPS = ("target.headers", "target.query", "request.headers", "request.query", "headers")
 """Fields whose own fields are names that a user gives."""
+
+IN_A_FILE = "experiments."
+"""How the fields of a scenario begin: it is in a file, and has no options."""
 
 KINDS: Mapping[str, str] = {
     "no_untouched_requests": "The hypothesis is about requests that the run does not hit, and it hits all of them.\n"
@@ -118,12 +122,20 @@ def _already_running(answer: Answer) -> str:
     run = answer.resultset
     if "name" not in run:
         return answer.message
-    name = run["name"]
     until = f", and it ends in {run['remaining_seconds']:.0f} s" if run.get("end_time", True) else ""
+    beside = ", --label with another name to run beside it" if run.get("label") else ""
     return (
-        f"{name} is already running: {run['started_by'] or 'somebody'} started it{until}.\n"
-        f"Add --restart to replace that run, or stop it: {answer.command(f'stop {name}')}"
+        f"{called(run)} is already running: {run['started_by'] or 'somebody'} started it{until}.\n"
+        f"Add --restart to replace that run{beside}, or stop it: {answer.command(f'stop {words(run)}')}"
     )
+
+
+def _too_many_runs(answer: Answer) -> str:
+    return f"{answer.message}\nSee what runs, and stop what is not needed: {answer.command('watch')}"
+
+
+def _unknown_endpoint(answer: Answer) -> str:
+    return f"{answer.message}\nIt has an older version of the module, which does not have this command: update it."
 
 
 def _halted(answer: Answer) -> str:
@@ -168,18 +180,20 @@ def _problem(detail: Mapping[str, Any], sent: Mapping[str, Any]) -> str:
         return KINDS[detail["kind"]]
     name, problem, allowed = (str(detail.get(each, "")) for each in ("field", "problem", "allowed"))
     field = next((each for each in MAPS if name.startswith(f"{each}.")), name)
-    *above, last = field.split(".")
-    given = _inner(sent, above).get(last)
-    named = option(field, is_list=isinstance(given, list | dict))
+    given = _inner(sent, field.split("."))
+    named = name if name.startswith(IN_A_FILE) else option(field, is_list=isinstance(given, list | dict))
     if given is None or problem.startswith(("has ", "is unknown")):
         return f"{named} {problem}. Allowed: {allowed}."
     return f"{named} must be {allowed}; got {shown(given)}."
 
 
-def _inner(content: Mapping[str, Any], path: Iterable[str]) -> Mapping[str, Any]:
-    """An object within what was sent; empty if there is none."""
+def _inner(content: Any, path: Iterable[str]) -> Any:  # noqa: ANN401 - JSON
+    """What is within what was sent; None if there is nothing."""
     for name in path:
-        content = content.get(name) or {}
+        if isinstance(content, list) and name.isdigit():
+            content = content[int(name)] if int(name) < len(content) else None
+        else:
+            content = content.get(name) if isinstance(content, Mapping) else None
     return content
 
 
@@ -199,6 +213,8 @@ MESSAGES: Mapping[str, Callable[[Answer], str]] = {
     "halted": _halted,
     "alarm_active": _alarm_active,
     "unknown_alarm": _unknown_alarm,
+    "too_many_runs": _too_many_runs,
+    "unknown_endpoint": _unknown_endpoint,
     "unknown_experiment": _unknown_experiment,
     "unknown_run": _unknown_run,
     "invalid_parameters": _invalid_parameters,

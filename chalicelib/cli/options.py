@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 import typer
 
+from ..api.endpoints import METHODS
 from . import conditions
 from .messages import option
 from .usage import Schema, allowed, either, plain, value
@@ -18,6 +19,10 @@ Path = tuple[str, ...]
 
 PLACEHOLDERS = {"number": "<number>", "integer": "<number>", "string": "<text>"}
 """What stands for a value in the help, by its type in JSON."""
+
+
+COMPLETIONS: Mapping[str, Sequence[str]] = {"--method": METHODS}
+"""Words that are likely, of options that may have others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -114,7 +119,7 @@ class Repeated(Option):
         return allowed(self.schema["items"])
 
     def complete(self, incomplete: str) -> list[str]:
-        words: Sequence[str] = self.schema["items"].get("enum", ())
+        words: Sequence[str] = self.schema["items"].get("enum", COMPLETIONS.get(self.name, ()))
         return [word for word in words if word.startswith(incomplete)]
 
     def read(self, typed: Any) -> Any:  # noqa: ANN401 - as typer has it
@@ -248,9 +253,21 @@ def _leaves(properties: Mapping[str, Schema], above: Path = ()) -> Iterator[tupl
     """Every value that is no object with fields. Left out is what this version cannot make an option of."""
     for name, published in properties.items():
         path, schema = (*above, name), _without_null(published)
-        yield from _leaves(schema.get("properties", {}), path)
+        yield from _leaves(_fields(schema), path)
         if _is_leaf(schema):
             yield path, schema
+
+
+def _fields(schema: Schema) -> Mapping[str, Schema]:
+    """The fields of an object. Those that exclude each other say what the object is: nothing else does."""
+    fields: Mapping[str, Schema] = schema.get("properties", {})
+    if "oneOf" not in schema:
+        return fields
+    what = schema.get("description", "")
+    return {
+        name: {**field, "description": f"{what} {field.get('description', '')}".strip()}
+        for name, field in fields.items()
+    }
 
 
 def _is_leaf(schema: Schema) -> bool:

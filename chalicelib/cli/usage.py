@@ -1,6 +1,7 @@
 """Wrong usage, in the words of the command line: all that is wrong, what is allowed, and where to read more."""
 
 import math
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
@@ -134,9 +135,11 @@ def limits(schema: Schema) -> str:
 
 
 def allowed(schema: Schema) -> str:
-    """The limits and the unit, or the words that there are to choose from."""
+    """The limits and the unit, or the words that there are to choose from; or what the application says."""
     if "enum" in schema:
         return either(map(str, schema["enum"]))
+    if "allowed" in schema:
+        return str(schema["allowed"])
     unit = schema.get("unit", SHARE)
     return limits(schema) if unit == SHARE else f"{limits(schema)} {unit}".strip()
 
@@ -158,9 +161,19 @@ def value(schema: Schema, text: str) -> float | str:
 
 def _line(schema: Schema, text: str) -> str:
     longest = schema.get("maxLength", math.inf)
-    if len(text) <= longest and text.isprintable():
-        return text
-    raise ValueError(f"must be one line of up to {longest:g} characters; got {shown(text)}.")
+    if not (len(text) <= longest and text.isprintable()):
+        raise ValueError(f"must be one line of up to {longest:g} characters; got {shown(text)}.")
+    if "allowed" in schema and not _fits(schema, text):
+        raise ValueError(f"must be {allowed(schema)}; got {shown(text)}.")
+    return text
+
+
+def _fits(schema: Schema, text: str) -> bool:
+    """Whether a text is as its patterns say. A pattern that Python does not know is the application's to check."""
+    with suppress(re.error):
+        is_refused = "not" in schema and re.search(schema["not"].get("pattern", "(?!)"), text)
+        return not is_refused and bool(re.search(schema.get("pattern", ""), text))
+    return True
 
 
 def _number(schema: Schema, text: str, kind: str, convert: Callable[[str], float]) -> float:
