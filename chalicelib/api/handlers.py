@@ -138,7 +138,9 @@ class Handlers:
         """
         content = requests.parse(request.body, request.headers)
         experiment = self._catalogue.find(requests.experiment_name(content, list(self._catalogue)))
-        options, parameters = requests.start_parameters(content, experiment, self._limits(experiment))
+        options, parameters = requests.start_parameters(
+            content, experiment, self._limits(experiment), prefix=self._prefix
+        )
         self._catalogue.check_limits(self._settings.limits)
         self._require_an_unlocked_stage()
         self._require_no_alarm(options.alarms)
