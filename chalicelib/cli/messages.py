@@ -1,5 +1,6 @@
 """What the application answered, in the words of the command line: it has options where the API has fields."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -27,6 +28,9 @@ ARGUMENTS = {
 
 MAPS = ("target.headers", "target.query", "request.headers", "request.query", "headers")
 """Fields whose own fields are names that a user gives."""
+
+ITEM = re.compile(r"(\.[0-9]+)+$")
+"""The end of the path of an item of a list."""
 
 IN_A_FILE = "experiments."
 """How the fields of a scenario begin: it is in a file, and has no options."""
@@ -181,10 +185,16 @@ def _problem(detail: Mapping[str, Any], sent: Mapping[str, Any]) -> str:
     name, problem, allowed = (str(detail.get(each, "")) for each in ("field", "problem", "allowed"))
     field = next((each for each in MAPS if name.startswith(f"{each}.")), name)
     given = _inner(sent, field.split("."))
-    named = name if name.startswith(IN_A_FILE) else option(field, is_list=isinstance(given, list | dict))
+    named = name if name.startswith(IN_A_FILE) else _option_of(field, sent)
     if given is None or problem.startswith(("has ", "is unknown")):
         return f"{named} {problem}. Allowed: {allowed}."
     return f"{named} must be {allowed}; got {shown(given)}."
+
+
+def _option_of(field: str, sent: Mapping[str, Any]) -> str:
+    """The option of a field that was sent, or of an item of it."""
+    whole = ITEM.sub("", field)
+    return option(whole, is_list=isinstance(_inner(sent, whole.split(".")), list | dict))
 
 
 def _inner(content: Any, path: Iterable[str]) -> Any:  # noqa: ANN401 - JSON

@@ -1,8 +1,9 @@
-"""Options of `start`, made of the JSON Schema that the application publishes.
+"""Options of `start` and `preview`, made of the JSON Schema that the application publishes.
 
 What can be sent is a tree: a hypothesis has bounds. On the command line it is flat: each leaf is one option.
 """
 
+import json
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
@@ -17,9 +18,17 @@ from .usage import Schema, allowed, either, plain, value
 Path = tuple[str, ...]
 """Where a value is in the body that is sent: ("hypothesis", "abort")."""
 
-PLACEHOLDERS = {"number": "<number>", "integer": "<number>", "string": "<text>"}
+TEXT_OR_JSON = "text or JSON"
+"""The type, for this file, of what may be a text, an object or a list."""
+
+PLACEHOLDERS = {
+    "number": "<number>", "integer": "<number>", "string": "<text>", TEXT_OR_JSON: f"<{TEXT_OR_JSON}>",
+}  # fmt: skip
 """What stands for a value in the help, by its type in JSON."""
 
+
+WORDS = {"boolean": "yes or no", "string": "a text", "number": "a number", "integer": "a whole number"}
+"""What a value is, by its type in JSON."""
 
 COMPLETIONS: Mapping[str, Sequence[str]] = {"--method": METHODS}
 """Words that are likely, of options that may have others."""
@@ -64,6 +73,11 @@ class Option:
         """What there is to choose from, in words; empty where anything is."""
         return allowed(self.schema)
 
+    @property
+    def choice(self) -> str:
+        """What is allowed, or else what it is: in a list of options."""
+        return self.allowed or WORDS.get(self.schema["type"], TEXT_OR_JSON)
+
     def read(self, typed: Any) -> Any:  # noqa: ANN401 - as typer has it
         """The value to send. Raises ValueError, which says what is allowed."""
         return value(self.schema, typed)
@@ -92,6 +106,20 @@ class Flag(Switch):
     @property
     def annotation(self) -> Any:  # noqa: ANN401 - typer's
         return Annotated[bool, typer.Option(self.name, help=self.help.removesuffix(" Default: no."))]
+
+
+class TextOrJson(Option):
+    """A text; or JSON, where it begins as an object or a list does."""
+
+    __slots__ = ()
+
+    def read(self, typed: Any) -> Any:  # noqa: ANN401 - as typer has it
+        if not typed.startswith(("{", "[")):
+            return typed
+        try:
+            return json.loads(typed)
+        except ValueError as error:
+            raise ValueError(f"must be a text, or JSON; this begins like JSON and is not valid: {error}.") from None
 
 
 class Repeated(Option):
@@ -166,6 +194,7 @@ KINDS: Mapping[str, type[Option]] = {
     "boolean": Switch,
     "array": Repeated,
     "object": Conditions,
+    TEXT_OR_JSON: TextOrJson,
 }
 """By the type in JSON."""
 
@@ -284,4 +313,5 @@ def _without_null(schema: Schema) -> Schema:
     types.pop("null", None)
     if not types:
         return schema
-    return {**next(iter(types.values())), **{name: schema[name] for name in schema.keys() - {"anyOf"}}}
+    chosen = {"type": TEXT_OR_JSON} if {"string", "object"} <= types.keys() else next(iter(types.values()))
+    return {**chosen, **{name: schema[name] for name in schema.keys() - {"anyOf"}}}

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from .conditions import spelt
 from .names import Shown, called
-from .usage import allowed, either, plain
+from .options import parameter_options
+from .usage import either, plain
 
 VERDICTS = {
     "held": "[green]held[/]",
@@ -36,8 +37,9 @@ def experiments(listed: Shown) -> RenderableType:
         table = Table("option", box=None, padding=(0, 2, 0, 0))
         table.add_column("default", style="dim")
         table.add_column("allowed", style="dim")
-        for name, schema in each["parameters"]["properties"].items():
-            table.add_row(f"--{name.replace('_', '-')}", plain(schema["default"]), allowed(schema) or "yes or no")
+        for parameter in parameter_options(each["parameters"]["properties"]):
+            default = parameter.schema.get("default")
+            table.add_row(parameter.name, "-" if default is None else plain(default), escape(parameter.choice))
         parts += [f"[bold]{each['name']}[/]  {escape(each['description'])}", table, ""]
     return Group(*parts)
 

@@ -36,7 +36,7 @@ NO_BOUNDS = "--recovery waits until the bounds of a hypothesis are kept: add --m
 NO_BOUNDS_IN_FILE = "--recovery waits until the bounds of a hypothesis are kept, and the file has none: add one."
 DETACHED = "--recovery waits, and --detach does not wait. Leave out one of them."
 WHAT = "Start what? Give an experiment, or --file with several."
-BOTH = "--file starts what the file says: leave out the experiment, or --file."
+BOTH = "--file stands instead of an experiment: leave out one of the two."
 BEFORE = "{} must stand after the experiment."
 NO_SCENARIOS = (
     "The application has an older version of the module, which starts no list of experiments. Start each of them by "

@@ -20,6 +20,7 @@ UsageError: type[Any] = typer.BadParameter.__mro__[1]
 """Typer's base class of wrong usage; it is public under no name of its own."""
 
 BEFORE_THE_COMMAND = ("--profile", "--url", "--token", "--version")
+INSTEAD_OF_AN_EXPERIMENT = ("--file", "--run-id")
 NUMBERS: Mapping[str, tuple[str, Callable[[str], float]]] = {
     "number": ("a number", float),
     "integer": ("a whole number", int),
@@ -98,12 +99,19 @@ def strangers(words: Sequence[str], names: Collection[str]) -> list[str]:
     """A sentence for each word that is neither a known option nor the value of an unknown one."""
     problems, before = [], ""
     for word in words:
-        if word.startswith("-"):
-            problems.append(unknown_option(word.partition("=")[0], names))
+        name = word.partition("=")[0]
+        if name in INSTEAD_OF_AN_EXPERIMENT:
+            problems.append(f"{name} stands instead of an experiment: leave out one of the two.")
+        elif word.startswith("-"):
+            problems.append(unknown_option(name, names))
         elif not before.startswith("-") or "=" in before:
             problems.append(f"{word!r} is not expected here.")
         before = word
     return problems
+
+
+OF_EXPERIMENTS = ("start", "preview")
+"""Commands that have one for each experiment."""
 
 
 class Commands(TyperGroup):
@@ -113,7 +121,7 @@ class Commands(TyperGroup):
         name = args[0]
         if name in self.commands or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        what = "experiment" if self.name == "start" else "command"
+        what = "experiment" if self.name in OF_EXPERIMENTS else "command"
         raise Wrong(unknown(what, name, self.commands), ctx=ctx)
 
 
