@@ -22,7 +22,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "status": ("status --label slow-orders", "status latency_injection"),
     "watch": ("watch",),
     "list": ("list",),
-    "test": ("test --requests 100 --target http://localhost:8000/",),
+    "test": ("test --requests 100 --target /orders/1 --header x-tenant=acme",),
     "halt": ('halt --reason "orders are lost"', 'halt --stage staging --reason "the API does not answer"'),
     "resume": ('resume --reason "the cause is found"', "resume --stage staging"),
     "history": ("history --experiment latency_injection --since 2026-11-24T09:00:00Z",),

@@ -174,6 +174,20 @@ def _unknown_run(answer: Answer) -> str:
     return f"The history has no run {shown(run_id)}. Runs are kept for 90 days.\nList the runs: {listed}"
 
 
+def _missing_parameter(answer: Answer) -> str:
+    """An older version, asked about one run, misses what it knows alone."""
+    if "experiment_name" in answer.sent or not NEWER.intersection(answer.sent):
+        return answer.message
+    return (
+        "The application has an older version of the module, which takes the name of an experiment alone. Give that "
+        "instead of --label, --run-id or --scenario, or update the application."
+    )
+
+
+NEWER = frozenset(("label", "run_id", "scenario"))
+"""What the application may be asked about instead of an experiment."""
+
+
 def _invalid_parameters(answer: Answer) -> str:
     details: Sequence[Mapping[str, Any]] = answer.content.get("details", ())
     return "\n".join(_problem(each, answer.sent) for each in details) or answer.message
@@ -227,6 +241,7 @@ MESSAGES: Mapping[str, Callable[[Answer], str]] = {
     "unknown_endpoint": _unknown_endpoint,
     "unknown_experiment": _unknown_experiment,
     "unknown_run": _unknown_run,
+    "missing_parameter": _missing_parameter,
     "invalid_parameters": _invalid_parameters,
 }
 """By the API's code. For any other code the API's own message is printed."""

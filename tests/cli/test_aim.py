@@ -255,3 +255,29 @@ def test_runs_are_stopped_and_shown_by_any_of_their_names(
 def test_what_no_longer_runs_is_shown_as_the_last_run(run: Run, scripted: Scripted) -> None:
     scripted.script["/status"] = [fine({**LABELLED, "status": "completed", "runs": []})]
     assert "slow-orders (latency_injection) completed" in run("status", "--label", "slow-orders").stdout
+
+
+@pytest.mark.parametrize("command", ["stop", "status"])
+@pytest.mark.parametrize("typed", [("--label", "x"), ("--run-id", "r"), ("--scenario", "s")])
+def test_an_older_application_that_is_asked_about_one_run_is_reported_as_older(
+    run: Run, scripted: Scripted, command: str, typed: tuple[str, str]
+) -> None:
+    content = {"error": True, "error_message": "experiment_name is missing.", "code": "missing_parameter"}
+    scripted.script[f"/{command}"] = [(400, content)]
+    done = run(command, *typed)
+    assert done.returncode == 1
+    assert done.stderr.startswith("The application has an older version of the module, which takes the name of an exp")
+
+
+def test_the_test_sends_a_method_and_headers_and_shows_what_a_dry_run_would_hit(run: Run, scripted: Scripted) -> None:
+    scripted.prefix = ""
+    scripted.answer_headers = {"X-Chaos-Dry-Run": "slow-orders, slow-carts"}
+    scripted.script["/orders/1"] = [fine({})]
+    done = run(
+        "test", "--requests", "2", "--target", f"{scripted.host}/orders/1", "--method", "post", "--header",
+        "X-Tenant=acme", "--json",
+    )  # fmt: skip
+    assert json.loads(done.stdout)["touched"] == {"slow-orders (dry run), slow-carts (dry run)": 2}
+    assert [(command, headers["X-Tenant"]) for command, headers in scripted.received] == [("POST", "acme")] * 2
+    assert "--header must be NAME=VALUE; got 'x'." in run("test", "--header", "x").stderr
+    assert "--method must be GET, HEAD," in run("test", "--method", "FETCH").stderr
