@@ -39,7 +39,7 @@ Exit codes:
   4    the hypothesis of the run failed
   5    the run ended before its time
   6    there is no verdict on the hypothesis: too few requests, or it cannot be told
-  7    the run hit no request
+  7    the run hit no request, or a request that is previewed would not be hit
   130  stopped with Ctrl-C
 """
 START_HELP = """Start an experiment and show its progress until it ends. Ctrl-C stops it.
