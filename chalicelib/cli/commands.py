@@ -87,8 +87,10 @@ def build(arguments: Sequence[str], wire: Callable[[Settings], Chaos], program: 
     verbs = {verb.name: (verb, _add_verb(app, verb, *others)) for verb, others in VERBS.items()}
     words = [*arguments, *os.environ.get(COMPLETING[1], "").split(), *os.environ.get("COMP_WORDS", "").split()]
     before = _before_the_command(words)
+    context.selection = _selection(before)
+    context.patience_seconds = COMPLETING_SECONDS if COMPLETING[0] in os.environ else PATIENCE_SECONDS
     for name in filter(verbs.__contains__, words[len(before) : len(before) + 1]):
-        _add_published_experiments(*verbs[name], context, before, helping=HELPING in words)
+        _add_published_experiments(*verbs[name], context, helping=HELPING in words)
     made: Any = typer.main.get_command(app)
     made.commands = {name: made.commands[name] for name in ORDER}
     add_examples(made, program)
@@ -184,13 +186,9 @@ def _listed_by_this_version() -> dict[str, Any]:
     return {"available_experiments": [responses.experiment(each, {}) for each in installed().values()]}
 
 
-def _add_published_experiments(
-    verb: Verb, app: typer.Typer, context: CommandContext, words: Sequence[str], *, helping: bool
-) -> None:
+def _add_published_experiments(verb: Verb, app: typer.Typer, context: CommandContext, *, helping: bool) -> None:
     """Those that the application publishes. If none answers, completion and help have those of this version."""
     completing = COMPLETING[0] in os.environ
-    context.selection = _selection(words)
-    context.patience_seconds = COMPLETING_SECONDS if completing else PATIENCE_SECONDS
     try:
         listed = context.remote.ask("GET", "/list")
     except (Refused, Unreachable, ChaosError) as error:

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from . import conditions
+from .complete import active
 from .context import CommandContext, context_of
 from .exits import EXIT_NEVER_HIT, EXIT_REFUSED
 from .forms import OwnOption, Verb
@@ -64,7 +65,13 @@ def preview_run(
     typer_context: typer.Context,
     *,
     run_id: Annotated[
-        str, typer.Option("--run-id", metavar="<id>", help="The run with this id; see `list` and `history`.")
+        str,
+        typer.Option(
+            "--run-id",
+            metavar="<id>",
+            autocompletion=active("run_id"),
+            help="The run with this id; see `list` and `history`.",
+        ),
     ] = "",
     request: Asked = "",
     request_header: Headers = None,

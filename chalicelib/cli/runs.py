@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.markup import escape
 
 from . import render
-from .complete import known
+from .complete import active, known
 from .context import CommandContext, context_of
 from .names import called
 from .remote import Refused, Unreachable, is_passing
@@ -20,10 +20,24 @@ Experiment = Annotated[
     str,
     typer.Argument(metavar="experiment", help="Its name, such as latency_injection.", autocompletion=known),
 ]
-Label = Annotated[str, typer.Option("--label", metavar="<label>", help="The run with this label.")]
-RunId = Annotated[str, typer.Option("--run-id", metavar="<id>", help="The run with this id; see `history`.")]
+Label = Annotated[
+    str,
+    typer.Option("--label", metavar="<label>", autocompletion=active("label"), help="The run with this label."),
+]
+RunId = Annotated[
+    str,
+    typer.Option(
+        "--run-id", metavar="<id>", autocompletion=active("run_id"), help="The run with this id; see `history`."
+    ),
+]
 Scenario = Annotated[
-    str, typer.Option("--scenario", metavar="<id>", help="The runs that were started together as this scenario.")
+    str,
+    typer.Option(
+        "--scenario",
+        metavar="<id>",
+        autocompletion=active("scenario"),
+        help="The runs that were started together as this scenario.",
+    ),
 ]
 
 

@@ -281,3 +281,25 @@ def test_the_test_sends_a_method_and_headers_and_shows_what_a_dry_run_would_hit(
     assert [(command, headers["X-Tenant"]) for command, headers in scripted.received] == [("POST", "acme")] * 2
     assert "--header must be NAME=VALUE; got 'x'." in run("test", "--header", "x").stderr
     assert "--method must be GET, HEAD," in run("test", "--method", "FETCH").stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("stop", "--label", "slow-c"), ["slow-carts"]),
+        (("status", "--scenario", ""), ["s-1"]),
+        (("preview", "--run-id", ""), ["r-1", "r-2"]),
+    ],
+)
+def test_what_runs_is_completed(run: Run, scripted: Scripted, words: tuple[str, ...], expected: list[str]) -> None:
+    runs = [
+        {**RUNNING, "label": label, "scenario": "s-1", "run_id": run_id}
+        for label, run_id in (("slow-orders", "r-1"), ("slow-carts", "r-2"))
+    ]
+    scripted.script["/list"] = [fine({**LISTED, "active_experiments": runs})]
+    typed = " ".join(["chaos-experiments", *words])
+    done = run(_CHAOS_EXPERIMENTS_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD="3")
+    assert done.stdout.split() == expected
+    nobody = {"CHAOS_URL": "http://127.0.0.1:1/x"}
+    silent = run(_CHAOS_EXPERIMENTS_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD="3", **nobody)
+    assert (silent.stdout.split(), silent.stderr) == ([], "")
