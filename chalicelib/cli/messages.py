@@ -35,13 +35,25 @@ ITEM = re.compile(r"(\.[0-9]+)+$")
 IN_A_FILE = "experiments."
 """How the fields of a scenario begin: it is in a file, and has no options."""
 
-KINDS: Mapping[str, str] = {
-    "no_untouched_requests": "The hypothesis is about requests that the run does not hit, and it hits all of them.\n"
+KINDS: Mapping[tuple[str, str], str] = {
+    (
+        "no_untouched_requests",
+        "hypothesis",
+    ): "The hypothesis is about requests that the run does not hit, and it hits all of them.\n"
     "Add --percentage 20 to hit only some, or --hypothesis-of hit to judge the requests that the run hits.",
-    "no_time_to_hit": "--baseline-seconds must be less than --duration-seconds: nothing is hit before the baseline is "
-    "over.",
+    (
+        "no_hit_requests",
+        "hypothesis.of",
+    ): "A dry run hits no request, so there is nothing to judge but the untouched ones.\n"
+    "Leave out --hypothesis-of, or --dry-run.",
+    ("no_time_to_hit", "ramp_seconds"): "--ramp-seconds must be at most --duration-seconds, less --baseline-seconds: "
+    "otherwise the run is over before its share has grown to --percentage.",
+    (
+        "no_time_to_hit",
+        "hypothesis.baseline_seconds",
+    ): "--baseline-seconds must be less than --duration-seconds: nothing is hit before the baseline is over.",
 }
-"""What is wrong with several options together, by the API's word for it."""
+"""What is wrong with several options together, by the API's word for it and the field."""
 
 UNAUTHENTICATED, FORBIDDEN, TOO_MANY, SERVER_ERROR = 401, 403, 429, 500
 HOW = "--token, CHAOS_TOKEN or a profile"
@@ -169,9 +181,10 @@ def _unknown_experiment(answer: Answer) -> str:
 
 
 def _unknown_run(answer: Answer) -> str:
-    run_id = str(answer.sent.get("run_id", ""))
+    way, asked = next(((way, answer.sent[way]) for way in ("label", "scenario") if way in answer.sent), ("", ""))
+    found = f"with the {way} {shown(str(asked))}" if way else shown(str(answer.sent.get("run_id", "")))
     listed = answer.command("history")
-    return f"The history has no run {shown(run_id)}. Runs are kept for 90 days.\nList the runs: {listed}"
+    return f"The history has no run {found}. Runs are kept for 90 days.\nList the runs: {listed}"
 
 
 def _missing_parameter(answer: Answer) -> str:
@@ -194,21 +207,25 @@ def _invalid_parameters(answer: Answer) -> str:
 
 
 def _problem(detail: Mapping[str, Any], sent: Mapping[str, Any]) -> str:
-    if detail.get("kind") in KINDS:
-        return KINDS[detail["kind"]]
     name, problem, allowed = (str(detail.get(each, "")) for each in ("field", "problem", "allowed"))
-    field = next((each for each in MAPS if name.startswith(f"{each}.")), name)
-    given = _inner(sent, field.split("."))
-    named = name if name.startswith(IN_A_FILE) else _option_of(field, sent)
+    of_all = KINDS.get((str(detail.get("kind")), name))
+    if of_all:
+        return of_all
+    named = name if name.startswith(IN_A_FILE) else _option_of(name, sent)
+    if problem.startswith(f"must be {allowed}; got"):
+        return f"{named} {problem}."
+    given = _inner(sent, name.split("."))
     if given is None or problem.startswith(("has ", "is unknown")):
         return f"{named} {problem}. Allowed: {allowed}."
     return f"{named} must be {allowed}; got {shown(given)}."
 
 
 def _option_of(field: str, sent: Mapping[str, Any]) -> str:
-    """The option of a field that was sent, or of an item of it."""
-    whole = ITEM.sub("", field)
-    return option(whole, is_list=isinstance(_inner(sent, whole.split(".")), list | dict))
+    """The option of a field that was sent, or of an item of it, or of a name in it."""
+    of_names = next((each for each in MAPS if field.startswith(f"{each}.")), "")
+    whole = of_names or ITEM.sub("", field)
+    named = option(whole, is_list=isinstance(_inner(sent, whole.split(".")), list | dict))
+    return f"{named} {field.removeprefix(f'{of_names}.')}" if of_names else named
 
 
 def _inner(content: Any, path: Iterable[str]) -> Any:  # noqa: ANN401 - JSON

@@ -42,7 +42,10 @@ class Key(BaseModel):
     )
 
     header: Annotated[str, Field(pattern=f"^{HEADER_NAME}$", max_length=LONGEST_NAME)] = Field(
-        default=cast("str", None), description="Name of the header that has the key.", examples=["x-user-id"]
+        default=cast("str", None),
+        description="Name of the header that has the key.",
+        examples=["x-user-id"],
+        json_schema_extra={"allowed": f"the name of a header, such as x-user-id, at most {LONGEST_NAME} characters"},
     )
     query: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)] = Field(
         default=cast("str", None), description="Name in the query that has the key.", examples=["user"]

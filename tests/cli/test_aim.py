@@ -86,7 +86,14 @@ def test_all_of_it_is_sent_as_the_api_has_it(run: Run, scripted: Scripted) -> No
         (["--query", ""], "--query must be NAME=VALUE, NAME=VALUE*, NAME=*PART*, NAME (is there) or NAME! ("),
         (["--method", "get"], "--method must be an HTTP method in upper case, such as GET; got 'get'."),
         (["--path", "orders"], "--path must be a decoded path such as /orders, or /orders/* for everything below it;"),
-        (["--path", "/a?b=1"], "--path must be a decoded path such as /orders, or /orders/* for everything below it;"),
+        (
+            ["--label", "slow orders"],
+            "--label must be letters, digits, dots, hyphens and underscores, with a letter or",
+        ),
+        (
+            ["--first", "2", "--key-header", "a b"],
+            "--key-header must be the name of a header, such as x-user-id, at mo",
+        ),
         (["--first", "0"], "--first must be a whole number from 1 to 1000; got 0."),
         (["--every", "x"], "--every must be a whole number from 1 to 1000000; got 'x'."),
         (["--headers", "a=b"], "There is no option --headers. Did you mean --header"),
@@ -135,14 +142,18 @@ def test_what_an_older_version_does_not_publish_is_not_offered(run: Run, scripte
     ("detail", "options", "expected"),
     [
         (
-            {"field": "target.headers.x-tenant", "problem": "has control characters", "allowed": "a text"},
-            ["--header", "x-tenant=acme"],
-            "--header has control characters. Allowed: a text.",
+            {
+                "field": "target.headers.x-tenant",
+                "problem": "must be a text; got 'a\\t': it has control characters; leave them out",
+                "allowed": "a text",
+            },
+            ["--header", "x-tenant=a\t"],
+            r"--header x-tenant must be a text; got 'a\t': it has control characters; leave them out.",
         ),
         (
             {"field": "first.key.header", "problem": "is wrong", "allowed": "the name of a header"},
-            ["--first", "2", "--key-header", "x order"],
-            "--key-header must be the name of a header; got 'x order'.",
+            ["--first", "2", "--key-header", "order"],
+            "--key-header must be the name of a header; got 'order'.",
         ),
         (
             {"field": "target.paths.0", "problem": "is wrong", "allowed": "a path"},
