@@ -94,6 +94,11 @@ class Answer:
         return self.content.get("resultset") or {}
 
     @property
+    def is_of_a_file(self) -> bool:
+        """Whether it is about what is in a file, where there are fields and no options."""
+        return "experiments" in self.sent
+
+    @property
     def message(self) -> str:
         return str(self.content.get("error_message") or "")
 
@@ -140,9 +145,12 @@ def _already_running(answer: Answer) -> str:
         return answer.message
     until = f", and it ends in {run['remaining_seconds']:.0f} s" if run.get("end_time", True) else ""
     beside = ", --label with another name to run beside it" if run.get("label") else ""
+    replace = f"Add --restart to replace that run{beside}"
+    if answer.is_of_a_file:
+        replace = 'Give it "restart": true in the file to replace that run, or another "label" to run beside it'
     return (
         f"{called(run)} is already running: {run['started_by'] or 'somebody'} started it{until}.\n"
-        f"Add --restart to replace that run{beside}, or stop it: {answer.command(f'stop {words(run)}')}"
+        f"{replace}, or stop it: {answer.command(f'stop {words(run)}')}"
     )
 
 
@@ -173,6 +181,8 @@ def _unknown_alarm(answer: Answer) -> str:
 
 
 def _unknown_experiment(answer: Answer) -> str:
+    if answer.is_of_a_file:
+        return answer.message
     name = str(answer.sent.get("experiment_name", ""))
     names = answer.resultset.get("available_experiments", [])
     likely = near(name, names)

@@ -228,3 +228,20 @@ def test_an_older_application_starts_no_list_and_is_not_asked_to(run: Run, scrip
     assert done.returncode == 1
     assert "has an older version of the module, which starts no list of experiments." in done.stderr
     assert not [path for path, _ in scripted.asked if path == "/start"]
+
+
+@pytest.mark.parametrize(
+    ("code", "resultset", "expected"),
+    [
+        ("already_running", ONE, 'Give it "restart": true in the file to replace that run, or another "label" to run'),
+        ("already_running", ONE, "beside it, or stop it: chaos-experiments stop --label slow"),
+        ("unknown_experiment", {"available_experiments": ["a"]}, "What the API said."),
+    ],
+)
+def test_what_is_in_the_way_of_a_file_is_said_in_its_fields(
+    run: Run, scripted: Scripted, file: str, *, code: str, resultset: Any, expected: str
+) -> None:
+    content = {"error": True, "error_message": "What the API said.", "code": code, "resultset": resultset}
+    scripted.script["/start"] = [(409, content)]
+    done = run("start", "--file", file)
+    assert (done.returncode, expected in done.stderr) == (1, True), done.stderr
