@@ -314,3 +314,18 @@ def test_what_runs_is_completed(run: Run, scripted: Scripted, words: tuple[str, 
     nobody = {"CHAOS_URL": "http://127.0.0.1:1/x"}
     silent = run(_CHAOS_EXPERIMENTS_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD="3", **nobody)
     assert (silent.stdout.split(), silent.stderr) == ([], "")
+
+
+def test_history_and_report_are_had_by_label(run: Run, scripted: Scripted) -> None:
+    entry = {"id": "r-1", "at": RUNNING["start_time"], "by": "ada", "reason": None, "run": LABELLED}
+    scripted.script["/history"] = [fine({"entries": [entry], "next": None})]
+    scripted.script["/report"] = [(200, "# Report")]
+    assert "slow-orders (latency_injection)\tada\trunning\tr-1\n" in run("history", "--label", "slow-orders").stdout
+    assert scripted.asked[-1][0] == "/history?limit=20&label=slow-orders"
+    assert run("report", "--label", "slow-orders").returncode == 0
+    assert [path for path, _ in scripted.asked[-2:]] == [
+        "/history?limit=100&label=slow-orders", "/report?run_id=r-1&format=markdown",
+    ]  # fmt: skip
+    scripted.script["/history"] = [fine({"entries": [], "next": None})]
+    assert "The history has no run with the label 'x'." in run("report", "--label", "x").stderr
+    assert "Which run? Give its id or --label, not both." in run("report", "r-1", "--label", "x").stderr

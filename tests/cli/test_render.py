@@ -209,8 +209,8 @@ def test_what_matched_is_shown_also_where_it_is_none() -> None:
 
 
 def test_a_run_that_has_hit_all_that_it_was_to_hit_says_so() -> None:
-    reason = "all of its 100 requests have been hit"
-    spent = shown(status="completed", ended_by=None, end_reason=reason)
+    reason = "max_requests: 100 calls were hit"
+    spent = shown(status="completed", ended_by="environment a4e63a4e", end_reason=reason)
     assert f"latency_injection completed\ncompleted before its time: {reason}\n" in drawn(render.run(spent))
 
 
