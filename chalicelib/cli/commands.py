@@ -18,8 +18,10 @@ from ..settings import Settings
 from . import PROGRAM, halt, history, load_test, profiles, runs, serve, table, tokens
 from .context import CommandContext, Selection, context_of
 from .examples import add_examples
+from .forms import Verb, add_experiments
+from .preview import PREVIEW, preview_run
 from .remote import PATIENCE_SECONDS, Refused, Unreachable
-from .start import add_experiments
+from .start import START, start_file
 from .usage import Commands
 
 HELP = """Start, watch and stop chaos experiments in a running application.
@@ -37,19 +39,27 @@ Exit codes:
   4    the hypothesis of the run failed
   5    the run ended before its time
   6    there is no verdict on the hypothesis: too few requests, or it cannot be told
-  7    the run hit no request
+  7    the run hit no request, or a request that is previewed would not be hit
   130  stopped with Ctrl-C
 """
-START = """Start an experiment and show its progress until it ends. Ctrl-C stops it.
+START_HELP = """Start an experiment and show its progress until it ends. Ctrl-C stops it.
 
 The exit code says what came of it: 0 if it hit requests and its hypothesis, if it has one, held; 5 if it ended before
 its time; otherwise 4 if the hypothesis failed, 7 if no request was hit, 6 if there is no verdict.
 
-Each experiment is a command with its own options: see, for example, `start latency_injection --help`.
+Each experiment is a command with its own options: see, for example, `start latency_injection --help`. With --file
+several start together, as a scenario: the exit code is that of the one that ended worst, and Ctrl-C stops all of them.
+"""
+PREVIEW_HELP = """Show what a start, or a run, would do to one request. Nothing is started.
+
+The options are those of `start`, after the name of the experiment; with --run-id those of a run that has been started.
+Prints whether the request would be hit, what decides that, and for what a start would be refused.
+
+The exit code is 7 if the request would not be hit; otherwise 1 if the start would be refused; otherwise 0.
 """
 ORDER = (
-    "start", "stop", "status", "watch", "list", "test", "halt", "resume", "history", "report", "serve", "profile",
-    "token", "table",
+    "start", "preview", "stop", "status", "watch", "list", "test", "halt", "resume", "history", "report", "serve",
+    "profile", "token", "table",
 )  # fmt: skip
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "list": runs.list_experiments,
@@ -73,16 +83,31 @@ HELPING = "--help"
 def build(arguments: Sequence[str], wire: Callable[[Settings], Chaos], program: str) -> Any:  # noqa: ANN401 - typer's
     """The command. Asks the application which experiments there are if `start` is among the arguments."""
     context = CommandContext(wire=wire, program=program)
-    start = typer.Typer(help=START, cls=Commands, no_args_is_help=True)
     app = _program(context)
-    app.add_typer(start, name="start")
+    verbs = {verb.name: (verb, _add_verb(app, verb, *others)) for verb, others in VERBS.items()}
     words = [*arguments, *os.environ.get(COMPLETING[1], "").split(), *os.environ.get("COMP_WORDS", "").split()]
     before = _before_the_command(words)
-    if words[len(before) : len(before) + 1] == ["start"]:
-        _add_published_experiments(start, context, before, helping=HELPING in words)
+    context.selection = _selection(before)
+    context.patience_seconds = COMPLETING_SECONDS if COMPLETING[0] in os.environ else PATIENCE_SECONDS
+    for name in filter(verbs.__contains__, words[len(before) : len(before) + 1]):
+        _add_published_experiments(*verbs[name], context, helping=HELPING in words)
     made: Any = typer.main.get_command(app)
     made.commands = {name: made.commands[name] for name in ORDER}
     add_examples(made, program)
+    return made
+
+
+VERBS: Mapping[Verb, tuple[Callable[..., None], str]] = {
+    START: (start_file, START_HELP),
+    PREVIEW: (preview_run, PREVIEW_HELP),
+}
+"""The commands that have one for each experiment; what each does without an experiment, and its help."""
+
+
+def _add_verb(app: typer.Typer, verb: Verb, without_experiment: Callable[..., None], text: str) -> typer.Typer:
+    made = typer.Typer(help=text, cls=Commands, no_args_is_help=True)
+    made.callback(invoke_without_command=True, help=text)(without_experiment)
+    app.add_typer(made, name=verb.name)
     return made
 
 
@@ -161,13 +186,9 @@ def _listed_by_this_version() -> dict[str, Any]:
     return {"available_experiments": [responses.experiment(each, {}) for each in installed().values()]}
 
 
-def _add_published_experiments(
-    start: typer.Typer, context: CommandContext, words: Sequence[str], *, helping: bool
-) -> None:
+def _add_published_experiments(verb: Verb, app: typer.Typer, context: CommandContext, *, helping: bool) -> None:
     """Those that the application publishes. If none answers, completion and help have those of this version."""
     completing = COMPLETING[0] in os.environ
-    context.selection = _selection(words)
-    context.patience_seconds = COMPLETING_SECONDS if completing else PATIENCE_SECONDS
     try:
         listed = context.remote.ask("GET", "/list")
     except (Refused, Unreachable, ChaosError) as error:
@@ -179,4 +200,5 @@ def _add_published_experiments(
     for warning in () if completing or helping else listed.get("warnings", ()):
         context.print_note(f"Warning: {warning}")
     options = listed.get("start_options") or published_by_this_version()
-    add_experiments(start, listed["available_experiments"], options, context.program)
+    context.has_labels = "label" in options["properties"]
+    add_experiments(app, verb, listed["available_experiments"], options, context.program)

@@ -102,6 +102,8 @@ class CommandContext:
     patience_seconds: float = PATIENCE_SECONDS
     wire: Callable[[Settings], Chaos] = bootstrap
     program: str = PROGRAM
+    has_labels: bool = False
+    """Whether the application knows labels, lists of experiments and previews."""
 
     @cached_property
     def remote(self) -> Remote:

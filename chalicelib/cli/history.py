@@ -5,7 +5,7 @@ import os
 import sys
 import time
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -16,9 +16,9 @@ import typer
 
 from ..errors import Misconfigured, UnknownRun
 from . import render
-from .complete import known
+from .complete import active, known
 from .context import CommandContext, context_of
-from .usage import choice, number
+from .usage import Wrong, choice, number
 
 KEPT_SECONDS = 24 * 3600.0
 """How long a report is kept that was shown in the browser and not asked to be saved."""
@@ -34,6 +34,11 @@ def history(
     typer_context: typer.Context,
     experiment: Annotated[
         str, typer.Option(metavar="<experiment>", autocompletion=known, help="Show entries of this experiment only.")
+    ] = "",
+    *,
+    label: Annotated[
+        str,
+        typer.Option(metavar="<label>", autocompletion=active("label"), help="Show runs with this label only."),
     ] = "",
     since: Annotated[
         str, typer.Option(metavar="<time>", help="Show entries from this time on, such as 2026-11-24T09:00:00Z.")
@@ -52,7 +57,7 @@ def history(
 ) -> None:
     """Show who did what, when and why, also what was refused. The newest entry is first."""
     context = context_of(typer_context)
-    asked = {"limit": limit, "experiment_name": experiment, "since": since, "before": before}
+    asked = {"limit": limit, "experiment_name": experiment, "label": label, "since": since, "before": before}
     page = context.remote.ask("GET", "/history?" + urlencode({name: value for name, value in asked.items() if value}))
     if sys.stdout.isatty():
         context.print_result(page, render.entries(page["entries"], context.console.width))
@@ -65,7 +70,17 @@ def history(
 def report(
     typer_context: typer.Context,
     run_id: Annotated[
-        str, typer.Argument(metavar="run", help="The id of a run; see `history`. Default: the last run.")
+        str,
+        typer.Argument(
+            metavar="run",
+            autocompletion=active("run_id"),
+            help="The id of a run; see `history`. Default: the last run.",
+        ),
+    ] = "",
+    *,
+    label: Annotated[
+        str,
+        typer.Option(metavar="<label>", autocompletion=active("label"), help="The last run with this label."),
     ] = "",
     form: Annotated[
         Form,
@@ -84,7 +99,9 @@ def report(
 ) -> None:
     """Print the report of a run, with the verdict on its hypothesis."""
     context = context_of(typer_context)
-    run_id = run_id or _last_run(context)
+    if run_id and label:
+        raise Wrong("Which run? Give its id or --label, not both.", ctx=typer_context)
+    run_id = run_id or _last_run(context, {"label": label} if label else {})
     text = _report(context, run_id, _form(form, as_html=open_it, as_json=context.as_json))
     if open_it:
         _open(context, _saved(context, text, output or _shown_reports(time.time()) / f"{run_id}.html"))
@@ -132,17 +149,20 @@ def _open(context: CommandContext, output: Path) -> None:
         context.print_note("No browser could be started. Open the file yourself.")
 
 
-def _last_run(context: CommandContext) -> str:
-    for entry in _entries(context):
+def _last_run(context: CommandContext, filters: Mapping[str, str]) -> str:
+    for entry in _entries(context, filters):
         if entry["run"]:
             return str(entry["id"])
+    if filters:
+        raise UnknownRun(f"The history has no run with the label {filters['label']!r}. Runs are kept for 90 days.")
     raise UnknownRun("There is no run in the history yet: start an experiment first.")
 
 
-def _entries(context: CommandContext) -> Iterator[dict[str, Any]]:
+def _entries(context: CommandContext, filters: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """The whole history, page by page."""
-    page = context.remote.ask("GET", "/history?limit=100")
+    asked = {"limit": 100, **filters}
+    page = context.remote.ask("GET", "/history?" + urlencode(asked))
     yield from page["entries"]
     while page["next"]:
-        page = context.remote.ask("GET", "/history?" + urlencode({"limit": 100, "before": page["next"]}))
+        page = context.remote.ask("GET", "/history?" + urlencode({**asked, "before": page["next"]}))
         yield from page["entries"]

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from typing import Annotated, NamedTuple
@@ -10,21 +10,28 @@ from typing import Annotated, NamedTuple
 import typer
 import urllib3
 
-from ..api.endpoints import PREFIX
+from ..api.endpoints import METHODS, PREFIX
 from ..results.tally import bucket, upper_bound
-from . import render
+from . import conditions, render
 from .address import address_or_path
 from .context import CommandContext, context_of
 from .exits import EXIT_UNREACHABLE
 from .remote import REASONS
-from .usage import number, parser
+from .usage import Wrong, either, number, parser, shown
 
 TIMEOUT_SECONDS = 65.0
 """Longer than the longest delay that can be injected."""
 
 
+def _method(text: str) -> str:
+    if text.upper() not in METHODS:
+        raise ValueError(f"must be {either(METHODS)}; got {shown(text)}.")
+    return text.upper()
+
+
 def load_test(
     typer_context: typer.Context,
+    *,
     requests: Annotated[
         int,
         typer.Option(
@@ -50,6 +57,19 @@ def load_test(
             "Default: the test endpoint, which does nothing by itself and counts in no result.",
         ),
     ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            parser=parser("--method", _method),
+            metavar="<method>",
+            autocompletion=lambda: list(METHODS),
+            help="The HTTP method of the requests.",
+        ),
+    ] = "GET",
+    header: Annotated[
+        list[str] | None,
+        typer.Option(metavar="<name=value>", help="A header of the requests, such as x-tenant=acme. Can be repeated."),
+    ] = None,
 ) -> None:
     """Send requests, and show status codes and response times.
 
@@ -61,9 +81,10 @@ def load_test(
         context.remote.locate()
         context.print_note(NOT_COUNTED)
     url = _url(context, target)
+    sent = _Request(method, url, _headers(header or (), typer_context))
     pool = urllib3.PoolManager(maxsize=concurrency, timeout=TIMEOUT_SECONDS, retries=False)
     with ThreadPoolExecutor(concurrency) as threads:
-        answers = list(threads.map(_measured, repeat(pool, requests), repeat(url)))
+        answers = list(threads.map(_measured, repeat(pool, requests), repeat(sent)))
     _draw(context, url, answers)
     if not any(answer.status.isdigit() for answer in answers):
         raise typer.Exit(EXIT_UNREACHABLE)
@@ -88,6 +109,24 @@ def _url(context: CommandContext, target: str | None) -> str:
 UNTOUCHED = "untouched"
 
 
+WOULD_HIT = "X-Chaos-Dry-Run"
+
+
+class _Request(NamedTuple):
+    """What is sent, again and again."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+
+
+def _headers(typed: Sequence[str], typer_context: typer.Context) -> Mapping[str, str]:
+    try:
+        return conditions.read_all(typed)
+    except ValueError as error:
+        raise Wrong(f"--header {error}", ctx=typer_context) from None
+
+
 class _Answer(NamedTuple):
     """What came of one request: a status code, or the class of the error; and the experiments that hit it."""
 
@@ -96,13 +135,18 @@ class _Answer(NamedTuple):
     hit_by: str
 
 
-def _measured(pool: urllib3.PoolManager, url: str) -> _Answer:
+def _measured(pool: urllib3.PoolManager, sent: _Request) -> _Answer:
     began = time.perf_counter()
     try:
-        answer = pool.request("GET", url)
+        answer = pool.request(sent.method, sent.url, headers=sent.headers)
     except urllib3.exceptions.HTTPError as error:
         return _Answer(type(error).__name__, time.perf_counter() - began, UNTOUCHED)
-    return _Answer(str(answer.status), time.perf_counter() - began, answer.headers.get("X-Chaos-Experiment", UNTOUCHED))
+    return _Answer(str(answer.status), time.perf_counter() - began, _hit_by(answer.headers))
+
+
+def _hit_by(headers: Mapping[str, str]) -> str:
+    rehearsed = [f"{name} (dry run)" for name in headers.get(WOULD_HIT, "").split(", ") if name]
+    return ", ".join([*filter(None, [headers.get("X-Chaos-Experiment")]), *rehearsed]) or UNTOUCHED
 
 
 def _draw(context: CommandContext, url: str, answers: Sequence[_Answer]) -> None:

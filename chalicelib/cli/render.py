@@ -8,9 +8,11 @@ from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from .usage import allowed, plain
+from .conditions import spelt
+from .names import Shown, called
+from .options import parameter_options
+from .usage import either, plain
 
-Shown = Mapping[str, Any]
 VERDICTS = {
     "held": "[green]held[/]",
     "failed": "[red]failed[/]",
@@ -35,8 +37,9 @@ def experiments(listed: Shown) -> RenderableType:
         table = Table("option", box=None, padding=(0, 2, 0, 0))
         table.add_column("default", style="dim")
         table.add_column("allowed", style="dim")
-        for name, schema in each["parameters"]["properties"].items():
-            table.add_row(f"--{name.replace('_', '-')}", plain(schema["default"]), allowed(schema) or "yes or no")
+        for parameter in parameter_options(each["parameters"]["properties"]):
+            default = parameter.schema.get("default")
+            table.add_row(parameter.name, "-" if default is None else plain(default), escape(parameter.choice))
         parts += [f"[bold]{each['name']}[/]  {escape(each['description'])}", table, ""]
     return Group(*parts)
 
@@ -55,10 +58,11 @@ def stage(listed: Shown) -> str:
 
 def run(shown: Shown) -> RenderableType:
     """A run: the time that is left, its results, the verdict on its hypothesis."""
-    head = f"[bold]{shown['name']}[/] {STATUSES.get(shown['status'], shown['status'])}"
+    dry = " [magenta]dry run[/]" if shown.get("dry_run") else ""
+    head = f"[bold]{escape(called(shown))}[/] {STATUSES.get(shown['status'], shown['status'])}{dry}"
     if shown["status"] == "inactive":
         return head
-    parts = [head, *_time(shown), *_target(shown), *_results(shown["results"])]
+    parts = [head, *_time(shown), *_aim(shown), *_results(shown["results"])]
     if shown.get("hypothesis"):
         parts += _hypothesis(shown["hypothesis"], ", so far" if shown["status"] == "running" else "")
     recovery = shown["results"].get("recovery")
@@ -96,19 +100,67 @@ def _time(shown: Shown) -> Iterator[RenderableType]:
         baseline = (shown.get("hypothesis") or {}).get("baseline_seconds", 0.0) - (total - left)
         if baseline > 0:
             yield f"[dim]Baseline: nothing is hit for {baseline:.0f} s more.[/]"
+    elif shown["status"] == "completed" and shown["end_reason"]:
+        yield escape(f"completed before its time: {shown['end_reason']}")
     elif shown["ended_by"]:
         yield f"ended by {escape(_because(shown['ended_by'], shown['end_reason']))}"
 
 
-def _target(shown: Shown) -> Iterator[RenderableType]:
-    """Which calls the run may hit, where not all of them."""
-    criteria = (f"{name.replace('_', ' ')} {plain(value)}" for name, value in (shown.get("target") or {}).items())
-    if text := ", ".join(criteria):
+def _aim(shown: Shown) -> Iterator[str]:
+    """Which calls the run may hit and how many, where not all of them; and the scenario that it is of."""
+    target = shown.get("target") or {}
+    if text := ", ".join(f"{name.replace('_', ' ')} {_criterion(value)}" for name, value in target.items()):
         yield escape(f"target: {text}")
+    options = {name: shown[name] for name in LIMITED if shown.get(name) not in (None, False)}
+    if text := ", ".join(f"{name.replace('_', ' ')} {LIMITED[name](value)}" for name, value in options.items()):
+        yield escape(text)
+    if shown.get("scenario"):
+        yield f"[dim]scenario {escape(shown['scenario'])}[/]"
+
+
+def _criterion(value: Any) -> str:  # noqa: ANN401 - JSON
+    """What a target says about one thing, as it is typed."""
+    if isinstance(value, Mapping):
+        return " and ".join(spelt(name, condition) for name, condition in value.items())
+    return either(map(str, value)) if isinstance(value, list) and value else plain(value)
+
+
+def _key(key: Shown) -> str:
+    return ", ".join(f"{place} {name}" for place, name in key.items() if name)
+
+
+def _first(first: Shown) -> str:
+    key = _key(first.get("key") or {})
+    return f"{first['requests']} of each {key}" if key else str(first["requests"])
+
+
+LIMITED: Mapping[str, Callable[[Any], str]] = {
+    "max_requests": plain,
+    "first": _first,
+    "every": plain,
+    "sticky": _key,
+    "seed": str,
+    "ramp_seconds": lambda value: f"{plain(value)} s",
+}
+"""The options that say which calls are hit beside the target, and how each is shown."""
 
 
 def _because(what: str, why: str | None) -> str:
     return f"{what}: {why}" if why else what
+
+
+def _aimed(results: Shown) -> Iterator[str]:
+    """What an aim came to, where the run has one."""
+    yield from _would_hit(results)
+    if results.get("matched") is not None:
+        yield f"{results['matched']:,} matched the target"
+    if results.get("without_key"):
+        yield f"{results['without_key']:,} without the key"
+
+
+def _would_hit(results: Shown) -> Iterator[str]:
+    if results.get("would_hit") is not None:
+        yield f"would hit {results['would_hit']:,} of {results['requests']:,}"
 
 
 COUNTERS: Mapping[str, Callable[[Shown], str]] = {
@@ -127,7 +179,7 @@ def _results(results: Shown) -> list[RenderableType]:
     if not (results["requests"] or results.get("died")) and "efficacy" in results:
         return list(_remarks(results))
     where = "1 environment" if results["environments"] == 1 else f"{results['environments']} environments"
-    figures = [f"{results['requests']} requests, {results['requests_hit']} hit, in {where}"]
+    figures = [f"{results['requests']} requests, {results['requests_hit']} hit, in {where}", *_aimed(results)]
     figures += [render(results) for counter, render in COUNTERS.items() if results.get(counter)]
     table = Table("", box=None, padding=(0, 2, 0, 0))
     for column in ("requests", "50 %", "95 %", "99 %"):
@@ -173,8 +225,16 @@ def _entry(entry: Shown) -> tuple[str, ...]:
     at, why = entry["at"][:19].replace("T", " "), _because(entry["by"], entry["reason"])
     run = entry["run"]
     if run:
-        return at, run["name"], why, _because(run["status"], run["end_reason"]), entry["id"]
+        outcome = ", ".join([run["status"], *_rehearsed(run)])
+        return at, called(run), why, _because(outcome, run["end_reason"]), entry["id"]
     return at, entry["action"], why, str(entry["details"].get("message", "")), ""
+
+
+def _rehearsed(run: Shown) -> Iterator[str]:
+    """That it was a dry run, and what it would have hit."""
+    if run.get("dry_run"):
+        yield "dry run"
+        yield from _would_hit(run["results"])
 
 
 def bars(counts: Mapping[str, int]) -> RenderableType:

@@ -10,14 +10,44 @@ from rich.live import Live
 from rich.markup import escape
 
 from . import render
-from .complete import known
+from .complete import active, known
 from .context import CommandContext, context_of
+from .names import called
 from .remote import Refused, Unreachable, is_passing
+from .usage import Wrong
 
 Experiment = Annotated[
     str,
     typer.Argument(metavar="experiment", help="Its name, such as latency_injection.", autocompletion=known),
 ]
+Label = Annotated[
+    str,
+    typer.Option("--label", metavar="<label>", autocompletion=active("label"), help="The run with this label."),
+]
+RunId = Annotated[
+    str,
+    typer.Option(
+        "--run-id", metavar="<id>", autocompletion=active("run_id"), help="The run with this id; see `history`."
+    ),
+]
+Scenario = Annotated[
+    str,
+    typer.Option(
+        "--scenario",
+        metavar="<id>",
+        autocompletion=active("scenario"),
+        help="The runs that were started together as this scenario.",
+    ),
+]
+
+
+def _selected(typer_context: typer.Context, **chosen: str) -> dict[str, str]:
+    """Which runs a command is for, as the endpoints take it. Raises Wrong unless it is said in exactly one way."""
+    given = {name: text for name, text in chosen.items() if text}
+    if len(given) == 1:
+        return given
+    problem = "Which run?" if not given else "Which run? It is named in more than one way."
+    raise Wrong(f"{problem} Give an experiment, --label, --run-id or --scenario.", ctx=typer_context)
 
 
 def list_experiments(typer_context: typer.Context) -> None:
@@ -31,21 +61,42 @@ def list_experiments(typer_context: typer.Context) -> None:
 
 def stop(
     typer_context: typer.Context,
-    experiment: Experiment,
+    experiment: Experiment = "",
+    *,
+    label: Label = "",
+    run_id: RunId = "",
+    scenario: Scenario = "",
     reason: Annotated[str, typer.Option(metavar="<text>", help="Why it is stopped, for the history.")] = "",
 ) -> None:
-    """Stop an experiment. It takes a second to reach every process of the application."""
+    """Stop an experiment: all its runs, or one run, or a scenario.
+
+    It takes a second to reach every process of the application.
+    """
+    selected = _selected(typer_context, experiment_name=experiment, label=label, run_id=run_id, scenario=scenario)
     context = context_of(typer_context)
-    body = {"experiment_name": experiment, **({"reason": reason} if reason else {})}
-    run = context.remote.ask("POST", "/stop", body)
-    context.print_result(run, render.run(run))
+    answer = context.remote.ask("POST", "/stop", {**selected, **({"reason": reason} if reason else {})})
+    stopped = answer.get("stopped_runs") or [answer]
+    context.print_result(answer, *map(render.run, stopped))
+    if len(stopped) > 1:
+        context.print_note(f"Stopped {len(stopped)} runs: {', '.join(map(called, stopped))}.")
 
 
-def status(typer_context: typer.Context, experiment: Experiment) -> None:
-    """Show the current run of an experiment, or the last one."""
+def status(
+    typer_context: typer.Context,
+    experiment: Experiment = "",
+    *,
+    label: Label = "",
+    run_id: RunId = "",
+    scenario: Scenario = "",
+) -> None:
+    """Show what runs of an experiment, or its last run.
+
+    With an option instead of the experiment, show that run, or that scenario.
+    """
+    selected = _selected(typer_context, experiment_name=experiment, label=label, run_id=run_id, scenario=scenario)
     context = context_of(typer_context)
-    run = context.remote.ask("GET", "/status?" + urlencode({"experiment_name": experiment}))
-    context.print_result(run, render.run(run))
+    answer = context.remote.ask("GET", "/status?" + urlencode(selected))
+    context.print_result(answer, *map(render.run, answer.get("runs") or [answer]))
 
 
 def watch(typer_context: typer.Context) -> None:

@@ -1,6 +1,7 @@
 """Wrong usage, in the words of the command line: all that is wrong, what is allowed, and where to read more."""
 
 import math
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
@@ -19,6 +20,7 @@ UsageError: type[Any] = typer.BadParameter.__mro__[1]
 """Typer's base class of wrong usage; it is public under no name of its own."""
 
 BEFORE_THE_COMMAND = ("--profile", "--url", "--token", "--version")
+INSTEAD_OF_AN_EXPERIMENT = ("--file", "--run-id")
 NUMBERS: Mapping[str, tuple[str, Callable[[str], float]]] = {
     "number": ("a number", float),
     "integer": ("a whole number", int),
@@ -97,12 +99,19 @@ def strangers(words: Sequence[str], names: Collection[str]) -> list[str]:
     """A sentence for each word that is neither a known option nor the value of an unknown one."""
     problems, before = [], ""
     for word in words:
-        if word.startswith("-"):
-            problems.append(unknown_option(word.partition("=")[0], names))
+        name = word.partition("=")[0]
+        if name in INSTEAD_OF_AN_EXPERIMENT:
+            problems.append(f"{name} stands instead of an experiment: leave out one of the two.")
+        elif word.startswith("-"):
+            problems.append(unknown_option(name, names))
         elif not before.startswith("-") or "=" in before:
             problems.append(f"{word!r} is not expected here.")
         before = word
     return problems
+
+
+OF_EXPERIMENTS = ("start", "preview")
+"""Commands that have one for each experiment."""
 
 
 class Commands(TyperGroup):
@@ -112,7 +121,7 @@ class Commands(TyperGroup):
         name = args[0]
         if name in self.commands or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        what = "experiment" if self.name == "start" else "command"
+        what = "experiment" if self.name in OF_EXPERIMENTS else "command"
         raise Wrong(unknown(what, name, self.commands), ctx=ctx)
 
 
@@ -134,9 +143,11 @@ def limits(schema: Schema) -> str:
 
 
 def allowed(schema: Schema) -> str:
-    """The limits and the unit, or the words that there are to choose from."""
+    """The limits and the unit, or the words that there are to choose from; or what the application says."""
     if "enum" in schema:
         return either(map(str, schema["enum"]))
+    if "allowed" in schema:
+        return str(schema["allowed"])
     unit = schema.get("unit", SHARE)
     return limits(schema) if unit == SHARE else f"{limits(schema)} {unit}".strip()
 
@@ -158,9 +169,18 @@ def value(schema: Schema, text: str) -> float | str:
 
 def _line(schema: Schema, text: str) -> str:
     longest = schema.get("maxLength", math.inf)
-    if len(text) <= longest and text.isprintable():
-        return text
-    raise ValueError(f"must be one line of up to {longest:g} characters; got {shown(text)}.")
+    if not (len(text) <= longest and text.isprintable()):
+        raise ValueError(f"must be one line of up to {longest:g} characters; got {shown(text)}.")
+    if "allowed" in schema and not _fits(schema, text):
+        raise ValueError(f"must be {allowed(schema)}; got {shown(text)}.")
+    return text
+
+
+def _fits(schema: Schema, text: str) -> bool:
+    """Whether a text is like its pattern. What is refused besides, the application explains better."""
+    with suppress(re.error):  # a pattern that Python does not know
+        return bool(re.search(schema.get("pattern", ""), text))
+    return True
 
 
 def _number(schema: Schema, text: str, kind: str, convert: Callable[[str], float]) -> float:

@@ -211,6 +211,10 @@ class StartOptions(BaseModel):
         description="Name of this run, of which only one can be active. With labels an experiment can be active "
         "several times. Default: the name of the experiment.",
         examples=["slow-orders"],
+        json_schema_extra={
+            "allowed": f"letters, digits, dots, hyphens and underscores, with a letter or a digit first, at most "
+            f"{LONGEST_LABEL} characters"
+        },
     )
 
     def content(self) -> dict[str, Any]:

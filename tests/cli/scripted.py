@@ -1,6 +1,7 @@
 """An application that answers as a script says."""
 
 import json
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -32,7 +33,8 @@ def published(prefix: str) -> Answer:
 class Scripted(ThreadingHTTPServer):
     """Answers each path below its prefix with what its script has next, the last one for ever.
 
-    None is a connection that is cut. `elsewhere` are the requests for paths that are not below the prefix.
+    None is a connection that is cut. `received` are all requests: method and headers. `elsewhere` are the requests for
+    paths that are not below the prefix.
     """
 
     daemon_threads = True
@@ -46,6 +48,8 @@ class Scripted(ThreadingHTTPServer):
         }
         self.prefix = PREFIX
         self.location = ""
+        self.answer_headers: dict[str, str] = {}
+        self.received: list[tuple[str, Message]] = []
         self.asked: list[tuple[str, Any]] = []
         self.elsewhere: list[tuple[str, str, str]] = []
         self.host = f"http://127.0.0.1:{self.server_address[1]}"
@@ -56,6 +60,7 @@ class ScriptedHandler(BaseHTTPRequestHandler):
     server: Scripted
 
     def do_GET(self) -> None:
+        self.server.received.append((self.command, self.headers))
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length)) if length else None
         whole = self.path.partition("?")[0]
@@ -71,6 +76,8 @@ class ScriptedHandler(BaseHTTPRequestHandler):
         self.send_response(answer[0])
         if self.server.location:
             self.send_header("Location", self.server.location)
+        for name, value in self.server.answer_headers.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(json.dumps(answer[1]).encode())
 

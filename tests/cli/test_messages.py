@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.cli.messages import MESSAGES, Answer, explained, option
+from chalicelib.cli.messages import KINDS, MESSAGES, Answer, explained, option
 
 URL = "http://shop.example/chaos_experiments"
 FIELDS = ('"restart"', "experiment_name", "POST /", "delay_seconds", "hypothesis.", "`alarms`")
@@ -49,6 +49,7 @@ EXPERIMENTS = {"available_experiments": ["latency_injection", "error_injection"]
         ),
         ("unknown_run", {"sent": {"run_id": "x"}}, "The history has no run 'x'."),
         ("unknown_run", {"sent": {"run_id": "x"}}, "chaos --profile qa history"),
+        ("unknown_run", {"sent": {"label": "x"}}, "The history has no run with the label 'x'."),
         (
             "forbidden",
             {"message": "'vic' is a viewer."},
@@ -96,6 +97,16 @@ def test_what_has_no_details_is_said_as_the_application_says_it(code: str) -> No
             "--rate is unknown. Allowed: max_error_rate.",
         ),
         (
+            {"field": "ramp_seconds", "kind": "no_time_to_hit", "problem": "must be at most duration_seconds"},
+            {"ramp_seconds": 90},
+            KINDS["no_time_to_hit", "ramp_seconds"],
+        ),
+        (
+            {"field": "hypothesis.of", "kind": "no_hit_requests", "problem": "must be untouched in a dry run"},
+            {"hypothesis": {"of": "hit"}},
+            KINDS["no_hit_requests", "hypothesis.of"],
+        ),
+        (
             {"field": "experiment_name", "problem": "is missing", "allowed": "one of a, b"},
             {},
             "The name of the experiment is missing. Allowed: one of a, b.",
@@ -104,6 +115,12 @@ def test_what_has_no_details_is_said_as_the_application_says_it(code: str) -> No
 )
 def test_a_problem_of_a_field_is_one_of_an_option(detail: dict[str, str], sent: dict[str, Any], expected: str) -> None:
     assert answered("invalid_parameters", details=[detail], sent=sent) == expected
+
+
+def test_what_is_wrong_with_several_options_together_is_said_in_options() -> None:
+    for message in KINDS.values():
+        assert not any(field in message for field in (*FIELDS, "duration_seconds", "dry_run"))
+        assert "--" in message
 
 
 def test_every_problem_has_its_line() -> None:

@@ -145,3 +145,8 @@ def test_a_name_that_is_taken_gets_the_objects_name_and_one_that_stays_taken_is_
     properties = {"load": {"properties": {"rate": {"type": "number"}}}, "detach": {"type": "boolean"}}
     taken = names(list(parameter_options({"rate": {"type": "number", "default": 1}})))
     assert names(list(start_options(properties, {"--detach", *taken}))) == ["--load-rate"]
+
+
+def test_of_two_options_of_one_name_the_second_gets_the_objects_name() -> None:
+    one = {"properties": {"rate": {"type": "number"}}}
+    assert names(list(start_options({"load": one, "noise": one}, ()))) == ["--rate", "--noise-rate"]

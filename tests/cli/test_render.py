@@ -141,3 +141,80 @@ def test_a_run_that_the_application_cannot_read_is_shown_with_what_there_is() ->
     }
     assert "ends when it is stopped" in drawn(render.run(damaged))
     assert "21 s left" in drawn(render.run({**damaged, "remaining_seconds": 21.0}))
+
+
+AIM: dict[str, Any] = {
+    "label": "slow-orders",
+    "scenario": "s-1",
+    "target": {
+        "methods": ["GET", "HEAD"],
+        "headers": {
+            "x-tenant": "acme",
+            "user-agent": [{"prefix": "curl/"}, {"glob": "*wget*"}],
+            "x-beta": {"exists": True},
+        },
+        "environments_percentage": 50.0,
+    },
+    "max_requests": 100,
+    "first": {"requests": 2, "key": {"header": "x-order-id"}},
+    "every": 3,
+    "sticky": {"query": "user"},
+    "seed": "2026-11-25",
+    "ramp_seconds": 30.0,
+}
+
+
+def shown(**more: Any) -> dict[str, Any]:
+    return {**responses.run(RUN, NOW + 20, served(RUN)), **more}
+
+
+def test_a_run_shows_its_label_and_scenario_and_which_requests_it_may_hit_as_it_is_typed() -> None:
+    text = drawn(render.run(shown(**AIM)), 200)
+    for line in (
+        "slow-orders (latency_injection) running",
+        "target: methods GET or HEAD, headers x-tenant=acme and user-agent=curl/* or user-agent=*wget* and x-beta,",
+        "x-beta, environments percentage 50",
+        "max requests 100, first 2 of each header x-order-id, every 3, sticky query user, seed 2026-11-25, ramp",
+        "seed 2026-11-25, ramp seconds 30",
+        "scenario s-1",
+    ):
+        assert line in text, text
+    first_of_all = drawn(render.run(shown(first={"requests": 2})))
+    assert "first 2\n" in first_of_all
+
+
+def test_a_run_without_any_of_it_shows_nothing_of_it() -> None:
+    text = drawn(render.run(shown(label=RUN.experiment)))
+    assert text.startswith("latency_injection running\n")
+    for word in ("target", "first", "every", "scenario", "dry run", "would hit", "matched", "without the key"):
+        assert word not in text
+
+
+def test_a_run_shows_what_matched_what_had_no_key_and_what_a_dry_run_would_have_hit() -> None:
+    dry = shown(dry_run=True)
+    dry["results"] |= {"would_hit": 120, "requests": 3000, "matched": 1200, "without_key": 30}
+    text = drawn(render.run(dry), 160)
+    assert "latency_injection running dry run" in text
+    assert "would hit 120 of 3,000, 1,200 matched the target, 30 without the key" in text
+    entry = {**responses.entry(RUN, NOW + 30, {}), "run": dry}
+    assert render.lines([entry]).split("\t")[3] == "running, dry run, would hit 120 of 3,000"
+
+
+def test_what_matched_is_shown_also_where_it_is_none() -> None:
+    run = shown()
+    run["results"] |= {"would_hit": None, "matched": 0, "without_key": 0}
+    text = drawn(render.run(run), 160)
+    assert "0 matched the target" in text
+    assert "without the key" not in text
+
+
+def test_a_run_that_has_hit_all_that_it_was_to_hit_says_so() -> None:
+    reason = "max_requests: 100 calls were hit"
+    spent = shown(status="completed", ended_by="environment a4e63a4e", end_reason=reason)
+    assert f"latency_injection completed\ncompleted before its time: {reason}\n" in drawn(render.run(spent))
+
+
+def test_the_history_shows_labels() -> None:
+    entry = responses.entry(RUN, NOW + 30, {})
+    entry = {**entry, "run": {**entry["run"], "label": "slow-orders"}}  # type: ignore[dict-item]
+    assert render.lines([entry]).split("\t")[1] == "slow-orders (latency_injection)"

@@ -1,0 +1,119 @@
+"""Commands for each experiment, whose options are what the application publishes: of `start`, and of `preview`."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import typer
+
+from ..experiments.base import Parameters
+from .examples import epilog
+from .messages import option
+from .options import Option, incomplete, parameter_options, start_options
+from .usage import NUMBERS, Schema, Wrong, option_names, plain, strangers
+
+STRANGERS = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""Words that are not known are left to the command, which reports them with everything else that is wrong."""
+
+OwnOption = tuple[str, Any, Any]
+"""An option of the command line itself, which is no field of a start: its name, its default and its annotation."""
+
+
+@dataclass(frozen=True, eq=False)
+class Verb:
+    """A command that has one command for each experiment. `own` are options by the names of their arguments."""
+
+    name: str
+    own: Mapping[str, OwnOption]
+    example: str
+    """What an example ends in."""
+
+    act: Callable[..., None]
+    """Handed the context, the body of the start, and its own options by the names of their arguments."""
+
+
+def add_experiments(
+    app: typer.Typer, verb: Verb, experiments: Sequence[Mapping[str, Any]], options: Schema, program: str
+) -> None:
+    """A command for each experiment. `options` is what every start may have beside the parameters."""
+    for experiment in experiments:
+        app.command(
+            experiment["name"],
+            help=experiment["description"],
+            short_help=experiment["description"].partition(",")[0],
+            epilog=epilog(program, [_example(verb, experiment)]),
+            context_settings=STRANGERS,
+        )(_command(verb, experiment, options.get("properties", {})))
+
+
+def _example(verb: Verb, experiment: Mapping[str, Any]) -> str:
+    """A start with the experiment's own first number."""
+    schemas: Mapping[str, Schema] = experiment["parameters"]["properties"]
+    own = [name for name in schemas if name not in Parameters.model_fields and _is_number(schemas[name])]
+    options = "".join(f"{option(name)} {plain(schemas[name]['default'])} " for name in own[:1])
+    return f"{verb.name} {experiment['name']} {options}--percentage 20 {verb.example}"
+
+
+def _is_number(schema: Schema) -> bool:
+    return schema.get("type") in NUMBERS and "default" in schema
+
+
+def _command(verb: Verb, experiment: Mapping[str, Any], properties: Mapping[str, Schema]) -> Callable[..., None]:
+    """The function that typer makes a command of: its signature has an argument for each option."""
+    parameters = list(parameter_options(experiment["parameters"]["properties"]))
+    taken = {"--help", *(name for name, _, _ in verb.own.values()), *(each.name for each in parameters)}
+    general = start_options(properties, taken)
+    form = _Form(properties, {f"option_{number}": each for number, each in enumerate(chain(parameters, general))})
+
+    def command(typer_context: typer.Context, **typed: Any) -> None:  # noqa: ANN401 - as typer has it
+        own = {name: typed.pop(name) for name in verb.own}
+        body = {"experiment_name": experiment["name"], **form.read(typed, typer_context)}
+        verb.act(typer_context, body, **own)
+
+    context = _keyword("typer_context", inspect.Parameter.empty, typer.Context)
+    own = [_keyword(name, default, annotation) for name, (_, default, annotation) in verb.own.items()]
+    signature = inspect.Signature([context, *form.arguments, *own])
+    command.__signature__ = signature  # type: ignore[attr-defined]
+    command.__annotations__ = {name: each.annotation for name, each in signature.parameters.items()}
+    command.__name__ = str(experiment["name"])
+    return command
+
+
+@dataclass(frozen=True)
+class _Form:
+    """The options of one command, by the names of its arguments. `properties` is what its start options are made of."""
+
+    properties: Mapping[str, Schema]
+    options: Mapping[str, Option]
+
+    @property
+    def arguments(self) -> list[inspect.Parameter]:
+        return [_keyword(name, each.absent, each.annotation) for name, each in self.options.items()]
+
+    def read(self, typed: Mapping[str, Any], typer_context: typer.Context) -> dict[str, Any]:
+        """The body to send. Raises Wrong with everything that is wrong."""
+        problems = strangers(typer_context.args, option_names(typer_context))
+        given = {each: typed[name] for name, each in self.options.items() if typed[name] not in ([], each.absent)}
+        body: dict[str, Any] = {}
+        for each, text in given.items():
+            try:
+                _put(body, each.path, each.read(text))
+            except ValueError as error:
+                problems.append(f"{each.name} {error}")
+        problems += incomplete(self.properties, given, self.options.values())
+        if problems:
+            raise Wrong("\n".join(problems), ctx=typer_context)
+        return body
+
+
+def _keyword(name: str, default: object, annotation: Any) -> inspect.Parameter:  # noqa: ANN401 - any type
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _put(body: dict[str, Any], path: Sequence[str], value: object) -> None:
+    *above, name = path
+    for each in above:
+        body = body.setdefault(each, {})
+    body[name] = value
