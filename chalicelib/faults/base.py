@@ -103,6 +103,12 @@ class HitCall(Protocol):
     def timer(self) -> float:
         """Seconds of a clock that never steps."""
 
+    def chance(self) -> float:
+        """A number from 0 up to, not including, 1: by chance, or as the call's key or the run's seed has it."""
+
+    def limit(self, parameter: str) -> float:
+        """The largest value of a parameter that the stage allows; infinite where it says nothing."""
+
     def effect(self, name: str) -> Any:  # noqa: ANN401 - each effect has its own methods
         """What this process holds for runs until they end, by its name: `memory`."""
 
