@@ -146,7 +146,7 @@ class Handlers:
         now = self._clock()
         run = Run.started(
             experiment.name,
-            parameters.model_dump(mode="json"),
+            parameters.model_dump(mode="json", exclude_none=True),
             now=now,
             by=caller.name,
             token=secrets.token_hex(4),
@@ -376,8 +376,7 @@ class Handlers:
     def _limits(self, experiment: Experiment) -> Limits:
         """The stage's and the environment's; the smaller one where both have one."""
         own = experiment.limits(self._server.spare_memory_mb())
-        known = experiment.Parameters.model_fields
-        stages = {name: limit for name, limit in self._settings.limits.items() if name in known}
+        stages = experiment.Parameters.limited(self._settings.limits)
         return {**own, **{name: min(limit, own.get(name, limit)) for name, limit in stages.items()}}
 
     def _require_an_unlocked_stage(self) -> None:

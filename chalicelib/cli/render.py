@@ -36,9 +36,13 @@ def experiments(listed: Shown) -> RenderableType:
         table.add_column("default", style="dim")
         table.add_column("allowed", style="dim")
         for name, schema in each["parameters"]["properties"].items():
-            table.add_row(f"--{name.replace('_', '-')}", plain(schema["default"]), allowed(schema) or "yes or no")
+            table.add_row(f"--{name.replace('_', '-')}", plain(schema.get("default", "")), _allowed(schema))
         parts += [f"[bold]{each['name']}[/]  {escape(each['description'])}", table, ""]
     return Group(*parts)
+
+
+def _allowed(schema: Shown) -> str:
+    return "yes or no" if schema.get("type") == "boolean" else allowed(schema)
 
 
 def stage(listed: Shown) -> str:

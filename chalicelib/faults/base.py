@@ -44,11 +44,13 @@ class Proceed:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """This answer takes the application's place, in the API's error envelope."""
+    """This answer takes the application's place. Without a body, a text or JSON, it is the API's error envelope."""
 
     status: int
     code: str
     message: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
 
 
 @dataclass(frozen=True, slots=True)
