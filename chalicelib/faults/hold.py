@@ -9,9 +9,12 @@ MEMORY = "memory_mb"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold(Fault):
-    """Keep memory resident in the environment, once, for as long as the run lasts."""
+    """Keep memory resident in the environment, once, for as long as the run lasts; in equal steps until its end."""
 
     megabytes: int
+    steps: int = 1
+    step_seconds: float = 0.0
+    """How long each step lasts. The last one ends with the run."""
     kind = "hold"
     order = 0
 
@@ -21,5 +24,6 @@ class Hold(Fault):
 
     def _hold(self, call: HitCall) -> Steps:
         memory = call.effect("memory")
-        held, added = yield RunBlocking(partial(memory.hold, call.run, self.megabytes))
+        wanted = partial(memory.hold, call.run, self.megabytes, steps=self.steps, step_seconds=self.step_seconds)
+        held, added = yield RunBlocking(wanted)
         return Applied(details={"memory_mb": held}, counters={MEMORY: added} if added else {})

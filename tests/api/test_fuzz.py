@@ -19,6 +19,7 @@ from chalicelib.api.http import Response
 from chalicelib.api.openapi import document
 from chalicelib.api.vacuity import NO_TIME, NO_UNTOUCHED
 from chalicelib.bootstrap import bootstrap
+from chalicelib.experiments.base import REFUSED
 from chalicelib.experiments.catalogue import installed
 from chalicelib.frameworks.flask import ChaosExperiments
 from chalicelib.settings import Settings
@@ -156,7 +157,7 @@ def operations(application: flask.Flask) -> dict[str, Any]:
 def _is_of_several_fields(answer: Any) -> bool:
     """Whether each value is allowed and all of them together are not, which no JSON Schema says."""
     details = answer.json().get("details", []) if answer.status_code == BAD_REQUEST else []
-    return bool(details) and all(each.get("kind") in {NO_UNTOUCHED, NO_TIME} for each in details)
+    return bool(details) and all(each.get("kind") in {NO_UNTOUCHED, NO_TIME, REFUSED} for each in details)
 
 
 ITSELF = f"GET {PREFIX}/openapi.json"
