@@ -2,8 +2,10 @@
 
 from typing import cast
 
-from ..faults.answer import ERRORS
-from ..faults.hold import MEMORY
+from ..faults.answer import ERRORS, Answer
+from ..faults.base import declared_counters
+from ..faults.hold import Hold
+from ..faults.wait import Wait
 from ..results.judgement import Efficacy, Figure, SideJudgement, efficacy, judge, met, recovery
 from ..results.tally import REQUESTS, SIDES, TEST_HIT, TEST_REQUESTS, AfterPart, Phase, Side, Slice, Tally, upper_bound
 from ..runs.run import Run
@@ -13,6 +15,7 @@ from .shapes import (
     Results,
     ShownAfter,
     ShownBucket,
+    ShownCounter,
     ShownFigure,
     ShownHypothesis,
     ShownPhase,
@@ -22,6 +25,9 @@ from .shapes import (
     ShownSlice,
     iso,
 )
+
+KINDS = (Answer, Wait, Hold)
+"""The kinds of fault whose counters every run has shown, from the first version on."""
 
 UNREAD = Tally()
 """Instead of a tally that could not be read."""
@@ -91,12 +97,25 @@ def _counts(shown: Run, tally: Tally, now: float) -> Results:
         "open": sum(side.open for side in sides),
         "test": {"requests": tally.get(TEST_REQUESTS), "hit": tally.get(TEST_HIT)},
         "actual_error_rate": _rounded(tally.get(ERRORS) / requests) if requests else None,
-        "injected_errors": tally.get(ERRORS),
-        "injected_delay_seconds": round(tally.delay_seconds, 3),
-        "held_memory_mb": tally.get(MEMORY),
+        **_of_each_run(tally),
+        "counters": _counters(tally),
         "hit": _side(tally, "hit"),
         "untouched": _side(tally, "untouched"),
     }
+
+
+def _of_each_run(tally: Tally) -> Results:
+    """What the results of every run have, whatever its faults."""
+    return cast("Results", {counter.name: counter.value(tally.counts) for kind in KINDS for counter in kind.counters})
+
+
+def _counters(tally: Tally) -> list[ShownCounter]:
+    """What faults have counted."""
+    return [
+        {"name": counter.name, "title": counter.title, "unit": counter.unit, "value": value}
+        for counter in declared_counters()
+        if (value := counter.value(tally.counts))
+    ]
 
 
 def _side(tally: Tally, side: Side) -> ShownSide:

@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import base
-from .base import Applied, Fault, HitCall
+from .base import Applied, Counter, Fault, HitCall
 
 ERRORS = "injected_errors"
 """Counter: errors that were answered in the application's place."""
@@ -20,6 +20,7 @@ class Answer(Fault):
     body: Any = None
     kind = "answer"
     order = 2
+    counters = (Counter(name=ERRORS, title="Injected errors", unit="requests", metric="InjectedErrors"),)
 
     def apply(self, call: HitCall) -> Applied:
         del call

@@ -1,7 +1,7 @@
 """What a fault is: what it asks of whoever drives it, what it may decide, and what it reports."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -119,6 +119,30 @@ Steps = Generator[Step, Any, Applied]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Counter:
+    """What a kind of fault counts, and how the results of a run show it: in the API, the report and the metrics."""
+
+    name: str
+    """As the results have it."""
+
+    title: str
+    unit: str
+    key: str = ""
+    """As `Applied.counters` and the table have it; the name, where that is not said."""
+
+    per_unit: int = 1
+    """How many of what is counted make one of the unit: counts are whole numbers."""
+
+    metric: str = ""
+    """The name in CloudWatch. None there without it."""
+
+    def value(self, counts: Mapping[str, int]) -> float:
+        """How much was counted, in the unit."""
+        count = counts.get(self.key or self.name, 0)
+        return count if self.per_unit == 1 else round(count / self.per_unit, 3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fault(ABC):
     """What a run does to one call. `share` is the part of the run's calls that meet it."""
 
@@ -127,6 +151,22 @@ class Fault(ABC):
     order: ClassVar[int]
     """Faults of one call are applied by ascending order."""
 
+    counters: ClassVar[tuple[Counter, ...]] = ()
+    """What it adds to the results of its run. What is counted and not among them is shown nowhere."""
+
     @abstractmethod
     def apply(self, call: HitCall) -> Applied | Steps:
         """Apply it to one call: at once, or as a generator that yields steps and gets their answers. It does no I/O."""
+
+
+def declared_counters() -> list[Counter]:
+    """Those of all kinds of fault that this process has, in the order in which faults are applied."""
+    kinds = sorted(_kinds(Fault), key=lambda kind: kind.order)
+    return list({counter.name: counter for kind in kinds for counter in kind.counters}.values())
+
+
+def _kinds(of: Any) -> Iterator[Any]:  # noqa: ANN401 - classes, of which the base is abstract
+    for kind in of.__subclasses__():
+        if hasattr(kind, "order"):
+            yield kind
+        yield from _kinds(kind)

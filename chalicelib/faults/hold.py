@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-from .base import Applied, Fault, HitCall, RunBlocking, Steps
+from .base import Applied, Counter, Fault, HitCall, RunBlocking, Steps
 
 MEMORY = "memory_mb"
 """Counter: memory that environments hold, in MB."""
@@ -17,6 +17,7 @@ class Hold(Fault):
     """How long each step lasts. The last one ends with the run."""
     kind = "hold"
     order = 0
+    counters = (Counter(name="held_memory_mb", title="Held memory, total of all environments", unit="MB", key=MEMORY),)
 
     def apply(self, call: HitCall) -> Applied | Steps:
         held = call.effect("memory").held_for(call.run)

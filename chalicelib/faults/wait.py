@@ -3,7 +3,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from .base import Applied, Fault, HitCall, Sleep, Steps
+from .base import Applied, Counter, Fault, HitCall, Sleep, Steps
 
 DELAY = "delay"
 """Counter: injected delay, in microseconds."""
@@ -32,6 +32,16 @@ class Wait(Fault):
     allow_timeout: bool = False
     kind = "wait"
     order = 1
+    counters = (
+        Counter(
+            name="injected_delay_seconds",
+            title="Injected delay, total",
+            unit="seconds",
+            key=DELAY,
+            per_unit=MICROSECONDS,
+            metric="InjectedDelay",
+        ),
+    )
 
     def apply(self, call: HitCall) -> Applied | Steps:
         wanted = self.seconds if self.quantile is None else _drawn(self.quantile, call)
