@@ -29,7 +29,7 @@ def refusal(field: str, problem: str, allowed: str) -> PydanticCustomError:
 
 @dataclass(frozen=True, slots=True)
 class LimitOf:
-    """In the annotation of a parameter: the stage's limit of another one holds for it, too."""
+    """In the annotation of a parameter: the limit of another one holds for it, too, of the stage or the environment."""
 
     parameter: str
 
@@ -61,7 +61,7 @@ class Parameters(BaseModel):
 
     @classmethod
     def limited(cls, limits: Limits) -> Limits:
-        """What the limits of a stage are for these parameters."""
+        """What the limits of a stage, or of an environment, are for these parameters."""
         own = {name: [name, *_others(field)] for name, field in cls.model_fields.items()}
         holding = {name: [limits[each] for each in names if each in limits] for name, names in own.items()}
         return {name: min(each) for name, each in holding.items() if each}
@@ -86,8 +86,3 @@ class Experiment(ABC):
     @abstractmethod
     def faults(self, parameters: Any) -> Iterator[Fault]:  # noqa: ANN401 - each experiment has its own
         """What a run with these parameters does to each call that it hits. Pure, and called once for a run."""
-
-    def limits(self, spare_memory_mb: int) -> Limits:
-        """Limits that depend on the environment; none unless an experiment says so."""
-        del spare_memory_mb
-        return {}

@@ -53,6 +53,3 @@ class ResourceExhaustion(base.Experiment):
     def faults(self, parameters: Parameters) -> Iterator[Fault]:
         steps = parameters.chosen_steps
         yield Hold(megabytes=parameters.memory_mb, steps=steps, step_seconds=parameters.duration_seconds / steps)
-
-    def limits(self, spare_memory_mb: int) -> base.Limits:
-        return {"memory_mb": spare_memory_mb}

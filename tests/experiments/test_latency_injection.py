@@ -36,10 +36,6 @@ def test_any_other_delay_is_refused(delay_seconds: Any) -> None:
         LatencyInjection.Parameters(delay_seconds=delay_seconds)
 
 
-def test_its_limits_do_not_depend_on_the_environment() -> None:
-    assert LatencyInjection().limits(spare_memory_mb=0) == {}
-
-
 def test_what_an_older_version_has_stored_is_read_as_it_was() -> None:
     stored = '{"duration_seconds": 30.0, "percentage": 20.0, "delay_seconds": 1.5, "allow_timeout": true}'
     parameters = LatencyInjection.Parameters.model_validate_json(stored)

@@ -27,11 +27,6 @@ def test_anything_but_a_whole_number_from_1_is_refused(memory_mb: Any) -> None:
         ResourceExhaustion.Parameters(memory_mb=memory_mb)
 
 
-@pytest.mark.parametrize("spare_memory_mb", [0, 348])
-def test_its_limit_is_what_the_environment_can_lose_and_live(spare_memory_mb: int) -> None:
-    assert ResourceExhaustion().limits(spare_memory_mb) == {"memory_mb": spare_memory_mb}
-
-
 def test_what_an_older_version_has_stored_is_read_as_it_was() -> None:
     stored = '{"duration_seconds": 30.0, "percentage": 100.0, "memory_mb": 64}'
     parameters = ResourceExhaustion.Parameters.model_validate_json(stored)
