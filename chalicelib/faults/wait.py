@@ -53,8 +53,11 @@ class Wait(Fault):
 
 
 def _drawn(quantile: Quantile, call: HitCall) -> float:
-    longest = min(LONGEST_SECONDS, call.limit(LIMIT))
-    return max(0.0, min(quantile(call.chance()), longest))
+    seconds = quantile(call.chance())
+    longest = call.limit(LIMIT)
+    if 0 <= seconds <= longest and seconds <= LONGEST_SECONDS:
+        return seconds
+    return max(0.0, min(seconds, longest, LONGEST_SECONDS))
 
 
 def _wait(call: HitCall, wanted: float, seconds: float, left: Callable[[], float]) -> Steps:

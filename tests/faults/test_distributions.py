@@ -59,11 +59,11 @@ def test_an_exponential_distribution_has_the_mean_that_it_is_given() -> None:
     assert statistics.fmean(draws(spread("exponential", 2.0, None))) == pytest.approx(2.0, rel=0.01)
 
 
-@pytest.mark.parametrize("name", FITTED)
-@pytest.mark.parametrize("ratio", [1.001, 1.5, 1.98, 6.6, 50, 600])
+@pytest.mark.parametrize(
+    ("name", "ratio"),
+    [(name, ratio) for name in FITTED for ratio in (1.001, 1.5, 1.98, 6.6, 50, 600) if ratio <= LARGEST_RATIO[name]],
+)
 def test_a_fitted_distribution_has_the_percentiles_that_were_asked_for(name: str, ratio: float) -> None:
-    if ratio > LARGEST_RATIO[name]:
-        pytest.skip("It cannot have them.")
     quantile = fitted(name, 0.1, 0.1 * ratio)
     assert quantile(0.5) == pytest.approx(0.1)
     assert quantile(0.99) == pytest.approx(0.1 * ratio)
