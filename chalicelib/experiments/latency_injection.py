@@ -17,7 +17,6 @@ WITHOUT_JITTER = ("fixed", "exponential")
 WITHIN_THE_DELAY = ("uniform", "normal")
 """The distributions of which a jitter above the delay would make many delays negative."""
 
-
 NEVER_ZERO = ("exponential", "pareto")
 """The distributions that a mean of 0 makes no distribution of."""
 
