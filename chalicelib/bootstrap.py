@@ -316,6 +316,7 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
         excluded=PathSet((*settings.excluded_paths, *excluded_paths)),
         slots=Slots(settings.max_active_faults),
         longest_request_seconds=min(settings.max_wait_seconds, longest_request_seconds()),
+        limits=settings.limits,
     )
 
 

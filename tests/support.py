@@ -47,7 +47,7 @@ def a_run(
 ) -> Run:
     """Of an experiment that is not installed, with the parameters that all have."""
     model = installed()[name].Parameters if name in installed() else Parameters
-    complete = model(**parameters).model_dump(mode="json")
+    complete = model(**parameters).model_dump(mode="json", exclude_none=True)
     return Run.started(name, complete, now=now, by="ada", token=token, options=options)
 
 

@@ -88,6 +88,10 @@ class Server:
     knows_the_time: Callable[[], bool] = lambda: True
     """Whether the clock is the table's. It is after the first answer of the table."""
 
+    def limits(self) -> Limits:
+        """What the process can spare now, by the parameter that takes it."""
+        return {"memory_mb": self.spare_memory_mb()}
+
 
 class Handlers:
     """The endpoints of the control plane, and the test endpoint. Each is a method; `endpoints.py` names it."""
@@ -148,7 +152,7 @@ class Handlers:
         now = self._clock()
         run = Run.started(
             experiment.name,
-            parameters.model_dump(mode="json"),
+            parameters.model_dump(mode="json", exclude_none=True),
             now=now,
             by=caller.name,
             token=secrets.token_hex(4),
@@ -292,7 +296,7 @@ class Handlers:
         """Try the active experiments on this request.
 
         Reads which experiments are active, applies them to this request as to any request of the application, and
-        answers with what was injected; with 500 `injected_error`, if `error_injection` hits it. `would_hit` are the
+        answers with what was injected; with the injected error, if `error_injection` hits it. `would_hit` are the
         labels of the dry runs that would have hit it. It is a request for its own path, so a run whose target names the
         paths of the application does not hit it. `problem` is
         `store_unavailable` if the table could not be read: the active experiments are then unknown or outdated, and
@@ -380,9 +384,8 @@ class Handlers:
 
     def _limits(self, experiment: Experiment) -> Limits:
         """The stage's and the environment's; the smaller one where both have one."""
-        own = experiment.limits(self._server.spare_memory_mb())
-        known = experiment.Parameters.model_fields
-        stages = {name: limit for name, limit in self._settings.limits.items() if name in known}
+        own = experiment.Parameters.limited(self._server.limits())
+        stages = experiment.Parameters.limited(self._settings.limits)
         return {**own, **{name: min(limit, own.get(name, limit)) for name, limit in stages.items()}}
 
     def _require_an_unlocked_stage(self) -> None:

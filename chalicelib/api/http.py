@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import Any, Literal
 
 from ..access import Caller
@@ -11,6 +12,8 @@ from ..faults.base import Answer
 
 MAX_BODY_BYTES = 16 * 1024
 NO_CONTENT = 204
+STATUSES = frozenset(HTTPStatus)
+TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,7 @@ class Response:
     @property
     def all_headers(self) -> dict[str, str]:
         described = {} if self.status == NO_CONTENT else {"Content-Type": "application/json"}
-        return {**described, "Cache-Control": "no-store", **self.headers}
+        return _replaced({**described, "Cache-Control": "no-store"}, self.headers)
 
     def length(self, body: bytes) -> dict[str, str]:
         """The header that says how long the body is: not of an answer that has none by its status."""
@@ -64,7 +67,18 @@ class Response:
 
     def with_headers(self, added: Mapping[str, str]) -> "Response":
         """The same, with further headers."""
-        return replace(self, headers={**self.headers, **added}) if added else self
+        return replace(self, headers=_replaced(self.headers, added)) if added else self
+
+    @property
+    def reason(self) -> str:
+        """What the status line says."""
+        return HTTPStatus(self.status).phrase if self.status in STATUSES else "Unknown"
+
+
+def _replaced(headers: Mapping[str, str], by: Mapping[str, str]) -> dict[str, str]:
+    """Headers, of which others take the place of those of the same name, in upper or lower case."""
+    names = {name.lower() for name in by}
+    return {**{name: value for name, value in headers.items() if name.lower() not in names}, **by}
 
 
 def success(resultset: Mapping[str, Any]) -> Response:
@@ -76,8 +90,13 @@ def failure(error: ChaosError) -> Response:
 
 
 def injected_failure(answer: Answer, headers: Mapping[str, str]) -> Response:
-    """What the application seems to answer where a fault answers in its place."""
-    return _refusal(answer.status, answer.code, answer.message, headers=headers)
+    """What the application seems to answer where a fault answers in its place. `headers` are added to its own."""
+    own = {**answer.headers, **headers}
+    if answer.body is None:
+        return _refusal(answer.status, answer.code, answer.message, headers=own)
+    if isinstance(answer.body, str):
+        return Response(answer.status, {}, TEXT, text=answer.body).with_headers(own)
+    return Response(answer.status, {}, own, text=json.dumps(answer.body, allow_nan=False))
 
 
 def _refusal(

@@ -205,7 +205,7 @@ class _Document:
 
     def _start(self, name: str) -> Schema:
         experiment = self._catalogue[name]
-        content = schema(experiment, self._limits)
+        content = schema(experiment, experiment.Parameters.limited(self._limits))
         options = options_schema(StartRequest)
         options["properties"][EXPERIMENT] |= {"const": name}
         return {

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import InvalidParameters
+from ..experiments.base import REFUSED
 from ..experiments.catalogue import LONGEST_NAME_SHOWN
 from ..runs.options import BOUNDS
 from ..runs.target import CRITERIA
@@ -21,6 +22,9 @@ KINDS = {
     "array": "a list",
 }
 """JSON's types in words."""
+
+WHOLE = "parameters"
+"""Instead of a field, where an experiment of another package refuses several fields together."""
 
 UNITS = {"share": "a share: 0.1 is 10 %"}
 """What a unit means, where its name does not say it."""
@@ -62,7 +66,11 @@ def shown(value: Any) -> str:  # noqa: ANN401 - JSON
 
 def described(detail: Mapping[str, Any], properties: Mapping[str, Any]) -> Problem:
     """Of pydantic's errors only the place, the kind, the input and our own words (`why`, `kind`) are used."""
-    name, *inside = detail["loc"]
+    if detail["type"] == REFUSED:
+        return {name: detail["ctx"][name] for name in ("field", "problem", "allowed")} | {"kind": REFUSED}
+    name, *inside = detail["loc"] or (WHOLE,)
+    if name not in properties and detail["type"] not in SPECIAL:
+        return {"field": name, "problem": f"cannot be: {detail['msg']}", "allowed": "together", "kind": REFUSED}
     if inside and (within := _fields_of(properties.get(name, {}), inside)):
         problem = described({**detail, "loc": inside}, within)
         return {**problem, "field": f"{name}.{problem['field']}"}
@@ -96,10 +104,11 @@ SPECIAL: Mapping[str, Callable[[str, Mapping[str, Any]], Problem]] = {
 """By pydantic's type of error, where it is not a value that a field cannot have."""
 
 
-def _got(value: Any, inside: Sequence[int], part: Mapping[str, Any]) -> str:  # noqa: ANN401 - JSON
+def _got(value: Any, inside: Sequence[int | str], part: Mapping[str, Any]) -> str:  # noqa: ANN401 - JSON
     """The value that a field, or the item of a list in it, cannot have."""
     if inside:
-        return f"{shown(value)} as item {inside[0] + 1}"
+        first = inside[0]
+        return f"{shown(value)} as " + (f"item {first + 1}" if isinstance(first, int) else shown(first))
     is_surprising = isinstance(value, str) and part["type"] != "string"
     return f"the string {shown(value)}" if is_surprising else shown(value)
 
@@ -143,6 +152,8 @@ def allowed(part: Mapping[str, Any]) -> str:
     if ALLOWED in part:
         return str(part[ALLOWED])
     part = _schema_of(part)
+    if "enum" in part:
+        return f"one of {', '.join(part['enum'])}"
     limits = {name: _plain(part[name]) for name in ("exclusiveMinimum", "minimum", "maximum") if name in part}
     phrases = [phrase(part) for name, phrase in PHRASES.items() if name in part]
     is_empty = part.get("minimum", -math.inf) > part.get("maximum", math.inf)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
@@ -119,14 +119,24 @@ def start_parameters(
     general, fields = options_schema(StartRequest)["properties"], schema(experiment, limits)["properties"]
     limited = {name: fields[name] for name in limits}
     options, problems = _validated(StartRequest, own, general)
-    defaults = {name: field["default"] for name, field in limited.items()}
-    parameters, others = _validated(experiment.Parameters, {**defaults, **given}, {**fields, **general})
+    parameters, others = _validated(experiment.Parameters, given, {**fields, **general})
+    if lowered := _lowered_defaults(parameters, given, limited):
+        parameters, others = _validated(experiment.Parameters, {**lowered, **given}, {**fields, **general})
     problems += others + _above_limits(given, limited, others)
     if options is None or parameters is None or problems:
         raise invalid(problems)
     if vacuous := [*vacuity.problems(options, parameters, experiment), *vacuity.never_hit(options, prefix)]:
         raise invalid(vacuous)
     return options, parameters
+
+
+def _lowered_defaults(
+    parameters: Parameters | None, given: Collection[str], limited: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What takes the place of defaults that are above a limit. One that another parameter has replaced is None."""
+    defaults = {name: getattr(parameters, name, None) for name in limited if name not in given}
+    high = [name for name, each in defaults.items() if each is not None and each > limited[name]["maximum"]]
+    return {name: limited[name]["default"] for name in high}
 
 
 def _divided(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -157,13 +167,14 @@ def options_of(model: type[ModelT], content: Mapping[str, Any]) -> ModelT:
 
 def schema(experiment: Experiment, limits: Limits) -> dict[str, Any]:
     """The JSON Schema of the parameters, with the limits that hold here and now. No default is above its limit."""
-    content = _published(experiment.Parameters)
+    content = options_schema(experiment.Parameters)
     content.pop("title", None)
     for name, part in content["properties"].items():
         part.pop("title", None)
         if name in limits:
             limit = min(limits[name], part.get("maximum", limits[name]))
             part["maximum"] = math.floor(limit) if part["type"] == "integer" else limit
+        if name in limits and "default" in part:
             part["default"] = min(part["default"], part["maximum"])
     return content
 
@@ -193,7 +204,8 @@ def _inlined(part: Any, definitions: Mapping[str, Any]) -> Any:  # noqa: ANN401 
         return part
     if "$ref" in part:
         return _inlined(definitions[part["$ref"].rpartition("/")[2]], definitions)
-    is_optional = part.get("default", part) is None and "anyOf" not in part  # a null that cannot be sent
+    may_be_null = {"type": "null"} in part.get("anyOf", ())
+    is_optional = part.get("default", part) is None and not may_be_null  # a null that cannot be sent
     return {name: _inlined(each, definitions) for name, each in part.items() if not (is_optional and name == "default")}
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import cast
 
-from ..faults.answer import ERRORS
-from ..faults.hold import MEMORY
+from ..faults.answer import ERRORS, Answer
+from ..faults.base import declared_counters
+from ..faults.hold import Hold
+from ..faults.wait import Wait
 from ..results.judgement import Efficacy, Figure, SideJudgement, efficacy, judge, met, recovery
 from ..results.tally import (
     MATCHED,
@@ -28,6 +30,7 @@ from .shapes import (
     Results,
     ShownAfter,
     ShownBucket,
+    ShownCounter,
     ShownFigure,
     ShownHypothesis,
     ShownPhase,
@@ -37,6 +40,9 @@ from .shapes import (
     ShownSlice,
     iso,
 )
+
+KINDS = (Answer, Wait, Hold)
+"""The kinds of fault whose counters every run has shown, from the first version on."""
 
 UNREAD = Tally()
 """Instead of a tally that could not be read."""
@@ -109,9 +115,8 @@ def _counts(shown: Run, tally: Tally, now: float) -> Results:
         "open": sum(side.open for side in sides),
         "test": {"requests": tally.get(TEST_REQUESTS), "hit": tally.get(TEST_HIT)},
         "actual_error_rate": _rounded(tally.get(ERRORS) / requests) if requests else None,
-        "injected_errors": tally.get(ERRORS),
-        "injected_delay_seconds": round(tally.delay_seconds, 3),
-        "held_memory_mb": tally.get(MEMORY),
+        **_of_each_run(tally),
+        "counters": _counters(tally),
         "hit": _side(tally, "hit"),
         "untouched": _side(tally, "untouched"),
     }
@@ -129,6 +134,20 @@ def _names_calls(shown: Run) -> bool:
 def _has_key(shown: Run) -> bool:
     first = shown.options.get("first")
     return bool(shown.options.get("sticky") or (isinstance(first, Mapping) and first.get("key")))
+
+
+def _of_each_run(tally: Tally) -> Results:
+    """What the results of every run have, whatever its faults."""
+    return cast("Results", {counter.name: counter.value(tally.counts) for kind in KINDS for counter in kind.counters})
+
+
+def _counters(tally: Tally) -> list[ShownCounter]:
+    """What faults have counted."""
+    return [
+        {"name": counter.name, "title": counter.title, "unit": counter.unit, "value": value}
+        for counter in declared_counters()
+        if (value := counter.value(tally.counts))
+    ]
 
 
 def _side(tally: Tally, side: Side) -> ShownSide:

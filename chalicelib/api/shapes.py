@@ -125,6 +125,15 @@ class ShownSlice(TypedDict):
     untouched_mean_seconds: float | None
 
 
+class ShownCounter(TypedDict):
+    """What the faults of a run have counted, in words: `title` and `unit` are for people."""
+
+    name: str
+    title: str
+    unit: str
+    value: float
+
+
 class ShownTest(TypedDict):
     """The calls to `/test`, which count nowhere else."""
 
@@ -176,7 +185,8 @@ class Results(TypedDict, total=False):
     Requests that only another run hit are in `requests` alone. `efficacy` is whether the run did hit requests as it was
     to. `actual_error_rate` is the share of all requests that this run answered with an error. `died` are requests that
     began and were never answered, `open` those of which that is not known yet. `injected_delay_seconds` and
-    `held_memory_mb` are totals of all environments. `recovery` is null while the run is active, and without a
+    `held_memory_mb` are totals of all environments. `counters` has these, and what other kinds of fault count, where it
+    is not zero. `recovery` is null while the run is active, and without a
     hypothesis. The history leaves out `distribution`, `timeline` and `after`.
     `matched` are the requests that the target matched, `without_key` those that were not hit because they lack the key,
     `would_hit` those that the dry run would have hit; each is null where the run has no such option.
@@ -198,6 +208,7 @@ class Results(TypedDict, total=False):
     injected_errors: int
     injected_delay_seconds: float
     held_memory_mb: int
+    counters: list[ShownCounter]
     hit: ShownSide
     untouched: ShownSide
     phases: ShownPhases

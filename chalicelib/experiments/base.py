@@ -2,9 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from ..faults.base import Fault
 
@@ -12,8 +15,31 @@ Limits = Mapping[str, float]
 """The largest value of a parameter that this process allows now, by the parameter's name."""
 
 
+REFUSED = "refused"
+"""The type of error of a value that its field's schema allows, and the experiment does not."""
+
+
+def refusal(field: str, problem: str, allowed: str) -> PydanticCustomError:
+    """For a validator to raise: what is wrong with a field, and what it may be, where its schema cannot say it.
+
+    The words are the caller's to read: `delay_seconds` "cannot be with p50_seconds: leave one of them out".
+    """
+    return PydanticCustomError(REFUSED, "{field} {problem}", {"field": field, "problem": problem, "allowed": allowed})
+
+
+@dataclass(frozen=True, slots=True)
+class LimitOf:
+    """In the annotation of a parameter: the limit of another one holds for it, too, of the stage or the environment."""
+
+    parameter: str
+
+
 class Parameters(BaseModel):
-    """What a run is started with. A field is its JSON, its validation, its limits and its documentation."""
+    """What a run is started with. A field is its JSON, its validation, its limits and its documentation.
+
+    One that says nothing where it is left out has the default None, and is then not stored: an older version goes on to
+    read the runs that do not use it.
+    """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -33,6 +59,18 @@ class Parameters(BaseModel):
         json_schema_extra={"unit": "percent"},
     )
 
+    @classmethod
+    def limited(cls, limits: Limits) -> Limits:
+        """What the limits of a stage, or of an environment, are for these parameters."""
+        own = {name: [name, *_others(field)] for name, field in cls.model_fields.items()}
+        holding = {name: [limits[each] for each in names if each in limits] for name, names in own.items()}
+        return {name: min(each) for name, each in holding.items() if each}
+
+
+def _others(field: FieldInfo) -> list[str]:
+    """The parameters whose limits hold for a field, beside its own."""
+    return [each.parameter for each in field.metadata if isinstance(each, LimitOf)]
+
 
 class Experiment(ABC):
     """A kind of fault. Stateless: one instance serves every run and every request."""
@@ -48,8 +86,3 @@ class Experiment(ABC):
     @abstractmethod
     def faults(self, parameters: Any) -> Iterator[Fault]:  # noqa: ANN401 - each experiment has its own
         """What a run with these parameters does to each call that it hits. Pure, and called once for a run."""
-
-    def limits(self, spare_memory_mb: int) -> Limits:
-        """Limits that depend on the environment; none unless an experiment says so."""
-        del spare_memory_mb
-        return {}

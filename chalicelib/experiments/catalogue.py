@@ -22,6 +22,9 @@ BUILT_IN: tuple[type[Experiment], ...] = (
 ENTRY_POINTS = "chaos_experiments.experiments"
 """The group of entry points; each names a class that derives from `Experiment`."""
 
+NUMBERS = (int, float)
+"""The types of parameters that can have a limit."""
+
 LONGEST_NAME_SHOWN = 64
 """How much of a caller's text a message repeats, in characters."""
 
@@ -58,7 +61,12 @@ class Catalogue(Mapping[str, Experiment]):
 
     def check_limits(self, limits: Iterable[str]) -> None:
         """Raises Misconfigured for a limit of a parameter that no experiment has: it would protect nothing."""
-        known = {name for experiment in self.values() for name in experiment.Parameters.model_fields}
+        known = {
+            name
+            for experiment in self.values()
+            for name, field in experiment.Parameters.model_fields.items()
+            if field.annotation in NUMBERS
+        }
         unknown = [name for name in limits if name not in known]
         if unknown:
             names = ", ".join(f"CHAOS_MAX_{name.upper()}" for name in unknown)

@@ -1,7 +1,7 @@
 """What a fault is: what it asks of whoever drives it, what it may decide, and what it reports."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -44,11 +44,13 @@ class Proceed:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """This answer takes the application's place, in the API's error envelope."""
+    """This answer takes the application's place. Without a body, a text or JSON, it is the API's error envelope."""
 
     status: int
     code: str
     message: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +105,41 @@ class HitCall(Protocol):
     def timer(self) -> float:
         """Seconds of a clock that never steps."""
 
+    def chance(self) -> float:
+        """A number from 0 up to, not including, 1: by chance, or as the call's key or the run's seed has it."""
+
+    def limit(self, parameter: str) -> float:
+        """The largest value of a parameter that the stage allows; infinite where it says nothing."""
+
     def effect(self, name: str) -> Any:  # noqa: ANN401 - each effect has its own methods
         """What this process holds for runs until they end, by its name: `memory`."""
 
 
 Steps = Generator[Step, Any, Applied]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counter:
+    """What a kind of fault counts, and how the results of a run show it: in the API, the report and the metrics."""
+
+    name: str
+    """As the results have it."""
+
+    title: str
+    unit: str
+    key: str = ""
+    """As `Applied.counters` and the table have it; the name, where that is not said."""
+
+    per_unit: int = 1
+    """How many of what is counted make one of the unit: counts are whole numbers."""
+
+    metric: str = ""
+    """The name in CloudWatch. None there without it."""
+
+    def value(self, counts: Mapping[str, int]) -> float:
+        """How much was counted, in the unit."""
+        count = counts.get(self.key or self.name, 0)
+        return count if self.per_unit == 1 else round(count / self.per_unit, 3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +151,22 @@ class Fault(ABC):
     order: ClassVar[int]
     """Faults of one call are applied by ascending order."""
 
+    counters: ClassVar[tuple[Counter, ...]] = ()
+    """What it adds to the results of its run. What is counted and not among them is shown nowhere."""
+
     @abstractmethod
     def apply(self, call: HitCall) -> Applied | Steps:
         """Apply it to one call: at once, or as a generator that yields steps and gets their answers. It does no I/O."""
+
+
+def declared_counters() -> list[Counter]:
+    """Those of all kinds of fault that this process has, in the order in which faults are applied."""
+    kinds = sorted(_kinds(Fault), key=lambda kind: kind.order)
+    return list({counter.name: counter for kind in kinds for counter in kind.counters}.values())
+
+
+def _kinds(of: Any) -> Iterator[Any]:  # noqa: ANN401 - classes, of which the base is abstract
+    for kind in of.__subclasses__():
+        if hasattr(kind, "order"):
+            yield kind
+        yield from _kinds(kind)

@@ -152,11 +152,20 @@ class ChaosExperiments:
             return get_response(request)
         route = self._route(request)
         if route and not isinstance(route.view_function, _RoutePlace):
-            route.view_function = _RoutePlace(route.view_function)  # once for each route
+            route.view_function = _RoutePlace(route.view_function, self._translated)  # once for each route
         return _served(injection, result, request, get_response)
 
     def _route(self, request: ChaliceRequest) -> Any:  # noqa: ANN401 - chalice's
         return self._app.routes.get(request.path, {}).get(request.method)
+
+    def _translated(self, response: Response) -> ChaliceResponse:
+        """Our answer to the current request."""
+        headers = response.all_headers
+        is_head = cast("ChaliceRequest", self._app.current_request).method == "HEAD"  # or `chalice local` sends a body
+        body = "" if is_head else response.body
+        kinds = [value.partition(";")[0].lower() for name, value in headers.items() if name.lower() == "content-type"]
+        is_binary = not set(self._app.api.binary_types).isdisjoint(kinds)  # Chalice encodes it with Base64
+        return ChaliceResponse(body.encode() if is_binary else body, {**headers}, response.status)
 
     # The control plane
 
@@ -174,12 +183,7 @@ class ChaosExperiments:
                 call = ChaliceCall(current, current.path, self._app.lambda_context)
                 response = self._module.answer(request, call)
         added = self._module.cross_origin(headers) or self._cors_headers(current)
-        translated = _translated(response.with_headers(added))
-        if current.method == "HEAD":  # `chalice local` would send the body
-            translated.body = ""
-        if str(translated.headers.get("Content-Type")).partition(";")[0] in self._app.api.binary_types:
-            translated.body = translated.body.encode()  # what Chalice encodes with Base64 must be bytes
-        return translated
+        return self._translated(response.with_headers(added))
 
     def authorize(self, request: AuthRequest) -> AuthResponse:
         """The routes that the bearer token opens.
@@ -256,8 +260,9 @@ class ChaosExperiments:
 class _RoutePlace:
     """A view function, in whose place faults are applied: within all middleware, CORS and error handling of Chalice."""
 
-    def __init__(self, view: Callable[..., Any]) -> None:
+    def __init__(self, view: Callable[..., Any], translated: Callable[[Response], ChaliceResponse]) -> None:
         self._view = view
+        self._translated = translated
         update_wrapper(self, view)
 
     def __call__(self, *values: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever a view has
@@ -266,7 +271,7 @@ class _RoutePlace:
             injection, result = current
             match injection.apply(result):
                 case Answer() as answer:
-                    return _translated(injected_failure(answer, {}))
+                    return self._translated(injected_failure(answer, {}))
                 case Raise(exception):
                     raise exception
         return self._view(*values, **named)
@@ -307,7 +312,3 @@ def _path(request: ChaliceRequest) -> str:
     """The decoded path that the client asked for, below the stage: Chalice has the route's, and its parameters."""
     path, values = request.path, request.uri_params
     return PARAMETER.sub(lambda found: unquote(values.get(found[1], found[0])), path) if values else path
-
-
-def _translated(response: Response) -> ChaliceResponse:
-    return ChaliceResponse(response.body, {**response.all_headers}, response.status)

@@ -6,7 +6,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -295,5 +294,5 @@ def _body(environ: "WSGIEnvironment") -> bytes:
 def sent(response: Response, environ: "WSGIEnvironment", start_response: Callable[..., object]) -> Iterable[bytes]:
     body = response.body.encode()
     headers = {**response.all_headers, **response.length(body)}
-    start_response(f"{response.status} {HTTPStatus(response.status).phrase}", list(headers.items()))
+    start_response(f"{response.status} {response.reason}", list(headers.items()))
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

@@ -8,8 +8,8 @@ from ..faults.base import Chance, Fault
 from .call import Call
 from .plan import Plan
 
-Hit = tuple[Plan, Fault]
-"""One fault of one run, for one call."""
+Hit = tuple[Plan, Fault, Chance]
+"""One fault of one run, for one call, and what it draws from."""
 
 
 class Decided(Protocol):
@@ -35,7 +35,7 @@ def decide(plans: Sequence[Plan], chance: Chance, decided: Decided) -> list[Hit]
             continue
         for fault in plan.faults:
             if fault.share >= 1.0 or drawn() < fault.share:
-                hits.append((plan, fault))  # noqa: PERF401 - most plans have one fault: no comprehension is faster
+                hits.append((plan, fault, drawn))  # noqa: PERF401 - most plans have one fault: no comprehension is faster
     if len(hits) > 1:
         hits.sort(key=_order)
     return hits

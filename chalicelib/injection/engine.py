@@ -174,6 +174,7 @@ class _HitCall:
     call: Call
     plan: Plan
     began: float
+    chance: Chance
 
     @property
     def run(self) -> Plan:
@@ -194,6 +195,9 @@ class _HitCall:
 
     def timer(self) -> float:
         return self.engine.process.timer()
+
+    def limit(self, parameter: str) -> float:
+        return self.engine.limits.get(parameter, math.inf)
 
     def effect(self, name: str) -> Any:  # noqa: ANN401 - each effect has its own methods
         return self.engine.effects[name]
@@ -236,6 +240,8 @@ class Engine:
     excluded: PathSet = field(default_factory=lambda: PathSet(()))
     slots: Slots = field(default_factory=lambda: Slots(1000))
     longest_request_seconds: float = math.inf
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """Those of the stage, by the parameter's name."""
 
     def __post_init__(self) -> None:
         # Every request passes here: nothing is looked up twice.
@@ -308,7 +314,7 @@ class Engine:
         if result.is_test:
             return hits or None
         if hits:
-            result.meets = {plan.run_id for plan, _ in hits if not plan.is_dry}
+            result.meets = {plan.run_id for plan, _, _ in hits if not plan.is_dry}
         result.flushes_begun = self.recorder.begin(result) and self._has_time_to_flush(result.call)
         return hits if hits or result.flushes_begun else None
 
@@ -329,7 +335,7 @@ class Engine:
     def _apply(self, result: InjectionResult, hits: Sequence[Hit]) -> Generator[Step, Any, None]:
         is_late = self.process.timer() - result.began >= LATE_SECONDS
         limited: dict[str, bool] = {}
-        for plan, fault in hits:
+        for plan, fault, chance in hits:
             if (is_late or result.hits) and not (yield from self.is_active(plan)):
                 continue  # it ended while the application, or an earlier fault, delayed this call
             if plan.is_limited:
@@ -339,7 +345,7 @@ class Engine:
                     continue
             hit = AppliedHit(plan, fault.kind, UNFINISHED)
             result.hits.append(hit)
-            applied = fault.apply(_HitCall(self, result.call, plan, result.began))
+            applied = fault.apply(_HitCall(self, result.call, plan, result.began, chance))
             hit.applied = applied if isinstance(applied, Applied) else (yield from applied)
             if hit.applied.outcome is not PROCEED:
                 result.outcome = hit.applied.outcome

@@ -26,8 +26,8 @@ class StagePermits:
         settings = self._settings
         if settings.production_locked:
             return f"stage {settings.stage} is locked (CHAOS_ALLOW_PRODUCTION)"
-        asked = {name: getattr(parameters, name, 0) for name in settings.limits}
+        limits = parameters.limited(settings.limits)
+        asked = {name: getattr(parameters, name) or 0 for name in limits}
         asked["duration_seconds"] = max(parameters.duration_seconds, run.duration_seconds - ROUNDING_SECONDS)
-        above = (name for name, limit in settings.limits.items() if asked[name] > limit)
-        name = next(above, None)
-        return name and f"{name} {asked[name]:g} is above this stage's limit {settings.limits[name]:g}"
+        name = next((name for name, limit in limits.items() if asked[name] > limit), None)
+        return name and f"{name} {asked[name]:g} is above this stage's limit {limits[name]:g}"

@@ -225,15 +225,12 @@ AIMED = {
 
 
 def _injected(results: Mapping[str, Any]) -> list[list[str]]:
-    rate = results["actual_error_rate"]
     before = (results["phases"]["before"] or {"requests": 0})["requests"]
     others = results["requests"] - results["requests_hit"] - results["requests_untouched"] - before
     rows = [
         ["Environments that served requests", str(results["environments"])],
         ["Requests", str(results["requests"])],
-        ["Injected errors", f"{results['injected_errors']} ({(rate or 0) * 100:.3g} % of the requests)"],
-        ["Injected delay, total", f"{results['injected_delay_seconds']:g} s"],
-        ["Held memory, total of all environments", f"{results['held_memory_mb']} MB"],
+        *([counter["title"], _counted(counter, results["requests"])] for counter in results["counters"]),
     ]
     rows += [[name, str(results[counter])] for counter, name in AIMED.items() if results.get(counter) is not None]
     if results["died"]:
@@ -244,6 +241,18 @@ def _injected(results: Mapping[str, Any]) -> list[list[str]]:
     if others > 0:
         rows.append(["Requests hit by other runs only", str(others)])
     return rows
+
+
+def _counted(counter: Mapping[str, Any], requests: int) -> str:
+    """A number and its unit; of requests also the share of all."""
+    value = counter["value"]
+    if counter["unit"] == "requests":
+        return f"{value} ({value / max(requests, 1) * 100:.3g} % of the requests)"
+    return f"{value:.10g} {UNITS.get(counter['unit'], counter['unit'])}"
+
+
+UNITS = {"seconds": "s"}
+"""How units are written that are words."""
 
 
 def _side_row(name: str, side: Mapping[str, Any]) -> list[str]:

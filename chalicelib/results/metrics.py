@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from ..faults.answer import ERRORS
+from ..faults.base import declared_counters
 from ..runs.run import Run
 from ..settings import Settings
 from .tally import REQUESTS, Tally
@@ -14,9 +14,11 @@ log = logging.getLogger(__name__)
 
 NAMESPACE = "ChaosExperiments"
 DIMENSIONS = ("Application", "Stage", "Experiment")
-COUNTS = ("Requests", "RequestsHit", "RequestsUntouched", "InjectedErrors", "UntouchedErrors")
-SECONDS = ("InjectedDelay",)
-"""Stable names: dashboards and alarms are made of them."""
+COUNTS = ("Requests", "RequestsHit", "RequestsUntouched", "UntouchedErrors")
+"""Stable names: dashboards and alarms are made of them. Those of faults are where they are declared."""
+
+UNITS = {"seconds": "Seconds", "MB": "Megabytes"}
+"""CloudWatch's, of what is not merely counted."""
 
 
 class Metrics:
@@ -43,12 +45,14 @@ class Metrics:
             tally.get(REQUESTS),
             tally.requests("hit"),
             tally.requests("untouched"),
-            tally.get(ERRORS),
             tally.untouched_errors,
         )
         for name, count in zip(COUNTS, counted, strict=True):
             metrics.add_metric(name=name, unit="Count", value=count)
-        metrics.add_metric(name=SECONDS[0], unit="Seconds", value=tally.delay_seconds)
+        for counter in declared_counters():
+            if counter.metric:
+                unit = UNITS.get(counter.unit, "Count")
+                metrics.add_metric(name=counter.metric, unit=unit, value=counter.value(counts))
         metrics.flush_metrics()
 
     @cached_property

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..faults.answer import ERRORS
-from ..faults.wait import DELAY, MICROSECONDS
+from ..faults.wait import MICROSECONDS
 from ..runs.run import NEVER, Run
 
 Side = Literal["hit", "untouched"]
@@ -341,10 +341,6 @@ class Tally:
     def slow(self) -> int:
         """How many untouched requests took longer than the run's hypothesis allows 95 of 100 to take."""
         return self.get("untouched.slow")
-
-    @property
-    def delay_seconds(self) -> float:
-        return self.get(DELAY) / MICROSECONDS
 
     # What is judged
 

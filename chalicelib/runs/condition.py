@@ -31,7 +31,7 @@ def refused(why: str, **more: str) -> PydanticCustomError:
 
     `kind` is for a problem that the JSON Schema cannot express.
     """
-    return PydanticCustomError("refused", "{why}", {"why": why, **more})
+    return PydanticCustomError("no_such_value", "{why}", {"why": why, **more})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

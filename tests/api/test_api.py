@@ -65,6 +65,16 @@ def test_list_describes_every_experiment_with_the_limits_that_hold_here(control:
                 "An environment holds less if it cannot spare that much.",
                 "examples": [100],
             },
+            "steps": {
+                "type": "integer",
+                "minimum": 2,
+                "maximum": 60,
+                "unit": "steps",
+                "description": "In how many equal steps the memory grows: with 5 and duration_seconds 50 an "
+                "environment holds a fifth of memory_mb at first, and a fifth more every 10 seconds. At most "
+                "memory_mb. If it is not set, all of it is held at once.",
+                "examples": [5],
+            },
         },
     }
 
@@ -156,6 +166,45 @@ def test_stopping_what_does_not_run_names_what_does(control: Control, running: l
         "latency_injection is not running, so nothing was stopped. "
         f"Running now: {', '.join(running) or 'no experiment'}."
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("latency_injection", {"delay_seconds": 2.0, "allow_timeout": False}),
+        ("error_injection", {"error_rate": 0.1}),
+        ("resource_exhaustion", {"memory_mb": 100}),
+    ],
+)
+def test_what_is_not_set_is_not_stored_so_that_older_versions_read_ordinary_runs(
+    control: Control, name: str, own: dict[str, Any]
+) -> None:
+    control.post("/start", json.dumps({"experiment_name": name}))
+    assert control.store.runs[name].parameters == {"duration_seconds": 30.0, "percentage": 100.0, **own}
+
+
+def test_parameters_that_contradict_each_other_are_refused_in_the_words_of_the_experiment(control: Control) -> None:
+    asked = {"experiment_name": "latency_injection", "distribution": "fixed", "jitter_seconds": 1}
+    refused = control.post("/start", json.dumps(asked))
+    assert refusal(refused) == (400, "invalid_parameters")
+    assert refused.content["details"] == [
+        {
+            "field": "jitter_seconds",
+            "problem": "cannot be with the distribution fixed, which has none: leave one of them out",
+            "allowed": "with the distribution uniform, normal or pareto",
+            "kind": "refused",
+        }
+    ]
+
+
+def test_where_a_stage_lowers_a_default_it_lowers_none_that_another_parameter_replaces(clock: Clock) -> None:
+    control = Control(clock, Settings(stage="qa", limits={"delay_seconds": 1.5}))
+    for given, stored in (({}, {"delay_seconds": 1.5}), ({"p50_seconds": 0.1, "p99_seconds": 1.5}, {})):
+        control.post("/start", json.dumps({"experiment_name": "latency_injection", "restart": True, **given}))
+        parameters = control.store.runs["latency_injection"].parameters
+        assert parameters == {
+            "duration_seconds": 30.0, "percentage": 100.0, "allow_timeout": False, **given, **stored
+        }  # fmt: skip
 
 
 def test_a_start_is_one_call_and_a_stop_two(control: Control) -> None:

@@ -207,7 +207,7 @@ def test_a_limit_of_this_environment_is_named_beside_the_other_problems(control:
 
 NAMES = ", ".join(installed())
 LINE = "in one line, without control characters"
-OF_THE_EXPERIMENT = ("duration_seconds", "percentage", "delay_seconds", "allow_timeout")
+OF_THE_EXPERIMENT = tuple(installed()["latency_injection"].Parameters.model_fields)
 FIELDS_OF_A_START = ", ".join((*OF_THE_EXPERIMENT, "experiment_name", *StartOptions.model_fields, "restart"))
 FIELDS_OF_A_HYPOTHESIS = "max_error_rate, p95_seconds, min_requests, of, baseline_seconds, abort"
 MESSAGES: dict[str, tuple[bytes | str, str]] = {

@@ -19,6 +19,7 @@ from chalicelib.api.http import Response
 from chalicelib.api.openapi import document
 from chalicelib.api.vacuity import NEVER_HIT, NO_TIME, NO_UNTOUCHED
 from chalicelib.bootstrap import bootstrap
+from chalicelib.experiments.base import REFUSED
 from chalicelib.experiments.catalogue import installed
 from chalicelib.frameworks.flask import ChaosExperiments
 from chalicelib.runs.target import CREDENTIAL, TOO_LONG, TWICE
@@ -154,7 +155,7 @@ def operations(application: flask.Flask) -> dict[str, Any]:
     return {f"{operation.method.upper()} {operation.path}": operation for operation in found}
 
 
-BEYOND_THE_SCHEMA = {NO_UNTOUCHED, NO_TIME, NEVER_HIT, TOO_LONG, TWICE, CREDENTIAL}
+BEYOND_THE_SCHEMA = {NO_UNTOUCHED, NO_TIME, NEVER_HIT, TOO_LONG, TWICE, CREDENTIAL, REFUSED}
 """Kinds of problems that no JSON Schema expresses: of fields together, and of names in other capitals."""
 
 

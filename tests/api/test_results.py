@@ -1,13 +1,18 @@
 """How a run's results and verdicts look, whatever they are made by."""
 
+import io
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from chalicelib.api import results
+from chalicelib.api import responses, results
 from chalicelib.api.results import UNREAD
+from chalicelib.cli import render
+from chalicelib.faults.base import Applied, Counter, Fault, HitCall
+from chalicelib.report.documents import markdown
 from chalicelib.results.judgement import Figure, Judgement, Recovery, SideJudgement, Verdict
 from chalicelib.results.tally import AfterPart, Phase, Side, SideCounts, Tally
 from chalicelib.runs.run import Run
@@ -191,3 +196,35 @@ def test_what_nothing_matched_and_who_lacked_the_key_is_said() -> None:
     without = Tally({"requests": 40, "without_key": 5})
     said = "Requests came (40), but none was hit. 5 of them had no key to decide by."
     assert explained(without, sticky={"header": "x-user"}) == said
+
+
+class Freeze(Fault):
+    """A kind of fault of another package."""
+
+    kind = "freeze"
+    order = 1
+    counters = (Counter(name="frozen_minutes", title="Frozen, total", unit="minutes", key="frozen", per_unit=60),)
+
+    def apply(self, call: HitCall) -> Applied:
+        raise NotImplementedError
+
+
+def test_what_any_kind_of_fault_counts_is_shown_as_it_declares() -> None:
+    found = shown(tally=Counted({**TALLY.counts, "delay": 1_500_000, "frozen": 90, "memory_mb": 7}))
+    names = ("injected_errors", "injected_delay_seconds", "held_memory_mb")
+    assert {name: found[name] for name in names} == dict(zip(names, (0, 1.5, 7), strict=True))
+    assert found["counters"] == [
+        {"name": "held_memory_mb", "title": "Held memory, total of all environments", "unit": "MB", "value": 7},
+        {"name": "injected_delay_seconds", "title": "Injected delay, total", "unit": "seconds", "value": 1.5},
+        {"name": "frozen_minutes", "title": "Frozen, total", "unit": "minutes", "value": 1.5},
+    ]
+
+
+def test_a_report_and_a_terminal_show_it_too() -> None:
+    run: Any = responses.run(RUN, OVER, Counted({**TALLY.counts, "frozen": 90, "injected_errors": 8}))
+    text = markdown({"run": run, "events": []})
+    assert "| Injected errors | 8 (20 % of the requests) |" in text
+    assert "| Frozen, total | 1.5 minutes |" in text
+    drawn = io.StringIO()
+    Console(file=drawn, width=200).print(render.run(run))
+    assert "frozen, total 1.5 minutes" in drawn.getvalue()

@@ -219,6 +219,22 @@ def test_an_injected_error_answers_in_the_routes_place(server: Server) -> None:
         assert "X-Own" not in answer.headers
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "sent"),
+    [(503, "Grüße", ("text/plain", "Grüße")), (599, {"a": 1}, ("application/json", '{"a": 1}'))],
+)
+@pytest.mark.parametrize("path", ["/orders/7", f"{API}/test"])
+def test_an_injected_error_has_the_status_headers_and_body_that_were_asked_for(
+    server: Server, path: str, status: int, body: Any, sent: tuple[str, str]
+) -> None:
+    headers = {"Retry-After": "120"}
+    start(server, "error_injection", error_rate=1.0, status_code=status, headers=headers, body=body)
+    answer = server.call("GET", path)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (status, "120")
+    assert (answer.headers["Content-Type"].partition(";")[0], answer.text) == sent
+    assert answer.headers["X-Chaos-Experiment"] == "error_injection"
+
+
 def test_the_excluded_route_and_the_control_plane_are_never_hit(server: Server) -> None:
     start(server, "error_injection", error_rate=1.0)
     for path in ("/health", f"{API}/list", f"{API}/status?experiment_name=error_injection"):

@@ -1,10 +1,10 @@
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from pydantic import ValidationError
 
-from chalicelib.experiments.base import Experiment, Parameters
+from chalicelib.experiments.base import Experiment, LimitOf, Parameters, refusal
 from chalicelib.faults.base import Fault
 
 
@@ -33,8 +33,25 @@ def test_an_experiment_without_a_docstring_has_an_empty_description() -> None:
     assert Silent().description == ""
 
 
-def test_an_experiment_has_no_limits_of_the_environment_unless_it_says_so() -> None:
-    assert Example().limits(spare_memory_mb=0) == {}
+class Heaps(Parameters):
+    heap_mb: Annotated[int, LimitOf("memory_mb")] = 10
+    memory_mb: int = 20
+
+
+def test_a_limit_holds_for_the_parameter_of_its_name_and_for_those_that_say_so() -> None:
+    assert Parameters.limited({"memory_mb": 5.0}) == {}
+    assert Heaps.limited({"memory_mb": 5.0}) == {"heap_mb": 5.0, "memory_mb": 5.0}
+    assert Heaps.limited({"memory_mb": 5.0, "heap_mb": 2.0, "duration_seconds": 60.0}) == {
+        "duration_seconds": 60.0,
+        "heap_mb": 2.0,
+        "memory_mb": 5.0,
+    }
+
+
+def test_what_an_experiment_refuses_is_said_in_its_words() -> None:
+    error = refusal("heap_mb", "is odd", "an even number")
+    assert (error.type, error.message()) == ("refused", "heap_mb is odd")
+    assert error.context == {"field": "heap_mb", "problem": "is odd", "allowed": "an even number"}
 
 
 def test_an_experiment_must_say_what_it_does_to_a_request() -> None:

@@ -86,6 +86,12 @@ def test_a_limit_of_a_parameter_that_no_experiment_has_is_refused() -> None:
         CATALOGUE.check_limits(["duration_seconds", "memory_gb"])
 
 
+@pytest.mark.parametrize("name", ["distribution", "allow_timeout"])
+def test_a_limit_of_what_is_no_number_is_refused(name: str) -> None:
+    with pytest.raises(Misconfigured, match="limits no parameter"):
+        CATALOGUE.check_limits([name])
+
+
 def test_packages_add_experiments_by_entry_points_and_a_broken_one_is_skipped_aloud(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -107,5 +113,5 @@ def test_every_experiment_can_be_started_without_parameters_and_says_what_it_doe
     assert experiment.description.endswith(".")
     for name, part in experiment.Parameters.model_json_schema()["properties"].items():
         assert part["description"], name
-        assert part["type"] == "boolean" or part["unit"], name
+        assert part.get("type") not in {"number", "integer"} or part["unit"], name
         assert "default" in part, name

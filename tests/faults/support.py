@@ -24,6 +24,8 @@ class FakeHitCall:
     clock: float = NOW
     active: Callable[[float], bool] = lambda _now: True
     effects: dict[str, Any] = field(default_factory=dict)
+    chance: Callable[[], float] = lambda: 0.0
+    limits: dict[str, float] = field(default_factory=dict)
 
     def remaining_seconds(self) -> float:
         return self.left - (self.clock - NOW)
@@ -41,6 +43,9 @@ class FakeHitCall:
 
     def timer(self) -> float:
         return self.clock
+
+    def limit(self, parameter: str) -> float:
+        return self.limits.get(parameter, float("inf"))
 
     def effect(self, name: str) -> Any:
         return self.effects[name]

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from chalicelib.faults.base import PROCEED
@@ -53,3 +55,23 @@ def test_it_takes_all_the_time_where_that_is_allowed() -> None:
     slept, applied = drive(Wait(seconds=2.0, allow_timeout=True), FakeHitCall(left=1.0))
     assert sum(slept) == 2.0
     assert "cut_from_seconds" not in applied.details
+
+
+def test_a_delay_is_drawn_by_the_chance_of_the_call() -> None:
+    slept, applied = drive(Wait(quantile=lambda chance: 4 * chance), FakeHitCall(chance=lambda: 0.125))
+    assert (slept, applied.details) == ([0.5], {"seconds": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "limits", "waits"),
+    [(70.0, {}, 60.0), (7.0, {"delay_seconds": 1.5}, 1.5), (-0.5, {}, 0.0), (math.inf, {}, 60.0)],
+)
+def test_what_is_drawn_is_within_what_a_delay_may_be(wanted: float, limits: dict[str, float], waits: float) -> None:
+    call = FakeHitCall(run=FakeRun(expires_at=NOW + 100), limits=limits)
+    slept, applied = drive(Wait(quantile=lambda _: wanted), call)
+    assert (sum(slept), applied.details) == (waits, {"seconds": waits})
+
+
+def test_a_delay_that_was_drawn_and_is_cut_says_how_long_it_was() -> None:
+    _, applied = drive(Wait(quantile=lambda _: 2.0), FakeHitCall(left=1.5))
+    assert applied.details == {"seconds": 1.0, "cut_from_seconds": 2.0}

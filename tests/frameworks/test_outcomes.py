@@ -1,8 +1,9 @@
 """What becomes of a call, in each framework, and in bare WSGI and ASGI: an answer, an exception, or nothing."""
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import fastapi
 import flask
@@ -50,14 +51,36 @@ class Exploding(Experiment):
         yield Explode()
 
 
+class Answered(NamedTuple):
+    """What a client gets. Names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @classmethod
+    def of(cls, response: Any) -> "Answered":
+        return cls(
+            response.status_code, {name.lower(): value for name, value in response.headers.items()}, response.content
+        )
+
+
+ORDERS = "/orders"
+TEST = "/chaos_experiments/test"
+
+
 class Served:
-    """An application with a route, served on fakes. `status` is that of a request for the route; None if it raises."""
+    """An application with a route, served on fakes. `ask` asks for a path; None if that raises."""
 
     def __init__(self, clock: Clock) -> None:
         self.runs, self.results = FakeRunStore(), FakeResultStore()
         self.wired: Any = None
         self.wire = partial(self._wire, clock)
-        self.status: Callable[[], int | None] = lambda: None
+        self.ask: Callable[[str, str], Answered | None] = lambda _method, _path: None
+
+    def status(self) -> int | None:
+        answered = self.ask("GET", ORDERS)
+        return answered.status if answered else None
 
     def _wire(self, clock: Clock, **options: Any) -> Any:
         self.wired = bootstrap(
@@ -81,24 +104,32 @@ class Served:
 def chalice(served: Served) -> None:
     app = Chalice("served", configure_logs=False)
     in_chalice.ChaosExperiments(app, wire=served.wire)
-    app.route("/orders")(lambda: {"orders": []})
-    served.status = lambda: Client(app).http.get("/orders").status_code
+    app.route(ORDERS, methods=["GET", "HEAD"])(lambda: {"orders": []})
+
+    def ask(method: str, path: str) -> Answered:
+        response = Client(app).http.request(method, path, headers={"Accept": "*/*"})
+        return Answered(
+            response.status_code, {name.lower(): value for name, value in response.headers.items()}, response.body
+        )
+
+    served.ask = ask
 
 
 def flask_(served: Served) -> None:
     app = flask.Flask("served")
     in_flask.ChaosExperiments(app, wire=served.wire)
-    app.add_url_rule("/orders", view_func=lambda: {"orders": []})
+    app.add_url_rule(ORDERS, view_func=lambda: {"orders": []})
     app.register_error_handler(Explosion, lambda _error: ("", 418))
-    served.status = lambda: app.test_client().get("/orders").status_code
+    client = httpx2.Client(transport=httpx2.WSGITransport(app=app), base_url="http://x")
+    served.ask = lambda method, path: Answered.of(client.request(method, path))
 
 
 def fastapi_(served: Served) -> None:
     app = fastapi.FastAPI()
     in_fastapi.ChaosExperiments(app, wire=served.wire)
-    app.add_api_route("/orders", lambda: {"orders": []})
+    app.add_api_route(ORDERS, lambda: {"orders": []}, methods=["GET", "HEAD"])
     app.add_exception_handler(Explosion, lambda _request, _error: fastapi.Response(status_code=418))
-    served.status = lambda: TestClient(app).get("/orders").status_code
+    served.ask = lambda method, path: Answered.of(TestClient(app).request(method, path))
 
 
 def wsgi(served: Served) -> None:
@@ -108,15 +139,8 @@ def wsgi(served: Served) -> None:
 
     app = WSGIBoundary(orders, ChaosModule(wire=served.wire))
 
-    def status() -> int | None:
-        try:
-            return (
-                httpx2.Client(transport=httpx2.WSGITransport(app=app), base_url="http://x").get("/orders").status_code
-            )
-        except Explosion:
-            return None
-
-    served.status = status
+    client = httpx2.Client(transport=httpx2.WSGITransport(app=app), base_url="http://x")
+    served.ask = partial(_unless_it_raises, client)
 
 
 def asgi(served: Served) -> None:
@@ -126,13 +150,14 @@ def asgi(served: Served) -> None:
 
     app = ASGIBoundary(orders, ChaosModule(wire=served.wire))
 
-    def status() -> int | None:
-        try:
-            return TestClient(app).get("/orders").status_code
-        except Explosion:
-            return None
+    served.ask = partial(_unless_it_raises, TestClient(app))
 
-    served.status = status
+
+def _unless_it_raises(client: Any, method: str, path: str) -> Answered | None:
+    try:
+        return Answered.of(client.request(method, path))
+    except Explosion:
+        return None
 
 
 MAKERS: dict[str, tuple[Callable[[Served], None], int | None]] = {
@@ -169,3 +194,61 @@ def test_the_outcome_is_what_the_client_meets_and_it_is_counted_once(
 def test_nothing_running_leaves_the_call_alone(served: Served) -> None:
     assert served.status() == 200
     assert served.wired.engine.is_idle()
+
+
+ENVELOPE = {
+    "error": True,
+    "error_message": "Chaos experiment: injected error",
+    "code": "injected_error",
+    "details": [],
+    "resultset": {},
+}
+PLAIN, JSON = "text/plain; charset=utf-8", "application/json"
+RETRY = {"Retry-After": "120", "content-type": "application/problem+json", "cache-control": "max-age=5"}
+ERRORS: dict[str, tuple[dict[str, Any], int, str, Any]] = {
+    "as ever": ({}, 500, JSON, ENVELOPE),
+    "a status": ({"status_code": 404}, 404, JSON, ENVELOPE),
+    "a status without a name": ({"status_code": 599}, 599, JSON, ENVELOPE),
+    "a message": ({"message": "Out of stock"}, 500, JSON, {**ENVELOPE, "error_message": "Out of stock"}),
+    "a text": ({"status_code": 503, "body": "Gr\u00fc\u00dfe"}, 503, PLAIN, "Gr\u00fc\u00dfe"),
+    "nothing": ({"status_code": 502, "body": ""}, 502, PLAIN, ""),
+    "an object": ({"status_code": 429, "body": {"retry": None}}, 429, JSON, {"retry": None}),
+    "a list": ({"body": [1, "a"]}, 500, JSON, [1, "a"]),
+    "headers": ({"status_code": 503, "headers": RETRY}, 503, "application/problem+json", ENVELOPE),
+    "bytes": (
+        {"headers": {"Content-Type": "application/octet-stream"}, "body": "a"},
+        500,
+        "application/octet-stream",
+        "a",
+    ),
+}
+"""By name: parameters of a run; status, content type and body of what it answers."""
+
+
+@pytest.mark.parametrize("name", ERRORS)
+@pytest.mark.parametrize("path", [ORDERS, TEST])
+def test_an_injected_error_is_the_same_everywhere(served: Served, path: str, name: str) -> None:
+    given, status, content_type, content = ERRORS[name]
+    run = served.runs.runs["error_injection"] = a_run("error_injection", error_rate=1.0, **given)
+    answered = served.ask("GET", path)
+    assert answered
+    assert (answered.status, answered.headers["content-type"]) == (status, content_type)
+    assert (answered.body.decode() if isinstance(content, str) else json.loads(answered.body)) == content
+    assert answered.headers["x-chaos-run"] == run.run_id
+    assert answered.headers.get("retry-after") == given.get("headers", {}).get("Retry-After")
+    assert answered.headers["cache-control"] == given.get("headers", {}).get("cache-control", "no-store")
+    served.wired.engine.recorder.flush()
+    tally = served.results.tallies[run.run_id]
+    counted = (tally.get("test.hit"), tally.get("injected_errors"), tally.statuses("hit"))
+    assert counted == ((1, 0, {}) if path == TEST else (0, 1, {f"{status // 100}xx": 1}))
+
+
+@pytest.mark.parametrize("path", [ORDERS, TEST])
+def test_a_head_has_status_and_headers_of_an_injected_error_and_no_body(served: Served, path: str) -> None:
+    headers = {"Retry-After": "120"}
+    served.runs.runs["error_injection"] = a_run(
+        "error_injection", error_rate=1.0, status_code=503, headers=headers, body={"a": 1}
+    )
+    answered = served.ask("HEAD", path)
+    assert answered
+    assert (answered.status, answered.headers["retry-after"], answered.body) == (503, "120", b"")

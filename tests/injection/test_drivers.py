@@ -31,7 +31,7 @@ class Memory:
     def held_for(self, _run: object) -> None:
         return None
 
-    def hold(self, _run: object, megabytes: int) -> tuple[int, int]:
+    def hold(self, _run: object, megabytes: int, **_steps: object) -> tuple[int, int]:
         self.threads.append(threading.current_thread())
         return megabytes, megabytes
 

@@ -32,7 +32,7 @@ class FakeMemory:
     def held_for(self, _run: object) -> None:
         return None
 
-    def hold(self, run: Run, megabytes: int) -> tuple[int, int]:
+    def hold(self, run: Run, megabytes: int, **_steps: object) -> tuple[int, int]:
         if self.defect:
             raise self.defect
         self.events.append(f"hold {megabytes}")
@@ -602,3 +602,28 @@ def test_the_time_of_a_call_begins_where_it_arrived_in_front_of_the_process(cloc
 def test_the_time_of_a_call_begins_here_where_nobody_can_be_believed(clock: Clock) -> None:
     assert not measured(clock, by_header=False, ago=4.0).knows_arrival
     assert not measured(clock, by_header=True, ago=4000.0).knows_arrival
+
+
+class Keyed:
+    """Selects every call, with the chance of its key."""
+
+    def __init__(self, chance: float) -> None:
+        self.chance = chance
+
+    def select(self, *_: Any) -> Callable[[], float]:
+        return lambda: self.chance
+
+    def explain(self, call: Any) -> Any:
+        raise NotImplementedError
+
+
+def test_a_delay_is_drawn_by_what_decided_that_the_call_is_hit(house: House) -> None:
+    house.start(delay_seconds=2.0, jitter_seconds=1.0)
+    (plan,) = house.snapshot.get()
+    drawn = []
+    for chance in (0.75, 0.25, 0.75):
+        plan.selector = Keyed(chance)
+        drawn.append(house.hit().hits[0].shown["seconds"])
+    plan.selector = None
+    assert drawn == [2.5, 1.5, 2.5]
+    assert house.hit().hits[0].shown["seconds"] == 1.0  # the process's chance is 0

@@ -1,5 +1,6 @@
 """The lock of production and the stage's limits hold in the process that applies faults, whoever wrote the run."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from chalicelib.bootstrap import Chaos, bootstrap
 from chalicelib.injection.drivers import SyncInjection
+from chalicelib.injection.engine import AppliedHit
 from chalicelib.runs.run import Run
 from chalicelib.settings import Settings, read_settings
 from tests.injection.support import FakeCall
@@ -15,21 +17,26 @@ from tests.support import NOW, Clock, FakeResultStore, FakeRunStore, FakeTokenSt
 LONG = a_run(delay_seconds=30.0, duration_seconds=600.0)
 
 
-def wired(settings: Settings, run: Run) -> tuple[Chaos, FakeRunStore]:
+def wired(settings: Settings, run: Run, chance: float = 0.0) -> tuple[Chaos, FakeRunStore]:
     """A process with these settings, in whose table the run is."""
     clock = Clock()
     runs = FakeRunStore({run.experiment: run})
     stores: Any = {"runs": runs, "results": FakeResultStore(), "tokens": FakeTokenStore()}
-    return bootstrap(settings, clock=clock, sleep=clock.sleep, chance=lambda: 0.0, **stores), runs
+    return bootstrap(settings, clock=clock, sleep=clock.sleep, chance=lambda: chance, **stores), runs
 
 
-def is_hit(chaos: Chaos) -> bool:
+def served(chaos: Chaos) -> Sequence[AppliedHit]:
+    """What one request is hit by."""
     injection = SyncInjection(chaos.engine, chaos.sleep)
     result = injection.arrive(FakeCall("/orders"))
     if result is None:
-        return False
+        return ()
     injection.apply(result)
-    return bool(result.hits)
+    return result.hits
+
+
+def is_hit(chaos: Chaos) -> bool:
+    return bool(served(chaos))
 
 
 @pytest.mark.parametrize(
@@ -40,6 +47,12 @@ def is_hit(chaos: Chaos) -> bool:
             LONG,
             "not injected: stage production is locked (CHAOS_ALLOW_PRODUCTION)",
             id="locked",
+        ),
+        pytest.param(
+            {"CHAOS_STAGE": "qa", "CHAOS_MAX_DELAY_SECONDS": "2"},
+            a_run(p50_seconds=0.5, p99_seconds=3.0),
+            "not injected: p99_seconds 3 is above this stage's limit 2",
+            id="a percentile above a lower limit",
         ),
         pytest.param(
             {"CHAOS_STAGE": "prod-eu", "CHAOS_ALLOW_PRODUCTION": "prod-us"},
@@ -98,6 +111,14 @@ def test_a_run_that_the_stage_permits_is_injected(variables: dict[str, str]) -> 
     chaos, runs = wired(read_settings(variables), LONG)
     assert is_hit(chaos)
     assert runs.runs[LONG.experiment].defect is None
+
+
+@pytest.mark.parametrize(("limit", "waits"), [("1.5", 1.5), ("600", 60.0)])
+def test_no_delay_that_is_drawn_exceeds_the_limit_of_the_stage(limit: str, waits: float) -> None:
+    run = a_run(delay_seconds=1.5, jitter_seconds=1.5, distribution="pareto", duration_seconds=600.0)
+    chaos, _ = wired(read_settings({"CHAOS_STAGE": "qa", "CHAOS_MAX_DELAY_SECONDS": limit}), run, chance=0.999999)
+    (hit,) = served(chaos)
+    assert hit.shown["seconds"] == waits
 
 
 def test_the_reason_is_written_once_for_all_environments() -> None:

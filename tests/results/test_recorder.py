@@ -130,7 +130,7 @@ def test_what_a_run_did_is_counted_for_that_run_alone(clock: Clock, store: FakeR
     counted.flush()
     first, second = store.tallies[RUN.run_id], store.tallies[OTHER.run_id]
     assert (first.get("requests"), first.requests("hit"), first.requests("untouched")) == (3, 1, 1)
-    assert first.delay_seconds == 2.0
+    assert first.get("delay") == 2_000_000
     assert first.get("injected_errors") == 0
     assert (second.requests("hit"), second.get("injected_errors")) == (1, 1)
 

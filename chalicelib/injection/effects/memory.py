@@ -1,6 +1,7 @@
 """Memory that runs hold in this environment: really resident, bounded, given back when the run is over."""
 
 import logging
+import math
 import mmap
 import threading
 from collections.abc import Callable, Sequence
@@ -21,9 +22,31 @@ _WRITTEN = b"\xaa" * MB
 
 @dataclass(slots=True)
 class _Held:
+    """What is held for a run: `megabytes`, which grow to what is wanted in so many steps."""
+
     run: ActiveRun
+    wanted: int
+    steps: int
+    step_seconds: float
     slices: list[mmap.mmap] = field(default_factory=list)
     megabytes: int = 0
+    reported: int = 0
+    """How much of it whoever asked for it knows of."""
+    step: int = 0
+    next_step_at: float = -math.inf
+
+    def advance(self, now: float) -> int:
+        """How much is due, now that its next step has begun. It begins once, also where less can be spared then."""
+        while self.step < self.steps and now >= self._begins_at(self.step + 1):
+            self.step += 1
+        self.next_step_at = self._begins_at(self.step + 1)
+        return self.wanted * self.step // self.steps
+
+    def _begins_at(self, step: int) -> float:
+        """The last step ends with the run; the first one has begun whenever it is asked for."""
+        if step == 1:
+            return -math.inf
+        return self.run.expires_at - (self.steps - step + 1) * self.step_seconds if step <= self.steps else math.inf
 
     def add(self, megabytes: int) -> None:
         part = mmap.mmap(-1, megabytes * MB)
@@ -41,8 +64,8 @@ class Memory:
     """Holds memory for runs, once each.
 
     Mapped, not from the heap, so that all of it goes back at once; every page written to, or it would not be there.
-    A watcher thread lives while something is held, so that a process without traffic gives it back too; where the
-    process is frozen meanwhile, the next request does the same.
+    A watcher thread lives while something is held, so that a process without traffic gives it back, and takes the next
+    step, too; where the process is frozen meanwhile, the next request does the same.
     """
 
     def __init__(
@@ -78,29 +101,44 @@ class Memory:
         return self._spare_mb() + self.held_mb
 
     def held_for(self, run: ActiveRun) -> int | None:
-        """How much is held for a run, in MB; None before the first `hold`. Does not block."""
+        """How much is held for a run, in MB; None where `hold` is to be asked, for the first time or again.
+
+        Does not block.
+        """
         held = self._held.get(run.run_id)
-        return held.megabytes if held else None
+        if held is None or held.megabytes != held.reported or self._is_step_due(held):
+            return None
+        return held.megabytes
 
-    def hold(self, run: ActiveRun, megabytes: int) -> tuple[int, int]:
-        """Hold memory for a run, once. Returns how much is held, and how much of it this call added, in MB.
+    def hold(self, run: ActiveRun, megabytes: int, *, steps: int = 1, step_seconds: float = 0.0) -> tuple[int, int]:
+        """Hold memory for a run, once, or as much of it as its step says; each lasts `step_seconds`.
 
-        It is less than asked for if the environment cannot spare that much. The first call allocates; the ones that
-        come meanwhile do not wait for it.
+        Returns how much is held, and how much of it no call has reported before, in MB. It is less than asked for if
+        the environment cannot spare that much. The first call allocates; the ones that come meanwhile do not wait for
+        it.
         """
         added = 0
-        if run.run_id not in self._held and self._changing.acquire(blocking=False):
+        if self.held_for(run) is None and self._changing.acquire(blocking=False):
             try:
                 self._release_what_is_over()
-                if run.run_id not in self._held:
-                    held = self._held[run.run_id] = _Held(run)
-                    self._watch()
-                    self._fill(held, megabytes)
-                    added = held.megabytes
+                held = self._held.setdefault(run.run_id, _Held(run, megabytes, steps, step_seconds))
+                self._grow(held)
+                added = held.megabytes - held.reported
+                held.reported = held.megabytes
             finally:
                 self._changing.release()
         known = self._held.get(run.run_id)
         return known.megabytes if known else 0, added
+
+    def _is_step_due(self, held: _Held) -> bool:
+        return held.next_step_at < math.inf and self._clock() >= held.next_step_at
+
+    def _grow(self, held: _Held) -> None:
+        """Take what is due since its last step. Only while nobody else is changing what is held."""
+        if self._is_step_due(held):
+            due = held.advance(self._clock())
+            self._watch()
+            self._fill(held, due)
 
     def is_due(self, active: Sequence[ActiveRun]) -> bool:
         """Whether something is held for a run that is not active."""
@@ -121,9 +159,9 @@ class Memory:
             self._held.pop(run_id).release()
 
     def watch_seconds(self) -> float:
-        """How long the watcher may sleep: to the next read of the table, or to the first end, if that is sooner."""
-        ends = [held.run.expires_at for held in list(self._held.values())]
-        return max(0.0, min([self._seconds_until_stale(), *(end - self._clock() for end in ends)]))
+        """How long the watcher may sleep: to the next read of the table, the first end, or the next step."""
+        moments = [min(held.run.expires_at, held.next_step_at) for held in list(self._held.values())]
+        return max(0.0, min([self._seconds_until_stale(), *(moment - self._clock() for moment in moments)]))
 
     def _fill(self, held: _Held, megabytes: int) -> None:
         while held.megabytes < megabytes:
@@ -163,6 +201,8 @@ class Memory:
                     if not self._held:
                         self._watcher = None
                         return
+                    for held in self._held.values():
+                        self._grow(held)
         except Exception:
             log.exception("The memory watcher raised an exception; held memory is released by the next request instead")
             self._watcher = None

@@ -194,6 +194,75 @@ def test_threads_that_start_together_allocate_once(environment: Environment, mem
     assert memory.held_mb == 2
 
 
+# Growing
+
+
+def test_memory_grows_in_equal_steps_with_the_requests(environment: Environment, memory: Memory) -> None:
+    run = environment.start(duration_seconds=50)
+    held = []
+    for after in (0, 9.999, 10, 19, 30, 49.999):
+        environment.clock.now = NOW + after
+        held.append(memory.hold(run, 12, steps=5, step_seconds=10.0))
+    assert held == [(2, 2), (2, 0), (4, 2), (4, 0), (9, 5), (12, 3)]
+    environment.clock.now = NOW
+    assert memory.held_for(run) == 12
+
+
+def test_memory_grows_without_a_request_and_the_next_one_reports_it(environment: Environment, memory: Memory) -> None:
+    run = environment.start(duration_seconds=5)
+    assert memory.hold(run, 8, steps=2, step_seconds=2.5) == (4, 4)
+    assert [environment.nap.wake() for _ in range(3)] == [1.0, 1.0, 0.5]
+    environment.nap.looks()
+    assert (memory.held_mb, memory.held_for(run)) == (8, None)
+    assert memory.hold(run, 8, steps=2, step_seconds=2.5) == (8, 4)
+    assert memory.held_for(run) == 8
+
+
+def test_who_comes_late_holds_what_is_due_by_then(environment: Environment, memory: Memory) -> None:
+    run = environment.start(duration_seconds=40)
+    environment.clock.now = NOW + 25
+    assert memory.hold(run, 8, steps=4, step_seconds=10.0) == (6, 6)
+
+
+def test_each_step_takes_no_more_than_is_spare_then(environment: Environment, memory: Memory) -> None:
+    run = environment.start(duration_seconds=30)
+    environment.room_mb = 3
+    held = []
+    for after, room_mb in ((0, 3), (5, 100), (10, 6), (20, 100)):
+        environment.clock.now, environment.room_mb = NOW + after, room_mb
+        held.append(memory.hold(run, 12, steps=3, step_seconds=10.0)[0])
+    assert held == [3, 3, 6, 12]
+    environment.clock.now = NOW
+
+
+def test_what_grew_is_given_back_at_the_end(environment: Environment, memory: Memory) -> None:
+    memory.hold(environment.start(duration_seconds=2), 4, steps=2, step_seconds=1.0)
+    watcher = environment.watcher()
+    environment.nap.wake()
+    environment.nap.looks()
+    assert memory.held_mb == 4
+    environment.nap.wake()
+    watcher.join(HUNG)
+    assert (memory.held_mb, memory.is_holding) == (0, False)
+
+
+def test_of_several_threads_one_takes_a_step_and_the_others_do_not_wait(
+    environment: Environment, memory: Memory
+) -> None:
+    run, together = environment.start(duration_seconds=20), threading.Barrier(8)
+    memory.hold(run, 8, steps=2, step_seconds=10.0)
+    environment.clock.now = NOW + 10
+
+    def serve() -> int:
+        together.wait(HUNG)
+        return sum(memory.hold(run, 8, steps=2, step_seconds=10.0)[1] for _ in range(20))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(served.result(HUNG) for served in [pool.submit(serve) for _ in range(8)]) == 4
+    assert memory.held_mb == 8
+    environment.clock.now = NOW
+
+
 # Giving back
 
 
