@@ -18,7 +18,7 @@ from apig_wsgi import make_lambda_handler
 from chalice import Chalice
 from chalice.config import Config
 from chalice.local import LocalDevServer
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from mangum import Mangum
 from starlette.applications import Starlette
@@ -376,5 +376,7 @@ PIECES = st.sampled_from(
     st.lists(PIECES, max_size=12).map("".join),
     st.sampled_from(["name", "na me", "na+me", "n%61me", "\u00e9", "%", "=", "a=", "a"]),
 )
+@example("a=", "a=")
+@example("a=1", "=")
 def test_a_query_is_read_as_by_the_standard_library(query: str, name: str) -> None:
     assert [*query_values(query, name)] == parse_qs(query, keep_blank_values=True).get(name, [])

@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.runs.condition import LONGEST_TEXT, compiled, glob
@@ -23,6 +23,9 @@ def is_like(text: str, pattern: str) -> bool:
 
 @MANY
 @given(LETTERS, TEXTS)
+@example("ab*ba", "aba")
+@example("a*a", "a")
+@example("a*b*b", "ab")
 def test_a_glob_is_any_characters_for_each_star_and_itself_otherwise(pattern: str, text: str) -> None:
     assert glob(pattern)(text) is is_like(text, pattern)
 
