@@ -58,8 +58,12 @@ class PathSet:
         return bool(self._patterns) and self._has_pattern(path)
 
     def _has_pattern(self, path: str) -> bool:
-        whole, below = path.rstrip("/").split("/"), path.split("/")
-        return any(each.matches(whole, below) for each in self._patterns)
+        below = path.split("/")
+        whole = below if below[-1] else path.rstrip("/").split("/")
+        for pattern in self._patterns:  # noqa: SIM110 - every request may pass here, and any() costs twice as much
+            if pattern.matches(whole, below):
+                return True
+        return False
 
 
 class _Pattern:
@@ -78,4 +82,10 @@ class _Pattern:
         """By the segments of a request's path: without the slash at its end, and with it."""
         if not (len(below) > self._length if self._is_below else len(whole) == self._length):
             return False
-        return all(below[place] == segment for place, segment in self._fixed) and all(below[each] for each in self._any)
+        for place, segment in self._fixed:
+            if below[place] != segment:
+                return False
+        for place in self._any:  # noqa: SIM110 - as above
+            if not below[place]:
+                return False
+        return True

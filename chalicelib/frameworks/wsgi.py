@@ -5,14 +5,14 @@ import string
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
 from ..faults.base import Answer, Raise
-from ..injection.call import RequestCall, gateway_context
+from ..injection.call import RequestCall, gateway_context, query_values
 from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult
 from ..results.spans import annotate
@@ -43,6 +43,13 @@ HostCors = Callable[["WSGIEnvironment", Response], Mapping[str, str]]
 """The CORS headers that the application would add to an answer of its own."""
 
 
+@lru_cache(maxsize=256)
+def _variable(header: str) -> str:
+    """The name of a header in an environ."""
+    name = header.upper().replace("-", "_")
+    return name if name in UNPREFIXED else f"HTTP_{name}"
+
+
 class WSGICall(RequestCall):
     """A request, as the server hands it over."""
 
@@ -57,12 +64,12 @@ class WSGICall(RequestCall):
         return str(self.environ["REQUEST_METHOD"])
 
     def header(self, name: str) -> str | None:
-        key = name.upper().replace("-", "_")
-        value = self.environ.get(key if key in UNPREFIXED else f"HTTP_{key}")
+        value = self.environ.get(_variable(name))
         return None if value is None else str(value)
 
     def query(self, name: str) -> Sequence[str]:
-        return parse_qs(self.environ.get("QUERY_STRING", ""), keep_blank_values=True).get(name, ())
+        query: str = self.environ.get("QUERY_STRING", "")
+        return query_values(query if query.isascii() else decoded(query), name)
 
     @property
     def gateway(self) -> Mapping[str, Any] | None:
@@ -178,9 +185,9 @@ def pool_size(thread: threading.Thread) -> int | None:
     return sum(each.name.rstrip(string.digits) == pool for each in threading.enumerate())
 
 
-def decoded(path: str) -> str:
-    """The path that the client asked for: a server hands over its bytes as Latin-1."""
-    return path.encode("latin-1", "replace").decode("utf-8", "replace")
+def decoded(text: str) -> str:
+    """The path or the query that the client asked for: a server hands over its bytes as Latin-1."""
+    return text.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
 def _counted(injection: SyncInjection, result: InjectionResult, start_response: "StartResponse") -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
+from urllib.parse import unquote_plus
 
 Kind = Literal["request", "invocation", "dependency"]
 
@@ -28,7 +29,7 @@ class Call(Protocol):
         """The HTTP method, in upper case; empty where there is none."""
 
     def header(self, name: str) -> str | None:
-        """The value of a header, whose name is given in lower case."""
+        """The value of a header, whose name is given in lower case; of a repeated one all, with commas between."""
 
     def query(self, name: str) -> Sequence[str]:
         """The values that the query has by this name, decoded; none where it does not have the name."""
@@ -62,6 +63,17 @@ class RequestCall:
     @property
     def kind(self) -> Kind:
         return "request"
+
+
+def query_values(query: str, name: str) -> Sequence[str]:
+    """The values that a query string has by a name, decoded; none where it does not have the name."""
+    if "%" in query or "+" in query:
+        pairs = (part.partition("=") for part in query.split("&"))
+        return [unquote_plus(value) for key, _, value in pairs if unquote_plus(key) == name]
+    if name not in query or "=" in name:
+        return ()
+    begin = f"{name}="
+    return [part[len(begin) :] for part in query.split("&") if part.startswith(begin) or part == name]
 
 
 def gateway_context(event: Any) -> Mapping[str, Any] | None:  # noqa: ANN401 - whatever a host hands on

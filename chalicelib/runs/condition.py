@@ -1,4 +1,4 @@
-"""What the texts of a target may be, and the conditions made of them: checked, published as JSON Schema, and compiled.
+"""What texts may be by which calls are chosen, and conditions of them: checked, published as JSON Schema, compiled.
 
 A condition is a text, `{"equals": …}`, `{"prefix": …}`, `{"glob": …}`, `{"exists": …}`, or a list of which one matches.
 """
@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+LONGEST_NAME = 64
 LONGEST_TEXT = 200
 """In characters. What runs must stay small, because every environment reads it every second."""
 
@@ -59,11 +61,36 @@ class Text:
         made = {"type": "string", "minLength": 1, "maxLength": self.longest, "not": {"pattern": "|".join(self.refused)}}
         return {**made, "pattern": self.pattern} if self.pattern else made
 
+    def published(self) -> WithJsonSchema:
+        """For the field of a model: its schema, with the words for it."""
+        return WithJsonSchema({**self.schema(), "allowed": self.allowed})
+
 
 NO_CONTROL = {CONTROL: "it has control characters; leave them out"}
 NO_BLANK_BEFORE = {"^ ": "it begins with a blank, which no server hands on; leave it out"}
 NO_BLANK_AFTER = {" $": "it ends with a blank, which no server hands on; leave it out"}
 ASCII_ALONE = {"[^ -~]": "headers are compared in ASCII alone; use glob, with * in place of other characters"}
+
+HEADER = Text(
+    allowed=f"a header's name, such as x-tenant: letters, digits and -, at most {LONGEST_NAME} characters",
+    pattern="^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
+    refused={
+        ":": "leave the colon out; the value is a field of its own",
+        "[^A-Za-z0-9!#$%&'*+.^_`|~-]": "no header has such a name; look for blanks and other characters in it",
+    },
+    longest=LONGEST_NAME,
+)
+"""RFC 9110's token."""
+
+QUERY_NAME = Text(
+    allowed=f"a name in the query, such as debug, decoded, at most {LONGEST_NAME} characters",
+    refused={
+        **NO_CONTROL,
+        "[=&]|^[?]": "send the name alone, without ?, & and =; the value is a field of its own",
+        "%[0-9A-Fa-f]{2}": "it is percent-encoded; send it decoded",
+    },
+    longest=LONGEST_NAME,
+)
 
 _BEGINNING_OF_HEADER = {**NO_CONTROL, **ASCII_ALONE, **NO_BLANK_BEFORE}
 _TEXT = f"a text of 1 to {LONGEST_TEXT} characters"
@@ -158,6 +185,8 @@ def compiled(content: Any) -> Test:  # noqa: ANN401 - JSON
     prefixes = tuple(each[PREFIX] for each in objects if PREFIX in each)
     globs = tuple(glob(each[GLOB]) for each in objects if GLOB in each)
     may_exist, may_lack = {EXISTS: True} in objects, {EXISTS: False} in objects
+    if not (prefixes or globs or may_exist or may_lack):
+        return equals.__contains__
 
     def test(value: str | None) -> bool:
         if value is None:

@@ -6,12 +6,9 @@ As `target.py`, it needs pydantic and is imported only where a run starts, is sh
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Protocol, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-LONGEST_NAME = 64
-HEADER_NAME = "[A-Za-z0-9!#$%&'*+.^_`|~-]+"
-"""RFC 9110's token."""
+from .condition import HEADER, QUERY_NAME, refused
 
 PLACES = ("header", "query")
 """The fields of a key, of which exactly one is required."""
@@ -41,17 +38,17 @@ class Key(BaseModel):
         json_schema_extra={"oneOf": [{"required": [name]} for name in PLACES]},
     )
 
-    header: Annotated[str, Field(pattern=f"^{HEADER_NAME}$", max_length=LONGEST_NAME)] = Field(
+    header: Annotated[str, AfterValidator(HEADER.check), HEADER.published()] = Field(
         default=cast("str", None), description="Name of the header that has the key.", examples=["x-user-id"]
     )
-    query: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)] = Field(
+    query: Annotated[str, AfterValidator(QUERY_NAME.check), QUERY_NAME.published()] = Field(
         default=cast("str", None), description="Name in the query that has the key.", examples=["user"]
     )
 
     @model_validator(mode="after")
     def _names_one_place(self) -> Self:
         if len(self.model_fields_set.intersection(PLACES)) != 1:
-            raise PydanticCustomError("no_key", "names no place, or two")
+            raise refused(f"it has neither or both; send {' or '.join(PLACES)}")
         return self
 
     @classmethod

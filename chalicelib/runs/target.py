@@ -15,10 +15,13 @@ from pydantic_core import PydanticCustomError
 
 from ..paths import ALLOWED_PATH, PathSet
 from .condition import (
+    HEADER,
     IN_HEADER,
     IN_QUERY,
+    LONGEST_NAME,
     MOST_ITEMS,
     NO_CONTROL,
+    QUERY_NAME,
     Text,
     check_condition,
     compiled,
@@ -26,7 +29,6 @@ from .condition import (
     glob,
     refused,
 )
-from .key import HEADER_NAME, LONGEST_NAME
 
 MOST_NAMES = 10
 """Of headers, and of names in the query."""
@@ -210,28 +212,6 @@ FUNCTION = Text(
     },
     longest=LONGEST_NAME,
 )
-HEADER = Text(
-    allowed=f"named like headers, such as x-tenant: letters, digits and -, at most {LONGEST_NAME} characters",
-    pattern=f"^{HEADER_NAME}$",
-    refused={
-        ":": "leave the colon out; the value is a field of its own",
-        "[^A-Za-z0-9!#$%&'*+.^_`|~-]": "no header has such a name; look for blanks and other characters in it",
-    },
-    longest=LONGEST_NAME,
-)
-QUERY_NAME = Text(
-    allowed=f"named like fields of the query, such as debug, decoded, at most {LONGEST_NAME} characters",
-    refused={
-        **NO_CONTROL,
-        "[=&]|^[?]": "send the name alone, without ?, & and =; the value is a field of its own",
-        "%[0-9A-Fa-f]{2}": "it is percent-encoded; send it decoded",
-    },
-    longest=LONGEST_NAME,
-)
-
-
-def _published(text: Text) -> WithJsonSchema:
-    return WithJsonSchema({**text.schema(), "allowed": text.allowed})
 
 
 def _named(names: Text, texts: Mapping[str, Text], what: str) -> WithJsonSchema:
@@ -239,7 +219,7 @@ def _named(names: Text, texts: Mapping[str, Text], what: str) -> WithJsonSchema:
     return WithJsonSchema(
         {
             "type": "object",
-            "propertyNames": {**names.schema(), "allowed": names.allowed},
+            "propertyNames": {**names.schema(), "allowed": f"an object in which each name is {names.allowed}"},
             "additionalProperties": condition_schema(texts),
             "minProperties": 1,
             "maxProperties": MOST_NAMES,
@@ -266,9 +246,9 @@ def _by_header(conditions: dict[str, Any]) -> dict[str, Any]:
     return lower
 
 
-Method = Annotated[str, AfterValidator(METHOD.check), _published(METHOD)]
-Path = Annotated[str, AfterValidator(PATH.check), _published(PATH)]
-Function = Annotated[str, AfterValidator(FUNCTION.check), _published(FUNCTION)]
+Method = Annotated[str, AfterValidator(METHOD.check), METHOD.published()]
+Path = Annotated[str, AfterValidator(PATH.check), PATH.published()]
+Function = Annotated[str, AfterValidator(FUNCTION.check), FUNCTION.published()]
 Headers = Annotated[
     dict[
         Annotated[str, AfterValidator(HEADER.check)],

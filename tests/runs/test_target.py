@@ -1,10 +1,16 @@
 import json
+import re
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from chalicelib.runs.options import StartOptions
 from chalicelib.runs.target import CRITERIA, Target
+from tests.injection.support import FakeCall
 
 ENVIRONMENTS = [f"environment {number}" for number in range(2000)]
 HALF = Target(environments_percentage=50.0)
@@ -53,3 +59,181 @@ def test_a_stored_one_with_a_criterion_of_another_version_is_refused_and_none_is
 def test_every_field_is_a_criterion_and_it_is_stored_without_nulls() -> None:
     assert set(CRITERIA) == set(Target.model_fields)
     assert json.dumps(StartOptions(target=HALF).content()) == '{"target": {"environments_percentage": 50.0}}'
+
+
+# Of calls
+
+
+def call(path: str = "/orders/7", method: str = "GET", *, query: Any = None, **headers: str) -> FakeCall:
+    made = FakeCall(path, **headers)
+    made.method = method
+    made.queries = query or {}
+    return made
+
+
+def matches(content: dict[str, Any], asked: FakeCall) -> bool:
+    matcher = Target.model_validate(content).matcher()
+    assert matcher
+    return matcher(asked)
+
+
+ACME = {"x_tenant": "acme"}
+CASES: list[tuple[dict[str, Any], FakeCall, bool]] = [
+    ({"methods": ["GET", "PUT"]}, call(method="PUT"), True),
+    ({"methods": ["GET"]}, call(method="HEAD"), False),
+    ({"paths": ["/orders/*", "/cart"]}, call(), True),
+    ({"paths": ["/orders/*", "/cart"]}, call("/cart/"), True),
+    ({"paths": ["/orders/*", "/cart"]}, call("/orders"), False),
+    ({"paths": ["/orders/*/items"]}, call("/orders/caf\u00e9/items"), True),
+    ({"paths": ["/caf\u00e9/*"]}, call("/caf\u00e9/7"), True),
+    ({"paths": ["/*"]}, call("/"), True),
+    ({"headers": {"X-Tenant": "acme"}}, call(**ACME), True),
+    ({"headers": {"x-tenant": "Acme"}}, call(**ACME), False),
+    ({"headers": {"x-tenant": ["beta", {"prefix": "ac"}]}}, call(**ACME), True),
+    ({"headers": {"x-tenant": {"exists": True}}}, call(), False),
+    ({"headers": {"x-tenant": {"exists": False}}}, call(), True),
+    ({"headers": {"x-tenant": [{"exists": False}, "acme"]}}, call(**ACME), True),
+    ({"headers": {"x-tenant": "acme", "x-beta": {"exists": True}}}, call(**ACME), False),
+    ({"headers": {"x-tenant": {"glob": "*c*e"}}}, call(**ACME), True),
+    ({"query": {"debug": "1"}}, call(query={"debug": ["0", "1"]}), True),
+    ({"query": {"debug": "1"}}, call(query={"debug": ["0"]}), False),
+    ({"query": {"debug": "1"}}, call(), False),
+    ({"query": {"debug": {"exists": True}}}, call(query={"debug": [""]}), True),
+    ({"query": {"debug": {"exists": False}}}, call(query={"debug": [""]}), False),
+    ({"query": {"debug": {"exists": False}}}, call(), True),
+    ({"methods": ["GET"], "paths": ["/orders/*"], "query": {"a": "1"}}, call(query={"a": ["1"]}), True),
+    ({"methods": ["POST"], "paths": ["/orders/*"]}, call(), False),
+    ({"methods": ["GET"], "paths": ["/cart"]}, call(), False),
+]
+
+
+@pytest.mark.parametrize(("content", "asked", "expected"), CASES, ids=[str(each[0]) for each in CASES])
+def test_a_call_is_in_the_target_if_it_meets_all_criteria(
+    content: dict[str, Any], asked: FakeCall, *, expected: bool
+) -> None:
+    assert matches(content, asked) is expected
+
+
+def test_each_criterion_says_what_is_allowed_and_what_it_sees() -> None:
+    content = {
+        "query": {"debug": "1", "region": {"exists": True}},
+        "headers": {"X-Tenant": ["acme", {"prefix": "b"}], "x-beta": {"exists": False}},
+        "paths": ["/orders/*"],
+        "methods": ["GET"],
+        "functions": ["billing-*"],
+        "environments_percentage": 50,
+    }
+    asked = call(query={"debug": ["0", "2"]}, **ACME)
+    matcher = Target.model_validate(content).matcher()
+    assert matcher
+    found = [(each.name, each.allowed, each.matches(asked), each.seen(asked)) for each in matcher.criteria]
+    assert found == [
+        ("target.methods", ["GET"], True, "GET"),
+        ("target.paths", ["/orders/*"], True, "/orders/7"),
+        ("target.headers.x-tenant", ["acme", {"prefix": "b"}], True, "acme"),
+        ("target.headers.x-beta", {"exists": False}, True, None),
+        ("target.query.debug", "1", False, ["0", "2"]),
+        ("target.query.region", {"exists": True}, False, []),
+    ]
+    json.dumps([each[1:] for each in found])
+    assert not matcher(asked)
+
+
+def test_a_target_of_environments_alone_says_nothing_about_calls() -> None:
+    assert Target.model_validate({"environments_percentage": 50, "functions": ["a"]}).matcher() is None
+
+
+@pytest.mark.parametrize(
+    ("functions", "function", "expected"),
+    [
+        (["billing-*"], "billing-api", True),
+        (["billing-*"], "api-billing-", False),
+        (["orders", "*-api"], "billing-api", True),
+        (["orders"], "orders-2", False),
+        (["*"], "orders", True),
+        (["*"], "", False),
+    ],
+)
+def test_a_function_is_chosen_by_its_name_and_what_is_none_never(
+    functions: list[str], function: str, *, expected: bool
+) -> None:
+    target = Target(functions=functions)
+    assert target.has_environment("a", "environment", function) is expected
+    assert not target.has_environment("a", "environment")
+
+
+def test_functions_and_a_share_of_the_environments_must_both_have_it() -> None:
+    both = Target.model_validate({"functions": ["billing-*"], "environments_percentage": 50})
+    assert {name for name in ENVIRONMENTS if both.has_environment("a", name, "billing-api")} == chosen(HALF)
+    assert not any(both.has_environment("a", name, "orders") for name in ENVIRONMENTS)
+
+
+def test_a_target_is_stored_as_it_was_chosen_with_names_of_headers_as_they_are_asked_for() -> None:
+    content = {"paths": ["/orders/*"], "headers": {"X-Beta": {"exists": True}}, "query": {"Debug": ["1", "2"]}}
+    stored = StartOptions.model_validate({"target": content}).content()["target"]
+    assert stored == {**content, "headers": {"x-beta": {"exists": True}}}
+    assert Target.stored(stored) == Target.model_validate(content)
+
+
+# A reference
+
+NAMES = st.sampled_from(["a", "b"])
+VALUES = st.text(alphabet="ab", min_size=1, max_size=3)
+ONE = (
+    VALUES
+    | st.builds(lambda kind, text: {kind: text}, st.sampled_from(["equals", "prefix", "glob"]), VALUES | st.just("a*"))
+    | st.builds(lambda exists: {"exists": exists}, st.booleans())
+)
+CONDITIONS = st.dictionaries(NAMES, ONE | st.lists(VALUES, min_size=1, max_size=2), min_size=1, max_size=2)
+SEGMENTS = st.lists(st.sampled_from(["a", "b", "*"]), min_size=1, max_size=4)
+TARGETS = st.fixed_dictionaries(
+    {},
+    optional={
+        "methods": st.lists(st.sampled_from(["GET", "POST"]), min_size=1, max_size=2),
+        "paths": st.lists(SEGMENTS.map(lambda each: "/" + "/".join(each)), min_size=1, max_size=3),
+        "headers": CONDITIONS,
+        "query": CONDITIONS,
+    },
+).filter(bool)
+CALLS = st.builds(
+    lambda path, slash, method, query, headers: call("/" + "/".join(path) + slash, method, query=query, **headers),
+    st.lists(st.sampled_from(["a", "b"]), max_size=4),
+    st.sampled_from(["", "/"]),
+    st.sampled_from(["GET", "POST", "HEAD"]),
+    st.dictionaries(NAMES, st.lists(VALUES, min_size=1, max_size=2), max_size=2),
+    st.dictionaries(NAMES, VALUES, max_size=2),
+)
+
+
+def is_met(content: dict[str, Any], asked: FakeCall) -> bool:
+    """The contract, said again without any of the module's code."""
+    return (
+        asked.method in content.get("methods", [asked.method])
+        and any(has_path(path, asked.name) for path in content.get("paths", ["/*"]))
+        and all(meets([asked.header(name)], each) for name, each in content.get("headers", {}).items())
+        and all(meets(asked.query(name) or [None], each) for name, each in content.get("query", {}).items())
+    )
+
+
+def has_path(path: str, asked: str) -> bool:
+    *middle, last = path.split("/")
+    parts = "/".join("[^/]+" if part == "*" else part for part in middle)
+    end = "/.*" if last == "*" else f"/{last}/*"
+    return re.fullmatch(parts + end, asked) is not None
+
+
+def meets(values: Sequence[str | None], condition: Any) -> bool:
+    if isinstance(condition, list):
+        return any(meets(values, each) for each in condition)
+    ((kind, wanted),) = condition.items() if isinstance(condition, dict) else [("equals", condition)]
+    present = [value for value in values if value is not None]
+    if kind == "exists":
+        return bool(present) is wanted
+    pattern = {"equals": re.escape(wanted), "prefix": re.escape(wanted) + ".*"}.get(kind, wanted.replace("*", ".*"))
+    return any(re.fullmatch(pattern, value) for value in present)
+
+
+@settings(max_examples=600, deadline=None, database=None)
+@given(TARGETS, CALLS)
+def test_matching_agrees_with_a_reference(content: dict[str, Any], asked: FakeCall) -> None:
+    assert matches(content, asked) is is_met(content, asked)
