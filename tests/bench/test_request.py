@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,14 +17,15 @@ from chalicelib.bootstrap import bootstrap
 from chalicelib.frameworks.chalice import ChaosExperiments
 from chalicelib.frameworks.fastapi import ChaosExperiments as FastAPIChaos
 from chalicelib.frameworks.flask import ChaosExperiments as FlaskChaos
+from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
 from tests.support import FakeResultStore, FakeRunStore, FakeTokenStore, a_run
 
 EVENT: dict[str, Any] = {
     "requestContext": {"httpMethod": "GET", "resourcePath": "/", "path": "/", "identity": {"sourceIp": "127.0.0.1"}},
-    "headers": {},
+    "headers": {"x-user": "ada"},
     "pathParameters": {},
-    "multiValueQueryStringParameters": {"u": ["1"]},
+    "multiValueQueryStringParameters": None,
     "stageVariables": {},
     "body": None,
 }
@@ -33,15 +34,17 @@ RUNS: dict[str, tuple[str, dict[str, float]]] = {
     "a run that hits it at zero effect": ("latency_injection", {"delay_seconds": 0.0}),
     "memory that is held": ("resource_exhaustion", {"memory_mb": 1}),
 }
-ELSEWHERE = {"paths": ["/orders/*"], "headers": {"x-tenant": "acme"}}
-AIMED: dict[str, Sequence[tuple[str, dict[str, Any]]]] = {
-    "a target that does not match": [("latency_injection", {"options": {"target": ELSEWHERE}})],
-    "five targets that do not match": [("latency_injection", {"options": {"target": ELSEWHERE}})] * 5,
-    "a key that is spared": [
-        ("error_injection", {"error_rate": 0.0, "options": {"sticky": {"query": "u"}, "seed": "bench"}})
-    ],
+USER = [(b"x-user", b"ada")]
+KEYED: dict[str, tuple[str, dict[str, Any]]] = {
+    "a key that is spared": ("error_injection", {"error_rate": 0.0, "options": {"sticky": {"header": "x-user"}}})
 }
-"""Compare them with a run that spares the request."""
+"""Compare it with a run that spares the request."""
+
+MISSED = {"methods": ["GET"], "paths": ["/", "/orders/*"], "headers": {"x-tenant": "acme"}}
+"""A target that the request is not in, which only its last criterion shows."""
+
+TARGETS = {"1 target that does not match": 1, "5 targets that do not match": 5}
+"""So many runs with that target."""
 
 
 def plain() -> Chalice:
@@ -62,13 +65,29 @@ def with_chaos(*runs: str) -> Chalice:
     return app
 
 
+def with_aim(number: int) -> Chalice:
+    app = plain()
+    ChaosExperiments(app, wire=aimed(number))
+    return app
+
+
 def wired(*runs: str) -> Callable[..., Any]:
-    """Puts the module together, with these of `RUNS` and `AIMED` active."""
-    started = [each for run in runs for each in (AIMED[run] if run in AIMED else [RUNS[run]])]
-    active = {
-        f"{name}{number}": a_run(name, token=f"{name}{number}", now=time.time(), duration_seconds=3600.0, **more)
-        for number, (name, more) in enumerate(started)
-    }
+    """Puts the module together, with these of `RUNS` and `KEYED` active."""
+    started = ((RUNS | KEYED)[run] for run in runs)
+    active = {name: a_run(name, token=name, now=time.time(), duration_seconds=3600.0, **more) for name, more in started}
+    return _bootstrapped(active)
+
+
+def aimed(number: int) -> Callable[..., Any]:
+    """Puts the module together, with so many runs of which none is aimed at the request."""
+    labels = [f"run-{each}" for each in range(number)]
+    options = {"target": MISSED}
+    return _bootstrapped(
+        {each: a_run(token=each, now=time.time(), duration_seconds=3600.0, options=options) for each in labels}
+    )
+
+
+def _bootstrapped(active: dict[str, Run]) -> Callable[..., Any]:
     return partial(
         bootstrap,
         Settings(stage="bench"),
@@ -86,7 +105,8 @@ def wired(*runs: str) -> Callable[..., Any]:
         pytest.param(with_chaos, id="3 nothing running"),
         *(pytest.param(partial(with_chaos, run), id=f"{number} {run}") for number, run in enumerate(RUNS, start=4)),
         pytest.param(partial(with_chaos, *RUNS), id="7 all three"),
-        *(pytest.param(partial(with_chaos, run), id=f"{number} {run}") for number, run in enumerate(AIMED, start=8)),
+        *(pytest.param(partial(with_aim, number), id=f"8 {name}") for name, number in TARGETS.items()),
+        *(pytest.param(partial(with_chaos, run), id=f"9 {run}") for run in KEYED),
     ],
 )
 def test_chalice(benchmark: BenchmarkFixture, make: Callable[[], Chalice]) -> None:
@@ -121,6 +141,12 @@ def flask_chaos(*runs: str) -> flask.Flask:
     return app
 
 
+def flask_aim(number: int) -> flask.Flask:
+    app = flask_plain()
+    FlaskChaos(app, wire=aimed(number))
+    return app
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -128,12 +154,13 @@ def flask_chaos(*runs: str) -> flask.Flask:
         pytest.param(flask_noop, id="2 no-op wrapper"),
         pytest.param(flask_chaos, id="3 nothing running"),
         *(pytest.param(partial(flask_chaos, run), id=f"{number} {run}") for number, run in enumerate(RUNS, start=4)),
-        *(pytest.param(partial(flask_chaos, run), id=f"{number} {run}") for number, run in enumerate(AIMED, start=8)),
+        *(pytest.param(partial(flask_aim, number), id=f"8 {name}") for name, number in TARGETS.items()),
+        *(pytest.param(partial(flask_chaos, run), id=f"9 {run}") for run in KEYED),
     ],
 )
 def test_flask(benchmark: BenchmarkFixture, make: Callable[[], flask.Flask]) -> None:
     app = make()
-    environ = EnvironBuilder(path="/?u=1").get_environ()
+    environ = EnvironBuilder(path="/", headers={"x-user": "ada"}).get_environ()
 
     def request() -> None:
         b"".join(app.wsgi_app(dict(environ), lambda _status, _headers, _error=None: None))  # type: ignore[arg-type]
@@ -177,6 +204,12 @@ def fastapi_chaos(*runs: str) -> fastapi.FastAPI:
     return app
 
 
+def fastapi_aim(number: int) -> fastapi.FastAPI:
+    app = fastapi_plain()
+    FastAPIChaos(app, wire=aimed(number))
+    return app
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -184,19 +217,13 @@ def fastapi_chaos(*runs: str) -> fastapi.FastAPI:
         pytest.param(fastapi_noop, id="2 no-op middleware"),
         pytest.param(fastapi_chaos, id="3 nothing running"),
         *(pytest.param(partial(fastapi_chaos, run), id=f"{number} {run}") for number, run in enumerate(RUNS, start=4)),
-        *(pytest.param(partial(fastapi_chaos, run), id=f"{number} {run}") for number, run in enumerate(AIMED, start=8)),
+        *(pytest.param(partial(fastapi_aim, number), id=f"8 {name}") for name, number in TARGETS.items()),
+        *(pytest.param(partial(fastapi_chaos, run), id=f"9 {run}") for run in KEYED),
     ],
 )
 def test_fastapi_ten_requests(benchmark: BenchmarkFixture, make: Callable[[], fastapi.FastAPI]) -> None:
     app = make()
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": "/",
-        "query_string": b"u=1",
-        "headers": [],
-        "http_version": "1.1",
-    }
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": USER, "http_version": "1.1"}
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}

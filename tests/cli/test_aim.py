@@ -92,7 +92,7 @@ def test_all_of_it_is_sent_as_the_api_has_it(run: Run, scripted: Scripted) -> No
         ),
         (
             ["--first", "2", "--key-header", "a b"],
-            "--key-header must be the name of a header, such as x-user-id, at mo",
+            "--key-header must be a header's name, such as x-tenant: letters, di",
         ),
         (["--first", "0"], "--first must be a whole number from 1 to 1000; got 0."),
         (["--every", "x"], "--every must be a whole number from 1 to 1000000; got 'x'."),

@@ -1,10 +1,13 @@
-"""A share of the environments, on each framework's server."""
+"""A share of the environments, and of the keys, on each framework's server."""
 
 from typing import Any
 
+from chalicelib.injection.selection import selector
 from chalicelib.runs.target import Target
-from tests.contract.servers import Server
+from tests.contract.servers import Server, settle
+from tests.injection.support import FakeCall
 from tests.loopback import until
+from tests.support import a_run
 
 API = "/chaos_experiments"
 HALF = {"environments_percentage": 50}
@@ -55,3 +58,21 @@ def test_the_requests_of_the_others_are_counted_as_untouched_though_all_are_to_b
         return found
 
     until(lambda: results().get("requests_untouched", 0) >= untouched)
+
+
+def test_a_key_has_the_same_verdict_on_each_server(servers: dict[str, Server]) -> None:
+    options = {"sticky": {"header": "x-user"}, "seed": "same"}
+    chosen = selector(a_run(options=options), 0.5, None, clock=lambda: 0.0)
+    assert chosen
+    keys = [f"user-{number}" for number in range(40)]
+    expected = [chosen.select(FakeCall("/", x_user=key), lambda: 0.0, [].append) is not None for key in keys]
+    start = {"experiment_name": "error_injection", "error_rate": 1, "percentage": 50, "restart": True, **options}
+    for server in servers.values():
+        resultset(server, "POST", "/start", json=start)
+
+        def verdicts(asked: Server = server) -> list[bool]:
+            answers = [asked.call("GET", "/orders/1", headers={"x-user": key}) for key in keys]
+            return ["X-Chaos-Run" in answer.headers for answer in answers]
+
+        until(lambda seen=verdicts: seen() == expected)  # type: ignore[misc]
+        settle(server)
