@@ -253,7 +253,8 @@
     const rank = ([field]) => AIM.indexOf(field);
     const general = published.filter((each) => !aims(each)), aim = published.filter(aims).sort((one, other) => rank(one) - rank(other));
     const preview = hasLabels() ? previewOf(card, () => content(name, form), form) : null;
-    const fields = make("div", {}, ...group(card, [], Object.fromEntries(aim)));
+    const [inner, single] = [aim.filter(([, schema]) => !isField(schema)), aim.filter(([, schema]) => isField(schema))];
+    const fields = make("div", {}, ...[inner, single].flatMap((each) => group(card, [], Object.fromEntries(each))).filter(Boolean));
     return [folded(general, "", ...group(card, [], Object.fromEntries(general))),
       folded(aim, preview ? "Aim and preview: " : "", make("div", { class: preview ? "aim" : null }, fields, preview))];
   }
@@ -284,7 +285,7 @@
   // Maps: objects with any names, such as headers. Each line has a name, how it is compared, and with what
 
   /** How conditions are called; one that is not here is called as it is in the API. */
-  const WAYS = { equals: "equals", prefix: "starts with", glob: "matches (* is anything)" };
+  const WAYS = { equals: "equals", prefix: "starts with", glob: "matches" };
   const FLAGS = { exists: { true: "exists", false: "does not exist" } };
 
   /** The ways in which a value of a map can be given, by what they are called; null for what is no map of these. */
@@ -497,11 +498,17 @@
 
   /** The control that a problem is about, and the problem in words. */
   function located(form, detail) {
-    const named = lineOf(form, String(detail.field));
-    if (named) return { control: named, text: detail.text || capital(detail.problem + "; allowed: " + detail.allowed + ".") };
+    const named = lineOf(form, String(detail.field)), why = whyIn(detail);
+    if (named) return { control: named, text: capital(why || detail.problem + ".") };
     const field = String(detail.field).replace(/[.[]\d.*$/, "");
     const control = controlOf(form, field);
-    return control ? { control, text: detail.text || problemOf(control, field) } : {};
+    return control ? { control, text: detail.text || [problemOf(control, field), capital(why)].join(" ").trim() } : {};
+  }
+
+  /** What a problem says after what was sent: what is wrong with it, and what to do; empty if nothing. */
+  function whyIn({ problem = "" }) {
+    const [, why] = /; got (?:the string )?(?:"(?:[^"\\]|\\.)*"|[^":]*)(?: as item \d+)?: (.*)$/s.exec(problem) || [];
+    return why ? why.replaceAll('send {"exists": true}', "choose “exists”") + "." : "";
   }
 
   /** The line of a map with that name in it; else its first one. */
@@ -540,7 +547,7 @@
     form.addEventListener("input", pane.changed);
     form.addEventListener("change", pane.changed);
     form.addEventListener("toggle", pane.changed, true);
-    return make("section", { class: "preview", "aria-labelledby": card + "-preview-title" }, make("h4", { id: card + "-preview-title" }, "Would this request be hit?"), pane.root);
+    return make("section", { class: "preview", "aria-labelledby": card + "-preview-title" }, make("h3", { id: card + "-preview-title" }, "Would this request be hit?"), pane.root);
   }
 
   function previewOfRun(id, { run_id }) {
@@ -614,13 +621,13 @@
 
   function sentenceOf(answer) {
     const chances = { hit: () => "would be hit", not: () => "would not be hit", perhaps: () => "is hit with a probability of " + percent(answer.would_hit), unknown: () => "may be hit" };
-    const dry = answer.dry_run && verdictIn(answer) !== "not" ? " It is a dry run: the request would be counted and marked, and nothing be done to it." : "";
+    const dry = answer.dry_run && verdictIn(answer) !== "not" ? " It is a dry run: the request would only be counted and marked." : "";
     const refused = answer.refused && answer.refused.length ? " But a start would be refused." : "";
     return "This request " + chances[verdictIn(answer)]() + "." + dry + refused;
   }
 
   function findings({ criteria = [], faults = [], refused = [] }) {
-    const list = (title, name, lines) => lines.length ? [make("h5", {}, title), make("ul", { class: name }, ...lines)] : [];
+    const list = (title, name, lines) => lines.length ? [make("h4", {}, title), make("ul", { class: name }, ...lines)] : [];
     return [
       ...list("A start would be refused", "refused", refused.map((each) => make("li", {}, sentence(each.code, null, { ...each, message: each.message })))),
       ...list("What decides", "criteria", criteria.map(criterion)),
@@ -630,28 +637,47 @@
 
   /** A tick, a cross, or how likely it is; and what was seen. */
   function criterion({ name, allowed, seen, passes, probability }) {
-    const [kind, mark, said] = passes === true ? ["yes", "\u2713", "Passes"] : passes === false ? ["no", "\u2717", "Does not pass"] : ["open", "?", "Open"];
-    const chance = passes == null && probability != null ? ", with a probability of " + percent(probability) : "";
+    const [kind, mark, said] = passes === true ? ["yes", "\u2713", "Passes"] : passes === false ? ["no", "\u2717", "Does not pass"] : ["open", probability == null ? "?" : "~", "Not certain"];
+    const isThere = seen != null && seen.length !== 0;
+    const chance = passes != null ? "" : probability == null ? ", which is not known beforehand" : ", with a probability of " + percent(probability);
     return make("li", { class: kind }, make("span", { class: "mark", "aria-hidden": "true" }, mark), make("span", { class: "unseen" }, said + ": "),
-      make("span", {}, make("strong", {}, criterionName(name)), " " + allowedIn(name, allowed) + chance, seen === null || seen === undefined ? (passes === false ? make("span", { class: "faint" }, " \u2013 not there") : null) : make("span", { class: "faint" }, " \u2013 seen: " + inWords(seen))));
+      make("span", {}, make("strong", {}, criterionName(name)), " " + allowedIn(name, allowed) + chance, isThere ? make("span", { class: "faint" }, " \u2013 seen: " + seenIn(name, seen)) : passes === false ? make("span", { class: "faint" }, " \u2013 not there") : null));
   }
 
   /** "target.headers.x-tenant" in words: "Headers: x-tenant". */
   function criterionName(name) {
     const [option, field, ...inner] = name.split(".");
-    if (option !== "target" || !field) return words(option);
-    return [labelOf(field, schemaAt([option, field]) || {}), ...(inner.length ? [inner.join(".")] : [])].join(": ");
+    if (!field) return ALLOWED[name]?.name || labelOf(option, schemaOf(name));
+    const label = labelOf(field, schemaOf(option + "." + field));
+    return [option === "target" ? label : words(option) + ", " + inText(label), ...(inner.length ? [inner.join(".")] : [])].join(": ");
   }
 
+  /** What decides beside the options: how it is called, and what it allows. */
+  const ALLOWED = {
+    excluded: { name: "Not excluded", text: ({ not = [] }) => not.length ? "the path is none of " + not.join(", ") : "" },
+    active: { name: "Active now", text: ({ from, until }) => [from && "from " + moment(from), until && "until " + moment(until)].filter(Boolean).join(" ") },
+    faults: { name: "Shares of the faults", text: ({ shares = [] }) => shares.map(percent).join(", ") },
+    permitted: { name: "Permitted in this stage", text: () => "" },
+  };
+
   function allowedIn(name, allowed) {
-    const [option, field, ...inner] = name.split(".");
-    if (inner.length) return condition(allowed);
-    const schema = (field ? schemaAt([option, field]) : startOptions()[option]) || {};
+    if (Object.hasOwn(ALLOWED, name)) return ALLOWED[name].text(allowed);
+    if (name.split(".").length > 2) return condition(allowed);
+    const schema = schemaOf(name);
     return inWords(allowed, schema) + (unitOf(schema) && typeof allowed === "number" ? "\u00a0" + unitOf(schema) : "");
   }
 
+  /** What is published for what decides: an option, a field in it, or a parameter that experiments have. */
+  function schemaOf(name) {
+    const owner = state.list.available_experiments.find(({ parameters }) => Object.hasOwn(parameters.properties, name));
+    return owner ? withoutNull(owner.parameters.properties[name]) : schemaAt(name.split(".")) || {};
+  }
+
+  /** When what was seen is a time, it is shown as one. */
+  const seenIn = (name, seen) => name === "active" ? moment(seen) : inWords(seen);
+
   function faultIn({ kind, share, ...more }) {
-    const rest = Object.entries(more).filter(([, value]) => value != null && value !== "").map(([name, value]) => labelled(name, value, {}));
+    const rest = Object.entries(more).filter(([, value]) => value != null && value !== "").map(([name, value]) => labelled(name, value, schemaOf(name)));
     return [words(kind) + (share != null && share < 1 ? " (" + percent(share) + " of the hits)" : ""), ...rest].join(", ");
   }
 
@@ -811,7 +837,7 @@
   function condition(given) {
     if (Array.isArray(given)) return given.map(condition).join(" or ");
     if (given === null || typeof given !== "object") return WAYS.equals + " " + given;
-    return Object.entries(given).map(([name, value]) => FLAGS[name]?.[value] || (WAYS[name] || words(name)).replace(/ \(.*/, "") + " " + value).join(", ");
+    return Object.entries(given).map(([name, value]) => FLAGS[name]?.[value] || (WAYS[name] || words(name)) + " " + value).join(", ");
   }
 
   function fill(parts, run) {
