@@ -698,6 +698,7 @@
         make("button", { type: "button", class: "quiet", "aria-label": "Remove " + title + " from the scenario", on: { click: () => forget(place) } }, "Remove"));
     }));
     $("scenario").hidden = !starts.length;
+    document.querySelectorAll(".add-to-scenario").forEach((button) => { button.textContent = "Add to scenario" + (starts.length ? " (" + starts.length + " in it)" : ""); });
     const count = starts.length === 1 ? "1 experiment is" : starts.length + " experiments are";
     $("scenario-count").textContent = starts.length ? count + " in the scenario. All are started together, or none." : "";
   }
