@@ -272,7 +272,7 @@ def test_a_preview_says_of_each_criterion_what_was_seen(open_console: Open, serv
             "\u2717Does not pass: Headers: x-tenant starts with ac or equals b \u2013 not there",
             "~Not certain: Percentage 20\u00a0%, with a probability of 20\u00a0%",
             "?Not certain: First, requests 2, which is not known beforehand",
-            "\u2713Passes: Not excluded the path is none of /health \u2013 seen: /o",
+            "\u2713Passes: Not excluded (by /health) \u2013 seen: /o",
             "\u2717Does not pass: Query: debug equals 1 \u2013 seen: 0 or 2",
             "\u2717Does not pass: Sticky header x-user-id \u2013 not there",
         ]
@@ -298,17 +298,103 @@ def test_what_cannot_be_is_said_in_the_preview_and_at_a_start_beside_its_line(
     card = opened(page)
     add_line(card, "Headers", "x.a", "equals", "1")
     group = add_line(card, "Headers", "x.b", "equals", "2")
-    expect(said(card)).to_have_text("No preview yet. It has control characters; leave them out.")
+    expect(said(card)).to_have_text("No preview yet. x.b: it has control characters; leave them out.")
     expect(card.locator("[aria-invalid]")).to_have_count(0)
     card.get_by_role("button", name="Start Latency injection").click()
     name = group.get_by_label("Name").last
     expect(name).to_be_focused()
     expect(name).to_have_value("x.b")
-    expect(name).to_have_accessible_description("It has control characters; leave them out.")
+    expect(name).to_have_accessible_description("x.b: it has control characters; leave them out.")
     group.get_by_role("button", name="Remove").last.click()
     expect(group.get_by_role("button", name="Add to headers")).to_be_focused()
     expect(group.get_by_label("Name")).to_have_count(1)
     expect_asked_of(page, preview, lambda body: body["target"] == {"headers": {"x.a": "1"}})
+
+
+PARAMETERS: dict[str, Any] = {
+    "status_code": {"type": "integer", "minimum": 400, "maximum": 599, "description": "Status."},
+    "distribution": {"anyOf": [{"type": "string", "enum": ["fixed", "uniform"]}, {"type": "null"}], "default": None},
+    "headers": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Headers of the answer."},
+    "body": {"anyOf": [{"type": "string", "maxLength": 99}, {"type": "object"}, {"type": "array"}]},
+    "is_quick": {"anyOf": [{"type": "boolean"}, {"type": "null"}], "default": None},
+}
+"""Kinds of parameters of which nothing is sent where nothing is entered."""
+
+
+@pytest.mark.parametrize(
+    ("entered", "body"), [("", None), ("Sorry {", "Sorry {"), ("{no", "{no"), ('[{"a": 1}]', [{"a": 1}])]
+)
+def test_parameters_may_be_maps_and_json_and_are_sent_where_they_were_entered(
+    open_console: Open, server: Server, entered: str, body: Any
+) -> None:
+    page = open_console().page
+
+    def change(listed: dict[str, Any]) -> None:
+        named = {each["name"]: each["parameters"]["properties"] for each in listed["available_experiments"]}
+        named["error_injection"] |= PARAMETERS
+
+    publish(page, server, change)
+    sent: list[Any] = []
+    page.context.route("**/start", lambda route: (sent.append(route.request.post_data_json), route.abort()))
+    sign_in(page)
+    card = fill(page, "error_injection", **{"Error rate": "1"})
+    expected: dict[str, Any] = {}
+    if entered:
+        headers = card.get_by_role("group", name="Headers").first
+        headers.get_by_role("button", name="Add to headers").click()
+        headers.get_by_label("Name").fill("Retry-After")
+        headers.get_by_label("Value").fill("120")
+        assert headers.get_by_label("How").count() == 0
+        card.get_by_label("Body").fill(entered)
+        card.get_by_label("Status code").fill("503")
+        card.get_by_label("Distribution").select_option("uniform")
+        chosen = {"headers": {"Retry-After": "120"}, "status_code": 503, "distribution": "uniform"}
+        expected = {**chosen, "body": body}
+    card.get_by_role("button", name="Start Error injection").click()
+    wait_for(page, lambda: bool(sent))
+    defaults = {"duration_seconds": 30, "percentage": 100, "error_rate": 1}
+    assert sent == [{"experiment_name": "error_injection", **defaults, **expected}]
+
+
+TOGETHER: dict[str, tuple[dict[str, str], str, str]] = {
+    "a label that is taken": ({"field": "label", "kind": "taken_label"}, "Label", "has this name. Choose a label"),
+    "a ramp that is never over": (
+        {"field": "ramp_seconds", "kind": "no_time_to_hit"},
+        "Ramp",
+        "The ramp must not be longer than the duration",
+    ),
+    "a dry run that is judged": (
+        {"field": "hypothesis.of", "kind": "no_hit_requests"},
+        "Judged requests",
+        "A dry run hits no request",
+    ),
+    "an entry of a list": (
+        {"field": "target.paths", "problem": 'must be a list; got "orders" as item 1: it does not begin with a slash'},
+        "Paths",
+        "Paths: it does not begin with a slash.",
+    ),
+    "no key": ({"field": "sticky", "problem": "must be an object"}, "Header", "Fill in the header or the query."),
+}
+
+
+@pytest.mark.parametrize("kind", TOGETHER)
+def test_what_is_wrong_with_an_option_is_explained_beside_its_field(
+    open_console: Open, server: Server, kind: str
+) -> None:
+    page = open_console().page
+    publish(page, server)
+    Answers(page, HIT)
+    detail, label, text = TOGETHER[kind]
+    answer = refusal("", "")
+    answer["details"] = [{"problem": "is wrong", "allowed": "right", **detail}]
+    page.context.route("**/start", lambda route: route.fulfill(status=400, json=answer))
+    sign_in(page)
+    card = fill(page, "latency_injection")
+    card.get_by_role("button", name="Start Latency injection").click()
+    place = card.get_by_role("group", name="Sticky") if kind == "no key" else card
+    control = place.get_by_label(label).first
+    expect(control).to_be_focused()
+    assert text in (control.evaluate("control => document.getElementById(control.id + '-problem').textContent") or "")
 
 
 MARKUP = "<img src=x onerror=alert(1)>"

@@ -279,7 +279,9 @@
   function withoutNull({ anyOf = [], ...schema }) {
     const value = anyOf.find(({ type = "null" }) => type !== "null");
     if (!value) return anyOf.length ? { anyOf, ...schema } : schema;
-    return { ...value, ...schema, ...(anyOf.some(({ type }) => type === "null") ? { optional: true } : {}) };
+    const has = (...types) => anyOf.some(({ type }) => types.includes(type));
+    const isJson = value.type === "string" && has("object", "array");
+    return { ...value, ...schema, ...(has("null") ? { optional: true } : {}), ...(isJson ? { isJson } : {}) };
   }
 
   // Maps: objects with any names, such as headers. Each line has a name, how it is compared, and with what
@@ -356,9 +358,9 @@
     const field = path.at(-1), id = [card, ...path].join("-");
     const described = { id, name: path.join("."), autocomplete: "off", "aria-describedby": id + "-hint " + id + "-problem" };
     const control = schema.enum ? choice(described, schema) : entry(described, schema);
-    const unit = unitOf(schema) && " (" + unitOf(schema) + ")";
+    const unit = unitOf(schema) && unitOf(schema) !== field && " (" + unitOf(schema) + ")";
     state.schemas.set(id, schema);
-    return make("div", {}, make("label", { for: id }, labelOf(field, schema) + unit), control,
+    return make("div", {}, make("label", { for: id }, labelOf(field, schema) + (unit || "")), control,
       make("p", { class: "hint", id: id + "-hint" }, hint(schema)), make("p", { class: "problem", id: id + "-problem" }));
   }
 
@@ -366,7 +368,7 @@
   const hasLines = ({ type, items = {} }) => type === "array" && items.maxLength > 100;
 
   function entry(described, schema) {
-    if (hasLines(schema)) return make("textarea", { ...described, rows: 2, spellcheck: "false" });
+    if (hasLines(schema) || schema.isJson) return make("textarea", { ...described, rows: 2, spellcheck: "false" });
     const boolean = schema.type === "boolean";
     const fixed = boolean || schema.default == null || schema.type === "array" ? null : schema.default;
     return make("input", {
@@ -397,7 +399,7 @@
   const describe = ({ description = "" }) => description.replace(/`([^`]+)`/g, (_quoted, name) => name.replaceAll("_", " "));
 
   function hint(schema) {
-    const limited = isNumber(schema) || schema.type === "array";
+    const limited = isNumber(schema) || schema.type === "array" || schema.isJson;
     return describe(schema) + (limited ? " " + capital(allowed(schema)) + "." : "");
   }
 
@@ -406,7 +408,7 @@
     const { type, minimum, exclusiveMinimum, maximum, maxLength, maxItems, items = {} } = schema;
     if (schema.enum) return schema.enum.join(" or ");
     if (type === "array") return (maxItems ? "at most " + maxItems + " entries" : "entries") + (items.maxLength ? ", of at most " + items.maxLength + " characters each" : "") + (hasLines(schema) ? ", one in each line" : ", separated by commas");
-    if (!isNumber(schema)) return (schema.not ? "one line" : "text") + (maxLength ? " of at most " + maxLength + " characters" : "");
+    if (!isNumber(schema)) return (schema.not ? "one line" : "text") + (maxLength ? " of at most " + maxLength + " characters" : "") + (schema.isJson ? ", or a JSON object or list" : "");
     const kind = type === "integer" ? "a whole number" : "a number";
     if (minimum !== undefined) return kind + (maximum === undefined ? " of " + minimum + " or more" : " from " + minimum + " to " + maximum);
     const limits = [exclusiveMinimum !== undefined && "above " + exclusiveMinimum, maximum !== undefined && "at most " + maximum];
@@ -439,8 +441,13 @@
     const schema = state.schemas.get(control.id), text = control.value.trim();
     if (schema.type === "boolean") return schema.optional && control.checked === Boolean(schema.default) ? undefined : control.checked;
     if (text === "" || (schema.enum && schema.optional && text === schema.default)) return undefined;
-    const read = (entry, { type }) => isNumber({ type }) ? number(entry) : entry;
+    const read = (entry, { type, isJson }) => isNumber({ type }) ? number(entry) : isJson ? textOrJson(entry) : entry;
     return schema.type === "array" ? text.split(hasLines(schema) ? "\n" : ",").map((each) => each.trim()).filter(Boolean).map((each) => read(each, schema.items)) : read(text, schema);
+  }
+
+  /** What looks like a JSON object or list, and is one; else the text itself. */
+  function textOrJson(text) {
+    try { return /^[[{]/.test(text) ? JSON.parse(text) : text; } catch { return text; }
   }
 
   async function start(name, form, problem, restart) {
@@ -477,8 +484,11 @@
 
   /** What is wrong with several fields together, by the API's word for it: where to show it, and in which words. */
   const TOGETHER = {
-    no_untouched_requests: { field: "percentage", text: "The run hits every request, so none is left for the hypothesis. Enter a lower percentage, such as 20, or choose Hit as judged requests." },
-    no_time_to_hit: { field: "hypothesis.baseline_seconds", text: "The baseline must be shorter than the duration: nothing is hit before it is over." },
+    no_untouched_requests: () => ({ field: "percentage", text: "The run hits every request, so none is left for the hypothesis. Enter a lower percentage, such as 20, or choose Hit as judged requests." }),
+    no_time_to_hit: ({ field }) => field === "ramp_seconds" ? { field, text: "The ramp must not be longer than the duration, less the baseline: else the run is over before the share has grown." }
+      : { field: "hypothesis.baseline_seconds", text: "The baseline must be shorter than the duration: nothing is hit before it is over." },
+    no_hit_requests: () => ({ field: "hypothesis.of", text: "A dry run hits no request, so none can be judged. Choose Untouched, or leave out Dry run." }),
+    taken_label: ({ field }) => ({ field, text: "Another run of the scenario, or another experiment, has this name. Choose a label of its own." }),
   };
 
   function problemOf(control, field) {
@@ -496,13 +506,17 @@
     return oneOf.map(({ required = [] }) => required.map(label).join(" and ")).filter(Boolean).join(" or ") || "these fields";
   }
 
+  /** A problem with several fields together, in words of this page. */
+  const together = (detail) => Object.hasOwn(TOGETHER, detail.kind ?? "") ? TOGETHER[detail.kind](detail) : detail;
+
   /** The control that a problem is about, and the problem in words. */
-  function located(form, detail) {
-    const named = lineOf(form, String(detail.field)), why = whyIn(detail);
-    if (named) return { control: named, text: capital(why || detail.problem + ".") };
+  function located(form, problem) {
+    const detail = together(problem), named = lineOf(form, String(detail.field)), why = whyIn(detail);
+    if (named) return { control: named, text: [nameIn(named.closest(".line")), why || detail.problem + "."].filter(Boolean).join(": ") };
     const field = String(detail.field).replace(/[.[]\d.*$/, "");
     const control = controlOf(form, field);
-    return control ? { control, text: detail.text || [problemOf(control, field), capital(why)].join(" ").trim() } : {};
+    const label = labelOf(field.split(".").at(-1), schemaOf(field));
+    return control ? { control, text: detail.text || (why ? label + ": " + why : problemOf(control, field)) } : {};
   }
 
   /** What a problem says after what was sent: what is wrong with it, and what to do; empty if nothing. */
@@ -524,8 +538,7 @@
   function showProblems(form, error) {
     const alarm = /alarm/.test(error.code) ? [{ field: "alarms", text: error.message }] : [];
     const wrong = [], rest = [];
-    const together = ({ kind }) => Object.hasOwn(TOGETHER, kind ?? "") ? TOGETHER[kind] : null;
-    for (const detail of [...error.details, ...alarm].map((each) => together(each) || each)) {
+    for (const detail of [...error.details, ...alarm]) {
       const { control, text } = located(form, detail);
       if (!control) { rest.push(detail); continue; }
       control.setAttribute("aria-invalid", "true");
@@ -593,7 +606,7 @@
       root.dataset.verdict = answer instanceof Error ? "unknown" : verdictIn(answer);
       const text = answer instanceof Error ? explained(answer) : sentenceOf(answer);
       if (said.textContent !== text) said.textContent = text;
-      found.replaceChildren(...(answer instanceof Error ? [] : findings(answer)));
+      found.replaceChildren(...(answer instanceof Error ? [] : findings(answer, body())));
     }
     const changed = () => { typed++; clearTimeout(timer); timer = setTimeout(look, TYPING_MS); };
     state.previews.set(id, changed);
@@ -626,10 +639,10 @@
     return "This request " + chances[verdictIn(answer)]() + "." + dry + refused;
   }
 
-  function findings({ criteria = [], faults = [], refused = [] }) {
+  function findings({ criteria = [], faults = [], refused = [] }, { experiment_name, label }) {
     const list = (title, name, lines) => lines.length ? [make("h4", {}, title), make("ul", { class: name }, ...lines)] : [];
     return [
-      ...list("A start would be refused", "refused", refused.map((each) => make("li", {}, sentence(each.code, null, { ...each, message: each.message })))),
+      ...list("A start would be refused", "refused", refused.map((each) => make("li", {}, sentence(each.code, experiment_name, { ...each, label })))),
       ...list("What decides", "criteria", criteria.map(criterion)),
       ...list("What a hit request meets", "faults", faults.map((each) => make("li", {}, faultIn(each)))),
     ];
@@ -654,7 +667,7 @@
 
   /** What decides beside the options: how it is called, and what it allows. */
   const ALLOWED = {
-    excluded: { name: "Not excluded", text: ({ not = [] }) => not.length ? "the path is none of " + not.join(", ") : "" },
+    excluded: { name: "Not excluded", text: ({ not = [] }) => not.length ? "(by " + not.join(", ") + ")" : "" },
     active: { name: "Active now", text: ({ from, until }) => [from && "from " + moment(from), until && "until " + moment(until)].filter(Boolean).join(" ") },
     faults: { name: "Shares of the faults", text: ({ shares = [] }) => shares.map(percent).join(", ") },
     permitted: { name: "Permitted in this stage", text: () => "" },
@@ -724,11 +737,12 @@
 
   /** Each problem with the experiment that has it. */
   function scenarioProblems(error) {
-    const texts = error.details.map(({ field = "", allowed }) => {
-      const [, place, path] = /^experiments\.(\d+)\.?(.*)$/.exec(field) || [], start = state.scenario[place];
-      return start ? titleOf({ name: start.experiment_name, label: start.label }) + ": " + words(path + " must be " + allowed + ".") : "";
+    const texts = error.details.map((detail) => {
+      const [, place, field] = /^experiments\.(\d+)\.?(.*)$/.exec(detail.field) || [], start = state.scenario[place];
+      const text = together({ ...detail, field }).text || (whyIn(detail) ? words(field + ": " + whyIn(detail)) : words(field + " must be " + detail.allowed + "."));
+      return start ? titleOf({ name: start.experiment_name, label: start.label }) + ": " + text : "";
     }).filter(Boolean);
-    return texts.join(" ") || error.message;
+    return texts.join(" ") || error.message.replace(/ Press Replace .*/, " Stop that run, or choose another label.");
   }
 
   // What runs
@@ -738,6 +752,7 @@
     for (const [id, element] of state.cards) {
       if (ids.has(id)) continue;
       leave(element.root, $("running-title")); state.cards.delete(id);
+      state.previews.delete("run-" + id + "-preview");
       if (state.plots.has(id)) { state.plots.get(id).chart.destroy(); state.plots.delete(id); }
     }
     showStops(runs);
@@ -810,7 +825,7 @@
   /** The parameters of a start in words: "Delay: 2 seconds, Percentage: 50 %". */
   function parametersOf(experiment, parameters) {
     const properties = state.list.available_experiments.find((each) => each.name === experiment)?.parameters.properties || {};
-    return Object.entries(parameters).map(([name, value]) => labelled(name, value, withoutNull(properties[name] || {}))).join(", ");
+    return Object.entries(parameters).filter(([, value]) => value !== null).map(([name, value]) => labelled(name, value, withoutNull(properties[name] || {}))).join(", ");
   }
 
   /** The options by which a run aims, in words; only those that were chosen. */
@@ -822,15 +837,17 @@
     return [...dry, ...target, ...chosen.filter((name) => name !== "target").map((name) => labelled(name, run[name], schemas[name] || {}))].join(". ");
   }
 
-  const labelled = (name, value, schema) => labelOf(name, schema) + ": " + inWords(value, schema) + (unitOf(schema) && "\u00a0" + unitOf(schema));
+  const labelled = (name, value, schema) => labelOf(name, schema) + ": " + inWords(value, schema) + (unitOf(schema) && unitOf(schema) !== name ? "\u00a0" + unitOf(schema) : "");
 
   /** A value of the API in words: of a map with its conditions, of other objects with the names of their fields. */
   function inWords(value, schema = {}) {
     if (value == null) return "none";
+    if (schema.isJson && typeof value === "object") return JSON.stringify(value);
     if (Array.isArray(value)) return value.map((each) => inWords(each)).join(" or ") || "none";
     if (typeof value !== "object") return { true: "yes", false: "no" }[value] || String(value);
     const { properties = {} } = schema;
-    const entry = ([name, inner]) => waysOf(schema) ? name + " " + condition(inner) : inText(labelOf(name, properties[name] || {})) + " " + inWords(inner, withoutNull(properties[name] || {}));
+    const ways = waysOf(schema);
+    const entry = ([name, inner]) => ways ? name + (ways.size > 1 ? " " + condition(inner) : ": " + inner) : inText(labelOf(name, properties[name] || {})) + " " + inWords(inner, withoutNull(properties[name] || {}));
     return Object.entries(value).map(entry).join(", ");
   }
 
