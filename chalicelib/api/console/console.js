@@ -50,6 +50,8 @@
     return Object.hasOwn(SENTENCES, code) ? SENTENCES[code]({ name, details, started_by, label }) : message;
   }
 
+  const runWith = (id) => state.list && state.list.active_experiments.find(({ run_id }) => run_id === id);
+
   /** Who signs out while an answer is under way, or in as somebody else, gets none of it. */
   class SignedOut extends Error {}
 
@@ -76,8 +78,8 @@
       throw new Refusal("This token is unknown, revoked, expired, or of another stage. Sign in with another token.", 401);
     const code = bare ? "forbidden" : content.code;
     const message = content.error_message || content.message || content.Message || "The application answered with an error (status " + answer.status + ").";
-    const { started_by, name, label = body && body.label } = content.resultset || {};
-    throw new Refusal(sentence(code, name || (body && body.experiment_name), { message, details: content.details, started_by, label }), answer.status, content);
+    const about = { ...body, name: body && body.experiment_name, ...runWith(body && body.run_id), ...content.resultset };
+    throw new Refusal(sentence(code, about.name, { ...about, message, details: content.details }), answer.status, content);
   }
 
   /** An error is shown in a bar that is always in sight. What `passes` is hidden again after a while. */
@@ -213,7 +215,7 @@
   }
 
   function card(id, { name, description, parameters }) {
-    const problem = make("p", { class: "problem", role: "alert" });
+    const problem = make("p", { class: "problem whole", role: "alert" });
     const form = make("form", { novalidate: true });
     const begin = (restart) => start(name, form, problem, restart);
     form.addEventListener("submit", (event) => { event.preventDefault(); begin(false); });
@@ -407,7 +409,8 @@
   function allowed(schema) {
     const { type, minimum, exclusiveMinimum, maximum, maxLength, maxItems, items = {} } = schema;
     if (schema.enum) return schema.enum.join(" or ");
-    if (type === "array") return (maxItems ? "at most " + maxItems + " entries" : "entries") + (items.maxLength ? ", of at most " + items.maxLength + " characters each" : "") + (hasLines(schema) ? ", one in each line" : ", separated by commas");
+    if (type === "array") return (maxItems ? "at most " + maxItems + " entries" : "entries") + (items.allowed ? ", each " + items.allowed : items.maxLength ? ", of at most " + items.maxLength + " characters each" : "") + (hasLines(schema) ? ", one in each line" : ", separated by commas");
+    if (schema.allowed) return schema.allowed;
     if (!isNumber(schema)) return (schema.not ? "one line" : "text") + (maxLength ? " of at most " + maxLength + " characters" : "") + (schema.isJson ? ", or a JSON object or list" : "");
     const kind = type === "integer" ? "a whole number" : "a number";
     if (minimum !== undefined) return kind + (maximum === undefined ? " of " + minimum + " or more" : " from " + minimum + " to " + maximum);
@@ -450,9 +453,16 @@
     try { return /^[[{]/.test(text) ? JSON.parse(text) : text; } catch { return text; }
   }
 
+  /** The text beside a control that says what is wrong with it. */
+  const problemBeside = (control) => $(control.getAttribute("aria-describedby").split(" ").at(-1));
+
+  function forgetProblems(form) {
+    form.querySelector(".whole").textContent = "";
+    form.querySelectorAll("[aria-invalid]").forEach((control) => { control.removeAttribute("aria-invalid"); problemBeside(control).textContent = ""; });
+  }
+
   async function start(name, form, problem, restart) {
-    problem.textContent = "";
-    form.querySelectorAll("[aria-invalid]").forEach((control) => { control.removeAttribute("aria-invalid"); $(control.getAttribute("aria-describedby").split(" ").at(-1)).textContent = ""; });
+    forgetProblems(form);
     let run;
     await acting(form.querySelector(restart ? ".replace" : ".start"), async () => {
       try {
@@ -542,7 +552,7 @@
       const { control, text } = located(form, detail);
       if (!control) { rest.push(detail); continue; }
       control.setAttribute("aria-invalid", "true");
-      $(control.getAttribute("aria-describedby").split(" ").at(-1)).textContent = text;
+      problemBeside(control).textContent = text;
       (control.closest("details:not(.card)") || {}).open = true;
       wrong.push(control);
     }
@@ -697,6 +707,7 @@
   // A scenario: several experiments that are started together, all or none
 
   function addToScenario(name, form) {
+    forgetProblems(form);
     state.scenario.push(content(name, form));
     showScenario(state.scenario);
     $("scenario-problem").textContent = "";
