@@ -5,10 +5,10 @@ import logging
 import re
 import secrets
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from ..access import Caller
@@ -139,10 +139,8 @@ class Handlers:
         content = requests.parse(request.body, request.headers)
         experiment = self._catalogue.find(requests.experiment_name(content, list(self._catalogue)))
         options, parameters = requests.start_parameters(content, experiment, self._limits(experiment))
-        self._catalogue.check_limits(self._settings.limits)
-        self._require_an_unlocked_stage()
-        self._require_no_alarm(options.alarms)
-        self._require_no_halt()
+        for require in self._requirements(options):
+            require()
         now = self._clock()
         run = Run.started(
             experiment.name,
@@ -379,6 +377,15 @@ class Handlers:
         known = experiment.Parameters.model_fields
         stages = {name: limit for name, limit in self._settings.limits.items() if name in known}
         return {**own, **{name: min(limit, own.get(name, limit)) for name, limit in stages.items()}}
+
+    def _requirements(self, options: requests.StartRequest) -> Sequence[Callable[[], None]]:
+        """What must hold for a start, beside its parameters. Each raises a ChaosError where it does not."""
+        return (
+            partial(self._catalogue.check_limits, self._settings.limits),
+            self._require_an_unlocked_stage,
+            partial(self._require_no_alarm, options.alarms),
+            self._require_no_halt,  # the last one: it says what time it is
+        )
 
     def _require_an_unlocked_stage(self) -> None:
         if self._settings.production_locked:
