@@ -138,7 +138,9 @@ class Handlers:
         """
         content = requests.parse(request.body, request.headers)
         experiment = self._catalogue.find(requests.experiment_name(content, list(self._catalogue)))
-        options, parameters = requests.start_parameters(content, experiment, self._limits(experiment))
+        options, parameters = requests.start_parameters(
+            content, experiment, self._limits(experiment), prefix=self._prefix
+        )
         for require in self._requirements(options):
             require()
         now = self._clock()

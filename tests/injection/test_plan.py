@@ -116,7 +116,7 @@ def test_where_a_defect_cannot_be_recorded_the_others_are_compiled_all_the_same(
 
 def test_a_run_with_a_target_hits_nothing_elsewhere_and_is_active_there_all_the_same() -> None:
     target = Target(environments_percentage=50.0)
-    run = a_run(percentage=20.0, options={"target": target.model_dump()})
+    run = a_run(percentage=20.0, options={"target": target.model_dump(exclude_none=True)})
     shares = {}
     for name in map(str, range(20)):
         (plan,) = Compiler(catalogue, Defects(), environment=name)([run])
