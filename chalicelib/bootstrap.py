@@ -29,7 +29,7 @@ from .injection.effects.memory import Memory
 from .injection.effects.spare_memory import spare_mb
 from .injection.engine import Engine, Process, Slots
 from .injection.permits import StagePermits
-from .injection.plan import Compiler, Plan
+from .injection.plan import Compiler, Environment, Plan
 from .injection.server import longest_request_seconds
 from .injection.snapshot import Snapshot
 from .logs import log_as_json
@@ -328,7 +328,7 @@ def _reader(settings: Settings, ports: Ports) -> Callable[[], Sequence[Plan]]:
         catalogue,
         runs.record_defect,
         StagePermits(settings),
-        environment=ports.process.name,
+        environment=Environment(ports.process.name, settings.lambda_function),
         clock=ports.process.clock,
         timer=ports.clocks.timer,
     )

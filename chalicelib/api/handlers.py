@@ -290,7 +290,9 @@ class Handlers:
         """Try the active experiments on this request.
 
         Reads which experiments are active, applies them to this request as to any request of the application, and
-        answers with what was injected; with 500 `injected_error`, if `error_injection` hits it. `problem` is
+        answers with what was injected; with 500 `injected_error`, if `error_injection` hits it. `would_hit` are the
+        labels of the dry runs that would have hit it. It is a request for its own path, so a run whose target names the
+        paths of the application does not hit it. `problem` is
         `store_unavailable` if the table could not be read: the active experiments are then unknown or outdated, and
         the log of the process has the details.
         """
@@ -301,6 +303,7 @@ class Handlers:
             "active_chaos_experiments": list(request.active),
             "environment": self._server.environment,
             "injected": list(request.injected),
+            "would_hit": list(request.would_hit),
             "problem": request.problem,
         }
 

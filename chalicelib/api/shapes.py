@@ -178,11 +178,16 @@ class Results(TypedDict, total=False):
     began and were never answered, `open` those of which that is not known yet. `injected_delay_seconds` and
     `held_memory_mb` are totals of all environments. `recovery` is null while the run is active, and without a
     hypothesis. The history leaves out `distribution`, `timeline` and `after`.
+    `matched` are the requests that the target matched, `without_key` those that were not hit because they lack the key,
+    `would_hit` those that the dry run would have hit; each is null where the run has no such option.
     """
 
     requests: int
     requests_hit: int
     requests_untouched: int
+    matched: int | None
+    without_key: int | None
+    would_hit: int | None
     efficacy: Literal["confirmed", "too_few", "never_hit"]
     efficacy_explanation: str
     environments: int
@@ -317,9 +322,9 @@ class Listed(TypedDict):
 class Tested(TypedDict):
     """What this request met. `environment` identifies the process that answered.
 
-    `active_chaos_experiments` are the names of the active experiments, and `injected` the faults that this request was
-    hit by. `problem` is null, or `store_unavailable` if the table could not be read: the active experiments are then
-    unknown or outdated.
+    `active_chaos_experiments` are the names of the active experiments, `injected` the faults that this request was hit
+    by, and `would_hit` the labels of the dry runs that would have hit it. `problem` is null, or `store_unavailable` if
+    the table could not be read: the active experiments are then unknown or outdated.
     """
 
     message: str
@@ -327,4 +332,5 @@ class Tested(TypedDict):
     environment: str
     active_chaos_experiments: list[str]
     injected: list[Mapping[str, Any]]
+    would_hit: list[str]
     problem: Literal["store_unavailable"] | None

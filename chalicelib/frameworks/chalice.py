@@ -275,7 +275,7 @@ def _served(
         CURRENT.reset(token)
         result.is_answered = True
     injection.finish(result, response.status_code)
-    if result.hits:
+    if result.hits or result.would_hit:
         annotate(result)
         response.headers = {**response.headers, **result.headers}
     return response

@@ -15,13 +15,13 @@ from typing import Any, Final, Literal
 from ..faults.base import PROCEED, Answer, Applied, Chance, Outcome, RefreshSnapshot, RunBlocking, Step
 from ..paths import PathSet
 from ..results.recorder import Recorder
+from ..results.tally import WOULD_HIT
 from .arrival import Arrival
 from .budgets import Budget
 from .call import Call
 from .decide import Hit, decide
 from .effects.base import Effect
 from .plan import Plan
-from .selection import WOULD_HIT
 from .snapshot import Snapshot
 
 log = logging.getLogger(__name__)
@@ -133,14 +133,17 @@ class InjectionResult:
 
     @property
     def active_names(self) -> list[str]:
-        """The names of the experiments that were active."""
-        return [plan.run.experiment for plan in self.plans]
+        """The names of the experiments that were active, each once."""
+        return list(dict.fromkeys(plan.run.experiment for plan in self.plans))
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of a response that was hit; empty for an untouched one."""
-        if not self.hits:
-            return {}
+        """The headers of a response that was hit, or that a dry run would have hit; empty for an untouched one."""
+        dry = {"X-Chaos-Dry-Run": ", ".join(plan.run.label for plan in self.would_hit)} if self.would_hit else {}
+        return {**self._headers_of_hits, **dry} if self.hits else dry
+
+    @property
+    def _headers_of_hits(self) -> dict[str, str]:
         experiments = {hit.plan.run.experiment: None for hit in self.hits}  # each once, in order
         run_ids = {hit.plan.run_id: None for hit in self.hits}
         headers = {
@@ -304,7 +307,7 @@ class Engine:
         if result.is_test:
             return hits or None
         if hits:
-            result.meets = {plan.run_id for plan, _ in hits}
+            result.meets = {plan.run_id for plan, _ in hits if not plan.is_dry}
         result.flushes_begun = self.recorder.begin(result) and self._has_time_to_flush(result.call)
         return hits if hits or result.flushes_begun else None
 
@@ -332,6 +335,7 @@ class Engine:
                 if plan.run_id not in admitted:
                     admitted[plan.run_id] = yield from _admitted(plan, plan.budget, result)
                 if not admitted[plan.run_id]:
+                    result.meets = {run_id for run_id in result.meets if run_id != plan.run_id}
                     continue
             if plan.is_dry:
                 result.note_would_hit(plan)

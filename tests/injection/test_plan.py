@@ -11,7 +11,7 @@ from chalicelib.experiments.catalogue import BUILT_IN, Catalogue
 from chalicelib.faults.base import Fault
 from chalicelib.faults.wait import Wait
 from chalicelib.injection.decide import decide
-from chalicelib.injection.plan import Compiler
+from chalicelib.injection.plan import Compiler, Environment
 from chalicelib.injection.snapshot import Snapshot
 from chalicelib.runs.run import Run
 from chalicelib.runs.target import Target
@@ -119,7 +119,7 @@ def test_a_run_with_a_target_hits_nothing_elsewhere_and_is_active_there_all_the_
     run = a_run(percentage=20.0, options={"target": target.model_dump(exclude_none=True)})
     shares = {}
     for name in map(str, range(20)):
-        (plan,) = Compiler(catalogue, Defects(), environment=name)([run])
+        (plan,) = Compiler(catalogue, Defects(), environment=Environment(name))([run])
         assert plan.is_active(NOW)
         assert plan.faults
         shares[name] = plan.share
