@@ -149,7 +149,7 @@ def _above_limits(
 
 def options_of(model: type[ModelT], content: Mapping[str, Any]) -> ModelT:
     """What the body of an endpoint says that starts nothing."""
-    options, problems = _validated(model, dict(content), _published(model)["properties"])
+    options, problems = _validated(model, dict(content), options_schema(model)["properties"])
     if options is None:
         raise invalid(problems)
     return options

@@ -291,6 +291,50 @@ class Report(TypedDict):
     events: list[Entry]
 
 
+class ShownCriterion(TypedDict):
+    """One thing that decides: what the start says (`allowed`), what the request has (`seen`), and how likely it passes.
+
+    `passes` is null where that is not certain, and `probability` where nothing is known of it: how much is left of
+    `first` and `max_requests` of a run, or which function gets the request.
+    """
+
+    name: str
+    allowed: Any
+    seen: Any
+    passes: bool | None
+    probability: float | None
+
+
+class PreviewedFault(TypedDict):
+    """A fault that a hit request meets, or a share of the hit requests. It also has what it was made with."""
+
+    kind: str
+    share: float
+
+
+class Refused(TypedDict):
+    """Why a start would be refused, as the refusal would say it."""
+
+    code: str
+    message: str
+    details: list[Mapping[str, Any]]
+
+
+class Preview(TypedDict):
+    """What would become of the request, if it reaches a route of the application.
+
+    `would_hit` is true or false where that is certain, otherwise how likely it is, as long as something is left of
+    `first` and `max_requests`. It is true of a dry run that would hit the request, too. `refused` is empty where a
+    start would not be refused.
+    """
+
+    would_hit: bool | float
+    criteria: list[ShownCriterion]
+    faults: list[PreviewedFault]
+    refused: list[Refused]
+    dry_run: bool
+
+
 class ShownCaller(TypedDict):
     """Who sent the request, and the role that decides what is allowed."""
 
