@@ -174,7 +174,7 @@ class ASGIBoundary:
             if message["type"] == "http.response.start":
                 result.is_answered = True
                 injection.count(result, message["status"])
-                if result.hits or result.would_hit:
+                if result.hits or result.notes:
                     annotate(result)
                     added = [(name.lower().encode(), value.encode()) for name, value in result.headers.items()]
                     message = {**message, "headers": [*message.get("headers", ()), *added]}

@@ -275,7 +275,7 @@ def _served(
         CURRENT.reset(token)
         result.is_answered = True
     injection.finish(result, response.status_code)
-    if result.hits or result.would_hit:
+    if result.hits or result.notes:
         annotate(result)
         response.headers = {**response.headers, **result.headers}
     return response

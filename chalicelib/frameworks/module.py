@@ -266,8 +266,9 @@ def tested(request: Request, result: InjectionResult | None) -> Request | Respon
     if answer := answer_of(result):
         return injected_failure(answer, result.headers)
     shown = [hit.shown for hit in result.hits]
-    would_hit = [plan.run.label for plan in result.would_hit]
-    return replace(request, active=result.active_names, injected=shown, would_hit=would_hit, problem=result.problem)
+    return replace(
+        request, active=result.active_names, injected=shown, would_hit=result.would_hit, problem=result.problem
+    )
 
 
 def _check_prefix(prefix: str) -> None:

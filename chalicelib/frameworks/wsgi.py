@@ -191,7 +191,7 @@ def _counted(injection: SyncInjection, result: InjectionResult, start_response: 
             result.is_answered = True
             injection.finish(result, int(status[:3]) if status[:3].isdecimal() else 0)
             annotate(result)
-        if result.hits or result.would_hit:
+        if result.hits or result.notes:
             headers = [*headers, *result.headers.items()]
         return start_response(status, headers, *error)
 

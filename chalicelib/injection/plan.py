@@ -43,6 +43,7 @@ class Plan:
         "expires_at",
         "faults",
         "is_dry",
+        "is_limited",
         "run",
         "run_id",
         "selector",
@@ -59,8 +60,9 @@ class Plan:
         self.selector: Selector | None = None
         """Decides instead of `share`, where there is one."""
         self.budget: Budget | None = None
-        self.is_dry = bool(run.options.get("dry_run"))
-        """Whether its faults are decided and counted, and not applied."""
+        self.is_dry = run.is_dry
+        self.is_limited = self.is_dry
+        """Whether it is dry or has a budget."""
         self._timer: Callable[[], float] | None = None
         self._ends = 0.0
 
@@ -193,6 +195,7 @@ class Compiler:
         matcher = target.matcher() if target else None
         plan.selector = selector(run, plan.share, matcher, clock=self._clock or time.time)
         plan.budget = self._budgets(run)
+        plan.is_limited = plan.is_dry or plan.budget is not None
         return plan
 
     def _record(self, run: Run, defect: str) -> None:

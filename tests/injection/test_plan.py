@@ -15,7 +15,7 @@ from chalicelib.injection.plan import Compiler, Environment
 from chalicelib.injection.snapshot import Snapshot
 from chalicelib.runs.run import Run
 from chalicelib.runs.target import Target
-from tests.injection.support import FakeCall, catalogue
+from tests.injection.support import catalogue, decided
 from tests.support import NOW, Clock, a_run, with_hypothesis
 
 
@@ -135,7 +135,7 @@ def test_a_run_that_first_looks_at_what_is_normal_hits_nothing_until_then_and_ev
     for at, share in ((0.0, 0.0), (9.9, 0.0), (10.0, 1.0), (59.9, 1.0)):
         clock.now = NOW + at
         (plan,) = snapshot.get()
-        assert (plan.share, plan.run_id, len(decide([plan], lambda: 0.0, FakeCall("/"), []))) == (
+        assert (plan.share, plan.run_id, len(decide([plan], lambda: 0.0, decided()))) == (
             share,
             run.run_id,
             int(share),
