@@ -379,7 +379,7 @@ class Handlers:
         try:
             options, parameters = self._chosen(content, experiment, self._limits(experiment))
         except InvalidParameters as refusal:
-            options, parameters = self._chosen(content, experiment, {})
+            options, parameters = self._chosen_without_limits(content, experiment, refusal)
             refused.append(refusal)
         now = self._clock()
         run = Run.started(
@@ -430,6 +430,15 @@ class Handlers:
     ) -> tuple[requests.StartRequest, Parameters]:
         """What a start says. Raises InvalidParameters."""
         return requests.start_parameters(content, experiment, limits, prefix=self._prefix)
+
+    def _chosen_without_limits(
+        self, content: Mapping[str, Any], experiment: Experiment, refusal: InvalidParameters
+    ) -> tuple[requests.StartRequest, Parameters]:
+        """What a start says that only limits refuse. Raises the refusal where there is more."""
+        try:
+            return self._chosen(content, experiment, {})
+        except InvalidParameters:
+            raise refusal from None
 
     def _requirements(self, alarms: Sequence[str]) -> Sequence[Callable[[], None]]:
         """What must hold for a start, beside its parameters. Each raises a ChaosError where it does not."""

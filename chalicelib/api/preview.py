@@ -21,7 +21,7 @@ from ..paths import PathSet
 from ..runs.condition import NO_CONTROL, Text, refused
 from ..runs.key import Key
 from ..runs.run import Run
-from ..runs.target import HEADER, METHOD, Matcher, Target
+from ..runs.target import HEADER, METHOD, TWICE, Matcher, Target
 from .problems import invalid, shown, wrong
 from .query import CURSOR
 from .requests import options_of
@@ -52,8 +52,6 @@ PATH = Text(
 )
 NOT_IN_A_HEADER = "[^\\t -~\\u00a0-\\u00ff]"
 TEXTS = "a text, or a list of texts"
-TWICE = "name_twice"
-"""The kind of a problem that the JSON Schema cannot express."""
 
 
 def _published(text: Text) -> WithJsonSchema:

@@ -29,7 +29,13 @@ Case = dict[str, Any]
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 PATHS = ["/orders", "/orders/1", "/orders/1/", "/orders/1/items", "/orders/1/items/2", "/orders/closed", "/carts/1"]
 PATHS += ["/orders/a b", "/orders/é%", "/orders/1", "/carts/closed/1", "/carts/1/items", "/carts/closed"]
-PATTERNS = [["/orders/*"], ["/orders/1", "/carts/*"], ["/orders/*/items", "/carts/1"], ["/carts/*", "/orders"], ["/orders/a b", "/orders"]]
+PATTERNS = [
+    ["/orders/*"],
+    ["/orders/1", "/carts/*"],
+    ["/orders/*/items", "/carts/1"],
+    ["/carts/*", "/orders"],
+    ["/orders/a b", "/orders"],
+]
 PATTERNS += [["/*"], ["/orders/*/items/*"], ["/orders/é%"]]
 TENANTS = ["acme", "Acme", "acme-2", "globex", "", "blank within"]
 CONDITIONS = ["acme", {"equals": "globex"}, {"prefix": "acme"}, {"glob": "*m*"}, {"exists": True}, {"exists": False}]
