@@ -129,6 +129,7 @@ def check(server: Server, start: Case, requests: list[Case]) -> Iterator[bool]:
         yield hit
 
 
+@pytest.mark.timeout(1800)  # for as many cases as one likes
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_preview_agrees_with_what_then_happens(
     servers: dict[str, Server], name: str, pytestconfig: pytest.Config, tell: Callable[[str], None]
