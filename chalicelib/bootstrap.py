@@ -29,7 +29,8 @@ from .injection.effects.memory import Memory
 from .injection.effects.spare_memory import spare_mb
 from .injection.engine import Engine, Process, Slots
 from .injection.permits import StagePermits
-from .injection.plan import Compiler, Plan
+from .injection.plan import Compiler, Environment, Plan
+from .injection.selection import selector
 from .injection.server import longest_request_seconds
 from .injection.snapshot import Snapshot
 from .logs import log_as_json
@@ -328,7 +329,7 @@ def _reader(settings: Settings, ports: Ports) -> Callable[[], Sequence[Plan]]:
         catalogue,
         runs.record_defect,
         StagePermits(settings),
-        environment=ports.process.name,
+        environment=Environment(ports.process.name, settings.lambda_function),
         clock=ports.process.clock,
         timer=ports.clocks.timer,
     )
@@ -436,6 +437,7 @@ def _api(
         from .api.dispatch import Api  # noqa: PLC0415
         from .api.handlers import Handlers, Server, Stage  # noqa: PLC0415
         from .api.openapi import document  # noqa: PLC0415
+        from .api.preview import DataPlane  # noqa: PLC0415
 
         catalogue = ports.catalogue()
         _warn_of_limits(catalogue, settings)
@@ -448,6 +450,9 @@ def _api(
             clock=ports.process.clock,
             spare_memory_mb=engine.effects["memory"].available_mb,
             on_change=engine.snapshot.invalidate,
+            data_plane=DataPlane(
+                selector=selector, excluded=engine.excluded, prefix=prefix, why_not=StagePermits(settings)
+            ),
             knows_the_time=ports.clocks.is_known,
         )
         published = partial(document, prefix, settings.limits, catalogue, open_endpoints=open_endpoints)

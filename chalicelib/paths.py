@@ -1,13 +1,19 @@
 """Paths as clients ask for them: which ones there can be, and which ones a list of them names."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 BELOW = "/*"
 """At the end of a path: everything below it."""
 
-ALLOWED_PATH = "a decoded path such as /orders, or /orders/* for everything below it"
-ONE_PATH = re.compile(r"(/[^/?#*\x00-\x1f\x7f]+)*(/\*?)?")
+SEGMENT = "/*/"
+"""Within a path: any one segment."""
+
+ALLOWED_PATH = (
+    "a decoded path such as /orders, or /orders/* for everything below it; within a path, * is one segment: "
+    "/orders/*/items"
+)
+ONE_PATH = re.compile(r"((/\*)*/[^/?#*\x00-\x1f\x7f]+)*((/\*)+|/)?")
 
 
 def problem_of(path: object) -> str | None:
@@ -19,7 +25,13 @@ def problem_of(path: object) -> str | None:
 
 def problem_of_prefix(prefix: object) -> str | None:
     """What the prefix of the endpoints must be, where this one is not."""
-    if isinstance(prefix, str) and ONE_PATH.fullmatch(prefix) and not prefix.endswith(("/", "*")) and prefix:
+    if (
+        isinstance(prefix, str)
+        and ONE_PATH.fullmatch(prefix)
+        and not prefix.endswith("/")
+        and "*" not in prefix
+        and prefix
+    ):
         return None
     return "a path that begins with a slash and does not end with one, such as /chaos_experiments"
 
@@ -27,16 +39,43 @@ def problem_of_prefix(prefix: object) -> str | None:
 class PathSet:
     """A list of paths, compiled. Matches whole segments; a slash at the end of a request's path makes no difference."""
 
-    __slots__ = ("_exact", "_prefixes")
+    __slots__ = ("_exact", "_patterns", "_prefixes", "paths")
 
     def __init__(self, paths: Iterable[str]) -> None:
-        paths = list(paths)
-        self._exact = frozenset(path.rstrip("/") for path in paths if not path.endswith(BELOW))
-        self._prefixes = tuple(path[:-1] for path in paths if path.endswith(BELOW))
+        self.paths = paths = tuple(paths)
+        plain = [path for path in paths if SEGMENT not in path]
+        self._exact = frozenset(path.rstrip("/") for path in plain if not path.endswith(BELOW))
+        self._prefixes = tuple(path[:-1] for path in plain if path.endswith(BELOW))
+        self._patterns = tuple(_Pattern(path) for path in paths if SEGMENT in path)
 
     def __bool__(self) -> bool:
         """Whether it names any."""
-        return bool(self._exact or self._prefixes)
+        return bool(self._exact or self._prefixes or self._patterns)
 
     def __contains__(self, path: str) -> bool:
-        return path.startswith(self._prefixes) or path.rstrip("/") in self._exact
+        if path.startswith(self._prefixes) or path.rstrip("/") in self._exact:
+            return True
+        return bool(self._patterns) and self._has_pattern(path)
+
+    def _has_pattern(self, path: str) -> bool:
+        whole, below = path.rstrip("/").split("/"), path.split("/")
+        return any(each.matches(whole, below) for each in self._patterns)
+
+
+class _Pattern:
+    """A path in which a segment may be any."""
+
+    __slots__ = ("_any", "_fixed", "_is_below", "_length")
+
+    def __init__(self, path: str) -> None:
+        self._is_below = path.endswith(BELOW)
+        segments = list(enumerate(path.removesuffix(BELOW).rstrip("/").split("/")))
+        self._length = len(segments)
+        self._fixed = tuple((place, segment) for place, segment in segments if segment != "*")
+        self._any = tuple(place for place, segment in segments if segment == "*")
+
+    def matches(self, whole: Sequence[str], below: Sequence[str]) -> bool:
+        """By the segments of a request's path: without the slash at its end, and with it."""
+        if not (len(below) > self._length if self._is_below else len(whole) == self._length):
+            return False
+        return all(below[place] == segment for place, segment in self._fixed) and all(below[each] for each in self._any)

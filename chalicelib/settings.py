@@ -79,6 +79,7 @@ class Settings:
     web_tokens: WebTokens | None = None
     lambda_memory_mb: int | None = None
     log_stream: str | None = None
+    lambda_function: str = ""
     in_lambda: bool = False
     endpoint_url: str | None = None
     embedded: bool = False
@@ -203,6 +204,7 @@ VARIABLES = (
     ),
     _Variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "lambda_memory_mb", _decimal),
     _Variable("AWS_LAMBDA_LOG_STREAM_NAME", "log_stream"),
+    _Variable(IN_LAMBDA, "lambda_function"),
     _Variable("AWS_DEFAULT_REGION", "region"),
     _Variable("AWS_REGION", "fallback_region"),
 )

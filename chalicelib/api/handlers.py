@@ -5,10 +5,10 @@ import logging
 import re
 import secrets
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from ..access import Caller
@@ -17,6 +17,7 @@ from ..errors import (
     AlreadyRunning,
     ChaosError,
     Halted,
+    InvalidParameters,
     MissingParameter,
     NotHalted,
     NotRunning,
@@ -24,7 +25,7 @@ from ..errors import (
     StoreUnavailable,
     UnknownRun,
 )
-from ..experiments.base import Experiment, Limits
+from ..experiments.base import Experiment, Limits, Parameters
 from ..experiments.catalogue import LONGEST_NAME_SHOWN, Catalogue
 from ..guardrails.alarms import Alarms, alarm_reason
 from ..results.store import ResultStore
@@ -36,6 +37,7 @@ from ..settings import Settings
 from . import problems, requests, responses, shapes
 from .console import page
 from .http import Request, Response
+from .preview import DataPlane, Previewed, PreviewOfRun, divided, explained
 from .query import CURSOR, KEY, MOST_ENTRIES, asked_for
 from .refusals import Refusals
 from .results import UNREAD
@@ -85,6 +87,7 @@ class Server:
     clock: Callable[[], float]
     spare_memory_mb: Callable[[], int]
     on_change: Callable[[], None]
+    data_plane: DataPlane
     knows_the_time: Callable[[], bool] = lambda: True
     """Whether the clock is the table's. It is after the first answer of the table."""
 
@@ -138,11 +141,9 @@ class Handlers:
         """
         content = requests.parse(request.body, request.headers)
         experiment = self._catalogue.find(requests.experiment_name(content, list(self._catalogue)))
-        options, parameters = requests.start_parameters(content, experiment, self._limits(experiment))
-        self._catalogue.check_limits(self._settings.limits)
-        self._require_an_unlocked_stage()
-        self._require_no_alarm(options.alarms)
-        self._require_no_halt()
+        options, parameters = self._chosen(content, experiment, self._limits(experiment))
+        for require in self._requirements(options.alarms):
+            require()
         now = self._clock()
         run = Run.started(
             experiment.name,
@@ -155,14 +156,20 @@ class Handlers:
         )
         in_the_way = self._start(run, now, restart=options.restart)
         if in_the_way:
-            shown = self._shown_run(in_the_way, now)
-            raise AlreadyRunning(
-                f"{run.experiment} is already running: {_described(in_the_way, shown)}. "
-                'Stop it first, or send "restart": true to replace it.',
-                resultset=shown,
-            )
+            raise self._already_running(run, in_the_way, now)
         self._server.on_change()
         return self._shown_run(run, now)
+
+    def preview(self, request: Request, caller: Caller) -> shapes.Preview:
+        """Preview what a start, or a run, would do to one request.
+
+        Send the body of a start, or the `run_id` of a run, and the `request`. The answer says whether the request would
+        be hit, what decides that, which faults it would meet, and what the start would be refused for. A run is
+        previewed as it is at this moment, a start at its full share. Nothing is started, and nothing recorded.
+        """
+        asked, start = divided(requests.parse(request.body, request.headers))
+        previewed = self._run_of(asked.run_id) if isinstance(asked, PreviewOfRun) else self._start_of(start, caller)
+        return explained(previewed, asked.request, self._server.data_plane, self._clock())
 
     def stop(self, request: Request, caller: Caller) -> shapes.StoppedRun:
         """Stop an experiment.
@@ -290,7 +297,9 @@ class Handlers:
         """Try the active experiments on this request.
 
         Reads which experiments are active, applies them to this request as to any request of the application, and
-        answers with what was injected; with 500 `injected_error`, if `error_injection` hits it. `problem` is
+        answers with what was injected; with 500 `injected_error`, if `error_injection` hits it. `would_hit` are the
+        labels of the dry runs that would have hit it. It is a request for its own path, so a run whose target names the
+        paths of the application does not hit it. `problem` is
         `store_unavailable` if the table could not be read: the active experiments are then unknown or outdated, and
         the log of the process has the details.
         """
@@ -301,6 +310,7 @@ class Handlers:
             "active_chaos_experiments": list(request.active),
             "environment": self._server.environment,
             "injected": list(request.injected),
+            "would_hit": list(request.would_hit),
             "problem": request.problem,
         }
 
@@ -356,6 +366,41 @@ class Handlers:
             log.warning("Could not read the results of runs: %s", error)
             return {run.run_id: UNREAD for run in runs}
 
+    def _run_of(self, run_id: str) -> Previewed:
+        """The run that a preview is about. Raises UnknownRun and UnknownExperiment."""
+        run = self._as_ended(self._find(run_id), self._clock())
+        refused = _refusals(self._requirements(run.alarms))
+        return Previewed(run, self._catalogue.find(run.experiment), is_started=True, refused=refused)
+
+    def _start_of(self, content: Mapping[str, Any], caller: Caller) -> Previewed:
+        """The run that a start would make. Raises what is refused in every stage."""
+        experiment = self._catalogue.find(requests.experiment_name(content, list(self._catalogue)))
+        refused: list[ChaosError] = []
+        try:
+            options, parameters = self._chosen(content, experiment, self._limits(experiment))
+        except InvalidParameters as refusal:
+            options, parameters = self._chosen_without_limits(content, experiment, refusal)
+            refused.append(refusal)
+        now = self._clock()
+        run = Run.started(
+            experiment.name,
+            parameters.model_dump(mode="json"),
+            now=now,
+            by=caller.name,
+            token="preview",  # noqa: S106 - no secret
+            options=options.content(),
+            label=options.label,
+        )
+        refused += _refusals(self._requirements(options.alarms))
+        if not options.restart:
+            refused += _refusals([partial(self._require_that_it_is_not_running, run, now)])
+        return Previewed(run, experiment, is_started=False, refused=refused)
+
+    def _require_that_it_is_not_running(self, run: Run, now: float) -> None:
+        in_the_way = next((each for each in self._runs.active(now) if each.label == run.label), None)
+        if in_the_way:
+            raise self._already_running(run, in_the_way, now)
+
     def record_refusal(self, request: Request, caller: Caller, error: ChaosError) -> None:
         """Record in the history that a known caller was refused, a few times a minute. Never raises."""
         added = self._refusals.admit(caller.name)
@@ -380,6 +425,30 @@ class Handlers:
         stages = {name: limit for name, limit in self._settings.limits.items() if name in known}
         return {**own, **{name: min(limit, own.get(name, limit)) for name, limit in stages.items()}}
 
+    def _chosen(
+        self, content: Mapping[str, Any], experiment: Experiment, limits: Limits
+    ) -> tuple[requests.StartRequest, Parameters]:
+        """What a start says. Raises InvalidParameters."""
+        return requests.start_parameters(content, experiment, limits, prefix=self._prefix)
+
+    def _chosen_without_limits(
+        self, content: Mapping[str, Any], experiment: Experiment, refusal: InvalidParameters
+    ) -> tuple[requests.StartRequest, Parameters]:
+        """What a start says that only limits refuse. Raises the refusal where there is more."""
+        try:
+            return self._chosen(content, experiment, {})
+        except InvalidParameters:
+            raise refusal from None
+
+    def _requirements(self, alarms: Sequence[str]) -> Sequence[Callable[[], None]]:
+        """What must hold for a start, beside its parameters. Each raises a ChaosError where it does not."""
+        return (
+            partial(self._catalogue.check_limits, self._settings.limits),
+            self._require_an_unlocked_stage,
+            partial(self._require_no_alarm, alarms),
+            self._require_no_halt,  # the last one: it says what time it is
+        )
+
     def _require_an_unlocked_stage(self) -> None:
         if self._settings.production_locked:
             stage = self._settings.stage
@@ -388,13 +457,21 @@ class Handlers:
                 f"deploy the application with CHAOS_ALLOW_PRODUCTION={stage}."
             )
 
-    def _require_no_alarm(self, alarms: list[str]) -> None:
+    def _require_no_alarm(self, alarms: Sequence[str]) -> None:
         firing = self._alarms.firing(alarms) if alarms else {}
         if firing:
             causes = "; ".join(alarm_reason(name, why) for name, why in firing.items())
             raise AlarmActive(
                 f"No experiment was started: {causes}. Wait until the alarm is OK, or remove it from alarms."
             )
+
+    def _already_running(self, run: Run, in_the_way: Run, now: float) -> AlreadyRunning:
+        shown = self._shown_run(in_the_way, now)
+        return AlreadyRunning(
+            f"{run.experiment} is already running: {_described(in_the_way, shown)}. "
+            'Stop it first, or send "restart": true to replace it.',
+            resultset=shown,
+        )
 
     def _start(self, run: Run, now: float, *, restart: bool) -> Run | None:
         """Start it; or, changing nothing, the run that is in its way. Raises Halted."""
@@ -450,6 +527,17 @@ def _asked(request: Request, name: str, allowed: str) -> str:
     problem = problems.missing(name, allowed)
     what = problems.sentences([problem])
     raise MissingParameter(f"{what} Send it in the query: ?{name}=<value>.", details=[problem])
+
+
+def _refusals(checks: Sequence[Callable[[], object]]) -> list[ChaosError]:
+    """What each of them refuses, in their order."""
+    refused: list[ChaosError] = []
+    for check in checks:
+        try:
+            check()
+        except ChaosError as error:
+            refused.append(error)
+    return refused
 
 
 def _not_running(name: str, active: Collection[str]) -> NotRunning:

@@ -18,9 +18,10 @@ class Request:
     """`path` is below the prefix: "/list". Header names are in lower case.
 
     `caller` is who the gateway authenticated, where there is one that does. `active` and `injected` are the names of
-    what ran and what was done to this request, `problem` is why that could not be read. `source` is the address that it
-    came from, `request_id` the gateway's. `serves_application`: whether the process that answers serves an application,
-    and so would inject; `one_at_a_time`: whether it serves one request at a time.
+    what ran and what was done to this request, `would_hit` the labels of the dry runs that would have hit it, `problem`
+    is why that could not be read. `source` is the address that it came from, `request_id` the gateway's.
+    `serves_application`: whether the process that answers serves an application, and so would inject; `one_at_a_time`:
+    whether it serves one request at a time.
     """
 
     method: str
@@ -31,6 +32,7 @@ class Request:
     caller: Caller | None = None
     active: Sequence[str] = ()
     injected: Sequence[Mapping[str, Any]] = ()
+    would_hit: Sequence[str] = ()
     problem: Literal["store_unavailable"] | None = None
     source: str = ""
     request_id: str = ""

@@ -15,6 +15,7 @@ from ..experiments.catalogue import Catalogue
 from .endpoints import ENDPOINTS, Endpoint
 from .formats import FORMATS
 from .handlers import Handlers
+from .preview import Described, PreviewOfRun
 from .query import CURSOR, MOST_ENTRIES, USUAL_ENTRIES
 from .requests import HaltOptions, ResumeOptions, StartRequest, StopOptions, options_schema, schema
 
@@ -80,6 +81,7 @@ REFUSALS: Mapping[str, Sequence[type[ChaosError]]] = {
         errors.Halted,
         errors.ProductionLocked,
     ),
+    "preview": (*WITH_A_BODY, errors.MissingParameter, errors.UnknownExperiment, errors.UnknownRun),
     "stop": (*WITH_A_BODY, errors.MissingParameter, errors.UnknownExperiment, errors.NotRunning),
     "status": (errors.MissingParameter, errors.UnknownExperiment),
     "halt": WITH_A_BODY,
@@ -120,6 +122,7 @@ MEDIA_TYPES = {"markdown": "text/markdown", "html": "text/html"}
 ANSWERS: Mapping[str, str] = {
     "list_experiments": "The experiments and the active runs.",
     "start": "The run that was started.",
+    "preview": "What would become of the request.",
     "stop": "The run that was stopped.",
     "status": "The current or last run.",
     "halt": "The halt that is in effect.",
@@ -196,6 +199,8 @@ class _Document:
     def _body(self, handler: str) -> Schema | None:
         if handler == "start":
             return {"oneOf": [self._start(name) for name in self._catalogue]}
+        if handler == "preview":
+            return {"oneOf": [*(self._previewed(name) for name in self._catalogue), options_schema(PreviewOfRun)]}
         if handler not in BODIES:
             return None
         content = BODIES[handler].model_json_schema()
@@ -214,6 +219,14 @@ class _Document:
             **content,
             "properties": {**options["properties"], **content["properties"]},
             "required": options["required"],
+        }
+
+    def _previewed(self, name: str) -> Schema:
+        content, own = self._start(name), options_schema(Described)
+        return {
+            **content,
+            "properties": {**content["properties"], **own["properties"]},
+            "required": [*content["required"], *own["required"]],
         }
 
     def _model(self, shape: Any) -> Schema:  # noqa: ANN401 - a TypedDict's class

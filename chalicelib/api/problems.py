@@ -61,14 +61,30 @@ def shown(value: Any) -> str:  # noqa: ANN401 - JSON
 
 
 def described(detail: Mapping[str, Any], properties: Mapping[str, Any]) -> Problem:
-    """Of pydantic's errors only the place, the kind and the input are used: the words are ours."""
+    """Of pydantic's errors only the place, the kind, the input and our own words (`why`, `kind`) are used."""
     name, *inside = detail["loc"]
-    if inside and (inner := _object_of(properties.get(name, {}))):
-        problem = described({**detail, "loc": inside}, inner["properties"])
+    if inside and (within := _fields_of(properties.get(name, {}), inside)):
+        problem = described({**detail, "loc": inside}, within)
         return {**problem, "field": f"{name}.{problem['field']}"}
     if detail["type"] in SPECIAL:
         return SPECIAL[detail["type"]](name, properties)
-    return wrong(name, allowed(properties[name]), _got(detail["input"], inside, _schema_of(properties[name])))
+    part = properties[name]
+    if inside[1:] == [OF_A_NAME]:
+        part, inside = part["propertyNames"], []
+    stated = detail.get("ctx", {})
+    got = _got(detail["input"], inside, _schema_of(part)) + (f": {stated['why']}" if "why" in stated else "")
+    problem = wrong(_printable(name), allowed(part), got)
+    return {**problem, "kind": stated["kind"]} if "kind" in stated else problem
+
+
+def _printable(name: str) -> str:
+    """The name of a field; a caller may have chosen it."""
+    name = name[:LONGEST_NAME_SHOWN]
+    return name if name.isprintable() else json.dumps(name)[1:-1]
+
+
+OF_A_NAME = "[key]"
+"""Where pydantic found an error in a name, instead of in what it names."""
 
 
 SPECIAL: Mapping[str, Callable[[str, Mapping[str, Any]], Problem]] = {
@@ -93,16 +109,20 @@ def _schema_of(part: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**part, **next(iter(part.get("anyOf", ())), {})}
 
 
-def _object_of(part: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What a field's schema says of an object, where it may be one."""
-    return next((each for each in (part, *part.get("anyOf", ())) if "properties" in each), None)
+def _fields_of(part: Mapping[str, Any], inside: Sequence[Any]) -> Mapping[str, Any] | None:
+    """The schemas of what is within a field, where it may be an object: by its own names, or by those that are sent."""
+    for each in (part, *part.get("anyOf", ())):
+        if "properties" in each:
+            fields: Mapping[str, Any] = each["properties"]
+            return fields
+    return {inside[0]: part["additionalProperties"]} if "propertyNames" in part and inside[1:] != [OF_A_NAME] else None
 
 
 PHRASES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "maxLength": lambda part: f" of {part.get('minLength', 0)} to {part['maxLength']} characters",
     "not": lambda _: " in one line, without control characters",
     "properties": lambda part: f" with {', '.join(part['properties'])}",
-    "maxItems": lambda part: f" of at most {part['maxItems']}, each {allowed(part['items'])}",
+    "maxItems": lambda part: f" of {_number_of(part)}, each {allowed(part['items'])}",
     "unit": lambda part: f" ({UNITS.get(part['unit'], part['unit'])})",
 }
 """What each keyword of a schema says, in the order in which it is said."""
@@ -120,12 +140,23 @@ RANGES = {
 
 def allowed(part: Mapping[str, Any]) -> str:
     """A field's schema in words: "a number greater than 0 and at most 3600 (seconds)"."""
+    if ALLOWED in part:
+        return str(part[ALLOWED])
     part = _schema_of(part)
     limits = {name: _plain(part[name]) for name in ("exclusiveMinimum", "minimum", "maximum") if name in part}
     phrases = [phrase(part) for name, phrase in PHRASES.items() if name in part]
     is_empty = part.get("minimum", -math.inf) > part.get("maximum", math.inf)
     nothing = ", so no value is possible here at the moment" if is_empty else ""
     return "".join([KINDS[part["type"]], RANGES[tuple(limits)].format(**limits), *phrases, nothing])
+
+
+ALLOWED = "allowed"
+"""The keyword of a schema that has been put in words already."""
+
+
+def _number_of(part: Mapping[str, Any]) -> str:
+    """How many items a list has."""
+    return f"{part['minItems']} to {part['maxItems']}" if "minItems" in part else f"at most {part['maxItems']}"
 
 
 def _plain(number: float) -> str:

@@ -12,6 +12,7 @@ from ..errors import BodyTooLarge, InvalidJson, MissingParameter, UnsupportedMed
 from ..experiments.base import Experiment, Limits, Parameters
 from ..runs.options import LONGEST_REASON, WHY, OneLine, Reason, StartOptions
 from . import vacuity
+from .endpoints import PREFIX
 from .http import MAX_BODY_BYTES
 from .problems import Problem, allowed, described, invalid, missing, sentences, shown, wrong
 
@@ -111,9 +112,9 @@ def experiment_name(content: Mapping[str, Any], names: Sequence[str]) -> str:
 
 
 def start_parameters(
-    content: Mapping[str, Any], experiment: Experiment, limits: Limits
+    content: Mapping[str, Any], experiment: Experiment, limits: Limits, *, prefix: str = PREFIX
 ) -> tuple[StartRequest, Parameters]:
-    """Raises InvalidParameters with every problem."""
+    """Raises InvalidParameters with every problem. `prefix` is where the endpoints are, which are never hit."""
     own, given = _divided(content)
     general, fields = options_schema(StartRequest)["properties"], schema(experiment, limits)["properties"]
     limited = {name: fields[name] for name in limits}
@@ -123,7 +124,7 @@ def start_parameters(
     problems += others + _above_limits(given, limited, others)
     if options is None or parameters is None or problems:
         raise invalid(problems)
-    if vacuous := vacuity.problems(options, parameters, experiment):
+    if vacuous := [*vacuity.problems(options, parameters, experiment), *vacuity.never_hit(options, prefix)]:
         raise invalid(vacuous)
     return options, parameters
 
@@ -148,7 +149,7 @@ def _above_limits(
 
 def options_of(model: type[ModelT], content: Mapping[str, Any]) -> ModelT:
     """What the body of an endpoint says that starts nothing."""
-    options, problems = _validated(model, dict(content), _published(model)["properties"])
+    options, problems = _validated(model, dict(content), options_schema(model)["properties"])
     if options is None:
         raise invalid(problems)
     return options
@@ -211,9 +212,7 @@ def _validated(
     try:
         return model.model_validate(given), []
     except ValidationError as error:
-        return None, [
-            described(detail, properties) for detail in error.errors(include_url=False, include_context=False)
-        ]
+        return None, [described(detail, properties) for detail in error.errors(include_url=False)]
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,11 +1,26 @@
 """Renders what a run did, and the verdict on its hypothesis, for the API."""
 
+from collections.abc import Mapping
 from typing import cast
 
 from ..faults.answer import ERRORS
 from ..faults.hold import MEMORY
 from ..results.judgement import Efficacy, Figure, SideJudgement, efficacy, judge, met, recovery
-from ..results.tally import REQUESTS, SIDES, TEST_HIT, TEST_REQUESTS, AfterPart, Phase, Side, Slice, Tally, upper_bound
+from ..results.tally import (
+    MATCHED,
+    REQUESTS,
+    SIDES,
+    TEST_HIT,
+    TEST_REQUESTS,
+    WITHOUT_KEY,
+    WOULD_HIT,
+    AfterPart,
+    Phase,
+    Side,
+    Slice,
+    Tally,
+    upper_bound,
+)
 from ..runs.run import Run
 from .shapes import (
     JudgedSide,
@@ -86,6 +101,9 @@ def _counts(shown: Run, tally: Tally, now: float) -> Results:
         "requests": requests,
         "requests_hit": tally.requests("hit"),
         "requests_untouched": tally.requests("untouched"),
+        "matched": tally.get(MATCHED) if _names_calls(shown) else None,
+        "without_key": tally.get(WITHOUT_KEY) if _has_key(shown) else None,
+        "would_hit": tally.get(WOULD_HIT) if shown.is_dry else None,
         "environments": tally.environments,
         "died": sum(side.died for side in sides),
         "open": sum(side.open for side in sides),
@@ -97,6 +115,20 @@ def _counts(shown: Run, tally: Tally, now: float) -> Results:
         "hit": _side(tally, "hit"),
         "untouched": _side(tally, "untouched"),
     }
+
+
+ENVIRONMENTS = {"environments_percentage", "functions"}
+"""The criteria of a target that are about environments, and not about calls."""
+
+
+def _names_calls(shown: Run) -> bool:
+    target = shown.options.get("target")
+    return isinstance(target, Mapping) and bool(target.keys() - ENVIRONMENTS)
+
+
+def _has_key(shown: Run) -> bool:
+    first = shown.options.get("first")
+    return bool(shown.options.get("sticky") or (isinstance(first, Mapping) and first.get("key")))
 
 
 def _side(tally: Tally, side: Side) -> ShownSide:
@@ -113,22 +145,32 @@ def _verdicts(shown: Run, tally: Tally, now: float) -> Results:
     hits = efficacy(tally, shown, now)
     return {
         "efficacy": hits,
-        "efficacy_explanation": _in_words(hits, *met(tally, shown, now), is_active=shown.is_active(now)),
+        "efficacy_explanation": f"{_in_words(hits, *met(tally, shown, now), shown, now)}{_why_not(shown, tally)}",
         "phases": _phases(shown, tally, now),
         "recovery": _recovery(shown, tally, now),
     }
 
 
-def _in_words(hits: Efficacy, requests: int, hit: int, *, is_active: bool) -> str:
+def _in_words(hits: Efficacy, requests: int, hit: int, shown: Run, now: float) -> str:
     """Whether the run hit requests, as a sentence."""
-    counts = f"{hit} of {requests} requests were hit"
+    is_active = shown.is_active(now)
+    were, was = ("would have been",) * 2 if shown.is_dry else ("were", "was")
+    counts = f"{hit} of {requests} requests {were} hit"
     if hits == "confirmed":
         return f"{counts}."
     if hits == "too_few":
         return f"Only {counts}: too few to say that the run did what it was to do."
     if requests:
-        return f"Requests came ({requests}), but none was hit{' so far' if is_active else ''}."
+        return f"Requests came ({requests}), but none {was} hit{' so far' if is_active else ''}."
     return "No request has reached the application so far." if is_active else NOBODY
+
+
+def _why_not(shown: Run, tally: Tally) -> str:
+    """What kept requests from being hit, as further sentences."""
+    if _names_calls(shown) and tally.get(REQUESTS) and not tally.get(MATCHED):
+        return " The target matched none of them."
+    without_key = tally.get(WITHOUT_KEY)
+    return f" {without_key} had no key to decide by." if without_key else ""
 
 
 NOBODY = "No request reached the application while the run was active."

@@ -178,11 +178,16 @@ class Results(TypedDict, total=False):
     began and were never answered, `open` those of which that is not known yet. `injected_delay_seconds` and
     `held_memory_mb` are totals of all environments. `recovery` is null while the run is active, and without a
     hypothesis. The history leaves out `distribution`, `timeline` and `after`.
+    `matched` are the requests that the target matched, `without_key` those that were not hit because they lack the key,
+    `would_hit` those that the dry run would have hit; each is null where the run has no such option.
     """
 
     requests: int
     requests_hit: int
     requests_untouched: int
+    matched: int | None
+    without_key: int | None
+    would_hit: int | None
     efficacy: Literal["confirmed", "too_few", "never_hit"]
     efficacy_explanation: str
     environments: int
@@ -286,6 +291,50 @@ class Report(TypedDict):
     events: list[Entry]
 
 
+class ShownCriterion(TypedDict):
+    """One thing that decides: what the start says (`allowed`), what the request has (`seen`), and how likely it passes.
+
+    `passes` is null where that is not certain, and `probability` where nothing is known of it: how much is left of
+    `first` and `max_requests` of a run, or which function gets the request.
+    """
+
+    name: str
+    allowed: Any
+    seen: Any
+    passes: bool | None
+    probability: float | None
+
+
+class PreviewedFault(TypedDict):
+    """A fault that a hit request meets, or a share of the hit requests. It also has what it was made with."""
+
+    kind: str
+    share: float
+
+
+class Refused(TypedDict):
+    """Why a start would be refused, as the refusal would say it."""
+
+    code: str
+    message: str
+    details: list[Mapping[str, Any]]
+
+
+class Preview(TypedDict):
+    """What would become of the request, if it reaches a route of the application.
+
+    `would_hit` is true or false where that is certain, otherwise how likely it is, as long as something is left of
+    `first` and `max_requests`. It is true of a dry run that would hit the request, too. `refused` is empty where a
+    start would not be refused.
+    """
+
+    would_hit: bool | float
+    criteria: list[ShownCriterion]
+    faults: list[PreviewedFault]
+    refused: list[Refused]
+    dry_run: bool
+
+
 class ShownCaller(TypedDict):
     """Who sent the request, and the role that decides what is allowed."""
 
@@ -317,9 +366,9 @@ class Listed(TypedDict):
 class Tested(TypedDict):
     """What this request met. `environment` identifies the process that answered.
 
-    `active_chaos_experiments` are the names of the active experiments, and `injected` the faults that this request was
-    hit by. `problem` is null, or `store_unavailable` if the table could not be read: the active experiments are then
-    unknown or outdated.
+    `active_chaos_experiments` are the names of the active experiments, `injected` the faults that this request was hit
+    by, and `would_hit` the labels of the dry runs that would have hit it. `problem` is null, or `store_unavailable` if
+    the table could not be read: the active experiments are then unknown or outdated.
     """
 
     message: str
@@ -327,4 +376,5 @@ class Tested(TypedDict):
     environment: str
     active_chaos_experiments: list[str]
     injected: list[Mapping[str, Any]]
+    would_hit: list[str]
     problem: Literal["store_unavailable"] | None

@@ -1,12 +1,16 @@
-"""Refuses a hypothesis that nothing could prove wrong: about requests of which there can be none."""
+"""Refuses what is about requests of which there can be none: a hypothesis that nothing could prove wrong, a target."""
 
 from ..experiments.base import Experiment, Parameters
+from ..paths import PathSet
 from ..runs.options import Hypothesis, StartOptions
-from .problems import Problem
+from .problems import Problem, shown, wrong
 
 WHOLE = 100.0
 
-NO_UNTOUCHED, NO_TIME = "no_untouched_requests", "no_time_to_hit"
+TEST = "/test"
+"""The one endpoint that is hit by what runs."""
+
+NO_UNTOUCHED, NO_TIME, NEVER_HIT = "no_untouched_requests", "no_time_to_hit", "never_hit"
 """The kinds of these problems, for clients that have words of their own for them."""
 
 
@@ -17,6 +21,15 @@ def problems(options: StartOptions, parameters: Parameters, experiment: Experime
         return []
     found = [_no_untouched(expected, parameters)] if _hits_everything(options, parameters, experiment) else []
     return [problem for problem in (*found, _no_time(expected, parameters)) if problem]
+
+
+def never_hit(options: StartOptions, prefix: str) -> list[Problem]:
+    """The paths of a target that are endpoints of this module, below the prefix."""
+    paths = (options.target and options.target.paths) or []
+    never = [path for path in paths if f"{path}/".startswith(f"{prefix}/") and prefix + TEST not in PathSet([path])]
+    allowed = f"paths of the application, or {prefix}{TEST}"
+    why = "endpoints of this module are never hit; leave it out"
+    return [{**wrong("target.paths", allowed, f"{shown(path)}: {why}"), "kind": NEVER_HIT} for path in never]
 
 
 def _no_untouched(expected: Hypothesis, parameters: Parameters) -> Problem | None:

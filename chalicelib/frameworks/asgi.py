@@ -12,7 +12,7 @@ from anyio.lowlevel import RunVar
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
 from ..faults.base import PROCEED, Answer, Raise
-from ..injection.call import LambdaContext, RequestCall, gateway_context
+from ..injection.call import LambdaContext, RequestCall, gateway_context, query_values
 from ..injection.drivers import AsyncInjection
 from ..injection.engine import Blocked, InjectionResult
 from ..results.spans import annotate
@@ -93,10 +93,11 @@ class ASGICall(RequestCall):
 
     def header(self, name: str) -> str | None:
         asked = name.encode()
-        return next((value.decode("latin-1") for key, value in self.scope["headers"] if key == asked), None)
+        values = [value for key, value in self.scope["headers"] if key == asked]
+        return b",".join(values).decode("latin-1") if values else None
 
     def query(self, name: str) -> Sequence[str]:
-        return parse_qs(self.scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True).get(name, ())
+        return query_values(self.scope.get("query_string", b"").decode("utf-8", "replace"), name)
 
     @property
     def gateway(self) -> Mapping[str, Any] | None:
@@ -174,7 +175,7 @@ class ASGIBoundary:
             if message["type"] == "http.response.start":
                 result.is_answered = True
                 injection.count(result, message["status"])
-                if result.hits:
+                if result.hits or result.notes:
                     annotate(result)
                     added = [(name.lower().encode(), value.encode()) for name, value in result.headers.items()]
                     message = {**message, "headers": [*message.get("headers", ()), *added]}

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -41,6 +42,9 @@ ANY_CONTENT_TYPE = ["*/*"]
 ROUTED = [method for method in METHODS if method not in {"OPTIONS", "TRACE"}]
 """OPTIONS is what Chalice itself answers, where a route has CORS; TRACE the gateway does not know."""
 
+PARAMETER = re.compile("{([^{}]+)}")
+"""What stands for a segment in the path of a route."""
+
 GetResponse = Callable[[ChaliceRequest | None], ChaliceResponse]
 
 
@@ -60,7 +64,13 @@ class ChaliceCall(RequestCall):
 
     def header(self, name: str) -> str | None:
         value = self.request.headers.get(name)
-        return None if value is None else str(value)
+        if value is None:
+            return None
+        all_values = self.request.to_original_event().get("multiValueHeaders") or {}  # Chalice has the last one alone
+        for each, values in all_values.items():
+            if each.lower() == name and len(values) > 1:
+                return ",".join(values)
+        return str(value)
 
     def query(self, name: str) -> Sequence[str]:
         given = self.request.query_params
@@ -275,7 +285,7 @@ def _served(
         CURRENT.reset(token)
         result.is_answered = True
     injection.finish(result, response.status_code)
-    if result.hits:
+    if result.hits or result.notes:
         annotate(result)
         response.headers = {**response.headers, **result.headers}
     return response
@@ -295,10 +305,8 @@ def _methods(endpoint: Endpoint) -> list[str]:
 
 def _path(request: ChaliceRequest) -> str:
     """The decoded path that the client asked for, below the stage: Chalice has the route's, and its parameters."""
-    path: str = request.path
-    for name, value in (request.uri_params or {}).items():
-        path = path.replace(f"{{{name}}}", unquote(value))
-    return path
+    path, values = request.path, request.uri_params
+    return PARAMETER.sub(lambda found: unquote(values.get(found[1], found[0])), path) if values else path
 
 
 def _translated(response: Response) -> ChaliceResponse:

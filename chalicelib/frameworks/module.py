@@ -266,7 +266,9 @@ def tested(request: Request, result: InjectionResult | None) -> Request | Respon
     if answer := answer_of(result):
         return injected_failure(answer, result.headers)
     shown = [hit.shown for hit in result.hits]
-    return replace(request, active=result.active_names, injected=shown, problem=result.problem)
+    return replace(
+        request, active=result.active_names, injected=shown, would_hit=result.would_hit, problem=result.problem
+    )
 
 
 def _check_prefix(prefix: str) -> None:

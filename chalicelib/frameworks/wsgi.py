@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
 from ..faults.base import Answer, Raise
-from ..injection.call import RequestCall, gateway_context
+from ..injection.call import RequestCall, gateway_context, query_values
 from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult
 from ..results.spans import annotate
@@ -62,7 +62,8 @@ class WSGICall(RequestCall):
         return None if value is None else str(value)
 
     def query(self, name: str) -> Sequence[str]:
-        return parse_qs(self.environ.get("QUERY_STRING", ""), keep_blank_values=True).get(name, ())
+        query: str = self.environ.get("QUERY_STRING", "")
+        return query_values(query if query.isascii() else decoded(query), name)
 
     @property
     def gateway(self) -> Mapping[str, Any] | None:
@@ -178,9 +179,9 @@ def pool_size(thread: threading.Thread) -> int | None:
     return sum(each.name.rstrip(string.digits) == pool for each in threading.enumerate())
 
 
-def decoded(path: str) -> str:
-    """The path that the client asked for: a server hands over its bytes as Latin-1."""
-    return path.encode("latin-1", "replace").decode("utf-8", "replace")
+def decoded(text: str) -> str:
+    """The path or the query that the client asked for: a server hands over its bytes as Latin-1."""
+    return text.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
 def _counted(injection: SyncInjection, result: InjectionResult, start_response: "StartResponse") -> Callable[..., Any]:
@@ -191,7 +192,7 @@ def _counted(injection: SyncInjection, result: InjectionResult, start_response: 
             result.is_answered = True
             injection.finish(result, int(status[:3]) if status[:3].isdecimal() else 0)
             annotate(result)
-        if result.hits:
+        if result.hits or result.notes:
             headers = [*headers, *result.headers.items()]
         return start_response(status, headers, *error)
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
+from urllib.parse import unquote_plus
 
 Kind = Literal["request", "invocation", "dependency"]
 
@@ -28,7 +29,7 @@ class Call(Protocol):
         """The HTTP method, in upper case; empty where there is none."""
 
     def header(self, name: str) -> str | None:
-        """The value of a header, whose name is given in lower case."""
+        """The value of a header, whose name is given in lower case; of a repeated one all, with commas between."""
 
     def query(self, name: str) -> Sequence[str]:
         """The values that the query has by this name, decoded; none where it does not have the name."""
@@ -62,6 +63,21 @@ class RequestCall:
     @property
     def kind(self) -> Kind:
         return "request"
+
+
+def query_values(query: str, name: str) -> Sequence[str]:
+    """The values that a query string has by a name, decoded; none where it does not have the name."""
+    is_plain = "%" not in query and "+" not in query
+    if is_plain and name not in query:
+        return ()
+    pairs = (part.partition("=") for part in query.split("&"))
+    if is_plain:
+        return [value for key, _, value in pairs if key == name]
+    return [unquote_plus(value) for key, _, value in pairs if _unquoted(key) == name]
+
+
+def _unquoted(name: str) -> str:
+    return unquote_plus(name) if "%" in name or "+" in name else name
 
 
 def gateway_context(event: Any) -> Mapping[str, Any] | None:  # noqa: ANN401 - whatever a host hands on

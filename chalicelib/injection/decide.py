@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Protocol
 
 from ..faults.base import Chance, Fault
 from .call import Call
@@ -11,13 +12,22 @@ Hit = tuple[Plan, Fault]
 """One fault of one run, for one call."""
 
 
-def decide(plans: Sequence[Plan], chance: Chance, call: Call, notes: list[tuple[Plan, str]]) -> list[Hit]:
-    """The hits in the order in which they are applied. `notes` gets the counters that the call adds to besides."""
+class Decided(Protocol):
+    """What is decided about: a call, and what becomes known of it."""
+
+    call: Call
+
+    def note(self, plan: Plan, name: str) -> None:
+        """Add 1 to a counter of a run, beside those of faults and requests."""
+
+
+def decide(plans: Sequence[Plan], chance: Chance, decided: Decided) -> list[Hit]:
+    """The hits in the order in which they are applied."""
     hits: list[Hit] = []
     for plan in plans:
         drawn = chance
         if plan.selector is not None:
-            selected = plan.selector.select(call, chance, partial(_note, notes, plan))
+            selected = plan.selector.select(decided.call, chance, partial(decided.note, plan))
             if selected is None:
                 continue
             drawn = selected
@@ -29,10 +39,6 @@ def decide(plans: Sequence[Plan], chance: Chance, call: Call, notes: list[tuple[
     if len(hits) > 1:
         hits.sort(key=_order)
     return hits
-
-
-def _note(notes: list[tuple[Plan, str]], plan: Plan, name: str) -> None:
-    notes.append((plan, name))
 
 
 def _order(hit: Hit) -> int:

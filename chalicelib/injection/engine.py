@@ -15,13 +15,12 @@ from typing import Any, Final, Literal
 from ..faults.base import PROCEED, Answer, Applied, Chance, Outcome, RefreshSnapshot, RunBlocking, Step
 from ..paths import PathSet
 from ..results.recorder import Recorder
+from ..results.tally import WOULD_HIT
 from .arrival import Arrival
-from .budgets import Budget
 from .call import Call
 from .decide import Hit, decide
 from .effects.base import Effect
 from .plan import Plan
-from .selection import WOULD_HIT
 from .snapshot import Snapshot
 
 log = logging.getLogger(__name__)
@@ -84,7 +83,6 @@ class InjectionResult:
         "plans",
         "problem",
         "reached_route",
-        "would_hit",
     )
 
     def __init__(
@@ -96,9 +94,7 @@ class InjectionResult:
         self.environment = environment
         self.is_test = is_test
         self.hits: list[AppliedHit] = []
-        self.would_hit: list[Plan] = []
-        """The dry runs that would have hit it."""
-        self.notes: list[tuple[Plan, str]] = []
+        self.notes: Sequence[tuple[Plan, str]] = ()
         """The counters of runs that it adds 1 to, beside those of faults and requests."""
         self.meets: Collection[str] = ()
         """The ids of the runs that are about to hit it."""
@@ -116,10 +112,14 @@ class InjectionResult:
         """Forget a fault that raised an exception: it did nothing."""
         self.hits = [hit for hit in self.hits if hit.applied is not UNFINISHED]
 
-    def note_would_hit(self, plan: Plan) -> None:
-        if plan not in self.would_hit:
-            self.would_hit.append(plan)
-            self.notes.append((plan, WOULD_HIT))
+    def note(self, plan: Plan, name: str) -> None:
+        """Add 1 to a counter of a run, beside those of faults and requests."""
+        self.notes = (*self.notes, (plan, name))
+
+    @property
+    def would_hit(self) -> list[str]:
+        """The labels of the dry runs that would have hit it."""
+        return [plan.run.label for plan, name in self.notes if name == WOULD_HIT]
 
     @property
     def remaining_seconds(self) -> float:
@@ -133,14 +133,18 @@ class InjectionResult:
 
     @property
     def active_names(self) -> list[str]:
-        """The names of the experiments that were active."""
-        return [plan.run.experiment for plan in self.plans]
+        """The names of the experiments that were active, each once."""
+        return list(dict.fromkeys(plan.run.experiment for plan in self.plans))
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of a response that was hit; empty for an untouched one."""
-        if not self.hits:
-            return {}
+        """The headers of a response that was hit, or that a dry run would have hit; empty for an untouched one."""
+        dry = self.would_hit if self.notes else None
+        marks = {"X-Chaos-Dry-Run": ", ".join(dry)} if dry else {}
+        return {**self._headers_of_hits, **marks} if self.hits else marks
+
+    @property
+    def _headers_of_hits(self) -> dict[str, str]:
         experiments = {hit.plan.run.experiment: None for hit in self.hits}  # each once, in order
         run_ids = {hit.plan.run_id: None for hit in self.hits}
         headers = {
@@ -300,11 +304,11 @@ class Engine:
     def decide(self, result: InjectionResult) -> list[Hit] | None:
         """What the call meets, now that it has reached a route; None where there is nothing to apply."""
         result.reached_route = True
-        hits = decide(result.plans, self.process.chance, result.call, result.notes)
+        hits = decide(result.plans, self.process.chance, result)
         if result.is_test:
             return hits or None
         if hits:
-            result.meets = {plan.run_id for plan, _ in hits}
+            result.meets = {plan.run_id for plan, _ in hits if not plan.is_dry}
         result.flushes_begun = self.recorder.begin(result) and self._has_time_to_flush(result.call)
         return hits if hits or result.flushes_begun else None
 
@@ -324,18 +328,15 @@ class Engine:
 
     def _apply(self, result: InjectionResult, hits: Sequence[Hit]) -> Generator[Step, Any, None]:
         is_late = self.process.timer() - result.began >= LATE_SECONDS
-        admitted: dict[str, bool] = {}
+        limited: dict[str, bool] = {}
         for plan, fault in hits:
             if (is_late or result.hits) and not (yield from self.is_active(plan)):
                 continue  # it ended while the application, or an earlier fault, delayed this call
-            if plan.budget is not None:
-                if plan.run_id not in admitted:
-                    admitted[plan.run_id] = yield from _admitted(plan, plan.budget, result)
-                if not admitted[plan.run_id]:
+            if plan.is_limited:
+                if plan.run_id not in limited:
+                    limited[plan.run_id] = yield from _is_to_hit(plan, result)
+                if not limited[plan.run_id]:
                     continue
-            if plan.is_dry:
-                result.note_would_hit(plan)
-                continue
             hit = AppliedHit(plan, fault.kind, UNFINISHED)
             result.hits.append(hit)
             applied = fault.apply(_HitCall(self, result.call, plan, result.began))
@@ -388,10 +389,16 @@ class Engine:
             return False
 
 
-def _admitted(plan: Plan, budget: Budget, result: InjectionResult) -> Generator[Step, Any, bool]:
-    """Whether the run may still hit a call."""
-    admission = budget.admit(result.call, lambda name: result.notes.append((plan, name)))
-    return admission if isinstance(admission, bool) else (yield from admission)
+def _is_to_hit(plan: Plan, result: InjectionResult) -> Generator[Step, Any, bool]:
+    """Whether a run that is dry, or may hit but so many calls, hits this one. It uses its budget up in both cases."""
+    if plan.budget is not None:
+        admitted = plan.budget.admit(result.call, partial(result.note, plan))
+        if not (admitted if isinstance(admitted, bool) else (yield from admitted)):
+            result.meets = {run_id for run_id in result.meets if run_id != plan.run_id}
+            return False
+    if plan.is_dry:
+        result.note(plan, WOULD_HIT)
+    return not plan.is_dry
 
 
 def answer_of(result: InjectionResult) -> Answer | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..faults.base import Fault
 from ..runs.run import NEVER, Run
 from .budgets import Budget
-from .selection import Selector
+from .selection import Selector, selector
 
 if TYPE_CHECKING:
     from ..experiments.base import Experiment, Parameters
@@ -43,6 +43,7 @@ class Plan:
         "expires_at",
         "faults",
         "is_dry",
+        "is_limited",
         "run",
         "run_id",
         "selector",
@@ -59,8 +60,9 @@ class Plan:
         self.selector: Selector | None = None
         """Decides instead of `share`, where there is one."""
         self.budget: Budget | None = None
-        self.is_dry = run.options.get("dry_run") is True
-        """Whether its faults are decided and counted, and not applied."""
+        self.is_dry = run.is_dry
+        self.is_limited = self.is_dry
+        """Whether it is dry or has a budget."""
         self._timer: Callable[[], float] | None = None
         self._ends = 0.0
 
@@ -103,13 +105,24 @@ class Seen(NamedTuple):
     ticks: float
 
 
+class Environment(NamedTuple):
+    """This process, as targets name it: by its own name, and by the Lambda function's where it is one."""
+
+    name: str = ""
+    function: str = ""
+
+
+NOWHERE = Environment()
+
+
 class Compiler:
     """From active runs to plans; each run is compiled once.
 
     A run that this version of the module cannot read is left out, and so is one that `why_not` says something against.
     One whose target is not this `environment` hits nothing, and its untouched calls are counted. One whose experiment
     raises has no faults. `record_defect` is called with the reason; it may block, and raise.
-    Without a clock a run lasts until its `expires_at`, whenever it was first seen.
+    Without a clock a run lasts until its `expires_at`, whenever it was first seen. `budgets` are what runs may still
+    hit in all environments together.
     """
 
     def __init__(
@@ -118,7 +131,8 @@ class Compiler:
         record_defect: Callable[[Run, str], None],
         why_not: "Callable[[Run, Parameters], str | None]" = lambda _run, _parameters: None,
         *,
-        environment: str = "",
+        environment: Environment = NOWHERE,
+        budgets: Callable[[Run], Budget | None] = lambda _run: None,
         clock: Callable[[], float] | None = None,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -126,6 +140,7 @@ class Compiler:
         self._record_defect = record_defect
         self._why_not = why_not
         self._environment = environment
+        self._budgets = budgets
         self._clock = clock
         self._timer = timer
         self._seen: dict[str, Seen] = {}
@@ -142,7 +157,7 @@ class Compiler:
             _require_readable(run)
             experiment = self._catalogue()[run.experiment]
             parameters = experiment.Parameters.model_validate(run.parameters)
-            share = parameters.percentage / WHOLE if self._is_targeted(run) else 0.0
+            whole = self._plan(run, parameters)
         except Exception as error:  # noqa: BLE001 - whatever a validator raises, the other runs go on
             log.warning("Skipped run %s of %s, which this version cannot read: %s", run.run_id, run.experiment, error)
             return ()
@@ -151,12 +166,10 @@ class Compiler:
             self._record(run, f"not injected: {reason}"[:LONGEST_DEFECT])
             return ()
         try:
-            faults = tuple(sorted(experiment.faults(parameters), key=BY_ORDER))
+            whole.faults = tuple(sorted(experiment.faults(parameters), key=BY_ORDER))
         except Exception as error:
             log.exception("Experiment %s raised an exception; its run %s hits nothing", run.experiment, run.run_id)
             self._record(run, f"{type(error).__name__}: {error}"[:LONGEST_DEFECT])
-            faults = ()
-        whole = Plan(run, share, faults, active_from=run.hits_from if run.hits_from > run.started_at else NEVER)
         plans = (whole,) if whole.active_from == NEVER else (Plan.baseline(run, run.hits_from), whole)
         if self._clock:
             duration = min(parameters.duration_seconds, run.duration_seconds)
@@ -170,12 +183,20 @@ class Compiler:
             del self._seen[next(iter(self._seen))]
         return self._seen.setdefault(run.run_id, Seen(now, self._timer()))
 
-    def _is_targeted(self, run: Run) -> bool:
-        """Whether the run may hit anything here. Raises ValueError where its target cannot be read."""
+    def _plan(self, run: Run, parameters: "Parameters") -> Plan:
+        """The run's plan, without its faults. Raises ValueError where its options cannot be read."""
         from ..runs.target import Target  # noqa: PLC0415 - pydantic, which a process in which nothing runs does without
 
+        active_from = run.hits_from if run.hits_from > run.started_at else NEVER
         target = Target.stored(run.options.get("target"))
-        return target is None or target.has_environment(run.run_id, self._environment)
+        if target and not target.has_environment(run.run_id, *self._environment):
+            return Plan(run, 0.0, (), active_from=active_from)
+        plan = Plan(run, parameters.percentage / WHOLE, (), active_from=active_from)
+        matcher = target.matcher() if target else None
+        plan.selector = selector(run, plan.share, matcher, clock=self._clock or time.time)
+        plan.budget = self._budgets(run)
+        plan.is_limited = plan.is_dry or plan.budget is not None
+        return plan
 
     def _record(self, run: Run, defect: str) -> None:
         if run.defect:

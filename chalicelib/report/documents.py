@@ -179,6 +179,8 @@ def _facts(run: Mapping[str, Any]) -> list[list[str]]:
         _end_row(run),
         ["Run id", run["run_id"]],
     ]  # fmt: skip
+    if run.get("dry_run"):
+        rows.append(["Dry run", "nothing was injected: what would have been hit was counted"])
     if run["alarms"]:
         rows.append(["Alarms", ", ".join(run["alarms"])])
     if run["hypothesis"]:
@@ -214,6 +216,14 @@ def _expected(hypothesis: Mapping[str, Any]) -> str:
 JUDGED = {"both": "untouched requests, and of the hit ones,"}
 
 
+AIMED = {
+    "matched": "Requests that the target matched",
+    "without_key": "Requests that were not hit because they have no key",
+    "would_hit": "Requests that the dry run would have hit",
+}
+"""What is counted of runs that have such an option, in words."""
+
+
 def _injected(results: Mapping[str, Any]) -> list[list[str]]:
     rate = results["actual_error_rate"]
     before = (results["phases"]["before"] or {"requests": 0})["requests"]
@@ -225,6 +235,7 @@ def _injected(results: Mapping[str, Any]) -> list[list[str]]:
         ["Injected delay, total", f"{results['injected_delay_seconds']:g} s"],
         ["Held memory, total of all environments", f"{results['held_memory_mb']} MB"],
     ]
+    rows += [[name, str(results[counter])] for counter, name in AIMED.items() if results.get(counter) is not None]
     if results["died"]:
         rows.append(["Requests that began and were never answered", str(results["died"])])
     if results["test"]["requests"]:

@@ -4,13 +4,14 @@ A verdict is about a *side*: the requests that no run hit, or what the applicati
 The statistics are in `statistics.py`; `docs/statistics.md` says why they are sound.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..runs.run import Run
 from .statistics import Interval, Part, exceeds, interval, needed, quantile_ranks, spread
-from .tally import AFTER_SECONDS, REQUESTS, SLOW_SHARE, AfterPart, Side, SideCounts, Tally
+from .tally import AFTER_SECONDS, REQUESTS, SLOW_SHARE, WOULD_HIT, AfterPart, Side, SideCounts, Tally
 
 if TYPE_CHECKING:
     from ..runs.options import Hypothesis
@@ -289,7 +290,7 @@ Efficacy = Literal["confirmed", "too_few", "never_hit"]
 
 
 class Met(NamedTuple):
-    """How many requests met the run, those that died included, and how many of them it hit."""
+    """How many requests met the run, those that died included, and how many it hit; a dry run, would have hit."""
 
     requests: int
     hits: int
@@ -298,24 +299,37 @@ class Met(NamedTuple):
 def met(tally: Tally, run: Run, now: float) -> Met:
     """Also what began before the run hit anything."""
     died: dict[Side, int] = {side: tally.side_counts(side, run, now).died for side in SIDES["both"]}
-    return Met(tally.get(REQUESTS) + sum(died.values()), tally.requests("hit") + died["hit"])
+    hits = tally.get(WOULD_HIT) if run.is_dry else tally.requests("hit") + died["hit"]
+    return Met(tally.get(REQUESTS) + sum(died.values()), hits)
 
 
 def efficacy(tally: Tally, run: Run, now: float) -> Efficacy:
     """Whether the run hit what it was to hit: at least some requests, and about the share that was asked for.
 
-    About: at least half of it, as far as chance allows to say. A run with a target is to hit an unknown share.
+    About: at least half of it, as far as chance allows to say. Of a run whose options say more than a percentage that
+    share is not known.
     """
     requests, hits = met(tally, run, now)
-    if hits < FEWEST_HITS:
+    if hits < min(FEWEST_HITS, _most_hits(run)):
         return "too_few" if hits else "never_hit"
     requests = max(requests - tally.phases()["before"].requests, hits)
     return "confirmed" if interval(hits, requests).high >= LEAST_OF_ITS_SHARE * _share(run) else "too_few"
 
 
+def _most_hits(run: Run) -> float:
+    """How many requests the run is to hit at most, as far as is known: there may be but one key."""
+    first = run.options.get("first")
+    most = (run.options.get("max_requests"), first.get("requests") if isinstance(first, Mapping) else None)
+    return min((number for number in most if isinstance(number, int)), default=math.inf)
+
+
+UNKNOWN_SHARE = ("target", "sticky", "every", "first", "max_requests", "ramp_seconds")
+"""The options with which a run hits a share of the requests that depends on what comes, and when."""
+
+
 def _share(run: Run) -> float:
     """The share of the requests that the run is to hit, as far as its own parameters say."""
-    if run.options.get("target"):
+    if any(run.options.get(name) for name in UNKNOWN_SHARE):
         return 0.0
     percentage, rate = (run.parameters.get(name, whole) for name, whole in (("percentage", 100.0), ("error_rate", 1.0)))
     return float(percentage) / 100 * float(rate)

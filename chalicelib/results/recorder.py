@@ -142,6 +142,9 @@ class Recorder:
                     continue
                 counting = pending.counting
                 counting.add(pending.cells, counting.group_of_untouched(began), status, began, seconds)
+            for plan, name in call.notes:
+                if pending := self._pending.get(plan.run_id):
+                    pending.counters.add(name)
             if self.is_watching and not call.hits:
                 for run_id in tuple(self._aftermaths):
                     if not _was_active(run_id, call.plans):

@@ -49,6 +49,10 @@ class ServedCall(Protocol):
     def hits(self) -> Sequence[ServedHit]: ...
 
     @property
+    def notes(self) -> Sequence[tuple[ActivePlan, str]]:
+        """The counters of runs that it adds 1 to, beside those of faults and requests."""
+
+    @property
     def workers(self) -> int | None:
         """How many workers the process has, where a call that waits occupies one of them and its queue is not seen."""
 

@@ -37,6 +37,15 @@ TEST_HIT = "test.hit"
 BUSY = "busy_processes"
 """The counter of processes in which injected delays occupied a considerable share of the workers."""
 
+MATCHED = "matched"
+"""The counter of requests that the run's target matched."""
+
+WITHOUT_KEY = "without_key"
+"""The counter of requests that were not hit because they have no key to decide by."""
+
+WOULD_HIT = "would_hit"
+"""The counter of requests that a dry run would have hit."""
+
 SMALLEST_SECONDS = 0.0001
 STEPS_PER_DOUBLING = 4
 LAST_BUCKET = 96

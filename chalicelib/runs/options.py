@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, cast
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from .condition import CONTROL
 from .key import Key
 from .target import Target
 
@@ -24,8 +25,6 @@ LONGEST_ALARM = 100
 
 BOUNDS = ("max_error_rate", "p95_seconds")
 """The fields of a hypothesis of which at least one is required."""
-
-CONTROL = "[\\u0000-\\u001f\\u007f-\\u009f]"
 
 
 def _without_control(text: str) -> str:

@@ -134,6 +134,11 @@ class Run:
         return Hypothesis.stored(self._expected)
 
     @property
+    def is_dry(self) -> bool:
+        """Whether its faults are decided and counted, and not applied."""
+        return bool(self.options.get("dry_run"))
+
+    @property
     def aborts_itself(self) -> bool:
         """Whether it ends as soon as its hypothesis has failed beyond chance."""
         return self._expected.get("abort") is True

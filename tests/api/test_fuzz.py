@@ -69,6 +69,23 @@ def test_a_start_starts_what_the_document_allows_and_nothing_else(many: Any) -> 
     check()
 
 
+def test_a_preview_refuses_what_a_start_refuses_and_nothing_else(many: Any) -> None:
+    @many
+    @given(BODIES, st.dictionaries(st.sampled_from(["method", "headers", "query"]), VALUES, max_size=1))
+    def check(body: dict[str, Any], described: dict[str, Any]) -> None:
+        control = Control(Clock())
+        control.alarms.states = dict.fromkeys(body["alarms"]) if _names(body.get("alarms")) else {}
+        _is_an_answer(control.post("/preview", json.dumps({**body, "request": {"path": "/", **described}})))
+        previewed = control.post("/preview", json.dumps({**body, "request": {"path": "/"}})).content
+        started = control.post("/start", json.dumps(body)).content
+        refused = previewed["resultset"].get("refused", [])
+        first = next(({"code": each["code"], "error_message": each["message"]} for each in refused), previewed)
+        names = ("code", "error_message")
+        assert [first.get(name) for name in names] == [started.get(name) for name in names], (body, previewed)
+
+    check()
+
+
 def _names(alarms: Any) -> bool:
     return isinstance(alarms, list) and all(isinstance(name, str) for name in alarms)
 
@@ -78,7 +95,7 @@ def _is_an_answer(answer: Response) -> None:
     json.loads(answer.body)
 
 
-@pytest.mark.parametrize("path", ["/start", "/stop", "/halt", "/resume"])
+@pytest.mark.parametrize("path", ["/start", "/preview", "/stop", "/halt", "/resume"])
 def test_bytes_are_no_body(many: Any, path: str) -> None:
     braces = st.lists(st.sampled_from([b"{", b"}", b"[", b'"', b":", b",", b"1", b"null", b"\\u0000", b"e9", b"\xff"]))
 

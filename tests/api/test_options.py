@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator
 from chalicelib.api.http import Response
 from chalicelib.api.responses import UNREADABLE
 from chalicelib.runs.options import Hypothesis, StartOptions
+from chalicelib.runs.target import CRITERIA
 from tests.api.conftest import Control
 from tests.support import NOW, a_run
 
@@ -102,13 +103,13 @@ def test_a_target_is_stored_echoed_and_published(control: Control) -> None:
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("{}", "target must be an object with environments_percentage; got an empty one."),
-        ("50", "target must be an object with environments_percentage; got 50."),
+        ("{}", f"target must be an object with {' or '.join(CRITERIA)}; got an empty one."),
+        ("50", f"target must be an object with {', '.join(CRITERIA)}; got 50."),
         (
             '{"environments_percentage": 0}',
             "target.environments_percentage must be a number greater than 0 and at most 100 (percent); got 0.",
         ),
-        ('{"path": "/"}', "target.path is not a known field; use one of environments_percentage."),
+        ('{"path": "/"}', f"target.path is not a known field; use one of {', '.join(CRITERIA)}."),
     ],
 )
 def test_a_target_that_is_none_is_refused_in_words(control: Control, target: str, message: str) -> None:

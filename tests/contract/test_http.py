@@ -87,6 +87,23 @@ def test_a_run_is_started_seen_and_stopped(server: Server) -> None:
     assert (gone.status_code, gone.json()["code"]) == (404, "not_running")
 
 
+def test_a_preview_says_what_would_be_hit_and_starts_nothing(server: Server) -> None:
+    start = {**LATENCY, "percentage": 20.0}
+    answer = server.call("POST", f"{API}/preview", json={**start, "request": {"path": "/orders/1"}})
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store"), answer.text
+    assert (answer.json()["resultset"]["would_hit"], answer.json()["resultset"]["refused"]) == (0.2, [])
+    ours = server.call("POST", f"{API}/preview", json={**start, "request": {"path": f"{API}/list"}}).json()
+    assert ours["resultset"]["would_hit"] is False
+    refused = server.call("POST", f"{API}/preview", json={**start, "request": {"path": "orders"}})
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_parameters")
+    assert server.call("GET", f"{API}/list").json()["resultset"]["active_experiments"] == []
+    run = server.call("POST", f"{API}/start", json=LATENCY).json()["resultset"]
+    of_run = server.call("POST", f"{API}/preview", json={"run_id": run["run_id"], "request": {"path": "/orders/1"}})
+    assert of_run.json()["resultset"]["would_hit"] is True
+    again = server.call("POST", f"{API}/preview", json={**start, "request": {"path": "/orders/1"}}).json()
+    assert [each["code"] for each in again["resultset"]["refused"]] == ["already_running"]
+
+
 @pytest.mark.parametrize(
     ("options", "status", "code"),
     [
@@ -114,7 +131,11 @@ def test_bad_input_is_told_and_starts_nothing(server: Server, options: dict[str,
 
 @pytest.mark.parametrize("token", [None, "wrong"])
 def test_without_a_valid_token_nothing_but_the_test_endpoint_answers(server: Server, token: str | None) -> None:
-    for method, path in [("GET", "/list"), ("GET", "/status"), ("POST", "/start"), ("POST", "/stop")]:
+    for method, path in [
+        ("GET", "/list"),
+        ("GET", "/status"),
+        *(("POST", each) for each in ("/start", "/stop", "/preview")),
+    ]:
         answer = server.call(method, API + path, token, **({"json": LATENCY} if method == "POST" else {}))
         if server.gateway:
             assert answer.status_code in (401, 403), answer.text

@@ -7,6 +7,7 @@ from chalicelib.experiments.catalogue import BUILT_IN, Catalogue
 from chalicelib.faults.base import Fault
 from chalicelib.faults.wait import Wait
 from chalicelib.injection.call import LambdaContext, RequestCall, remaining_seconds
+from chalicelib.injection.engine import InjectionResult
 
 
 class Defective(Experiment):
@@ -44,3 +45,8 @@ class FakeCall(RequestCall):
     @property
     def remaining_seconds(self) -> float:
         return remaining_seconds(self.context)
+
+
+def decided() -> InjectionResult:
+    """A call that is about to be decided."""
+    return InjectionResult((), FakeCall("/"), 0.0, "here")

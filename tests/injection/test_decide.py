@@ -9,7 +9,7 @@ from chalicelib.faults.wait import Wait
 from chalicelib.injection.decide import Hit, decide
 from chalicelib.injection.plan import Compiler
 from chalicelib.runs.run import Run
-from tests.injection.support import FakeCall, catalogue
+from tests.injection.support import catalogue, decided
 from tests.support import a_run
 
 
@@ -18,7 +18,7 @@ def always() -> float:
 
 
 def hits(runs: Sequence[Run], chance: Callable[[], float] = always) -> list[Hit]:
-    return decide(Compiler(catalogue, lambda _run, _defect: None)(runs), chance, FakeCall("/"), [])
+    return decide(Compiler(catalogue, lambda _run, _defect: None)(runs), chance, decided())
 
 
 def test_no_runs_no_hits() -> None:

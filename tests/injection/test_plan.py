@@ -11,11 +11,11 @@ from chalicelib.experiments.catalogue import BUILT_IN, Catalogue
 from chalicelib.faults.base import Fault
 from chalicelib.faults.wait import Wait
 from chalicelib.injection.decide import decide
-from chalicelib.injection.plan import Compiler
+from chalicelib.injection.plan import Compiler, Environment
 from chalicelib.injection.snapshot import Snapshot
 from chalicelib.runs.run import Run
 from chalicelib.runs.target import Target
-from tests.injection.support import FakeCall, catalogue
+from tests.injection.support import catalogue, decided
 from tests.support import NOW, Clock, a_run, with_hypothesis
 
 
@@ -116,10 +116,10 @@ def test_where_a_defect_cannot_be_recorded_the_others_are_compiled_all_the_same(
 
 def test_a_run_with_a_target_hits_nothing_elsewhere_and_is_active_there_all_the_same() -> None:
     target = Target(environments_percentage=50.0)
-    run = a_run(percentage=20.0, options={"target": target.model_dump()})
+    run = a_run(percentage=20.0, options={"target": target.model_dump(exclude_none=True)})
     shares = {}
     for name in map(str, range(20)):
-        (plan,) = Compiler(catalogue, Defects(), environment=name)([run])
+        (plan,) = Compiler(catalogue, Defects(), environment=Environment(name))([run])
         assert plan.is_active(NOW)
         assert plan.faults
         shares[name] = plan.share
@@ -135,7 +135,7 @@ def test_a_run_that_first_looks_at_what_is_normal_hits_nothing_until_then_and_ev
     for at, share in ((0.0, 0.0), (9.9, 0.0), (10.0, 1.0), (59.9, 1.0)):
         clock.now = NOW + at
         (plan,) = snapshot.get()
-        assert (plan.share, plan.run_id, len(decide([plan], lambda: 0.0, FakeCall("/"), []))) == (
+        assert (plan.share, plan.run_id, len(decide([plan], lambda: 0.0, decided()))) == (
             share,
             run.run_id,
             int(share),

@@ -64,6 +64,7 @@ class ServedCall:
     remaining_seconds: float = math.inf
     workers: int | None = None
     environment: str = "here"
+    notes: tuple[tuple[Active, str], ...] = ()
 
 
 def hit(run: Run = RUN, **counters: int) -> Hit:
