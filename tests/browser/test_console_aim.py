@@ -702,3 +702,22 @@ def test_the_editor_is_worked_by_the_keyboard_alone(open_console: Open, server: 
     page.keyboard.press("Enter")
     expect(card.get_by_role("button", name="Add to headers")).to_be_focused()
     expect_asked_of(page, preview, lambda body: "target" not in body)
+
+
+def test_the_applications_own_preview_agrees_with_what_is_typed(open_console: Open, picture: Picture) -> None:
+    page = open_console(viewport={"width": 1200, "height": 900}).page
+    sign_in(page)
+    card = opened(page)
+    expect(said(card)).to_have_text("This request would be hit.")
+    card.get_by_label("Paths").fill("/orders/*")
+    add_line(card, "Headers", "x-tenant", "starts with", "ac")
+    expect(said(card)).to_have_text("This request would not be hit.")
+    card.get_by_label("Path and query").fill("/orders/7?debug=1")
+    card.get_by_label("Request headers").fill("X-Tenant: acme")
+    expect(said(card)).to_have_text("This request would be hit.")
+    fill(page, "latency_injection", Percentage="20")
+    expect(said(card)).to_have_text("This request is hit with a probability of 20\u00a0%.")
+    expect(card.locator(".criteria")).to_contain_text("Headers: x-tenant starts with ac \u2013 seen: acme")
+    card.get_by_label("Methods").fill("get")
+    expect(said(card)).to_have_text("No preview yet. Methods: methods are in upper case; send it so.")
+    picture(page, "real-preview")
