@@ -271,7 +271,7 @@ def test_a_preview_says_of_each_criterion_what_was_seen(open_console: Open, serv
             "\u2713Passes: Paths /orders/* \u2013 seen: /orders/7",
             "\u2717Does not pass: Headers: x-tenant starts with ac or equals b \u2013 not there",
             "~Not certain: Percentage 20\u00a0%, with a probability of 20\u00a0%",
-            "?Not certain: First, requests 2, which is not known beforehand",
+            "?Not certain: First, requests 2; whether it passes is not known beforehand",
             "\u2713Passes: Not excluded (by /health) \u2013 seen: /o",
             "\u2717Does not pass: Query: debug equals 1 \u2013 seen: 0 or 2",
             "\u2717Does not pass: Sticky header x-user-id \u2013 not there",

@@ -662,7 +662,7 @@
   function criterion({ name, allowed, seen, passes, probability }) {
     const [kind, mark, said] = passes === true ? ["yes", "\u2713", "Passes"] : passes === false ? ["no", "\u2717", "Does not pass"] : ["open", probability == null ? "?" : "~", "Not certain"];
     const isThere = seen != null && seen.length !== 0;
-    const chance = passes != null ? "" : probability == null ? ", which is not known beforehand" : ", with a probability of " + percent(probability);
+    const chance = passes != null ? "" : probability == null ? "; whether it passes is not known beforehand" : ", with a probability of " + percent(probability);
     return make("li", { class: kind }, make("span", { class: "mark", "aria-hidden": "true" }, mark), make("span", { class: "unseen" }, said + ": "),
       make("span", {}, make("strong", {}, criterionName(name)), " " + allowedIn(name, allowed) + chance, isThere ? make("span", { class: "faint" }, " \u2013 seen: " + seenIn(name, seen)) : passes === false ? make("span", { class: "faint" }, " \u2013 not there") : null));
   }
