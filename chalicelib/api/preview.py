@@ -3,12 +3,11 @@
 Pure: it starts nothing, counts nothing and draws nothing.
 """
 
-import json
 import logging
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, cast
 
@@ -274,10 +273,15 @@ class _Preview:
         return {
             "would_hit": _verdict(criteria),
             "criteria": [_shown(each) for each in criteria],
-            "faults": [_fault(each) for each in self._faults],
+            "faults": [self._shown_fault(each) for each in self._faults],
             "refused": [_refused(each) for each in self._refused],
             "dry_run": self._options.get("dry_run") is True,
         }
+
+    def _shown_fault(self, fault: Fault) -> PreviewedFault:
+        """With the parameters of the experiment's own, in the words of the start."""
+        own = {name: value for name, value in self._run.parameters.items() if name not in Parameters.model_fields}
+        return cast("PreviewedFault", {**own, "kind": fault.kind, "share": fault.share})
 
     def _place(self) -> Iterator[Criterion]:
         """Whether requests for the path can be hit at all."""
@@ -417,21 +421,6 @@ def _faults(experiment: Experiment, parameters: Parameters) -> list[Fault]:
     except Exception as error:  # noqa: BLE001 - a defect of the experiment, which then hits nothing
         log.warning("Experiment %s raised an exception: %s", experiment.name, error)
         return []
-
-
-def _fault(fault: Fault) -> PreviewedFault:
-    """What it is, and what it was made with, as far as that is JSON."""
-    known = {each.name: getattr(fault, each.name) for each in fields(fault)}
-    shown = {name: value for name, value in known.items() if _is_json(value)}
-    return cast("PreviewedFault", {"kind": fault.kind, **shown})
-
-
-def _is_json(value: Any) -> bool:  # noqa: ANN401 - whatever an experiment makes its faults with
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def _refused(error: ChaosError) -> Refused:

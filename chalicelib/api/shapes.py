@@ -306,7 +306,7 @@ class ShownCriterion(TypedDict):
 
 
 class PreviewedFault(TypedDict):
-    """A fault that a hit request meets, or a share of the hit requests. It also has what it was made with."""
+    """A fault that a share of the hit requests meets. It also has the parameters of the experiment."""
 
     kind: str
     share: float

@@ -60,7 +60,7 @@ def test_a_start_without_options_hits_every_request(control: Control) -> None:
             },
             {"name": "percentage", "allowed": 100.0, "seen": None, "passes": True, "probability": 1.0},
         ],
-        "faults": [{"kind": "wait", "share": 1.0, "seconds": 2.0, "allow_timeout": False}],
+        "faults": [{"kind": "wait", "share": 1.0, "delay_seconds": 2.0, "allow_timeout": False}],
         "refused": [],
         "dry_run": False,
     }
