@@ -36,8 +36,9 @@ from ..runs.store import RunStore
 from ..settings import Settings
 from . import problems, requests, responses, shapes
 from .console import page
+from .described import PreviewOfRun, divided
 from .http import Request, Response
-from .preview import DataPlane, Previewed, PreviewOfRun, divided, explained
+from .preview import DataPlane, Previewed, explained
 from .query import CURSOR, KEY, MOST_ENTRIES, asked_for
 from .refusals import Refusals
 from .results import UNREAD

@@ -12,10 +12,10 @@ from ..access import Role
 from ..errors import ChaosError
 from ..experiments.base import Limits
 from ..experiments.catalogue import Catalogue
+from .described import Described, PreviewOfRun
 from .endpoints import ENDPOINTS, Endpoint
 from .formats import FORMATS
 from .handlers import Handlers
-from .preview import Described, PreviewOfRun
 from .query import CURSOR, MOST_ENTRIES, USUAL_ENTRIES
 from .requests import HaltOptions, ResumeOptions, StartRequest, StopOptions, options_schema, schema
 

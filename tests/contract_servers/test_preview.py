@@ -67,7 +67,7 @@ def a_start(random: Random) -> Case:
         start["percentage"] = random.choice([50.0, 70.0, 100.0])
         start["error_rate"] = random.choice([0.5, 1.0, 1.0])
         start |= random.choice([{}, {"seed": f"seed {random.randrange(9)}"}])
-    return start
+    return {**start, "dry_run": random.random() < 0.15}
 
 
 def a_request(random: Random) -> Case:
@@ -112,7 +112,10 @@ def is_hit(server: Server, request: Case, run_id: str) -> bool:
         request["method"], quote(request["path"]), None, headers=request["headers"], params=request["query"]
     )
     assert answer.status_code == 200 or answer.json()["code"] == "injected_error", answer.text
-    return answer.headers.get("X-Chaos-Run") == run_id
+    hit, would_be = answer.headers.get("X-Chaos-Run"), answer.headers.get("X-Chaos-Dry-Run")
+    assert hit in (None, run_id)
+    assert not (hit and would_be)
+    return bool(hit or would_be)
 
 
 def check(server: Server, start: Case, requests: list[Case]) -> Iterator[bool]:
@@ -125,6 +128,7 @@ def check(server: Server, start: Case, requests: list[Case]) -> Iterator[bool]:
         previewed = resultset(server, "/preview", {**body, "request": {**described, "function": ""}})
         hit = is_hit(server, described, run_id)
         assert (previewed["would_hit"], previewed["refused"]) == (hit, []), (start, described, previewed)
+        assert previewed["dry_run"] is start["dry_run"]
         assert isinstance(previewed["would_hit"], bool)
         yield hit
 
