@@ -13,7 +13,7 @@ from chalicelib.results.tally import OpenCalls, Tally
 from chalicelib.runs.event import Action, Event
 from chalicelib.runs.options import Hypothesis
 from chalicelib.runs.run import Run
-from chalicelib.runs.store import HistoryPage, RunStore
+from chalicelib.runs.store import Exchange, HistoryPage, Lease, RunStore
 
 NOW = 1_800_000_000.0
 
@@ -245,3 +245,43 @@ class FakeResultStore:
         if self.broken:
             raise StoreUnavailable("The table does not answer.")
         return {run.run_id: self.tallies[run.run_id] for run in runs if run.run_id in self.tallies}
+
+
+@dataclass
+class FakeBudgetStore:
+    """A `BudgetStore` that notes what it is asked, and fails while `broken`; with `loses_answers` after it is done."""
+
+    taken: dict[str, int] = field(default_factory=dict)
+    used: dict[str, int] = field(default_factory=dict)
+    numbers: dict[tuple[str, str], int] = field(default_factory=dict)
+    hits: dict[tuple[str, str], int] = field(default_factory=dict)
+    asked: list[Exchange] = field(default_factory=list)
+    claims: int = 0
+    broken: bool = False
+    loses_answers: bool = False
+
+    def lease(self, run: Run, most: int, asked: Exchange) -> Lease:
+        self.asked.append(asked)
+        self._fail_if(self.broken)
+        by, run_id = (run.run_id, asked.environment), run.run_id
+        is_done = bool(asked.environment) and self.numbers.get(by, 0) >= asked.number
+        taken = self.taken.get(run_id, 0) + asked.wanted - asked.returned
+        if not is_done and taken <= most:
+            self.taken[run_id], self.numbers[by], is_done = taken, asked.number, True
+            self.used[run_id] = self.used.get(run_id, 0) + asked.used
+        self._fail_if(self.loses_answers)
+        return Lease(asked.wanted if is_done else 0, self.taken.get(run_id, 0), self.used.get(run_id, 0))
+
+    def claim(self, run: Run, key: str, most: int) -> int | None:
+        self.claims += 1
+        self._fail_if(self.broken)
+        number = self.hits.get((run.run_id, key), 0) + 1
+        if number <= most:
+            self.hits[run.run_id, key] = number
+        self._fail_if(self.loses_answers)
+        return number if number <= most else None
+
+    @staticmethod
+    def _fail_if(fails: object) -> None:
+        if fails:
+            raise StoreUnavailable("The table does not answer.")

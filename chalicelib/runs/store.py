@@ -68,3 +68,42 @@ class RunStore(Protocol):
 
         `before` is the `next` of the page before.
         """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """What an environment asks of the hits that a run may have in all, and what it says of those that it had.
+
+    It numbers what it asks, from 1 on: what is sent twice is carried out once. One without a name gives nothing back,
+    and what it sends twice may be counted twice.
+    """
+
+    environment: str
+    number: int
+    wanted: int
+    """How many more to reserve: all of them, or, where not so many are left, none, and nothing is carried out."""
+    used: int
+    returned: int = 0
+    """How many of the reserved ones are given back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """How many hits were reserved; then of all environments: how many are reserved or used, and how many are used."""
+
+    granted: int
+    taken: int
+    used: int
+
+
+class BudgetStore(Protocol):
+    """How many hits of the runs of one scope are taken. Every method may raise StoreUnavailable.
+
+    Then it may have been carried out.
+    """
+
+    def lease(self, run: Run, most: int, asked: Exchange) -> Lease:
+        """Carry out what is asked, by one write. Never more than `most` are taken."""
+
+    def claim(self, run: Run, key: str, most: int) -> int | None:
+        """Take one more hit of the key, by one write: its number, from 1 on. None where it has had `most`."""
