@@ -133,8 +133,8 @@ class InjectionResult:
 
     @property
     def active_names(self) -> list[str]:
-        """The names of the experiments that were active."""
-        return [plan.run.experiment for plan in self.plans]
+        """The names of the experiments that were active, each once."""
+        return list(dict.fromkeys(plan.run.experiment for plan in self.plans))
 
     @property
     def headers(self) -> dict[str, str]:
