@@ -110,9 +110,9 @@ class FakeRunStore:
         self._answer()
         if self.halt_event:
             raise Halted("The scope is halted; nothing was started.")
-        others = {label: run for label, run in self.runs.items() if run.is_active(now)}
-        known = [others.pop(run.label) for run in runs if run.label in others]
-        if len(others) + len(runs) > MOST_RUNS:
+        running = {label: run for label, run in self.runs.items() if run.is_active(now)}
+        known = [running[run.label] for run in runs if run.label in running]
+        if len(known) < len(runs) and len(running) + len(runs) - len(known) > MOST_RUNS:
             raise TooManyRuns("There are too many; nothing was started.")
         in_the_way = [run for run in known if run.run_id not in [ended.run_id for ended in replaced]]
         if in_the_way:

@@ -169,9 +169,13 @@ class Handlers:
         active = self._runs.active(self._clock())
         now = self._clock()
         found = [run for run in active if NAMED[way](run) == value]
-        ended = self._end_all(
-            run.ended(now=now, by=caller.name, reason=options.reason, source=request.source) for run in found
-        )
+        try:
+            ended = self._end_all(
+                run.ended(now=now, by=caller.name, reason=options.reason, source=request.source) for run in found
+            )
+        finally:
+            if found:
+                self._server.on_change()
         if not ended:
             if way == "experiment_name" and not found:
                 self._catalogue.find(value)
@@ -226,7 +230,7 @@ class Handlers:
         a run is active its `results` are those so far: environments flush their counts once a second.
         """
         del caller
-        given = {way: (request.query.get(way) or [""])[0] for way in requests.WAYS}
+        given = {way: values[0] for way, values in request.query.items() if values and values[0]}
         way = requests.chosen_by(given, list(self._catalogue))
         value = given[way]
         running = self._runs.running(self._clock())
@@ -502,8 +506,6 @@ class Handlers:
                 ended += [run] if self._runs.stop(run) else []
             except StoreUnavailable as error:  # the others are to end all the same
                 problems.append(error)
-        if ended:
-            self._server.on_change()
         if problems:
             raise problems[0]
         return ended

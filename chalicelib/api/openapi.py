@@ -16,7 +16,7 @@ from ..runs.store import MOST_RUNS
 from .endpoints import ENDPOINTS, Endpoint
 from .formats import FORMATS
 from .handlers import Handlers
-from .query import CURSOR, MOST_ENTRIES, USUAL_ENTRIES
+from .query import CURSOR, KEY, MOST_ENTRIES, USUAL_ENTRIES
 from .requests import EXPERIMENTS, HaltOptions, ResumeOptions, StartRequest, StopOptions, options_schema, schema
 
 Schema = dict[str, Any]
@@ -95,6 +95,7 @@ LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": MOST_ENTRIES, "defa
 MOMENT: Schema = {"type": "string", "format": "date-time"}
 INCLUDED = "in ISO 8601, for example `2026-11-24T09:00:00Z`"
 RUN_ID: Schema = {"type": "string", "pattern": CURSOR}
+LABEL: Schema = {"type": "string", "pattern": f"^{KEY}$"}
 
 
 def _query(name: str, schema: Schema, description: str, *, required: bool = False) -> Schema:
@@ -106,13 +107,13 @@ ONE_EACH = "What to start, each as a start of its own, with a label that no othe
 QUERIES: Mapping[str, Sequence[Schema]] = {
     "status": [
         _query(EXPERIMENT, {}, "Name of the experiment. Send exactly one of these four."),
-        _query("label", {"type": "string"}, "Label of the run."),
+        _query("label", LABEL, "Label of the run."),
         _query("run_id", RUN_ID, "Id of the run."),
         _query("scenario", RUN_ID, "Id of runs that were started together."),
     ],
     "history": [
         _query(EXPERIMENT, {}, "Show entries of this experiment only."),
-        _query("label", {"type": "string"}, "Show runs with this label only."),
+        _query("label", LABEL, "Show runs with this label only."),
         _query("since", MOMENT, f"Show entries from this time on, {INCLUDED}."),
         _query("until", MOMENT, f"Show entries before this time, {INCLUDED}."),
         _query("before", RUN_ID, "Show entries older than this cursor, the `next` of the previous page."),

@@ -24,6 +24,9 @@ EXPERIMENTS = "experiments"
 WAYS = ("experiment_name", "label", "run_id", "scenario")
 """By what runs are named, in a stop and a status: by one of these."""
 
+ONE_NAME, TAKEN_LABEL = "one_name", "taken_label"
+"""Kinds of problems that no schema of a field tells of, as those of `vacuity.py`."""
+
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
@@ -161,14 +164,14 @@ def experiment_name(content: Mapping[str, Any], names: Sequence[str]) -> str:
 
 def chosen_by(given: Mapping[str, Any], names: Sequence[str]) -> str:
     """Which of `WAYS` names runs. Raises MissingParameter where none does, and InvalidParameters where several do."""
-    ways = [way for way in WAYS if given.get(way) not in (None, "")]
+    ways = [way for way in WAYS if way in given]
     if len(ways) == 1:
         return ways[0]
     several = f"exactly one of {', '.join(WAYS)}"
     if ways:
-        with_it = f"cannot be sent together with {ways[0]}; send {several}"
-        raise invalid([{"field": way, "problem": with_it, "allowed": several} for way in ways[1:]])
-    problem = missing("experiment_name", f"one of {', '.join(names)}")
+        with_it = {"kind": ONE_NAME, "problem": f"cannot be sent together with {ways[0]}; send {several}"}
+        raise invalid([{"field": way, "allowed": several, **with_it} for way in ways[1:]])
+    problem = {**missing("experiment_name", f"one of {', '.join(names)}"), "kind": ONE_NAME}
     raise MissingParameter(f"{sentences([problem])} Or send one of {', '.join(WAYS[1:])} instead.", details=[problem])
 
 
@@ -188,7 +191,7 @@ def start_of(content: Mapping[str, Any], catalogue: Catalogue, limits: LimitsOf)
     start = Start(experiment, options, parameters)
     if start.label != experiment.name and start.label in catalogue:
         allowed = f"a label that is not the name of another experiment than {experiment.name}"
-        raise invalid([wrong("label", allowed, shown(start.label))])
+        raise invalid([{**wrong("label", allowed, shown(start.label)), "kind": TAKEN_LABEL}])
     return start
 
 
@@ -225,11 +228,13 @@ def _same_labels(starts: Sequence[Start]) -> list[Problem]:
     """Two runs with one label cannot be active at once."""
     labels = [start.label for start in starts]
     allowed = "a label of its own; without one it is the name of the experiment"
-    return [
-        _of_item(wrong("label", allowed, f"{shown(label)}, as {EXPERIMENTS}.{labels.index(label)} has"), position)
-        for position, label in enumerate(labels)
-        if labels.index(label) != position
-    ]
+    taken = {position: labels.index(label) for position, label in enumerate(labels)}
+    problems = {
+        position: wrong("label", allowed, f"{shown(labels[position])}, as {EXPERIMENTS}.{first} has")
+        for position, first in taken.items()
+        if first != position
+    }
+    return [_of_item({**problem, "kind": TAKEN_LABEL}, position) for position, problem in problems.items()]
 
 
 def start_parameters(

@@ -99,7 +99,7 @@ class DynamoDBRunStore(HaltItems):
         others = [run for run in _runs(found) if run.label not in labels]
         if any(is_halt(raw) for raw in found):
             raise Halted(HALTED)
-        _require_room(len(runs), [run for run in others if run.is_active(read_at)])
+        _require_room(runs, _running(found, read_at))
         ends = {run.label: run for run in replaced}
 
         def fill(transaction: TransactWrite) -> None:
@@ -242,15 +242,15 @@ class DynamoDBRunStore(HaltItems):
 HALTED = "Everything is halted; nothing was started."
 
 
-def _require_room(count: int, running: Sequence[Run]) -> None:
-    """Raises TooManyRuns where so many more runs were too many beside those that are running."""
-    if len(running) + count <= MOST_RUNS:
+def _require_room(runs: Sequence[Run], running: Sequence[Run]) -> None:
+    """Raises TooManyRuns. A run in the place of one that is running takes no more room than that."""
+    labels = [run.label for run in running]
+    added = sum(run.label not in labels for run in runs)
+    if not added or len(running) + added <= MOST_RUNS:
         return
-    labels = ", ".join(run.label for run in running)
-    asked = "this one" if count == 1 else f"these {count}"
     raise TooManyRuns(
-        f"At most {MOST_RUNS} runs can be active at once, and {len(running)} are active beside {asked}: {labels}. "
-        "Nothing was started. Stop some first."
+        f"At most {MOST_RUNS} runs can be active at once, and {len(running)} are: {', '.join(labels)}. With {added} more "
+        "there were too many, so nothing was started. Stop some first."
     )
 
 

@@ -46,8 +46,8 @@ def machine(settings: Settings) -> type[RuleBasedStateMachine]:  # noqa: C901 - 
         def restart(self, name: str) -> None:
             run = self.new(name, 2.0)
             old = self.running(name)
-            replaced = old.ended(now=self.now, by="bob", reason="replaced") if old else None
-            assert self.store.start([run], now=self.now, replaced=[replaced]) is None
+            replaced = [old.ended(now=self.now, by="bob", reason="replaced")] if old else []
+            assert self.store.start([run], now=self.now, replaced=replaced) is None
             self.known[name] = run
 
         @rule(name=NAMES)

@@ -146,6 +146,15 @@ def test_the_version_before_reads_what_this_one_writes(store: DynamoDBRunStore) 
         ({}, 2),
         ({"reason": "why", "hypothesis": {"max_error_rate": 0.01, "baseline_seconds": 0.0}}, 2),
         ({"target": {"environments_percentage": 50.0}}, 3),
+        ({"target": {"environments_percentage": 50.0, "paths": ["/orders"]}}, 4),
+        ({"target": {"methods": ["GET"]}}, 4),
+        ({"max_requests": 100}, 4),
+        ({"first": {"requests": 2}}, 4),
+        ({"every": 3}, 4),
+        ({"sticky": {"header": "x-user-id"}}, 4),
+        ({"seed": "2026-11-25"}, 4),
+        ({"ramp_seconds": 30.0}, 4),
+        ({"dry_run": True}, 4),
         ({"hypothesis": {"max_error_rate": 0.01, "baseline_seconds": 10.0}}, 3),
     ],
 )
@@ -155,7 +164,9 @@ def test_only_a_run_of_which_older_versions_would_hit_too_much_is_of_a_format_th
     store = DynamoDBRunStore(settings)
     run = a_run(now=NOW, duration_seconds=600, options=options)
     assert store.start([run], now=NOW) is None
+    labelled = a_run(now=NOW, token="2", duration_seconds=600, options=options, label="b")
+    assert store.start([labelled], now=NOW) is None
     items = store._connection.client.scan(TableName=settings.table)["Items"]
     assert {item["format"]["N"] for item in items if "parameters" in item} == {str(expected)}
-    assert list(store.active(NOW)) == [run]
-    assert FORMAT == 3
+    assert list(store.active(NOW)) == [labelled, run]
+    assert FORMAT == 4

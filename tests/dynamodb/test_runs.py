@@ -59,11 +59,12 @@ def test_a_read_is_one_query_and_a_start_and_a_stop_one_transaction(store: Dynam
     store.running(NOW)
     store.active(NOW)
     store.start([run], now=NOW)
-    assert calls == ["Query", "Query", "TransactWriteItems", "Query"]  # the last one is for what is over
+    # Of a start the first two are for the last start and what runs.
+    assert calls == ["Query", "Query", "Query", "Query", "TransactWriteItems"]
     del calls[:]
     store.start([a_run(token="2")], now=NOW)
     store.stop(run.ended(now=NOW + 1, by="bob", reason=None))
-    assert calls == ["TransactWriteItems"] * 2
+    assert calls == ["Query", "Query", "TransactWriteItems", "TransactWriteItems"]
 
 
 def test_the_read_is_strongly_consistent_and_its_answer_small(store: DynamoDBRunStore) -> None:
@@ -162,7 +163,7 @@ def test_what_is_over_is_left_to_a_later_start_where_it_cannot_be_removed(
     store.start([a_run()], now=NOW)
     later = a_run("error_injection", now=NOW + 1000)
     with monkeypatch.context() as patched:
-        patched.setattr(store, "_read", raising(StoreUnavailable("The table does not answer.")))
+        patched.setattr(store, "_remove", raising(StoreUnavailable("The table does not answer.")))
         assert store.start([later], now=NOW + 1000) is None
     assert kept(store, settings) == ["run#error_injection", "run#latency_injection"]
 

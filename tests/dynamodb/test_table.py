@@ -21,7 +21,7 @@ from chalicelib.errors import StoreUnavailable
 from chalicelib.injection.snapshot import Snapshot
 from chalicelib.settings import Settings
 from chalicelib.time_limits import request_time
-from tests.support import NOW, Clock, a_run, latest
+from tests.support import NOW, Clock, a_run, an_event, latest
 
 RESET = struct.pack("ii", 1, 0)  # closing sends a reset, without a farewell
 
@@ -75,7 +75,7 @@ class ProxyHandler(BaseHTTPRequestHandler):
             self.server.closing.wait(60)
             return
         answer = requests.post(self.server.target, data=body, headers=dict(self.headers), timeout=60)
-        if self.server.lose_the_answer:
+        if self.server.lose_the_answer and not self.headers["X-Amz-Target"].endswith(".Query"):
             self.server.lose_the_answer = False
             if self.server.stop_listening_after_that:
                 self.server.socket.shutdown(socket.SHUT_RDWR)
@@ -194,7 +194,7 @@ def test_a_missing_permission_is_told_as_such(settings: Settings, monkeypatch: p
         raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, operation)
 
     monkeypatch.setattr(BaseClient, "_make_api_call", refuse)
-    with pytest.raises(StoreUnavailable, match="AWS denied dynamodb:TransactWriteItems on table"):
+    with pytest.raises(StoreUnavailable, match="AWS denied dynamodb:Query on table"):
         DynamoDBRunStore(settings).start([a_run()], now=NOW)
 
 
@@ -220,8 +220,11 @@ def test_a_silent_table_costs_two_timeouts_and_no_more(settings: Settings) -> No
             latest(store)
         assert len(accepted) == 2
         with pytest.raises(StoreUnavailable, match="may have been made"):
-            store.start([a_run()], now=NOW)
+            store.record(an_event())
         assert len(accepted) == 4
+        with pytest.raises(StoreUnavailable, match="nothing was changed"):
+            store.start([a_run()], now=NOW)
+        assert len(accepted) == 6
 
 
 def test_a_healthy_connection_is_used_again(through_proxy: DynamoDBRunStore, proxy: Proxy) -> None:
