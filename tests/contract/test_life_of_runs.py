@@ -37,7 +37,7 @@ def machine(settings: Settings) -> type[RuleBasedStateMachine]:  # noqa: C901 - 
         @rule(name=NAMES, duration=strategies.sampled_from([0.5, 2.0, 3600.0]))
         def start(self, name: str, duration: float) -> None:
             run = self.new(name, duration)
-            in_the_way = self.store.start(run, now=self.now)
+            in_the_way = self.store.start([run], now=self.now)
             assert in_the_way == self.running(name)
             if in_the_way is None:
                 self.known[name] = run
@@ -46,8 +46,8 @@ def machine(settings: Settings) -> type[RuleBasedStateMachine]:  # noqa: C901 - 
         def restart(self, name: str) -> None:
             run = self.new(name, 2.0)
             old = self.running(name)
-            replaced = old.ended(now=self.now, by="bob", reason="replaced") if old else None
-            assert self.store.start(run, now=self.now, replaced=replaced) is None
+            replaced = [old.ended(now=self.now, by="bob", reason="replaced")] if old else []
+            assert self.store.start([run], now=self.now, replaced=replaced) is None
             self.known[name] = run
 
         @rule(name=NAMES)

@@ -28,21 +28,21 @@ def test_an_empty_store_knows_of_nothing(store: RunStore) -> None:
 
 def test_a_started_run_comes_back_as_it_was(store: RunStore) -> None:
     run = a_run(delay_seconds=1.25, duration_seconds=0.125)
-    assert store.start(run, now=NOW) is None
+    assert store.start([run], now=NOW) is None
     assert latest(store) == [run]
 
 
 def test_a_second_start_gives_the_run_that_is_running_and_changes_nothing(store: RunStore) -> None:
     run = a_run()
-    store.start(run, now=NOW)
-    assert store.start(a_run(token="2"), now=NOW + 29.999) == run
+    store.start([run], now=NOW)
+    assert store.start([a_run(token="2")], now=NOW + 29.999) == run
     assert latest(store) == [run]
 
 
 def test_what_is_active_is_what_has_neither_ended_nor_run_out(store: RunStore) -> None:
     stopped, short, long = a_run("error_injection"), a_run(duration_seconds=1.5), a_run("resource_exhaustion")
     for run in (stopped, short, long):
-        store.start(run, now=NOW)
+        store.start([run], now=NOW)
     assert sorted(store.active(NOW), key=lambda run: run.experiment) == [stopped, short, long]
     store.stop(stopped.ended(now=NOW + 1, by="bob", reason=None))
     assert sorted(store.active(NOW + 1.499), key=lambda run: run.experiment) == [short, long]
@@ -52,29 +52,29 @@ def test_what_is_active_is_what_has_neither_ended_nor_run_out(store: RunStore) -
 
 def test_experiments_do_not_stand_in_each_others_way(store: RunStore) -> None:
     runs = [a_run(name) for name in ("error_injection", "latency_injection", "resource_exhaustion")]
-    assert [store.start(run, now=NOW) for run in runs] == [None] * 3
+    assert [store.start([run], now=NOW) for run in runs] == [None] * 3
     assert sorted(latest(store), key=lambda run: run.experiment) == runs
 
 
 def test_an_experiment_can_start_again_when_its_time_was_up(store: RunStore) -> None:
-    store.start(a_run(), now=NOW)
+    store.start([a_run()], now=NOW)
     again = a_run(now=NOW + 30, token="2")
-    assert store.start(again, now=NOW + 30) is None
+    assert store.start([again], now=NOW + 30) is None
     assert latest(store) == [again]
 
 
 def test_an_experiment_can_start_again_when_it_was_stopped(store: RunStore) -> None:
     run = a_run()
-    store.start(run, now=NOW)
+    store.start([run], now=NOW)
     store.stop(run.ended(now=NOW + 1, by="bob", reason=None))
     again = a_run(now=NOW + 1, token="2")
-    assert store.start(again, now=NOW + 1) is None
+    assert store.start([again], now=NOW + 1) is None
     assert latest(store) == [again]
 
 
 def test_a_stop_works_once_and_is_remembered(store: RunStore) -> None:
     run = a_run()
-    store.start(run, now=NOW)
+    store.start([run], now=NOW)
     ended = run.ended(now=NOW + 1, by="bob", reason="enough")
     assert store.stop(ended)
     assert not store.stop(run.ended(now=NOW + 2, by="eve", reason=None))
@@ -83,28 +83,28 @@ def test_a_stop_works_once_and_is_remembered(store: RunStore) -> None:
 
 def test_a_stop_that_was_answered_does_not_win_again(store: RunStore) -> None:
     run = a_run()
-    store.start(run, now=NOW)
+    store.start([run], now=NOW)
     ended = run.ended(now=NOW + 1, by="bob", reason=None)
     assert [store.stop(ended), store.stop(ended)] == [True, False]
 
 
 def test_a_restart_of_what_was_replaced_meanwhile_gives_the_run_that_is_running(store: RunStore) -> None:
     run, first = a_run(), a_run(token="2")
-    store.start(run, now=NOW)
+    store.start([run], now=NOW)
     ended = run.ended(now=NOW + 1, by="bob", reason=None)
-    store.start(first, now=NOW + 1, replaced=ended)
-    assert store.start(a_run(token="3"), now=NOW + 1, replaced=ended) == first
+    store.start([first], now=NOW + 1, replaced=[ended])
+    assert store.start([a_run(token="3")], now=NOW + 1, replaced=[ended]) == first
 
 
 def test_a_stop_does_not_hit_another_run_of_the_experiment(store: RunStore) -> None:
-    store.start(a_run(), now=NOW)
+    store.start([a_run()], now=NOW)
     assert not store.stop(a_run(token="2").ended(now=NOW + 1, by="bob", reason=None))
     assert latest(store) == [a_run()]
 
 
 def test_a_run_whose_time_was_up_cannot_be_stopped(store: RunStore) -> None:
     run = a_run()
-    store.start(run, now=NOW)
+    store.start([run], now=NOW)
     assert not store.stop(run.ended(now=NOW + 30, by="bob", reason=None))
     assert latest(store) == [run]
 
@@ -116,15 +116,15 @@ def test_a_run_that_never_was_cannot_be_stopped(store: RunStore) -> None:
 
 def test_a_restart_replaces_the_run_that_is_running(store: RunStore) -> None:
     run = a_run()
-    store.start(run, now=NOW)
+    store.start([run], now=NOW)
     again = a_run(now=NOW + 1, token="2")
-    assert store.start(again, now=NOW + 1, replaced=run.ended(now=NOW + 1, by="bob", reason="replaced")) is None
+    assert store.start([again], now=NOW + 1, replaced=[run.ended(now=NOW + 1, by="bob", reason="replaced")]) is None
     assert latest(store) == [again]
 
 
 def test_a_halt_is_seen_by_the_read_of_what_is_active_and_a_resume_too(store: RunStore) -> None:
     run = a_run(duration_seconds=60)
-    store.start(run, now=NOW)
+    store.start([run], now=NOW)
     assert store.halted() is None
     halt = an_event(reason="orders are lost", source="10.0.0.1")
     assert store.halt(halt)
@@ -136,16 +136,16 @@ def test_a_halt_is_seen_by_the_read_of_what_is_active_and_a_resume_too(store: Ru
 
 def test_while_halted_nothing_starts_not_even_in_the_place_of_what_runs(store: RunStore) -> None:
     run = a_run(duration_seconds=60)
-    store.start(run, now=NOW)
+    store.start([run], now=NOW)
     store.halt(an_event())
     with pytest.raises(Halted):
-        store.start(a_run("error_injection"), now=NOW + 1)
+        store.start([a_run("error_injection")], now=NOW + 1)
     with pytest.raises(Halted):
-        store.start(a_run(token="2"), now=NOW + 1, replaced=run.ended(now=NOW + 1, by="bob", reason="replaced"))
+        store.start([a_run(token="2")], now=NOW + 1, replaced=[run.ended(now=NOW + 1, by="bob", reason="replaced")])
     with pytest.raises(Halted):
-        store.start(a_run(token="2"), now=NOW + 100)
+        store.start([a_run(token="2")], now=NOW + 100)
     store.resume(an_event("resume", token="r", now=NOW + 100))
-    assert store.start(a_run(token="3", now=NOW + 100), now=NOW + 100) is None
+    assert store.start([a_run(token="3", now=NOW + 100)], now=NOW + 100) is None
 
 
 def test_of_two_halts_the_first_stays_and_of_two_resumes_the_second_does_nothing(store: RunStore) -> None:
@@ -161,7 +161,7 @@ def test_of_two_halts_the_first_stays_and_of_two_resumes_the_second_does_nothing
 
 def test_an_aborted_run_says_so_and_a_defect_is_marked_once(store: RunStore) -> None:
     run = replace(a_run(options={"alarms": ["orders-5xx", "orders-slow"]}), started_from="10.0.0.1")
-    store.start(run, now=NOW)
+    store.start([run], now=NOW)
     store.record_defect(run, "TypeError: no")
     store.record_defect(run, "another one")
     store.record_defect(a_run(token="2"), "of a run that is not the current one")
@@ -176,7 +176,7 @@ def test_the_history_has_runs_and_events_the_newest_first_in_pages_by_experiment
     runs = [a_run(now=NOW + number, token=str(number), duration_seconds=0.5) for number in range(3)]
     other = a_run("error_injection", now=NOW + 3)
     for run in (*runs, other):
-        assert store.start(run, now=run.started_at) is None
+        assert store.start([run], now=run.started_at) is None
     halt, refusal = (
         an_event(now=NOW + 4),
         an_event("refusal", now=NOW + 5, experiment="error_injection", details={"a": 1}),
