@@ -298,6 +298,19 @@ def test_each_refusal_is_the_one_of_the_start(control: Control) -> None:
     assert preview(control, label="another")["refused"] == []
 
 
+def test_a_start_for_which_there_is_no_place_is_refused_unless_it_takes_the_place_of_another(control: Control) -> None:
+    for number in range(20):
+        run = replace(a_run(token=str(number)), label=f"run-{number}")
+        control.store.runs[run.label] = run
+    refused = control.post("/start", json.dumps(LATENCY)).content
+    assert refused["code"] == "too_many_runs"
+    assert [(each["code"], each["message"]) for each in preview(control)["refused"]] == [
+        ("too_many_runs", refused["error_message"])
+    ]
+    assert codes(preview(control, label="run-1")) == ["already_running"]
+    assert codes(preview(control, label="run-1", restart=True)) == []
+
+
 def test_a_preview_starts_nothing_and_records_nothing(clock: Clock) -> None:
     control = Control(clock, Settings(stage="production"))
     control.store.halt_event = an_event()
