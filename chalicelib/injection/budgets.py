@@ -18,12 +18,13 @@ from typing import Any, Protocol
 from ..errors import ChaosError
 from ..faults.base import RunBlocking, Sleep, Step
 from ..results.recorder import Schedule
+from ..results.tally import WITHOUT_KEY
 from ..runs.key import ReadKey
 from ..runs.run import NEVER, Run
 from ..runs.store import BudgetStore, Exchange, RunStore
 from ..time_limits import pass_on
 from .call import Call
-from .selection import WITHOUT_KEY, Note
+from .selection import Note
 
 log = logging.getLogger(__name__)
 

@@ -131,6 +131,6 @@ def require_room(runs: Sequence[Run], running: Sequence[Run]) -> None:
     if not added or len(running) + added <= MOST_RUNS:
         return
     raise TooManyRuns(
-        f"At most {MOST_RUNS} runs can be active at once, and {len(running)} are: {', '.join(labels)}. With {added} "
-        "more there were too many, so nothing was started. Stop some first."
+        f"At most {MOST_RUNS} runs can be active at once, and {len(running)} are: {', '.join(labels)}. "
+        f"{added} more would be too many, so nothing was started. Stop some first."
     )

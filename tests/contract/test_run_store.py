@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chalicelib.dynamodb.runs import DynamoDBRunStore
-from chalicelib.errors import Halted
+from chalicelib.errors import Halted, TooManyRuns
 from chalicelib.runs.event import Event
 from chalicelib.runs.run import Run
 from chalicelib.runs.store import RunStore
@@ -197,3 +197,103 @@ def test_the_history_has_runs_and_events_the_newest_first_in_pages_by_experiment
     assert history(limit=2, before=halt.event_id) == everything[2:4]
     assert history(experiment="error_injection") == [refusal, other]
     assert history(since=NOW + 1, until=NOW + 4) == everything[2:5]
+
+
+# Labels
+
+
+def test_runs_of_one_experiment_with_labels_of_their_own_run_at_once(store: RunStore) -> None:
+    plain, slow, slower = a_run(), a_run(token="2", label="slow"), a_run(token="3", label="slower", now=NOW + 1)
+    for run in (plain, slow, slower):
+        assert store.start([run], now=run.started_at) is None
+    assert sorted(store.active(NOW + 1), key=lambda run: run.run_id) == [plain, slow, slower]
+    assert store.start([a_run(token="4", label="slow")], now=NOW + 1) == slow
+    assert store.start([a_run("error_injection", token="5", label="slow")], now=NOW + 1) == slow
+    assert store.stop(slow.ended(now=NOW + 2, by="bob", reason=None))
+    assert sorted(store.active(NOW + 2), key=lambda run: run.run_id) == [plain, slower]
+
+
+def test_the_last_run_of_an_experiment_is_the_one_that_started_last_and_each_label_has_its_own(store: RunStore) -> None:
+    plain, first = a_run(), a_run(now=NOW + 1, token="2", label="slow")
+    second = a_run(now=NOW + 3, token="3", label="slow")
+    for run in (plain, first):
+        store.start([run], now=run.started_at)
+    ended = first.ended(now=NOW + 2, by="bob", reason=None)
+    store.stop(ended)
+    assert (store.last("latency_injection"), store.last_labelled("slow")) == (ended, ended)
+    assert store.last_labelled("latency_injection") == plain
+    store.start([second], now=NOW + 3)
+    gone = plain.ended(now=NOW + 4, by="bob", reason=None)
+    store.stop(gone)
+    assert (store.last("latency_injection"), store.last_labelled("slow")) == (second, second)
+    assert store.last_labelled("latency_injection") == gone
+    store.stop(second.ended(now=NOW + 5, by="bob", reason=None))
+    assert store.last("latency_injection") == second.ended(now=NOW + 5, by="bob", reason=None)
+    assert (store.last_labelled("nothing"), store.last("slow")) == (None, None)
+
+
+def five(token: str, now: float = NOW) -> list[Run]:
+    """A scenario: runs of two experiments."""
+    return [
+        a_run(name, now=now, token=f"{token}{number}", label=f"of-five-{number}", scenario=f"s-{token}")
+        for number, name in enumerate(["latency_injection"] * 3 + ["error_injection"] * 2)
+    ]
+
+
+def test_of_a_scenario_all_start_or_none(store: RunStore) -> None:
+    in_the_way = a_run(token="w", label="of-five-3")
+    assert store.start([in_the_way], now=NOW) is None
+    assert store.start(five("a"), now=NOW) == in_the_way
+    assert list(store.active(NOW)) == [in_the_way]
+    assert store.last_labelled("of-five-0") is None
+    ended = in_the_way.ended(now=NOW + 1, by="bob", reason="replaced")
+    runs = five("b", NOW + 1)
+    assert store.start(runs, now=NOW + 1, replaced=[ended]) is None
+    assert sorted(store.active(NOW + 1), key=lambda run: run.run_id) == runs
+    assert store.find(in_the_way.run_id) == ended
+    assert (store.last("latency_injection"), store.last("error_injection")) == (runs[2], runs[4])
+    assert {run.scenario for run in store.active(NOW + 1)} == {"s-b"}
+
+
+def test_a_run_with_a_label_comes_back_as_it_was_also_once_it_is_spent(store: RunStore) -> None:
+    run = a_run(label="slow", scenario="20270115T080000.000Z-s")
+    store.start([run], now=NOW)
+    assert list(store.active(NOW)) == [run]
+    spent = run.spent(now=NOW + 1, by="max_requests", reason="hit 100 requests")
+    assert store.stop(spent)
+    assert (store.find(run.run_id), store.last_labelled("slow")) == (spent, spent)
+    assert spent.status(NOW + 2) == "completed"
+
+
+def test_twenty_run_at_once_and_no_more(store: RunStore) -> None:
+    twenty = [a_run(token=f"{number:02d}", label=f"r-{number:02d}", scenario="s") for number in range(20)]
+    assert store.start(twenty, now=NOW) is None
+    assert sorted(store.active(NOW), key=lambda run: run.run_id) == twenty
+    with pytest.raises(TooManyRuns):
+        store.start([a_run(token="more")], now=NOW)
+    assert store.start([a_run(token="same", label="r-07")], now=NOW) == twenty[7]
+    ends = [run.ended(now=NOW + 1, by="bob", reason="replaced") for run in twenty]
+    again = [a_run(now=NOW + 1, token=f"n{number:02d}", label=f"r-{number:02d}") for number in range(20)]
+    assert store.start(again, now=NOW + 1, replaced=ends) is None
+    assert sorted(store.active(NOW + 1), key=lambda run: run.run_id) == again
+    assert store.stop(again[3].ended(now=NOW + 2, by="bob", reason=None))
+    assert store.start([a_run(now=NOW + 2, token="more")], now=NOW + 2) is None
+    with pytest.raises(TooManyRuns):
+        store.start(five("z"), now=NOW + 2)
+    assert len(store.active(NOW + 2)) == 20
+    assert len(store.active(NOW + 31.5)) == 1
+
+
+def test_the_history_of_a_label_has_its_runs_alone(store: RunStore) -> None:
+    plain, slow = a_run(), a_run(now=NOW + 1, token="2", label="slow")
+    for run in (plain, slow):
+        store.start([run], now=run.started_at)
+    store.record(an_event("refusal", now=NOW + 2, experiment="latency_injection"))
+
+    def history(label: str, experiment: str | None = None) -> list[Run | Event]:
+        asked = {"since": NOW, "until": NOW + 9, "experiment": experiment, "before": None, "limit": 9}
+        return list(store.history(**asked, label=label).entries)
+
+    assert history("slow") == history("slow", "latency_injection") == [slow]
+    assert history("latency_injection") == [plain]
+    assert history("slow", "error_injection") == history("nothing") == []

@@ -10,7 +10,7 @@ import pytest
 from pynamodb.exceptions import CancellationReason, TransactWriteError, VerboseClientError
 
 from chalicelib.dynamodb.runs import CLOCK_SKEW_SECONDS, DynamoDBRunStore
-from chalicelib.errors import StoreUnavailable
+from chalicelib.errors import StoreUnavailable, TooManyRuns
 from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
 from tests.support import NOW, a_run, an_event, latest, with_options
@@ -267,21 +267,93 @@ def test_a_transaction_that_was_cancelled_for_another_reason_changed_nothing(
         store.start([a_run()], now=NOW)
 
 
-def race(attempt: Callable[[int], bool]) -> int:
-    """How many of fifty attempts that begin together win."""
-    together = threading.Barrier(50)
+def race(attempt: Callable[[int], bool], count: int = 50) -> int:
+    """How many of so many attempts that begin together win."""
+    together = threading.Barrier(count)
 
     def one(number: int) -> bool:
         together.wait(60)
         return attempt(number)
 
-    with ThreadPoolExecutor(50) as pool:
-        return sum(pool.map(one, range(50)))
+    with ThreadPoolExecutor(count) as pool:
+        return sum(pool.map(one, range(count)))
 
 
 def test_of_fifty_concurrent_starts_one_wins(store: DynamoDBRunStore, settings: Settings) -> None:
     assert race(lambda number: store.start([a_run(token=str(number))], now=NOW) is None) == 1
     assert len(history(store, settings)) == 1
+
+
+def test_of_thirty_concurrent_starts_with_labels_of_their_own_twenty_run(
+    store: DynamoDBRunStore, settings: Settings
+) -> None:
+    def attempt(number: int) -> bool:
+        try:
+            return store.start([a_run(token=str(number), label=f"r-{number}")], now=NOW) is None
+        except TooManyRuns:
+            return False
+
+    assert race(attempt, 30) == len(store.active(NOW)) == len(history(store, settings)) == 20
+
+
+def test_of_a_scenario_that_meets_a_running_label_nothing_is_left(store: DynamoDBRunStore, settings: Settings) -> None:
+    running = a_run(token="w", label="r-3")
+    store.start([running], now=NOW)
+    before = store._connection.client.scan(TableName=settings.table)["Items"]
+    scenario = [a_run(token=str(number), label=f"r-{number}", scenario="s") for number in range(5)]
+    assert store.start(scenario, now=NOW) == running
+    assert store._connection.client.scan(TableName=settings.table)["Items"] == before
+
+
+def test_most_items_of_a_start_are_what_a_transaction_can_have(store: DynamoDBRunStore, settings: Settings) -> None:
+    """Twenty runs of as many experiments, each with a label, each in the place of another one."""
+
+    def runs(token: str) -> list[Run]:
+        return [a_run(f"e-{number}", token=f"{token}{number}", label=f"r-{number}") for number in range(20)]
+
+    first, second = runs("a"), runs("b")
+    assert store.start(first, now=NOW) is None
+    replaced = [run.ended(now=NOW + 1, by="bob", reason=None) for run in first]
+    assert store.start(second, now=NOW + 1, replaced=replaced) is None
+    assert [store.last_labelled(run.label) for run in second] == second
+
+
+def test_an_attempt_that_met_another_start_counts_anew(
+    store: DynamoDBRunStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if nineteen started between the count and the write, and then one more."""
+    other, transact = DynamoDBRunStore(settings), store._transact
+    more = [a_run(token=f"{number:02d}", label=f"r-{number:02d}") for number in range(20)]
+    batches = [more[:19], more[19:]]
+
+    def overtaken(*asked: Any, **how: Any) -> None:
+        if batches:
+            assert other.start(batches.pop(0), now=NOW) is None
+        transact(*asked, **how)
+
+    monkeypatch.setattr(store, "_transact", overtaken)
+    with pytest.raises(TooManyRuns, match="At most 20 runs can be active at once, and 20 are: r-00, "):
+        store.start([a_run()], now=NOW)
+    assert len(store.active(NOW)) == 20
+
+
+def test_what_is_remembered_of_the_last_start_may_be_damaged(store: DynamoDBRunStore, settings: Settings) -> None:
+    key = {"pk": {"S": f"last#{settings.scope}"}, "sk": {"S": "#starts"}}
+    for number, value in enumerate(({"N": "1"}, {"S": ""}, {"NULL": True}, {"M": {}}, None)):
+        item = {**key, "run_id": value} if value else key
+        store._connection.client.put_item(TableName=settings.table, Item=item)
+        assert store.start([a_run(token=str(number), label=str(number))], now=NOW) is None
+
+
+def test_five_ordinary_runs_fit_4_kb_and_twenty_12_kb(store: DynamoDBRunStore, settings: Settings) -> None:
+    """In the table's units, which are what a read costs."""
+    for number in range(20):
+        run = with_options(a_run(token=f"abcdef{number:02d}", label=f"slow-orders-{number:02d}"), reason="Game day")
+        store.start([replace(run, scenario=run.run_id, started_from="192.0.2.7")], now=NOW)
+    items = store._read(settings.scope)
+    sizes = [sum(len(name) + len(str(next(iter(value.values())))) for name, value in raw.items()) for raw in items]
+    assert sum(sizes[:5]) < 4096
+    assert sum(sizes) < 12 * 1024
 
 
 def test_of_fifty_concurrent_stops_one_wins(store: DynamoDBRunStore) -> None:

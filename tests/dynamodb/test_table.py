@@ -21,7 +21,7 @@ from chalicelib.errors import StoreUnavailable
 from chalicelib.injection.snapshot import Snapshot
 from chalicelib.settings import Settings
 from chalicelib.time_limits import request_time
-from tests.support import NOW, Clock, a_run, an_event, latest
+from tests.support import NOW, Clock, a_run, latest
 
 RESET = struct.pack("ii", 1, 0)  # closing sends a reset, without a farewell
 
@@ -220,7 +220,7 @@ def test_a_silent_table_costs_two_timeouts_and_no_more(settings: Settings) -> No
             latest(store)
         assert len(accepted) == 2
         with pytest.raises(StoreUnavailable, match="may have been made"):
-            store.record(an_event())
+            store.stop(a_run().ended(now=NOW, by="bob", reason=None))
         assert len(accepted) == 4
         with pytest.raises(StoreUnavailable, match="nothing was changed"):
             store.start([a_run()], now=NOW)
