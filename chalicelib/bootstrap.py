@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, TypedDict, Unpack
-from weakref import ref
+from weakref import WeakMethod
 
 from . import time_limits
 from .access import Authenticator, OwnAuthentication, TokenStore
@@ -25,6 +25,7 @@ from .guardrails.base import Guardrails
 from .guardrails.hypothesis import HypothesisGuard
 from .guardrails.turn import Lease, OwnTurn, SharedTurn, Turn
 from .injection.arrival import arrival
+from .injection.budgets import Budgets, Counters
 from .injection.effects.memory import Memory
 from .injection.effects.spare_memory import spare_mb
 from .injection.engine import Engine, Process, Slots
@@ -38,7 +39,7 @@ from .paths import PathSet
 from .results.metrics import Metrics
 from .results.recorder import LONGEST_INVOCATION_SECONDS, FlushPolicy, OnFlush, Recorder, Schedule, in_a_thread
 from .results.store import ResultStore
-from .runs.store import RunStore
+from .runs.store import BudgetStore, RunStore
 from .settings import Settings, read_settings
 from .time_limits import request_time
 
@@ -96,6 +97,7 @@ class Instead(TypedDict, total=False):
 
     runs: RunStore
     results: ResultStore
+    budgets: BudgetStore
     tokens: TokenStore
     alarms: Alarms
     clock: Callable[[], float]
@@ -114,6 +116,7 @@ class Ports:
     patient: Callable[[], Stores]
     """The control plane's, made when they are first needed; most processes never do."""
     tokens: TokenStore
+    budgets: BudgetStore
     lease: Lease | None
     catalogue: "Callable[[], Catalogue]"
     process: Process
@@ -209,6 +212,7 @@ def _ensure_table(settings: Settings) -> None:
 def _open(settings: Settings, instead: Instead) -> Ports:
     # pynamodb and botocore are imported at the first request, not with the application: who preloads and patches it
     # (gevent) must find ssl untouched.
+    from .dynamodb.budgets import DynamoDBBudgetStore  # noqa: PLC0415
     from .dynamodb.clock import TableClock  # noqa: PLC0415
     from .dynamodb.lease import DynamoDBLease  # noqa: PLC0415
     from .dynamodb.tokens import DynamoDBTokenStore  # noqa: PLC0415
@@ -221,6 +225,7 @@ def _open(settings: Settings, instead: Instead) -> Ports:
         data_plane=_stores(settings, instead, table_clock),
         patient=cache(partial(_stores, patient, instead, table_clock, alarms_seconds=ALARM_TIMEOUTS * seconds)),
         tokens=instead.get("tokens") or DynamoDBTokenStore(patient, table_clock),
+        budgets=instead.get("budgets") or DynamoDBBudgetStore(settings),
         lease=None if "runs" in instead else DynamoDBLease(settings),
         catalogue=instead.get("catalogue", _catalogue),
         process=_process(settings, instead, clock),
@@ -284,7 +289,8 @@ def _catalogue() -> "Catalogue":
 
 def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str]) -> Engine:
     clock = ports.process.clock
-    read = _reader(settings, ports)
+    budgets = _budgets(settings, ports, lambda: snapshot)
+    read = _reader(settings, ports, budgets)
 
     def noticed() -> Sequence[Plan]:
         plans = read()
@@ -314,7 +320,26 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
     )
 
 
-def _reader(settings: Settings, ports: Ports) -> Callable[[], Sequence[Plan]]:
+def _budgets(settings: Settings, ports: Ports, snapshot: Callable[[], Snapshot]) -> Budgets:
+    """How many calls runs may still hit. The table is asked with the patience of a request of the application."""
+    counters = Counters(
+        store=ports.budgets,
+        clock=ports.process.clock,
+        schedule=ports.schedule,
+        is_unreachable=lambda: snapshot().is_unreachable,
+    )
+    budgets = Budgets(
+        counters,
+        ports.data_plane.runs,
+        environment=ports.process.name,
+        on_end=lambda: snapshot().invalidate(),
+    )
+    if not settings.in_lambda:
+        _at_exit(budgets.give_back)
+    return budgets
+
+
+def _reader(settings: Settings, ports: Ports, budgets: Budgets) -> Callable[[], Sequence[Plan]]:
     """What a refresh of the snapshot reads: the active runs, less those that a guardrail has just ended, compiled."""
     runs = ports.data_plane.runs
     guardrails = Guardrails(
@@ -332,6 +357,7 @@ def _reader(settings: Settings, ports: Ports) -> Callable[[], Sequence[Plan]]:
         environment=Environment(ports.process.name, settings.lambda_function),
         clock=ports.process.clock,
         timer=ports.clocks.timer,
+        budgets=budgets.for_run,
     )
     seconds = REFRESH_TIMEOUTS * settings.table_timeout_seconds
     if settings.in_lambda:
@@ -381,25 +407,26 @@ def _recorder(settings: Settings, ports: Ports, snapshot: Snapshot) -> Recorder:
         on_flush=on_flush,
     )
     if not settings.in_lambda:
-        _flush_at_exit(recorder)
+        _at_exit(recorder.flush_last)
     return recorder
 
 
-def _flush_at_exit(recorder: Recorder) -> None:
-    """Flush what this process has counted when it ends, also as a child of `multiprocessing`, which has no `atexit`."""
+def _at_exit(call: Callable[[], None]) -> None:
+    """Call a method when this process ends, also as a child of `multiprocessing`, which has no `atexit`."""
+    method = WeakMethod(call)
     multiprocessing = sys.modules.get("multiprocessing")
     if multiprocessing and multiprocessing.parent_process():
         from multiprocessing.util import Finalize  # noqa: PLC0415 - only in such a child, which has it already
 
-        Finalize(None, _flush_last, (ref(recorder), os.getpid()), exitpriority=0)
-    atexit.register(_flush_last, ref(recorder), os.getpid())
+        Finalize(None, _call_last, (method, os.getpid()), exitpriority=0)
+    atexit.register(_call_last, method, os.getpid())
 
 
-def _flush_last(recorder: "ref[Recorder]", process_id: int) -> None:
-    """A fork inherits this hook, and the counts of its original. Nothing is pending where the recorder is gone."""
-    alive = recorder()
-    if alive and os.getpid() == process_id:
-        alive.flush_last()
+def _call_last(method: "WeakMethod[Callable[[], None]]", process_id: int) -> None:
+    """A fork inherits this hook, and what its original has pending. There is nothing where the object is gone."""
+    call = method()
+    if call and os.getpid() == process_id:
+        call()
 
 
 # The control plane

@@ -26,6 +26,7 @@ class FaultProxy:
     def __init__(self, target: str) -> None:
         self.target = target
         self.fault = ""
+        self.operation = ""
         self.latency_seconds = 0.0
         self.healed = threading.Event()
         self._open: set[socket.socket] = set()
@@ -33,9 +34,10 @@ class FaultProxy:
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
-    def fail(self, fault: str) -> None:
+    def fail(self, fault: str, operation: str = "") -> None:
+        """Of an operation of DynamoDB alone, such as UpdateItem, where one is named."""
         self.healed.clear()
-        self.fault = fault
+        self.fault, self.operation = fault, operation
         if fault == "refused":
             self._shut()
 
@@ -90,7 +92,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        fault = self.proxy.fault
+        is_meant = self.headers["X-Amz-Target"].endswith(self.proxy.operation)
+        fault = self.proxy.fault if is_meant else ""
         if fault == "hang":
             self.proxy.healed.wait(HANG_SECONDS)
             self.close_connection = True

@@ -60,7 +60,7 @@ LONGEST_README = 1150
 
 MAKEFILE = (PROJECT / "Makefile").read_text()
 FORMATTING = ("ruff check --fix .", "ruff format .")
-DATA_PLANE = ("ReadRuns", "EndRuns", "RemoveEndedRuns", "AddAndReadResults", "ReadAlarms")
+DATA_PLANE = ("ReadRuns", "EndRuns", "RemoveEndedRuns", "AddAndReadResults", "ReserveHits", "ReadAlarms")
 CONTROL_PLANE = ("ReadHistory", "WriteRunsAndHistory", "StartUnlessHalted", "ReadTokens")
 TABLE = "arn:aws:dynamodb:eu-west-1:123456789012:table/chaos-experiments-qa"
 NO_KEY = {"dynamodb:LeadingKeys": [""]}
@@ -291,7 +291,7 @@ class Calls(set[Grant]):
                 self._add(operation, parameters.get("Key") or parameters.get("Item") or {"pk": {"S": ""}})
 
     def _add(self, operation: str, key: Any) -> None:
-        self.add((f"dynamodb:{operation}", TABLE, re.sub(r"^(results#.*#)\d$", r"\1?", key["pk"]["S"])))
+        self.add((f"dynamodb:{operation}", TABLE, re.sub(r"^((?:results|budget)#.*#)\d$", r"\1?", key["pk"]["S"])))
 
 
 @pytest.fixture
@@ -349,7 +349,12 @@ def test_who_halts_from_the_shell_may_call_what_that_calls(called: Calls) -> Non
 
 
 def test_a_process_that_serves_may_call_what_that_calls(called: Calls) -> None:
-    start(bootstrap(settings_of("qa")), percentage=50, hypothesis={"max_error_rate": 0, "abort": True})
+    start(
+        bootstrap(settings_of("qa")),
+        percentage=50,
+        hypothesis={"max_error_rate": 0, "abort": True},
+        max_requests=1_000,
+    )
     module = bootstrap(settings_of("qa"), schedule=lambda _seconds, _call: None)
     injection = SyncInjection(module.engine)
     called.clear()

@@ -3,28 +3,23 @@
 Pure: it starts nothing, counts nothing and draws nothing.
 """
 
-import json
 import logging
 import math
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Annotated, Any, Literal, NamedTuple, Protocol, cast
-
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from typing import NamedTuple, Protocol, cast
 
 from ..errors import ChaosError
 from ..experiments.base import Experiment, Parameters
 from ..faults.base import Chance, Fault
 from ..paths import PathSet
-from ..runs.condition import NO_CONTROL, Text, refused
 from ..runs.key import Key
+from ..runs.options import First
 from ..runs.run import Run
-from ..runs.target import HEADER, METHOD, TWICE, Matcher, Target
+from ..runs.target import Matcher, Target
+from .described import DescribedCall, DescribedRequest
 from .problems import invalid, shown, wrong
-from .query import CURSOR
-from .requests import options_of
 from .shapes import Preview, PreviewedFault, Refused, ShownCriterion, iso
 
 log = logging.getLogger(__name__)
@@ -35,135 +30,6 @@ DIGITS = 12
 
 TEST = "/test"
 """The one endpoint that runs hit."""
-
-# The request, as it is described
-
-
-PATH = Text(
-    allowed="a decoded path such as /orders/1",
-    pattern="^/",
-    refused={
-        "^[^/]": "it does not begin with a slash; send the path alone, without scheme and host",
-        **NO_CONTROL,
-        "[?#]": "it has a query or a fragment; send that as query, or leave it out",
-        "%[0-9A-Fa-f]{2}": "it is percent-encoded; send it decoded",
-    },
-    longest=2000,
-)
-NOT_IN_A_HEADER = "[^\\t -~\\u00a0-\\u00ff]"
-TEXTS = "a text, or a list of texts"
-
-
-def _published(text: Text) -> WithJsonSchema:
-    return WithJsonSchema({**text.schema(), "allowed": text.allowed})
-
-
-def _by_name(names: Mapping[str, Any], values: Mapping[str, Any], allowed: str) -> WithJsonSchema:
-    return WithJsonSchema(
-        {"type": "object", "propertyNames": names, "additionalProperties": values, "allowed": allowed}
-    )
-
-
-def _as_received(headers: dict[str, str]) -> dict[str, str]:
-    """By the names in lower case, without the blanks around values, which no server hands on."""
-    received = {name.lower(): value.strip(" \t") for name, value in headers.items()}
-    if len(received) < len(headers):
-        raise refused("it has a name twice, since capitals make no difference; keep one of the two", kind=TWICE)
-    return received
-
-
-def _header_value(text: str) -> str:
-    if re.search(NOT_IN_A_HEADER, text):
-        raise refused("no header has such characters; leave line ends and what is not in ISO 8859-1 out")
-    return text
-
-
-def _as_list(values: Any) -> Any:  # noqa: ANN401 - JSON
-    return [values] if isinstance(values, str) else values
-
-
-Headers = Annotated[
-    dict[Annotated[str, AfterValidator(HEADER.check)], Annotated[str, AfterValidator(_header_value)]],
-    AfterValidator(_as_received),
-    _by_name(
-        {**HEADER.schema(), "allowed": HEADER.allowed},
-        {"type": "string", "not": {"pattern": NOT_IN_A_HEADER}, "allowed": "a text in one line"},
-        "an object of names of headers, each with its value",
-    ),
-]
-Query = Annotated[
-    dict[str, Annotated[list[str], BeforeValidator(_as_list)]],
-    _by_name(
-        {"type": "string"},
-        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}], "allowed": TEXTS},
-        f"an object of names, each with {TEXTS}",
-    ),
-]
-
-
-class DescribedRequest(BaseModel):
-    """A request as an application gets it."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
-
-    method: Annotated[str, AfterValidator(METHOD.check), _published(METHOD)] = Field(
-        default="GET", description="HTTP method.", examples=["GET"]
-    )
-    path: Annotated[str, AfterValidator(PATH.check), _published(PATH)] = Field(
-        description="Path, decoded, without the query.", examples=["/orders/1"]
-    )
-    headers: Headers = Field(default={}, description="Headers by their names.", examples=[{"x-tenant": "acme"}])
-    query: Query = Field(default={}, description="Query by its names, decoded.", examples=[{"debug": "1"}])
-    function: str | None = Field(
-        default=None,
-        description="Name of the Lambda function that gets the request; empty for an application that is not in "
-        "Lambda. If left out, whether `target.functions` matches is unknown.",
-        examples=["billing-prod-APIHandler"],
-    )
-
-
-class Described(BaseModel):
-    """What a preview needs beside the body of a start."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
-
-    request: DescribedRequest = Field(description="The request that is previewed, as an application gets it.")
-
-
-class PreviewOfRun(Described):
-    """A run that there is, and a request."""
-
-    run_id: str = Field(
-        description="Id of the run, from `GET /list` or `GET /history`.", json_schema_extra={"pattern": CURSOR}
-    )
-
-
-def divided(content: Mapping[str, Any]) -> tuple[Described, Mapping[str, Any]]:
-    """What is previewed with which request, and the body of the start; empty for a run. Raises InvalidParameters."""
-    if "run_id" in content:
-        return options_of(PreviewOfRun, content), {}
-    own = {name: content[name] for name in Described.model_fields if name in content}
-    return options_of(Described, own), {name: value for name, value in content.items() if name not in own}
-
-
-@dataclass(frozen=True, slots=True)
-class DescribedCall:
-    """A described request, as what passes a boundary."""
-
-    name: str
-    method: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    queries: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    kind: Literal["request"] = "request"
-    remaining_seconds: float = math.inf
-    gateway: None = None
-    workers: None = None
-
-    def header(self, name: str) -> str | None:
-        return self.headers.get(name)
-
-    def query(self, name: str) -> Sequence[str]:
-        return self.queries.get(name, ())
 
 
 # What decides
@@ -274,10 +140,15 @@ class _Preview:
         return {
             "would_hit": _verdict(criteria),
             "criteria": [_shown(each) for each in criteria],
-            "faults": [_fault(each) for each in self._faults],
+            "faults": [self._shown_fault(each) for each in self._faults],
             "refused": [_refused(each) for each in self._refused],
             "dry_run": self._options.get("dry_run") is True,
         }
+
+    def _shown_fault(self, fault: Fault) -> PreviewedFault:
+        """With the parameters of the experiment's own, in the words of the start."""
+        own = {name: value for name, value in self._run.parameters.items() if name not in Parameters.model_fields}
+        return cast("PreviewedFault", {**own, "kind": fault.kind, "share": fault.share})
 
     def _place(self) -> Iterator[Criterion]:
         """Whether requests for the path can be hit at all."""
@@ -304,7 +175,7 @@ class _Preview:
         """Whether the run hits anything in the environment that gets the request, which nobody knows yet."""
         if self._target is None:
             return
-        percentage, functions = self._target.environments_percentage, getattr(self._target, "functions", None)
+        percentage, functions = self._target.environments_percentage, self._target.functions
         if percentage is not None:
             yield Criterion("target.environments_percentage", percentage, None, percentage / WHOLE)
         if functions is not None:
@@ -332,16 +203,16 @@ class _Preview:
         return Criterion("percentage", percentage, None, percentage / WHOLE)
 
     @property
-    def _key_without_verdict(self) -> Mapping[str, Any] | None:
+    def _key_without_verdict(self) -> Key | None:
         """Of a start whose keys are decided by its id, which it does not have yet."""
         is_decided = self._is_started or "seed" in self._options
-        return None if is_decided else self._options.get("sticky")
+        return None if is_decided or "sticky" not in self._options else Key.stored(self._options["sticky"])
 
-    def _keyed(self, name: str, key: Mapping[str, Any] | None) -> Iterator[Criterion]:
+    def _keyed(self, name: str, key: Key | None) -> Iterator[Criterion]:
         """Whether the request has the key at all."""
         if key:
-            seen = Key.stored(key).reader()(self._call)
-            yield Criterion(name, key, seen, _certain(seen is not None))
+            seen = key.reader()(self._call)
+            yield Criterion(name, key.model_dump(exclude_none=True), seen, _certain(seen is not None))
 
     def _selector(self, *, without: Sequence[str] = ()) -> Selects | None:
         """What decides for the run, less some of its options."""
@@ -372,8 +243,9 @@ class _Preview:
         left = None if self._is_started else 1.0
         first, most = self._options.get("first"), self._options.get("max_requests")
         if first:
-            yield from self._keyed("first.key", first.get("key"))
-            yield Criterion("first.requests", first["requests"], None, left)
+            known = First.model_validate(first)
+            yield from self._keyed("first.key", known.key)
+            yield Criterion("first.requests", known.requests, None, left)
         if most:
             yield Criterion("max_requests", most, None, left)
 
@@ -417,21 +289,6 @@ def _faults(experiment: Experiment, parameters: Parameters) -> list[Fault]:
     except Exception as error:  # noqa: BLE001 - a defect of the experiment, which then hits nothing
         log.warning("Experiment %s raised an exception: %s", experiment.name, error)
         return []
-
-
-def _fault(fault: Fault) -> PreviewedFault:
-    """What it is, and what it was made with, as far as that is JSON."""
-    known = {each.name: getattr(fault, each.name) for each in fields(fault)}
-    shown = {name: value for name, value in known.items() if _is_json(value)}
-    return cast("PreviewedFault", {"kind": fault.kind, **shown})
-
-
-def _is_json(value: Any) -> bool:  # noqa: ANN401 - whatever an experiment makes its faults with
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def _refused(error: ChaosError) -> Refused:

@@ -211,12 +211,15 @@ class Results(TypedDict, total=False):
 class ShownRun(TypedDict):
     """A run, or an experiment that never ran (`inactive`). Times are ISO 8601 in UTC.
 
-    Beside what is listed here it has the options that it was started with. While it is active `end_time` is its planned
-    end. `defect` is an exception of the experiment's own code: where it was raised, requests stayed untouched.
+    Beside what is listed here it has the options that it was started with. `name` is that of its experiment, `label`
+    its own, and `scenario` the id of the runs that were started together with it. While it is active `end_time` is its
+    planned end. `defect` is an exception of the experiment's own code: where it was raised, requests stayed untouched.
     """
 
     run_id: str | None
     name: str
+    label: str
+    scenario: str | None
     description: str
     status: Literal["running", "completed", "stopped", "aborted", "inactive"]
     parameters: dict[str, Any]
@@ -235,9 +238,27 @@ class ShownRun(TypedDict):
 
 @with_config(ECHO)
 class StoppedRun(ShownRun):
-    """The run that was stopped. `effective_everywhere_by` is when the last environment obeys."""
+    """The run that was stopped, of several the newest one. `stopped_runs` are all of them, the newest first.
 
+    `effective_everywhere_by` is when the last environment obeys.
+    """
+
+    stopped_runs: list[ShownRun]
     effective_everywhere_by: str
+
+
+@with_config(ECHO)
+class StatusOfRun(ShownRun):
+    """The newest active run, or the last one. `runs` are all active ones, the newest first."""
+
+    runs: list[ShownRun]
+
+
+class StartedScenario(TypedDict):
+    """Runs that were started together. `scenario` is their id, by which they can be stopped."""
+
+    scenario: str
+    runs: list[ShownRun]
 
 
 class ShownHalt(TypedDict):
@@ -306,7 +327,7 @@ class ShownCriterion(TypedDict):
 
 
 class PreviewedFault(TypedDict):
-    """A fault that a hit request meets, or a share of the hit requests. It also has what it was made with."""
+    """A fault that a share of the hit requests meets. It also has the parameters of the experiment."""
 
     kind: str
     share: float

@@ -17,7 +17,8 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 from chalicelib.api.http import Response
 from chalicelib.api.openapi import document
-from chalicelib.api.vacuity import NO_TIME, NO_UNTOUCHED
+from chalicelib.api.requests import ONE_NAME, TAKEN_LABEL
+from chalicelib.api.vacuity import NO_HITS, NO_TIME, NO_UNTOUCHED
 from chalicelib.bootstrap import bootstrap
 from chalicelib.experiments.catalogue import installed
 from chalicelib.frameworks.flask import ChaosExperiments
@@ -27,6 +28,7 @@ from tests.support import Clock, FakeAlarms, FakeResultStore, FakeRunStore, Fake
 
 PREFIX = "/chaos_experiments"
 BAD_REQUEST = 400
+OF_SEVERAL_FIELDS = {NO_UNTOUCHED, NO_HITS, NO_TIME, ONE_NAME, TAKEN_LABEL}
 LIMITS = {"duration_seconds": 3600.0, "memory_mb": 500.0}
 DOCUMENT = document(PREFIX, LIMITS, installed())
 START = Draft202012Validator(
@@ -112,7 +114,9 @@ def test_bytes_are_no_body(many: Any, path: str) -> None:
 
 
 def test_a_query_is_an_answer(many: Any) -> None:
-    names = st.sampled_from(["experiment_name", "since", "until", "before", "limit"]) | st.text(max_size=5)
+    names = st.sampled_from(
+        ["experiment_name", "label", "run_id", "scenario", "since", "until", "before", "limit"]
+    ) | st.text(max_size=5)
     moments = st.datetimes().map(str) | st.datetimes(timezones=st.timezones()).map(lambda at: at.isoformat())
 
     @many
@@ -173,7 +177,7 @@ def operations(application: flask.Flask) -> dict[str, Any]:
 def _is_of_several_fields(answer: Any) -> bool:
     """Whether each value is allowed and all of them together are not, which no JSON Schema says."""
     details = answer.json().get("details", []) if answer.status_code == BAD_REQUEST else []
-    return bool(details) and all(each.get("kind") in {NO_UNTOUCHED, NO_TIME} for each in details)
+    return bool(details) and all(each.get("kind") in OF_SEVERAL_FIELDS for each in details)
 
 
 ITSELF = f"GET {PREFIX}/openapi.json"

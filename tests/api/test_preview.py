@@ -60,7 +60,7 @@ def test_a_start_without_options_hits_every_request(control: Control) -> None:
             },
             {"name": "percentage", "allowed": 100.0, "seen": None, "passes": True, "probability": 1.0},
         ],
-        "faults": [{"kind": "wait", "share": 1.0, "seconds": 2.0, "allow_timeout": False}],
+        "faults": [{"kind": "wait", "share": 1.0, "delay_seconds": 2.0, "allow_timeout": False}],
         "refused": [],
         "dry_run": False,
     }
@@ -296,6 +296,19 @@ def test_each_refusal_is_the_one_of_the_start(control: Control) -> None:
     ]
     assert preview(control, restart=True)["refused"] == []
     assert preview(control, label="another")["refused"] == []
+
+
+def test_a_start_for_which_there_is_no_place_is_refused_unless_it_takes_the_place_of_another(control: Control) -> None:
+    for number in range(20):
+        run = replace(a_run(token=str(number)), label=f"run-{number}")
+        control.store.runs[run.label] = run
+    refused = control.post("/start", json.dumps(LATENCY)).content
+    assert refused["code"] == "too_many_runs"
+    assert [(each["code"], each["message"]) for each in preview(control)["refused"]] == [
+        ("too_many_runs", refused["error_message"])
+    ]
+    assert codes(preview(control, label="run-1")) == ["already_running"]
+    assert codes(preview(control, label="run-1", restart=True)) == []
 
 
 def test_a_preview_starts_nothing_and_records_nothing(clock: Clock) -> None:

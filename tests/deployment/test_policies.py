@@ -68,7 +68,9 @@ class Recorder:
 
     def _note(self, action: str, called: dict[str, Any], key: dict[str, str]) -> None:
         arn = f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/{called['TableName']}"
-        spread = key["S"].startswith("results#")  # which of its items an environment adds to is by its name
+        spread = key["S"].startswith(
+            ("results#", "budget#")
+        )  # which of its items an environment adds to is by its name
         touched = f"{key['S'][:-1]}?" if spread else key["S"]
         self._add((f"dynamodb:{action}", arn, touched))
 
@@ -148,7 +150,7 @@ def exercise(module: Any, token: str, recorder: Recorder) -> None:
 
     prefix = "/chaos_experiments"
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    start = json.dumps({"experiment_name": "latency_injection", "delay_seconds": 0})
+    start = json.dumps({"experiment_name": "latency_injection", "delay_seconds": 0, "max_requests": 1_000})
     again = json.dumps({"experiment_name": "latency_injection", "delay_seconds": 0, "restart": True})
     stop = json.dumps({"experiment_name": "latency_injection"})
     of_path = {"request": {"path": "/orders"}}
