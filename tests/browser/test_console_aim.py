@@ -721,3 +721,44 @@ def test_the_applications_own_preview_agrees_with_what_is_typed(open_console: Op
     card.get_by_label("Methods").fill("get")
     expect(said(card)).to_have_text("No preview yet. Methods: methods are in upper case; send it so.")
     picture(page, "real-preview")
+
+
+def test_labels_and_scenarios_are_the_applications_own(open_console: Open, server: Server) -> None:
+    page = open_console().page
+    sign_in(page)
+    card = fill(page, "latency_injection", Delay="0", Duration="120")
+    card.get_by_text("Reason, alarms, hypothesis, label").click()
+    label, begin = card.get_by_label("Label"), card.get_by_role("button", name="Start Latency injection")
+    for name in ("a", "b"):
+        label.fill(name)
+        begin.click()
+        expect(page.get_by_role("article", name=f"Latency injection: {name}")).to_be_focused()
+    expect(begin).to_be_disabled()
+    scenario = page.get_by_role("region", name="Scenario")
+    for name in ("c", "b"):
+        label.fill(name)
+        card.get_by_role("button", name="Add to scenario").click()
+    scenario.get_by_role("button", name="Start all").click()
+    expect(scenario.get_by_role("alert")).to_have_text(
+        "Not started. Latency injection: b is already running, started by developer. "
+        "Stop that run, or choose another label."
+    )
+    label.fill("c")
+    card.get_by_role("button", name="Add to scenario").click()
+    scenario.get_by_role("button", name="Remove Latency injection: b from the scenario").click()
+    scenario.get_by_role("button", name="Start all").click()
+    expect(scenario.get_by_role("alert")).to_contain_text("Latency injection: c: Another run of the scenario")
+    scenario.get_by_role("button", name="Remove Latency injection: c from the scenario").last.click()
+    fill(page, "error_injection", **{"Error rate": "0", "Duration": "120"})
+    page.locator("#experiment-error_injection").get_by_role("button", name="Add to scenario").click()
+    scenario.get_by_role("button", name="Start all").click()
+    titles = page.locator("#running h3")
+    expect(titles).to_have_count(4)
+    page.get_by_role("button", name="Stop the scenario").click()
+    expect(titles).to_have_text(["Latency injection: a", "Latency injection: b"])
+    page.get_by_role("article", name="Latency injection: a").get_by_role("button", name="Stop").click()
+    expect(titles).to_have_text(["Latency injection: b"])
+    expect(page.locator("#history tr", has_text="Latency injection: a")).to_contain_text("Stopped by developer")
+    (left,) = server.call("GET", "/chaos_experiments/list").json()["resultset"]["active_experiments"]
+    assert (left["label"], left["scenario"]) == ("b", None)
+    assert server.call("POST", "/chaos_experiments/stop", json={"run_id": left["run_id"]}).status_code == 200
