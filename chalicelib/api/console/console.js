@@ -31,8 +31,8 @@
 
   /** The errors of the API in words of this page. An error whose code is not here is shown in the API's own words. */
   const SENTENCES = {
-    already_running: ({ name, label, started_by }) => titleOf({ name, label }) + " is already running" + (started_by ? ", started by " + started_by : "") + ". Press Replace to end that run and start a new one.",
-    not_running: ({ name, label }) => titleOf({ name, label }) + " is not running any more.",
+    already_running: ({ title, started_by }) => title + " is already running" + (started_by ? ", started by " + started_by : "") + ". Press Replace to end that run and start a new one.",
+    not_running: ({ title }) => title + " is not running any more.",
     too_many_runs: () => "As many runs are active as there can be at once. Stop one of them first.",
     halted: () => "Everything is halted, so nothing was started. An operator must press Resume first.",
     not_halted: () => "Nothing is halted any more. Experiments can be started.",
@@ -46,8 +46,8 @@
   };
 
   function sentence(code, experiment, { message, details = [], started_by, label }) {
-    const name = experiment ? words(experiment) : "The experiment";
-    return Object.hasOwn(SENTENCES, code) ? SENTENCES[code]({ name, details, started_by, label }) : message;
+    const name = experiment ? words(experiment) : "The experiment", title = experiment ? titleOf({ name: experiment, label }) : name;
+    return Object.hasOwn(SENTENCES, code) ? SENTENCES[code]({ name, title, details, started_by }) : message;
   }
 
   const runWith = (id) => state.list && state.list.active_experiments.find(({ run_id }) => run_id === id);
