@@ -712,6 +712,18 @@ def test_a_run_that_nobody_met_says_so_in_the_history(open_console: Open) -> Non
     expect(entry).to_contain_text("Completed. No request reached the application while the run was active")
 
 
+def test_a_run_that_is_over_before_it_was_ever_listed_is_in_the_history(open_console: Open, server: Server) -> None:
+    page = open_console().page
+    idle = server.call("GET", "/chaos_experiments/list").json()
+    page.context.route("**/list", lambda route: route.fulfill(json=idle))
+    sign_in(page)
+    expect(page.locator("#nothing")).to_contain_text("Nothing is running")
+    fill(page, "latency_injection").get_by_text("Reason, alarms, hypothesis").click()
+    start(page, "latency_injection", Delay="0", Duration="1", Reason="over at once")
+    entry = page.locator("#history tr", has_text="over at once")
+    expect(entry).to_contain_text("Completed. No request reached the application while the run was active")
+
+
 def test_a_run_can_be_started_in_a_share_of_the_environments_and_says_so(open_console: Open, server: Server) -> None:
     page = open_console().page
     sign_in(page)

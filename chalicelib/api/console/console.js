@@ -7,6 +7,8 @@
   const TYPING_MS = 250;
   /** How long after a run's end environments still flush their counts. */
   const FLUSH_MS = 3500;
+  /** In place of the ids of what runs: the history has an entry more, even where the next list comes after the run's end. */
+  const STARTED = "started";
   const $ = (id) => document.getElementById(id);
   const state = { list: null, plots: new Map(), cards: new Map(), timer: 0, newest: null, loaded: 0, entries: new Map(), schemas: new Map(), loading: false, viewer: false, maps: new Map(), lines: 0, scenario: [], previews: new Map() };
 
@@ -467,6 +469,7 @@
     await acting(form.querySelector(restart ? ".replace" : ".start"), async () => {
       try {
         run = await ask("POST", "start", { ...content(name, form), ...(restart ? { [RESTART]: true } : {}) });
+        state.newest = STARTED;
       } catch (error) {
         if (error instanceof SignedOut || CONFLICTS.includes(error.code)) throw error;
         problem.textContent = showProblems(form, error);
@@ -734,6 +737,7 @@
     await acting($("start-scenario"), async () => {
       try {
         answer = await ask("POST", "start", { experiments: state.scenario });
+        state.newest = STARTED;
       } catch (error) {
         if (error instanceof SignedOut) throw error;
         problem.textContent = "Not started. " + scenarioProblems(error);
