@@ -31,6 +31,7 @@ from .injection.effects.spare_memory import spare_mb
 from .injection.engine import Engine, Process, Slots
 from .injection.permits import StagePermits
 from .injection.plan import Compiler, Environment, Plan
+from .injection.selection import selector
 from .injection.server import longest_request_seconds
 from .injection.snapshot import Snapshot
 from .logs import log_as_json
@@ -464,6 +465,7 @@ def _api(
         from .api.dispatch import Api  # noqa: PLC0415
         from .api.handlers import Handlers, Server, Stage  # noqa: PLC0415
         from .api.openapi import document  # noqa: PLC0415
+        from .api.preview import DataPlane  # noqa: PLC0415
 
         catalogue = ports.catalogue()
         _warn_of_limits(catalogue, settings)
@@ -476,6 +478,9 @@ def _api(
             clock=ports.process.clock,
             spare_memory_mb=engine.effects["memory"].available_mb,
             on_change=engine.snapshot.invalidate,
+            data_plane=DataPlane(
+                selector=selector, excluded=engine.excluded, prefix=prefix, why_not=StagePermits(settings)
+            ),
             knows_the_time=ports.clocks.is_known,
         )
         published = partial(document, prefix, settings.limits, catalogue, open_endpoints=open_endpoints)

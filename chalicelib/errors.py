@@ -87,7 +87,7 @@ class UnknownRun(ChaosError):
 
 
 class NotRunning(ChaosError):
-    """The experiment is not running, so nothing was stopped."""
+    """No run that the request names is active, so nothing was stopped."""
 
     code, status = "not_running", 404
 
@@ -111,9 +111,15 @@ class MethodNotAllowed(ChaosError):
 
 
 class AlreadyRunning(ChaosError):
-    """The experiment is already running. `resultset` is its run."""
+    """A run with this label is already active. `resultset` is that run."""
 
     code, status = "already_running", 409
+
+
+class TooManyRuns(ChaosError):
+    """So many runs cannot be active at once, so nothing was started."""
+
+    code, status = "too_many_runs", 409
 
 
 class NotHalted(ChaosError):

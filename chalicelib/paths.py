@@ -39,10 +39,10 @@ def problem_of_prefix(prefix: object) -> str | None:
 class PathSet:
     """A list of paths, compiled. Matches whole segments; a slash at the end of a request's path makes no difference."""
 
-    __slots__ = ("_exact", "_patterns", "_prefixes")
+    __slots__ = ("_exact", "_patterns", "_prefixes", "paths")
 
     def __init__(self, paths: Iterable[str]) -> None:
-        paths = list(paths)
+        self.paths = paths = tuple(paths)
         plain = [path for path in paths if SEGMENT not in path]
         self._exact = frozenset(path.rstrip("/") for path in plain if not path.endswith(BELOW))
         self._prefixes = tuple(path[:-1] for path in plain if path.endswith(BELOW))

@@ -1,6 +1,6 @@
 """Fakes: a clock that only a test moves, a sleep that moves it, a store in a list."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from chalicelib.results.tally import OpenCalls, Tally
 from chalicelib.runs.event import Action, Event
 from chalicelib.runs.options import Hypothesis
 from chalicelib.runs.run import Run
-from chalicelib.runs.store import Exchange, HistoryPage, Lease, RunStore
+from chalicelib.runs.store import Exchange, HistoryPage, Lease, RunStore, require_room
 
 NOW = 1_800_000_000.0
 
@@ -43,17 +43,24 @@ def a_run(
     now: float = NOW,
     token: str = "1",
     options: Mapping[str, Any] | None = None,
+    label: str | None = None,
+    scenario: str | None = None,
     **parameters: Any,
 ) -> Run:
     """Of an experiment that is not installed, with the parameters that all have."""
     model = installed()[name].Parameters if name in installed() else Parameters
     complete = model(**parameters).model_dump(mode="json", exclude_none=True)
-    return Run.started(name, complete, now=now, by="ada", token=token, options=options)
+    how = {"now": now, "by": "ada", "token": token, "options": options, "label": label, "scenario": scenario}
+    return Run.started(name, complete, **how)
 
 
 def latest(store: RunStore) -> list[Run]:
     """The current or last run of each experiment."""
     return [run for name in sorted(installed()) if (run := store.last(name))]
+
+
+def _newest(runs: Iterable[Run]) -> Run | None:
+    return max(runs, key=lambda run: run.order, default=None)
 
 
 def with_options(run: Run, **options: Any) -> Run:
@@ -87,37 +94,47 @@ class FakeRunStore:
         return [run for run in self.latest() if run.is_active(now)]
 
     def last(self, experiment: str) -> Run | None:
-        return next((run for run in self.latest() if run.experiment == experiment), None)
+        return _newest(run for run in [*self.latest(), *self._past_runs()] if run.experiment == experiment)
+
+    def last_labelled(self, label: str) -> Run | None:
+        return _newest(run for run in [*self.latest(), *self._past_runs()] if run.label == label)
+
+    def _past_runs(self) -> Sequence[Run]:
+        return [run for run in self.past.values() if isinstance(run, Run)]
 
     def active(self, now: float) -> Sequence[Run]:
         runs = self.latest()
         return [] if self.halt_event else [run for run in runs if run.is_active(now)]
 
-    def start(self, run: Run, *, now: float, replaced: Run | None = None) -> Run | None:
+    def start(self, runs: Sequence[Run], *, now: float, replaced: Sequence[Run] = ()) -> Run | None:
         self._answer()
-        known = self.runs.get(run.experiment)
-        if known and known.is_active(now) and not (replaced and replaced.run_id == known.run_id):
-            return known
         if self.halt_event:
             raise Halted("The scope is halted; nothing was started.")
-        if replaced:
-            self.past.setdefault(replaced.run_id, replaced)
-        self.runs[run.experiment] = self.past[run.run_id] = run
+        running = {label: run for label, run in self.runs.items() if run.is_active(now)}
+        known = [running[run.label] for run in runs if run.label in running]
+        require_room(runs, [*running.values()])
+        in_the_way = [run for run in known if run.run_id not in [ended.run_id for ended in replaced]]
+        if in_the_way:
+            return in_the_way[0]
+        for ended in replaced:
+            self.past[ended.run_id] = ended
+        for run in runs:
+            self.runs[run.label] = self.past[run.run_id] = run
         return None
 
     def stop(self, run: Run) -> bool:
         self._answer()
-        known = self.runs.get(run.experiment)
+        known = self.runs.get(run.label)
         if known is None or known.run_id != run.run_id or not known.is_active(run.ended_at or 0):
             return False
-        self.runs[run.experiment] = self.past[run.run_id] = replace(run, defect=known.defect)
+        self.runs[run.label] = self.past[run.run_id] = replace(run, defect=known.defect)
         return True
 
     def record_defect(self, run: Run, defect: str) -> None:
         self._answer()
-        known = self.runs.get(run.experiment)
+        known = self.runs.get(run.label)
         if known and known.run_id == run.run_id and not known.defect:
-            self.runs[run.experiment] = self.past[run.run_id] = replace(known, defect=defect)
+            self.runs[run.label] = self.past[run.run_id] = replace(known, defect=defect)
 
     def halted(self) -> Event | None:
         self._answer()
@@ -147,13 +164,22 @@ class FakeRunStore:
         return found if isinstance(found, Run) else None
 
     def history(
-        self, *, since: float, until: float, experiment: str | None, before: str | None, limit: int
+        self,
+        *,
+        since: float,
+        until: float,
+        experiment: str | None,
+        before: str | None,
+        limit: int,
+        label: str | None = None,
     ) -> HistoryPage:
         self._answer()
         found: list[Run | Event] = []
         for key, each in sorted(self.past.items(), reverse=True):
             at, name = (each.at, each.experiment) if isinstance(each, Event) else (each.started_at, each.experiment)
-            if since <= at < until and (before is None or key < before) and experiment in (None, name):
+            labelled = each.label if isinstance(each, Run) else None
+            is_wanted = experiment in (None, name) and label in (None, labelled)
+            if since <= at < until and (before is None or key < before) and is_wanted:
                 found.append(each)
         page = found[:limit]
         last = page[-1] if len(page) == limit else None

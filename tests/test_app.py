@@ -51,7 +51,7 @@ def test_an_environment_where_nothing_runs_never_loads_the_control_plane(
     for name, value in credentials.items():
         monkeypatch.setenv(name, value)
     store = DynamoDBRunStore(replace(settings, stage="staging", region="us-east-1"))
-    store.start(a_run(now=LONG_AGO), now=LONG_AGO)
+    store.start([a_run(now=LONG_AGO)], now=LONG_AGO)
     check = """
 import json, sys, app
 from chalice.test import Client

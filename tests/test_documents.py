@@ -149,6 +149,7 @@ def test_the_example_of_a_refusal_is_what_is_answered() -> None:
     ("endpoint", "shape"),
     [
         ("GET /list", shapes.Listed),
+        ("POST /preview", shapes.Preview),
         ("POST /halt", shapes.Halted),
         ("POST /resume", shapes.Resumed),
         ("GET /history", shapes.History),

@@ -10,6 +10,7 @@ PINNED = {
     "keys_unavailable": 503,
     "not_halted": 409,
     "production_locked": 403,
+    "too_many_runs": 409,
     "unknown_alarm": 404,
     "unknown_run": 404,
     "already_running": 409,

@@ -32,6 +32,7 @@ class Endpoint:
 ENDPOINTS = (
     Endpoint("GET", "/list", Role.VIEWER, "list_experiments"),
     Endpoint("POST", "/start", Role.OPERATOR, "start"),
+    Endpoint("POST", "/preview", Role.VIEWER, "preview"),
     Endpoint("POST", "/stop", Role.OPERATOR, "stop"),
     Endpoint("GET", "/status", Role.VIEWER, "status"),
     Endpoint("POST", "/halt", Role.VIEWER, "halt"),

@@ -5,10 +5,11 @@ import logging
 import re
 import secrets
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from operator import attrgetter
 from typing import Any
 
 from ..access import Caller
@@ -17,6 +18,7 @@ from ..errors import (
     AlreadyRunning,
     ChaosError,
     Halted,
+    InvalidParameters,
     MissingParameter,
     NotHalted,
     NotRunning,
@@ -29,19 +31,31 @@ from ..experiments.catalogue import LONGEST_NAME_SHOWN, Catalogue
 from ..guardrails.alarms import Alarms, alarm_reason
 from ..results.store import ResultStore
 from ..results.tally import Tally
-from ..runs.event import Action, Event
+from ..runs.event import Action, Event, identifier, moment_of
 from ..runs.run import Run
-from ..runs.store import RunStore
+from ..runs.store import RunStore, require_room
 from ..settings import Settings
 from . import problems, requests, responses, shapes
 from .console import page
+from .described import PreviewOfRun, divided
 from .http import Request, Response
+from .preview import DataPlane, Previewed, explained
 from .query import CURSOR, KEY, MOST_ENTRIES, asked_for
 from .refusals import Refusals
 from .results import UNREAD
 from .shapes import iso
 
 log = logging.getLogger(__name__)
+
+NAMED: Mapping[str, Callable[[Run], str | None]] = {
+    "experiment_name": attrgetter("experiment"),
+    "label": attrgetter("label"),
+    "run_id": attrgetter("run_id"),
+    "scenario": attrgetter("scenario"),
+}
+"""What of a run each of the fields names by which a stop and a status can be sent."""
+
+MILLISECOND = 0.001
 
 LONGEST_RECORDED = 500
 """How much of a refused body and of its refusal the history records, in bytes and in characters."""
@@ -85,6 +99,7 @@ class Server:
     clock: Callable[[], float]
     spare_memory_mb: Callable[[], int]
     on_change: Callable[[], None]
+    data_plane: DataPlane
     knows_the_time: Callable[[], bool] = lambda: True
     """Whether the clock is the table's. It is after the first answer of the table."""
 
@@ -129,66 +144,65 @@ class Handlers:
             "warnings": [ONE_AT_A_TIME] if request.one_at_a_time and not settings.in_lambda else [],
             "start_options": requests.start_options(),
             "available_experiments": [self._shown_experiment(each) for each in self._catalogue.values()],
-            "active_experiments": self._shown(self._active(now).values(), now),
+            "active_experiments": self._shown(self._runs.active(now), now),
         }
 
-    def start(self, request: Request, caller: Caller) -> shapes.ShownRun:
-        """Start an experiment.
+    def start(self, request: Request, caller: Caller) -> shapes.ShownRun | shapes.StartedScenario:
+        """Start an experiment, or several as one scenario.
 
         Send `experiment_name` and any of the experiment's parameters; parameters that are left out have their
         defaults. The run affects all environments of the application within 5 seconds, within 1 second while another
-        run is active, and ends by itself after `duration_seconds`. If the experiment is already running the answer is
-        409, unless `restart` is true.
+        run is active, and ends by itself after `duration_seconds`. If a run with its label is active the answer is 409,
+        unless `restart` is true. With `experiments`, a list of such objects, all of them are started or none is.
         """
         content = requests.parse(request.body, request.headers)
-        experiment = self._catalogue.find(requests.experiment_name(content, list(self._catalogue)))
-        options, parameters = requests.start_parameters(
-            content, experiment, self._limits(experiment), prefix=self._prefix
+        if requests.EXPERIMENTS not in content:
+            start = requests.start_of(content, self._catalogue, self._limits, prefix=self._prefix)
+            (run,) = self._start_all([start], request, caller)
+            return self._shown_run(run, run.started_at)
+        starts = requests.starts_of(content, self._catalogue, self._limits, prefix=self._prefix)
+        scenario = secrets.token_hex(4)
+        runs = self._start_all(starts, request, caller, scenario=scenario)
+        return {"scenario": runs[0].scenario or "", "runs": [self._shown_run(run, run.started_at) for run in runs]}
+
+    def preview(self, request: Request, caller: Caller) -> shapes.Preview:
+        """Preview what a start, or a run, would do to one request.
+
+        Send the body of a start, or the `run_id` of a run, and the `request`. The answer says whether the request would
+        be hit, what decides that, which faults it would meet, and what the start would be refused for. A run is
+        previewed as it is at this moment, a start at its full share. Nothing is started, and nothing recorded.
+        """
+        asked, start = divided(requests.parse(request.body, request.headers))
+        previewed = (
+            self._run_of(asked.run_id) if isinstance(asked, PreviewOfRun) else self._start_of(start, request, caller)
         )
-        self._catalogue.check_limits(self._settings.limits)
-        self._require_an_unlocked_stage()
-        self._require_no_alarm(options.alarms)
-        self._require_no_halt()
-        now = self._clock()
-        run = Run.started(
-            experiment.name,
-            parameters.model_dump(mode="json", exclude_none=True),
-            now=now,
-            by=caller.name,
-            token=secrets.token_hex(4),
-            source=request.source,
-            options=options.content(),
-        )
-        in_the_way = self._start(run, now, restart=options.restart)
-        if in_the_way:
-            shown = self._shown_run(in_the_way, now)
-            raise AlreadyRunning(
-                f"{run.experiment} is already running: {_described(in_the_way, shown)}. "
-                'Stop it first, or send "restart": true to replace it.',
-                resultset=shown,
-            )
-        self._server.on_change()
-        return self._shown_run(run, now)
+        return explained(previewed, asked.request, self._server.data_plane, self._clock())
 
     def stop(self, request: Request, caller: Caller) -> shapes.StoppedRun:
-        """Stop an experiment.
+        """Stop runs.
 
-        All environments obey within a second (`effective_everywhere_by`), including requests that are being delayed.
+        Those of an experiment, the one with a label or an id, or those of a scenario: send exactly one of these. All
+        environments obey within a second (`effective_everywhere_by`), including requests that are being delayed.
         """
         content = requests.parse(request.body, request.headers)
-        name = requests.experiment_name(content, list(self._catalogue))
-        options = requests.options_of(requests.StopOptions, content)
-        active = self._active(self._clock())
+        way, options = requests.stopped_by(content, list(self._catalogue))
+        value = getattr(options, way)
+        active = self._runs.active(self._clock())
         now = self._clock()
-        if name not in active:
-            self._catalogue.find(name)
-            raise _not_running(name, active)
-        ended = active[name].ended(now=now, by=caller.name, reason=options.reason, source=request.source)
-        if not self._runs.stop(ended):
-            raise _not_running(name, active)
-        self._server.on_change()
-        (shown,) = self._shown([ended], now)
-        return {**shown, "effective_everywhere_by": self._everywhere_by(now)}
+        found = [run for run in active if NAMED[way](run) == value]
+        try:
+            ended = self._end_all(
+                run.ended(now=now, by=caller.name, reason=options.reason, source=request.source) for run in found
+            )
+        finally:
+            if found:
+                self._server.on_change()
+        if not ended:
+            if way == "experiment_name" and not found:
+                self._catalogue.find(value)
+            raise _not_running(way, value, [run for run in active if run not in found])
+        shown = self._shown(_newest_first(ended), now)
+        return {**shown[0], "stopped_runs": shown, "effective_everywhere_by": self._everywhere_by(now)}
 
     def halt(self, request: Request, caller: Caller) -> shapes.Halted:
         """Halt all experiments.
@@ -207,7 +221,7 @@ class Handlers:
         self._server.on_change()
         now = self._clock()
         try:
-            ended = self._end_what_runs(halt, now)
+            ended = [run.run_id for run in self._end_what_runs(halt, now)]
         except StoreUnavailable as error:  # nothing is injected all the same, and `resume` ends them first
             log.warning("Halted; the active runs could not be marked as ended, which resume does again: %s", error)
             ended = []
@@ -230,16 +244,24 @@ class Handlers:
         self._server.on_change()
         return {"resumed_at": iso(event.at), "resumed_by": caller.name, "halt": responses.halt(halt)}
 
-    def status(self, request: Request, caller: Caller) -> shapes.ShownRun:
-        """Show the current or last run of an experiment.
+    def status(self, request: Request, caller: Caller) -> shapes.StatusOfRun:
+        """Show the newest active run, or the last one, and all that are active.
 
-        While the run is active its `results` are those so far: environments flush their counts once a second.
+        Those of an experiment, the one with a label or an id, or those of a scenario: send exactly one of these. While
+        a run is active its `results` are those so far: environments flush their counts once a second.
         """
         del caller
-        name = _asked(request, "experiment_name", f"one of {', '.join(self._catalogue)}")
-        is_possible = name in self._catalogue or re.fullmatch(KEY, name)
-        run = self._runs.last(name) if is_possible else None
-        return self._with_results(run, self._clock()) if run else responses.inactive(self._catalogue.find(name))
+        given = {way: values[0] for way, values in request.query.items() if values and values[0]}
+        way = requests.chosen_by(given, list(self._catalogue))
+        value = given[way]
+        running = self._runs.running(self._clock())
+        found = _newest_first(run for run in running if NAMED[way](run) == value)
+        now = self._clock()
+        runs = self._as_ended(found or self._over(way, value), now)
+        shown = self._with_results(runs, now)
+        active = [each for each, run in zip(shown, runs, strict=True) if run.is_active(now)]
+        first = shown[0] if shown else responses.inactive(self._catalogue.find(value))
+        return {**first, "runs": active}
 
     def history(self, request: Request, caller: Caller) -> shapes.History:
         """List past runs and events, newest first.
@@ -254,11 +276,14 @@ class Handlers:
             since=asked.since,
             until=asked.until,
             experiment=asked.experiment,
+            label=asked.label,
             before=asked.before,
             limit=asked.limit,
         )
-        kept = [self._as_ended(each, now) if isinstance(each, Run) else each for each in found.entries]
-        tallies = self._tallies([each for each in kept if isinstance(each, Run)])
+        shown = self._as_ended([each for each in found.entries if isinstance(each, Run)], now)
+        ended = {run.run_id: run for run in shown}
+        kept = [ended[each.run_id] if isinstance(each, Run) else each for each in found.entries]
+        tallies = self._tallies(shown)
         return {"entries": self._entries(kept, now, tallies), "next": found.next}
 
     def report(self, request: Request, caller: Caller) -> shapes.Report:
@@ -272,7 +297,7 @@ class Handlers:
         now = self._clock()
         until = min(run.ended_at or run.expires_at, now) + AFTERMATH_SECONDS
         kept = self._runs.history(since=run.started_at, until=until, experiment=None, before=None, limit=MOST_ENTRIES)
-        shown = self._with_results(run, now)
+        (shown,) = self._with_results(self._as_ended([run], now), now)
         others = [each for each in reversed(kept.entries) if isinstance(each, Event) or each.run_id != run.run_id]
         unasked = {each.run_id: UNREAD for each in others if isinstance(each, Run)}
         return {"run": shown, "events": self._entries(others, now, unasked)}
@@ -319,14 +344,42 @@ class Handlers:
         document = self._document()
         return Response(200, document, text=json.dumps(document))
 
-    def _active(self, now: float) -> dict[str, Run]:
-        """What runs, by the experiment's name."""
-        return {run.experiment: run for run in self._runs.active(now)}
-
-    def _as_ended(self, run: Run, now: float) -> Run:
+    def _as_ended(self, runs: Sequence[Run], now: float) -> list[Run]:
         """A halt ends what runs also where it could not be written that the runs are ended."""
-        halt = self._runs.halted() if run.is_active(now) else None
-        return _ended_by(halt, run, now) if halt else run
+        halt = self._runs.halted() if any(run.is_active(now) for run in runs) else None
+        return [_ended_by(halt, run, now) if halt and run.is_active(now) else run for run in runs]
+
+    def _over(self, way: str, value: str) -> list[Run]:
+        """The last run that is named so, none of which is running; none where an experiment never ran.
+
+        Raises UnknownRun.
+        """
+        if way == "run_id":
+            return [self._find(value)]
+        if way == "experiment_name":
+            is_possible = value in self._catalogue or re.fullmatch(KEY, value)
+            last = self._runs.last(value) if is_possible else None
+            return [last] if last else []
+        if way == "label":
+            last = self._runs.last_labelled(value) if re.fullmatch(KEY, value) else None
+        else:
+            last = next(iter(self._runs_of_scenario(value)), None)
+        if last is None:
+            raise UnknownRun(
+                f"There is no run with the {way} {value[:LONGEST_NAME_SHOWN]!r}. "
+                "GET /history lists those of the last 90 days."
+            )
+        return [last]
+
+    def _runs_of_scenario(self, scenario: str) -> list[Run]:
+        """The newest first. They started in the millisecond that the id of the scenario says."""
+        at = moment_of(scenario)
+        if at is None:
+            return []
+        page = self._runs.history(
+            since=at, until=at + MILLISECOND, experiment=None, label=None, before=None, limit=MOST_ENTRIES
+        )
+        return [each for each in page.entries if isinstance(each, Run) and each.scenario == scenario]
 
     def _find(self, run_id: str) -> Run:
         """Raises UnknownRun."""
@@ -341,10 +394,11 @@ class Handlers:
     ) -> list[shapes.Entry]:
         return [responses.entry(each, now, tallies, self._catalogue) for each in entries]
 
-    def _with_results(self, run: Run, now: float) -> shapes.ShownRun:
-        """Raises StoreUnavailable where its results cannot be read."""
-        results = {} if run.damaged else self._results.results([run])
-        return self._shown_run(self._as_ended(run, now), now, results.get(run.run_id))
+    def _with_results(self, runs: Sequence[Run], now: float) -> list[shapes.ShownRun]:
+        """Raises StoreUnavailable where their results cannot be read."""
+        readable = [run for run in runs if not run.damaged]
+        results = self._results.results(readable) if readable else {}
+        return [self._shown_run(run, now, results.get(run.run_id)) for run in runs]
 
     def _shown_experiment(self, experiment: Experiment) -> shapes.ShownExperiment:
         return responses.experiment(experiment, self._limits(experiment))
@@ -364,6 +418,40 @@ class Handlers:
         except StoreUnavailable as error:
             log.warning("Could not read the results of runs: %s", error)
             return {run.run_id: UNREAD for run in runs}
+
+    def _run_of(self, run_id: str) -> Previewed:
+        """The run that a preview is about. Raises UnknownRun and UnknownExperiment."""
+        (run,) = self._as_ended([self._find(run_id)], self._clock())
+        refused = _refusals(self._requirements(run.alarms))
+        return Previewed(run, self._catalogue.find(run.experiment), is_started=True, refused=refused)
+
+    def _start_of(self, content: Mapping[str, Any], request: Request, caller: Caller) -> Previewed:
+        """The run that a start would make. Raises what is refused in every stage."""
+        start, above = self._start_above_limits(content)
+        refused = [*above, *_refusals(self._requirements(start.options.alarms))]
+        now = self._clock()
+        run = self._made(start, now, request, caller)
+        refused += _refusals([partial(self._require_a_place, start, run, now)])
+        return Previewed(run, start.experiment, is_started=False, refused=refused)
+
+    def _start_above_limits(self, content: Mapping[str, Any]) -> tuple[requests.Start, list[ChaosError]]:
+        """A start, also one that nothing but the limits of this stage and environment refuses; and that refusal."""
+        try:
+            return requests.start_of(content, self._catalogue, self._limits, prefix=self._prefix), []
+        except InvalidParameters as refusal:
+            try:
+                return requests.start_of(content, self._catalogue, _no_limits, prefix=self._prefix), [refusal]
+            except InvalidParameters:
+                raise refusal from None
+
+    def _require_a_place(self, start: requests.Start, run: Run, now: float) -> None:
+        """Raises AlreadyRunning and TooManyRuns."""
+        active = self._runs.active(now)
+        in_the_way = next((each for each in active if each.label == run.label), None)
+        if in_the_way is None:
+            require_room([run], active)
+        elif not start.options.restart:
+            raise _already_running(in_the_way, self._shown_run(in_the_way, now), count=1)
 
     def record_refusal(self, request: Request, caller: Caller, error: ChaosError) -> None:
         """Record in the history that a known caller was refused, a few times a minute. Never raises."""
@@ -388,6 +476,15 @@ class Handlers:
         stages = experiment.Parameters.limited(self._settings.limits)
         return {**own, **{name: min(limit, own.get(name, limit)) for name, limit in stages.items()}}
 
+    def _requirements(self, alarms: Sequence[str]) -> Sequence[Callable[[], None]]:
+        """What must hold for a start, beside its parameters. Each raises a ChaosError where it does not."""
+        return (
+            partial(self._catalogue.check_limits, self._settings.limits),
+            self._require_an_unlocked_stage,
+            partial(self._require_no_alarm, alarms),
+            self._require_no_halt,  # the last one: it says what time it is
+        )
+
     def _require_an_unlocked_stage(self) -> None:
         if self._settings.production_locked:
             stage = self._settings.stage
@@ -396,7 +493,7 @@ class Handlers:
                 f"deploy the application with CHAOS_ALLOW_PRODUCTION={stage}."
             )
 
-    def _require_no_alarm(self, alarms: list[str]) -> None:
+    def _require_no_alarm(self, alarms: Sequence[str]) -> None:
         firing = self._alarms.firing(alarms) if alarms else {}
         if firing:
             causes = "; ".join(alarm_reason(name, why) for name, why in firing.items())
@@ -404,14 +501,47 @@ class Handlers:
                 f"No experiment was started: {causes}. Wait until the alarm is OK, or remove it from alarms."
             )
 
-    def _start(self, run: Run, now: float, *, restart: bool) -> Run | None:
-        """Start it; or, changing nothing, the run that is in its way. Raises Halted."""
-        replaced = self._active(now).get(run.experiment) if restart else None
-        if replaced:
-            reason = f"replaced by {run.run_id}"
-            replaced = replaced.ended(now=now, by=run.started_by, reason=reason, source=run.started_from)
+    def _start_all(
+        self, starts: Sequence[requests.Start], request: Request, caller: Caller, *, scenario: str = ""
+    ) -> list[Run]:
+        """The runs, all of which have started. `scenario` makes the id of those that belong together."""
+        for require in self._requirements(sorted({alarm for start in starts for alarm in start.options.alarms})):
+            require()
+        now = self._clock()
+        runs = [self._made(start, now, request, caller, scenario=scenario) for start in starts]
+        in_the_way = self._start(runs, now, restarted={start.label for start in starts if start.options.restart})
+        if in_the_way:
+            raise _already_running(in_the_way, self._shown_run(in_the_way, now), count=len(runs))
+        self._server.on_change()
+        return runs
+
+    @staticmethod
+    def _made(start: requests.Start, now: float, request: Request, caller: Caller, *, scenario: str = "") -> Run:
+        """The run of a start."""
+        return Run.started(
+            start.experiment.name,
+            start.parameters.model_dump(mode="json", exclude_none=True),
+            now=now,
+            by=caller.name,
+            token=secrets.token_hex(4),
+            source=request.source,
+            options=start.options.content(),
+            label=start.label,
+            scenario=identifier(round(now, 3), scenario) if scenario else None,
+        )
+
+    def _start(self, runs: Sequence[Run], now: float, *, restarted: Collection[str]) -> Run | None:
+        """Start all of them; or, changing nothing, a run that is in their way. Raises Halted and TooManyRuns."""
+        active = {run.label: run for run in self._runs.active(now)} if restarted else {}
+        replaced = [
+            active[run.label].ended(
+                now=now, by=run.started_by, reason=f"replaced by {run.run_id}", source=run.started_from
+            )
+            for run in runs
+            if run.label in restarted and run.label in active
+        ]
         try:
-            return self._runs.start(run, now=now, replaced=replaced)
+            return self._runs.start(runs, now=now, replaced=replaced)
         except Halted:
             self._require_no_halt()
             raise Halted("Everything was halted until a moment ago, so nothing was started. Try again.") from None
@@ -429,13 +559,17 @@ class Handlers:
             resultset=responses.halt(halt),
         )
 
-    def _end_what_runs(self, halt: Event, now: float) -> list[str]:
-        """The ids of the runs that the halt ended."""
-        ended: list[str] = []
+    def _end_what_runs(self, halt: Event, now: float) -> list[Run]:
+        """The runs that the halt ended."""
+        return self._end_all(_ended_by(halt, run, now) for run in self._runs.running(now))
+
+    def _end_all(self, runs: Iterable[Run]) -> list[Run]:
+        """Those, as they ended, that this call has ended. Raises StoreUnavailable where not all could be."""
+        ended: list[Run] = []
         problems: list[StoreUnavailable] = []
-        for run in [_ended_by(halt, run, now) for run in self._runs.running(now)]:
+        for run in runs:
             try:
-                ended += [run.run_id] if self._runs.stop(run) else []
+                ended += [run] if self._runs.stop(run) else []
             except StoreUnavailable as error:  # the others are to end all the same
                 problems.append(error)
         if problems:
@@ -460,9 +594,45 @@ def _asked(request: Request, name: str, allowed: str) -> str:
     raise MissingParameter(f"{what} Send it in the query: ?{name}=<value>.", details=[problem])
 
 
-def _not_running(name: str, active: Collection[str]) -> NotRunning:
-    others = ", ".join(other for other in active if other != name) or "no experiment"
-    return NotRunning(f"{name} is not running, so nothing was stopped. Running now: {others}.")
+def _no_limits(_experiment: Experiment) -> Limits:
+    return {}
+
+
+def _refusals(checks: Sequence[Callable[[], object]]) -> list[ChaosError]:
+    """What each of them refuses, in their order."""
+    refused: list[ChaosError] = []
+    for check in checks:
+        try:
+            check()
+        except ChaosError as error:
+            refused.append(error)
+    return refused
+
+
+def _not_running(way: str, value: str, others: Iterable[Run]) -> NotRunning:
+    what = value if way == "experiment_name" else f"No run with the {way} {value[:LONGEST_NAME_SHOWN]!r}"
+    is_not = "is not running" if way == "experiment_name" else "is active"
+    running = ", ".join(map(_named, others)) or "no experiment"
+    return NotRunning(f"{what} {is_not}, so nothing was stopped. Running now: {running}.")
+
+
+def _named(run: Run) -> str:
+    """A run by its label, and by its experiment where that is another one."""
+    return run.label if run.label == run.experiment else f"{run.label} ({run.experiment})"
+
+
+def _already_running(run: Run, shown: shapes.ShownRun, *, count: int) -> AlreadyRunning:
+    """What a start is refused with for the run that is in the way of one of so many."""
+    others = f" None of the {count} experiments was started." if count > 1 else ""
+    return AlreadyRunning(
+        f"{_named(run)} is already running: {_described(run, shown)}.{others} "
+        'Stop it first, send "restart": true to replace it, or start another run with a label of its own.',
+        resultset=shown,
+    )
+
+
+def _newest_first(runs: Iterable[Run]) -> list[Run]:
+    return sorted(runs, key=lambda run: run.order, reverse=True)
 
 
 def _ended_by(halt: Event, run: Run, now: float) -> Run:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from inspect import getdoc
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -12,11 +12,13 @@ from ..access import Role
 from ..errors import ChaosError
 from ..experiments.base import Limits
 from ..experiments.catalogue import Catalogue
+from ..runs.store import MOST_RUNS
+from .described import Described, PreviewOfRun
 from .endpoints import ENDPOINTS, Endpoint
 from .formats import FORMATS
 from .handlers import Handlers
-from .query import CURSOR, MOST_ENTRIES, USUAL_ENTRIES
-from .requests import HaltOptions, ResumeOptions, StartRequest, StopOptions, options_schema, schema
+from .query import CURSOR, KEY, MOST_ENTRIES, USUAL_ENTRIES
+from .requests import EXPERIMENTS, HaltOptions, ResumeOptions, StartRequest, StopOptions, options_schema, schema
 
 Schema = dict[str, Any]
 
@@ -75,13 +77,15 @@ REFUSALS: Mapping[str, Sequence[type[ChaosError]]] = {
         errors.UnknownExperiment,
         errors.UnknownAlarm,
         errors.AlreadyRunning,
+        errors.TooManyRuns,
         errors.AlarmActive,
         errors.AlarmsUnavailable,
         errors.Halted,
         errors.ProductionLocked,
     ),
+    "preview": (*WITH_A_BODY, errors.MissingParameter, errors.UnknownExperiment, errors.UnknownRun),
     "stop": (*WITH_A_BODY, errors.MissingParameter, errors.UnknownExperiment, errors.NotRunning),
-    "status": (errors.MissingParameter, errors.UnknownExperiment),
+    "status": (errors.InvalidParameters, errors.MissingParameter, errors.UnknownExperiment, errors.UnknownRun),
     "halt": WITH_A_BODY,
     "resume": (*WITH_A_BODY, errors.NotHalted),
     "history": (errors.InvalidParameters, errors.UnknownExperiment),
@@ -93,6 +97,7 @@ LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": MOST_ENTRIES, "defa
 MOMENT: Schema = {"type": "string", "format": "date-time"}
 INCLUDED = "in ISO 8601, for example `2026-11-24T09:00:00Z`"
 RUN_ID: Schema = {"type": "string", "pattern": CURSOR}
+LABEL: Schema = {"type": "string", "pattern": f"^{KEY}$"}
 
 
 def _query(name: str, schema: Schema, description: str, *, required: bool = False) -> Schema:
@@ -100,10 +105,17 @@ def _query(name: str, schema: Schema, description: str, *, required: bool = Fals
 
 
 EXPERIMENT = "experiment_name"
+ONE_EACH = "What to start, each as a start of its own, with a label that no other one has."
 QUERIES: Mapping[str, Sequence[Schema]] = {
-    "status": [_query(EXPERIMENT, {}, "Name of the experiment.", required=True)],
+    "status": [
+        _query(EXPERIMENT, {}, "Name of the experiment. Send exactly one of these four."),
+        _query("label", LABEL, "Label of the run."),
+        _query("run_id", RUN_ID, "Id of the run."),
+        _query("scenario", RUN_ID, "Id of runs that were started together."),
+    ],
     "history": [
         _query(EXPERIMENT, {}, "Show entries of this experiment only."),
+        _query("label", LABEL, "Show runs with this label only."),
         _query("since", MOMENT, f"Show entries from this time on, {INCLUDED}."),
         _query("until", MOMENT, f"Show entries before this time, {INCLUDED}."),
         _query("before", RUN_ID, "Show entries older than this cursor, the `next` of the previous page."),
@@ -119,9 +131,10 @@ QUERIES: Mapping[str, Sequence[Schema]] = {
 MEDIA_TYPES = {"markdown": "text/markdown", "html": "text/html"}
 ANSWERS: Mapping[str, str] = {
     "list_experiments": "The experiments and the active runs.",
-    "start": "The run that was started.",
-    "stop": "The run that was stopped.",
-    "status": "The current or last run.",
+    "start": "The run that was started, or the scenario.",
+    "preview": "What would become of the request.",
+    "stop": "The run that was stopped, and all that were.",
+    "status": "The newest active run, or the last one, and all active ones.",
     "halt": "The halt that is in effect.",
     "resume": "The halt that was resumed from.",
     "history": "One page of the history.",
@@ -188,14 +201,18 @@ class _Document:
             return {"description": description, "content": texts}
         if not endpoint.envelope:
             return _answer(description, {"type": "object"})
-        shape = get_type_hints(getattr(Handlers, endpoint.handler))["return"]
-        answer = _answer(description, _envelope(self._model(shape)))
+        hint = get_type_hints(getattr(Handlers, endpoint.handler))["return"]
+        shapes = [self._model(shape) for shape in get_args(hint) or (hint,)]
+        answer = _answer(description, _envelope(shapes[0] if len(shapes) == 1 else {"anyOf": shapes}))
         answer["content"] |= texts
         return answer
 
     def _body(self, handler: str) -> Schema | None:
         if handler == "start":
-            return {"oneOf": [self._start(name) for name in self._catalogue]}
+            starts = [self._start(name) for name in self._catalogue]
+            return {"oneOf": [*starts, _scenario({"oneOf": starts})]}
+        if handler == "preview":
+            return {"oneOf": [*(self._previewed(name) for name in self._catalogue), options_schema(PreviewOfRun)]}
         if handler not in BODIES:
             return None
         content = BODIES[handler].model_json_schema()
@@ -216,11 +233,32 @@ class _Document:
             "required": options["required"],
         }
 
+    def _previewed(self, name: str) -> Schema:
+        content, own = self._start(name), options_schema(Described)
+        return {
+            **content,
+            "properties": {**content["properties"], **own["properties"]},
+            "required": [*content["required"], *own["required"]],
+        }
+
     def _model(self, shape: Any) -> Schema:  # noqa: ANN401 - a TypedDict's class
         content = TypeAdapter(shape).json_schema(ref_template=REFERENCE)
         self._models |= {MODEL.format(model=name): part for name, part in content.pop("$defs", {}).items()}
         self._models[MODEL.format(model=shape.__name__)] = content
         return {"$ref": REFERENCE.format(model=shape.__name__)}
+
+
+def _scenario(start: Schema) -> Schema:
+    """The body of a start of several."""
+    listed = {"type": "array", "minItems": 1, "maxItems": MOST_RUNS, "items": start, "description": ONE_EACH}
+    return {
+        "title": "scenario",
+        "description": "Several starts, of which all succeed or none.",
+        "type": "object",
+        "properties": {EXPERIMENTS: listed},
+        "required": [EXPERIMENTS],
+        "additionalProperties": False,
+    }
 
 
 def _refusals(endpoint: Endpoint, role: Role) -> dict[str, Schema]:

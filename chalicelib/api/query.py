@@ -10,14 +10,15 @@ from .problems import Problem, invalid, shown, unknown, wrong
 
 MOST_ENTRIES = 100
 USUAL_ENTRIES = 50
-NAMES = ("experiment_name", "since", "until", "before", "limit")
+NAMES = ("experiment_name", "label", "since", "until", "before", "limit")
 LIMITS = {str(number): number for number in range(1, MOST_ENTRIES + 1)}
 TIME = "a time in ISO 8601, such as 2026-11-24T09:00:00Z"
 PAGE_CURSOR = "the `next` of another page"
 CURSOR = "^[!-~]{1,64}$"
 FUTURE = timedelta(days=1)
 KEY = '[!"$-~]{1,128}'
-"""What can be the name of an experiment that is not installed here any more: DynamoDB takes keys of up to 1 KB."""
+"""What can be a label, or the name of an experiment that is not installed here any more. (DynamoDB takes keys of up to
+1 KB.)"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class Page:
     since: float
     until: float
     experiment: str | None
+    label: str | None
     before: str | None
     limit: int
 
@@ -38,11 +40,12 @@ def asked_for(query: Mapping[str, Sequence[str]], now: float, catalogue: Catalog
     asked.require_order(since, until)
     limit = asked.one_of("limit", LIMITS, f"a whole number from 1 to {MOST_ENTRIES}", USUAL_ENTRIES)
     before = asked.matching("before", CURSOR, PAGE_CURSOR)
+    label = asked.matching("label", KEY, "a label of at most 128 characters")
     if asked.problems:
         raise invalid(asked.problems)
     name = asked.given.get("experiment_name")
     experiment = catalogue.find(name).name if name else None
-    return Page(since=since, until=until, experiment=experiment, before=before, limit=limit)
+    return Page(since=since, until=until, experiment=experiment, label=label, before=before, limit=limit)
 
 
 class _Query:

@@ -2,21 +2,32 @@
 
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import BodyTooLarge, InvalidJson, MissingParameter, UnsupportedMediaType
+from ..errors import BodyTooLarge, InvalidJson, InvalidParameters, MissingParameter, UnsupportedMediaType
 from ..experiments.base import Experiment, Limits, Parameters
+from ..experiments.catalogue import Catalogue
 from ..runs.options import LONGEST_REASON, WHY, OneLine, Reason, StartOptions
+from ..runs.store import MOST_RUNS
 from . import vacuity
 from .endpoints import PREFIX
 from .http import MAX_BODY_BYTES
-from .problems import Problem, allowed, described, invalid, missing, sentences, shown, wrong
+from .problems import Problem, allowed, described, invalid, missing, sentences, shown, unknown, wrong
 
 JSON = "application/json"
+EXPERIMENTS = "experiments"
+"""The field of a start that starts several."""
+
+WAYS = ("experiment_name", "label", "run_id", "scenario")
+"""By what runs are named, in a stop and a status: by one of these."""
+
+ONE_NAME, TAKEN_LABEL = "one_name", "taken_label"
+"""Kinds of problems that no schema of a field tells of, as those of `vacuity.py`."""
+
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
@@ -31,16 +42,57 @@ class Named(BaseModel):
     )
 
 
-class StopOptions(Named):
-    """Which experiment to stop, and why."""
+class StopOptions(BaseModel):
+    """Which runs to stop, by one of four names, and why."""
 
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"oneOf": [{"required": [name]} for name in WAYS]},
+    )
+
+    experiment_name: str = Field(
+        default=cast("str", None),
+        description="Name of an experiment: all of its active runs are stopped.",
+        examples=["latency_injection"],
+    )
+    label: str = Field(
+        default=cast("str", None),
+        description="Label of a run. Without one of its own a run has the name of its experiment.",
+        examples=["slow-orders"],
+    )
+    run_id: str = Field(
+        default=cast("str", None), description="Id of a run.", examples=["20261124T090000.000Z-d6f07188"]
+    )
+    scenario: str = Field(
+        default=cast("str", None),
+        description="Id of a scenario: all of its active runs are stopped.",
+        examples=["20261124T090000.000Z-0c9e6f1b"],
+    )
     reason: Reason | None = Field(default=None, description=WHY, examples=["Game day: slow payments"])
 
 
 class StartRequest(StartOptions, Named):
     """What to start: the options that are stored with the run, and those that concern the request alone."""
 
-    restart: bool = Field(default=False, description="Replace the run of this experiment, if there is one.")
+    restart: bool = Field(default=False, description="Replace the run of this label, if there is one.")
+
+
+class Start(NamedTuple):
+    """One run to start, validated."""
+
+    experiment: Experiment
+    options: StartRequest
+    parameters: Parameters
+
+    @property
+    def label(self) -> str:
+        return self.options.label or self.experiment.name
+
+
+LimitsOf = Callable[[Experiment], Limits]
+"""The limits that hold here and now."""
 
 
 class HaltOptions(BaseModel):
@@ -111,6 +163,83 @@ def experiment_name(content: Mapping[str, Any], names: Sequence[str]) -> str:
     return name
 
 
+def chosen_by(given: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Which of `WAYS` names runs. Raises MissingParameter where none does, and InvalidParameters where several do."""
+    ways = [way for way in WAYS if way in given]
+    if len(ways) == 1:
+        return ways[0]
+    several = f"exactly one of {', '.join(WAYS)}"
+    if ways:
+        with_it = {"kind": ONE_NAME, "problem": f"cannot be sent together with {ways[0]}; send {several}"}
+        raise invalid([{"field": way, "allowed": several, **with_it} for way in ways[1:]])
+    problem = {**missing("experiment_name", f"one of {', '.join(names)}"), "kind": ONE_NAME}
+    raise MissingParameter(f"{sentences([problem])} Or send one of {', '.join(WAYS[1:])} instead.", details=[problem])
+
+
+def stopped_by(content: Mapping[str, Any], names: Sequence[str]) -> tuple[str, StopOptions]:
+    """Which field of a stop names the runs, and the stop."""
+    given = {name: value for name, value in content.items() if not (name in WAYS and value is None)}
+    way = chosen_by(given, names)
+    if way == "experiment_name":
+        experiment_name(given, names)
+    return way, options_of(StopOptions, given)
+
+
+def start_of(content: Mapping[str, Any], catalogue: Catalogue, limits: LimitsOf, *, prefix: str = PREFIX) -> Start:
+    """One start. Raises MissingParameter, UnknownExperiment and InvalidParameters."""
+    experiment = catalogue.find(experiment_name(content, list(catalogue)))
+    options, parameters = start_parameters(content, experiment, limits(experiment), prefix=prefix)
+    start = Start(experiment, options, parameters)
+    if start.label != experiment.name and start.label in catalogue:
+        allowed = f"a label that is not the name of another experiment than {experiment.name}"
+        raise invalid([{**wrong("label", allowed, shown(start.label)), "kind": TAKEN_LABEL}])
+    return start
+
+
+def starts_of(
+    content: Mapping[str, Any], catalogue: Catalogue, limits: LimitsOf, *, prefix: str = PREFIX
+) -> list[Start]:
+    """All starts of a list. Raises UnknownExperiment, and InvalidParameters with every problem of every one."""
+    given = content[EXPERIMENTS]
+    problems = [unknown(name, [EXPERIMENTS]) for name in content if name != EXPERIMENTS]
+    if not isinstance(given, list) or not 1 <= len(given) <= MOST_RUNS:
+        raise invalid([*problems, wrong(EXPERIMENTS, f"a list of 1 to {MOST_RUNS} starts", shown(given))])
+    starts: list[Start] = []
+    for position, each in enumerate(given):
+        try:
+            starts.append(_start_in_list(each, catalogue, limits, prefix))
+        except (MissingParameter, InvalidParameters) as error:
+            problems += [_of_item(problem, position) for problem in error.details]
+    problems = problems or _same_labels(starts)
+    if problems:
+        raise invalid(problems)
+    return starts
+
+
+def _start_in_list(content: Any, catalogue: Catalogue, limits: LimitsOf, prefix: str) -> Start:  # noqa: ANN401 - JSON
+    if not isinstance(content, dict):
+        raise invalid([wrong("", "an object, as of a start", shown(content))])
+    return start_of(content, catalogue, limits, prefix=prefix)
+
+
+def _of_item(problem: Mapping[str, Any], position: int) -> Problem:
+    """A problem of one start, as that of the list."""
+    return {**problem, "field": f"{EXPERIMENTS}.{position}.{problem['field']}".removesuffix(".")}
+
+
+def _same_labels(starts: Sequence[Start]) -> list[Problem]:
+    """Two runs with one label cannot be active at once."""
+    labels = [start.label for start in starts]
+    allowed = "a label of its own; without one it is the name of the experiment"
+    taken = {position: labels.index(label) for position, label in enumerate(labels)}
+    problems = {
+        position: wrong("label", allowed, f"{shown(labels[position])}, as {EXPERIMENTS}.{first} has")
+        for position, first in taken.items()
+        if first != position
+    }
+    return [_of_item({**problem, "kind": TAKEN_LABEL}, position) for position, problem in problems.items()]
+
+
 def start_parameters(
     content: Mapping[str, Any], experiment: Experiment, limits: Limits, *, prefix: str = PREFIX
 ) -> tuple[StartRequest, Parameters]:
@@ -159,7 +288,7 @@ def _above_limits(
 
 def options_of(model: type[ModelT], content: Mapping[str, Any]) -> ModelT:
     """What the body of an endpoint says that starts nothing."""
-    options, problems = _validated(model, dict(content), _published(model)["properties"])
+    options, problems = _validated(model, dict(content), options_schema(model)["properties"])
     if options is None:
         raise invalid(problems)
     return options

@@ -35,9 +35,11 @@ def experiment(described: Experiment, limits: Limits) -> ShownExperiment:
 
 def inactive(described: Experiment) -> ShownRun:
     """An experiment that never ran, in the shape of a run."""
-    shown = {
+    shown: dict[str, Any] = {
         "run_id": None,
         "name": described.name,
+        "label": described.name,
+        "scenario": None,
         "description": described.description,
         "status": "inactive",
         "parameters": {},
@@ -50,10 +52,9 @@ def inactive(described: Experiment) -> ShownRun:
         "ended_from": None,
         "end_reason": None,
         "defect": None,
-        **_no_options(),
         "results": {},
     }
-    return cast("ShownRun", shown)
+    return cast("ShownRun", {**_no_options(), **shown})
 
 
 def run(
@@ -68,10 +69,12 @@ def run(
 
     `tally` is None where nothing was counted, and `results.UNREAD` where that is not known.
     """
-    ended = shown if shown.status(now) in ("stopped", "aborted") else None
+    ended = shown if shown.ended_at is not None and shown.ended_at < shown.expires_at else None
     fixed = {
         "run_id": shown.run_id,
         "name": shown.experiment,
+        "label": shown.label,
+        "scenario": shown.scenario,
         "description": _description(shown.experiment, catalogue or {}),
         "status": shown.status(now),
         "parameters": dict(shown.parameters),

@@ -222,12 +222,15 @@ class Results(TypedDict, total=False):
 class ShownRun(TypedDict):
     """A run, or an experiment that never ran (`inactive`). Times are ISO 8601 in UTC.
 
-    Beside what is listed here it has the options that it was started with. While it is active `end_time` is its planned
-    end. `defect` is an exception of the experiment's own code: where it was raised, requests stayed untouched.
+    Beside what is listed here it has the options that it was started with. `name` is that of its experiment, `label`
+    its own, and `scenario` the id of the runs that were started together with it. While it is active `end_time` is its
+    planned end. `defect` is an exception of the experiment's own code: where it was raised, requests stayed untouched.
     """
 
     run_id: str | None
     name: str
+    label: str
+    scenario: str | None
     description: str
     status: Literal["running", "completed", "stopped", "aborted", "inactive"]
     parameters: dict[str, Any]
@@ -246,9 +249,27 @@ class ShownRun(TypedDict):
 
 @with_config(ECHO)
 class StoppedRun(ShownRun):
-    """The run that was stopped. `effective_everywhere_by` is when the last environment obeys."""
+    """The run that was stopped, of several the newest one. `stopped_runs` are all of them, the newest first.
 
+    `effective_everywhere_by` is when the last environment obeys.
+    """
+
+    stopped_runs: list[ShownRun]
     effective_everywhere_by: str
+
+
+@with_config(ECHO)
+class StatusOfRun(ShownRun):
+    """The newest active run, or the last one. `runs` are all active ones, the newest first."""
+
+    runs: list[ShownRun]
+
+
+class StartedScenario(TypedDict):
+    """Runs that were started together. `scenario` is their id, by which they can be stopped."""
+
+    scenario: str
+    runs: list[ShownRun]
 
 
 class ShownHalt(TypedDict):
@@ -300,6 +321,50 @@ class Report(TypedDict):
 
     run: ShownRun
     events: list[Entry]
+
+
+class ShownCriterion(TypedDict):
+    """One thing that decides: what the start says (`allowed`), what the request has (`seen`), and how likely it passes.
+
+    `passes` is null where that is not certain, and `probability` where nothing is known of it: how much is left of
+    `first` and `max_requests` of a run, or which function gets the request.
+    """
+
+    name: str
+    allowed: Any
+    seen: Any
+    passes: bool | None
+    probability: float | None
+
+
+class PreviewedFault(TypedDict):
+    """A fault that a share of the hit requests meets. It also has the parameters of the experiment."""
+
+    kind: str
+    share: float
+
+
+class Refused(TypedDict):
+    """Why a start would be refused, as the refusal would say it."""
+
+    code: str
+    message: str
+    details: list[Mapping[str, Any]]
+
+
+class Preview(TypedDict):
+    """What would become of the request, if it reaches a route of the application.
+
+    `would_hit` is true or false where that is certain, otherwise how likely it is, as long as something is left of
+    `first` and `max_requests`. It is true of a dry run that would hit the request, too. `refused` is empty where a
+    start would not be refused.
+    """
+
+    would_hit: bool | float
+    criteria: list[ShownCriterion]
+    faults: list[PreviewedFault]
+    refused: list[Refused]
+    dry_run: bool
 
 
 class ShownCaller(TypedDict):

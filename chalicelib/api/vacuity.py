@@ -1,4 +1,6 @@
-"""Refuses what is about requests of which there can be none: a hypothesis that nothing could prove wrong, a target."""
+"""Refuses what cannot be although each field by itself can: a hypothesis that nothing could prove wrong, a ramp that is
+never over, a target that names what is never hit.
+"""
 
 from ..experiments.base import Experiment, Parameters
 from ..paths import PathSet
@@ -10,17 +12,47 @@ WHOLE = 100.0
 TEST = "/test"
 """The one endpoint that is hit by what runs."""
 
-NO_UNTOUCHED, NO_TIME, NEVER_HIT = "no_untouched_requests", "no_time_to_hit", "never_hit"
+NO_UNTOUCHED, NO_HITS, NO_TIME = "no_untouched_requests", "no_hit_requests", "no_time_to_hit"
+NEVER_HIT = "never_hit"
 """The kinds of these problems, for clients that have words of their own for them."""
 
 
 def problems(options: StartOptions, parameters: Parameters, experiment: Experiment) -> list[Problem]:
-    """What is wrong with the hypothesis of a start whose fields are all valid by themselves."""
-    expected = options.hypothesis
-    if expected is None:
-        return []
-    found = [_no_untouched(expected, parameters)] if _hits_everything(options, parameters, experiment) else []
-    return [problem for problem in (*found, _no_time(expected, parameters)) if problem]
+    """What is wrong with a start whose fields are all valid by themselves."""
+    found = [_endless_ramp(options, parameters)]
+    if expected := options.hypothesis:
+        found.append(_no_time(expected, parameters))
+        found.append(_no_hits(expected, options))
+        if _hits_everything(options, parameters, experiment):
+            found.append(_no_untouched(expected, parameters))
+    return [problem for problem in found if problem]
+
+
+def _endless_ramp(options: StartOptions, parameters: Parameters) -> Problem | None:
+    """A ramp begins when the baseline is over."""
+    baseline = options.hypothesis.baseline_seconds if options.hypothesis else 0.0
+    longest = parameters.duration_seconds - baseline
+    if options.ramp_seconds is None or options.ramp_seconds <= longest or longest <= 0:
+        return None
+    before = f" less the baseline of {baseline:g}" if baseline else ""
+    return {
+        "field": "ramp_seconds",
+        "kind": NO_TIME,
+        "problem": f"must be at most duration_seconds{before}, which is {longest:g}: the run would be over before its "
+        f"share has grown to percentage; got {options.ramp_seconds:g}",
+        "allowed": f"a number greater than 0 and at most {longest:g} (seconds)",
+    }
+
+
+def _no_hits(expected: Hypothesis, options: StartOptions) -> Problem | None:
+    if not options.dry_run or expected.of == "untouched":
+        return None
+    return {
+        "field": "hypothesis.of",
+        "kind": NO_HITS,
+        "problem": f'must be "untouched" in a dry run, which hits no request; got "{expected.of}"',
+        "allowed": '"untouched", or no dry_run',
+    }
 
 
 def never_hit(options: StartOptions, prefix: str) -> list[Problem]:
@@ -59,7 +91,7 @@ def _no_time(expected: Hypothesis, parameters: Parameters) -> Problem | None:
 
 def _hits_everything(options: StartOptions, parameters: Parameters, experiment: Experiment) -> bool:
     """Whether no request is left untouched: none is out of the target, and each meets a fault."""
-    if parameters.percentage < WHOLE or _is_targeted(options):
+    if parameters.percentage < WHOLE or _is_targeted(options) or _leaves_some(options):
         return False
     try:
         return any(fault.share >= 1 for fault in experiment.faults(parameters))
@@ -71,3 +103,9 @@ def _is_targeted(options: StartOptions) -> bool:
     """Whether the start leaves some requests, or environments, out of the run."""
     chosen = options.content().get("target") or {}
     return any(each != WHOLE for each in chosen.values())
+
+
+def _leaves_some(options: StartOptions) -> bool:
+    """Whether the start leaves calls out that its target has: those without a key are, too, whatever the percentage."""
+    limits = (options.max_requests, options.first, options.sticky, options.ramp_seconds)
+    return options.dry_run or (options.every or 1) > 1 or any(limit is not None for limit in limits)

@@ -6,27 +6,14 @@ from typing import cast
 from pynamodb.expressions.condition import Condition
 from pynamodb.transactions import TransactWrite
 
-from .. import time_limits
 from ..runs.event import Event
-from ..settings import Settings
-from .clock import TableClock
 from .history import HistoryItems
-from .items import HALT, HaltItem, attributes_of_event, is_halt, is_typed, read_halt
-from .table import bind
+from .items import HALT, attributes_of_event, is_halt, is_typed, read_halt
 from .transactions import URGENT_ATTEMPTS, ConditionFailed
 
 
 class HaltItems(HistoryItems):
     """What of `RunStore` is about the halt."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        sleep: Callable[[float], None] = time_limits.sleep,
-        clock: TableClock | None = None,
-    ) -> None:
-        super().__init__(settings, sleep, clock)
-        self._halt_item = bind(HaltItem, settings)
 
     def halted(self) -> Event | None:
         raw = self._read(self._scope, self._halt_item.sk == HALT)

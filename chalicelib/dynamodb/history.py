@@ -1,27 +1,22 @@
 """The history of a scope: an item a run or event, `pk` "history#<scope>", `sk` its id, which sorts by time."""
 
 import logging
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from functools import partial, reduce
 from itertools import islice
+from operator import and_
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
-from .. import time_limits
 from ..runs.event import Event, identifier
 from ..runs.run import Run
 from ..runs.store import HistoryPage
-from ..settings import Settings
-from .clock import TableClock
 from .items import EventItem, Raw, RunItem, attributes_of_event, attributes_of_run, read_event, read_run, retention
-from .table import bind
 from .transactions import Transactions
 
 log = logging.getLogger(__name__)
-
-HISTORY = "history#"
 
 SEARCHED_AT_ONCE = 100
 """How many items one read looks at, where only some of them are wanted."""
@@ -33,16 +28,6 @@ MOST_READS = 10
 class HistoryItems(Transactions):
     """What of `RunStore` is about the history."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        sleep: Callable[[float], None] = time_limits.sleep,
-        clock: TableClock | None = None,
-    ) -> None:
-        super().__init__(settings, sleep, clock)
-        self._event_item = bind(EventItem, settings)
-        self._history = HISTORY + settings.scope
-
     def record(self, event: Event) -> None:
         self._connection.call(self._event(event).save, writes=True)
 
@@ -51,15 +36,30 @@ class HistoryItems(Transactions):
         return read_run(raw[0]) if raw and "action" not in raw[0] else None
 
     def history(
-        self, *, since: float, until: float, experiment: str | None, before: str | None, limit: int
+        self,
+        *,
+        since: float,
+        until: float,
+        experiment: str | None,
+        before: str | None,
+        limit: int,
+        label: str | None = None,
     ) -> HistoryPage:
         first, last = identifier(since, ""), identifier(until, "")
         last = min(last, before) if before else last
         if first > last:  # which DynamoDB refuses to be asked for
             return HistoryPage()
-        only = self._item.experiment == experiment if experiment else None
+        only = self._only(experiment, label)
         read = partial(self._page, self._item.sk.between(first, last), only, last, limit)
         return self._connection.call(read)
+
+    def _only(self, experiment: str | None, label: str | None) -> Condition | None:
+        item = self._item
+        wanted: list[Condition] = [item.experiment == experiment] if experiment else []
+        if label:
+            is_default = item.run_id.exists() & item.label.does_not_exist() & (item.experiment == label)
+            wanted.append((item.label == label) | is_default)
+        return reduce(and_, wanted) if wanted else None
 
     def _page(self, asked: Condition, only: Condition | None, last: str, limit: int) -> HistoryPage:
         """What can be read, the newest first; `between` includes its bounds, and `last` is not asked for.
@@ -106,6 +106,7 @@ class HistoryItems(Transactions):
             (item.ended_from, run.ended_from),
             (item.end_reason, run.end_reason),
             (item.aborted, run.aborted or None),
+            (item.is_spent, run.is_spent or None),
         )
         actions: list[Action] = [attribute.set(attribute | value) for attribute, value in ends if value is not None]
         transaction.update(self._past_key(run), actions=actions)

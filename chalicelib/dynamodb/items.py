@@ -3,7 +3,7 @@
 The envelope of a run is a handful of plain attributes: what it takes to list, stop and halt it. The rest are two JSON
 objects, `parameters` and `options`. An option that a newer version adds is kept and echoed by this one.
 
-An item of what runs is a run, whatever is in it: its key says of which experiment. One whose envelope is damaged is
+An item of what runs is a run, whatever is in it: its key ends with the run's label. One whose envelope is damaged is
 listed with what can be read, stopped and halted. A damaged halt is a halt. In the history, the results and the tokens
 what cannot be read is left out.
 
@@ -12,8 +12,12 @@ wrongly raises it. A run of a higher format than ours, or with JSON that is none
 and halted, and never injected. Format 1 (items without the attribute) had the options `reason`, `alarms` and
 `hypothesis` as attributes of their own, and the same `parameters`: versions of that format see, inject and stop the
 runs of format 2, too, but do not know their options; alarms and hypotheses are then watched by the others.
-Format 3 are runs with a target or a baseline, of which versions before it would hit too much. All others are still
-written as format 2, so that those versions go on to inject them.
+Format 3 are runs with a target of environments or a baseline, of which versions before it would hit too much, and
+format 4 those with any other criterion, or with a limit, a key, a ramp or a dry run. All others are still written as
+format 2, so that those versions go on to inject them.
+
+The label is an attribute where it is not the experiment's name. Versions before labels expect the experiment's name in
+the key: they list, stop and halt a run with a label as a damaged one, and do not inject it.
 """
 
 import json
@@ -32,18 +36,40 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-FORMAT = 3
+FORMAT = 4
+FORMAT_OF_ENVIRONMENTS = 3
+"""Of a run with a baseline, or a target of environments alone."""
+
 FORMAT_OF_ALL_REQUESTS = 2
-"""Of a run with neither target nor baseline: an older version hits the same requests."""
+"""Of a run with neither: an older version hits the same requests."""
+
+SINCE_FORMAT_4 = frozenset({"max_requests", "first", "every", "sticky", "seed", "ramp_seconds", "dry_run"})
+"""Options without which an older version would hit too much. (A target of more than environments, too.)"""
 
 RUN = "run#"
 HALT = "halt"
-"""Sort keys in the scope's partition: that of a run ends with its experiment."""
+"""Sort keys in the scope's partition: that of a run ends with its label."""
+
+HISTORY = "history#"
+LAST = "last#"
+"""Partition keys, before the scope: of all runs and events, and of the last run of each experiment and label."""
 
 LATEST = 32_503_680_000.0
 """The year 3000, in epoch seconds: a later time is a damaged one."""
 
-OPTION_TYPES = {"reason": str, "alarms": list, "hypothesis": dict, "target": dict}
+OPTION_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "reason": str,
+    "alarms": list,
+    "hypothesis": dict,
+    "target": dict,
+    "max_requests": int,
+    "first": dict,
+    "every": int,
+    "sticky": dict,
+    "seed": str,
+    "ramp_seconds": (int, float),
+    "dry_run": bool,
+}
 MOST_DIGITS = 18
 """Of a whole number: one with more is damaged."""
 
@@ -64,6 +90,8 @@ class RunItem(Item):
     format = NumberAttribute()
     run_id = UnicodeAttribute()
     experiment = UnicodeAttribute()
+    label = UnicodeAttribute(null=True)
+    scenario = UnicodeAttribute(null=True)
     started_at = NumberAttribute()
     expires_at = NumberAttribute()
     started_by = UnicodeAttribute()
@@ -73,15 +101,17 @@ class RunItem(Item):
     ended_from = UnicodeAttribute(null=True)
     end_reason = UnicodeAttribute(null=True)
     aborted = BooleanAttribute(null=True)
+    is_spent = BooleanAttribute(null=True)
     defect = UnicodeAttribute(null=True)
     parameters = UnicodeAttribute()
     options = UnicodeAttribute(null=True)
 
 
 class LastRunItem(Item):
-    """Which run of an experiment was the last one."""
+    """Which run was the last one of the experiment that the key names, and which one had it as its label."""
 
-    run_id = UnicodeAttribute()
+    run_id = UnicodeAttribute(null=True)
+    labelled = UnicodeAttribute(null=True)
 
 
 class EventItem(Item):
@@ -109,9 +139,11 @@ def is_typed(attribute: Attribute[Any]) -> Condition:
 def attributes_of_run(run: Run) -> dict[str, Any]:
     """Those of a run that has not ended."""
     return {
-        "format": FORMAT if "target" in run.options or run.hits_from > run.started_at else FORMAT_OF_ALL_REQUESTS,
+        "format": format_of(run),
         "run_id": run.run_id,
         "experiment": run.experiment,
+        "label": run.label if run.label != run.experiment else None,
+        "scenario": run.scenario,
         "started_at": run.started_at,
         "expires_at": run.expires_at,
         "started_by": run.started_by,
@@ -119,6 +151,14 @@ def attributes_of_run(run: Run) -> dict[str, Any]:
         "parameters": json.dumps(run.parameters),
         "options": json.dumps(run.options) if run.options else None,
     }
+
+
+def format_of(run: Run) -> int:
+    """The lowest one whose versions hit the right requests."""
+    target = run.options.get("target", {})
+    if run.options.keys() & SINCE_FORMAT_4 or target.keys() - {"environments_percentage"}:
+        return FORMAT
+    return FORMAT_OF_ENVIRONMENTS if target or run.hits_from > run.started_at else FORMAT_OF_ALL_REQUESTS
 
 
 def attributes_of_event(event: Event) -> dict[str, Any]:
@@ -145,6 +185,8 @@ def read_run(raw: Raw) -> Run | None:
         return Run(
             run_id=raw["run_id"]["S"],
             experiment=raw["experiment"]["S"],
+            label=_text(raw, "label") or "",
+            scenario=_text(raw, "scenario"),
             started_at=moment(raw, "started_at"),
             expires_at=moment(raw, "expires_at"),
             started_by=raw["started_by"]["S"],
@@ -154,6 +196,7 @@ def read_run(raw: Raw) -> Run | None:
             ended_from=_text(raw, "ended_from"),
             end_reason=_text(raw, "end_reason"),
             aborted=bool(raw.get("aborted", {}).get("BOOL")),
+            is_spent=bool(raw.get("is_spent", {}).get("BOOL")),
             defect=_text(raw, "defect"),
             **_content(raw),
         )
@@ -163,14 +206,15 @@ def read_run(raw: Raw) -> Run | None:
 
 
 def read_current(raw: Raw) -> Run:
-    """The run of an item of what runs. Its key says of which experiment it is, whatever else it says."""
-    experiment = raw["sk"]["S"].removeprefix(RUN)
+    """The run of an item of what runs. Its key says which label it has, whatever else it says."""
+    label = raw["sk"]["S"].removeprefix(RUN)
     run = read_run(raw)
-    if run and run.experiment == experiment and is_identifier(run.run_id):
+    if run and run.label == label and is_identifier(run.run_id):
         return run
     return Run(
-        run_id=_readable(raw, "run_id", _required_text, RUN + experiment),
-        experiment=experiment,
+        run_id=_readable(raw, "run_id", _required_text, RUN + label),
+        experiment=_damaged_experiment(raw, label),
+        label=label,
         parameters={},
         started_at=_readable(raw, "started_at", moment, NEVER),
         expires_at=_readable(raw, "expires_at", moment, FOREVER),
@@ -179,6 +223,13 @@ def read_current(raw: Raw) -> Run:
         unreadable=True,
         damaged=True,
     )
+
+
+def _damaged_experiment(raw: Raw, label: str) -> str:
+    """The one that the item names, where it also says that its key is a label; otherwise that is its name."""
+    if not label or _readable(raw, "label", _required_text, "") != label:
+        return label
+    return _readable(raw, "experiment", _required_text, "") or label
 
 
 def is_identifier(run_id: str) -> bool:
@@ -234,9 +285,9 @@ def _content(raw: Raw) -> dict[str, Any]:
 
 def _check_options(options: Mapping[str, Any]) -> None:
     """Those that are shown are of the types that they are shown as. Raises TypeError."""
-    for name, kind in OPTION_TYPES.items():
-        if not isinstance(options.get(name, kind()), kind):
-            raise TypeError(f"{name} is no {kind.__name__}")
+    for name in options.keys() & OPTION_TYPES.keys():
+        if not isinstance(options[name], OPTION_TYPES[name]):
+            raise TypeError(f"{name} is of another type")
     if not all(isinstance(alarm, str) for alarm in options.get("alarms", ())):
         raise TypeError("alarms are no texts")
 

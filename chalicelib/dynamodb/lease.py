@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ..settings import Settings
-from .runs import LAST
+from .items import LAST
 from .table import CONDITION_FAILED, Connection, Item, bind
 
 ALARMS = "#alarms"

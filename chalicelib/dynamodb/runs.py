@@ -1,35 +1,36 @@
 """Runs in the table. The scope's partition has only what runs, and the halt: every environment reads all of it.
 
-- What runs: one item an experiment, `pk` the scope, `sk` "run#<experiment>". A stop deletes it, a start in its place
-  overwrites it. One whose time is up is overwritten by the next start of its experiment, deleted by the next start of
-  another one, or forgotten by the table (`ttl`) a day later: no environment writes for it.
+- What runs: one item a run, `pk` the scope, `sk` "run#<label>". A stop deletes it, a start in its place overwrites it.
+  One whose time is up is overwritten by the next start of its label, deleted by the next start of another one, or
+  forgotten by the table (`ttl`) a day later: no environment writes for it.
 - Every run: an item in the history, for 90 days.
-- The last run of an experiment: an item with its id, `pk` "last#<scope>", `sk` the experiment.
+- The last run of an experiment, and of a label: an item with their ids, `pk` "last#<scope>", `sk` the experiment, or
+  the label.
+- The last start of all: in the same partition, `sk` "#starts".
 
 A start and a stop write all of these in one transaction, on the condition that the first one is what it is meant to be:
-of many that race, one wins.
+of many that race, one wins. A start also demands that none was made since it counted what runs: so there are never more
+than `MOST_RUNS`, however many start at once.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import cast
+from itertools import islice
+from typing import Any, cast
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
-from .. import time_limits
 from ..errors import Halted, StoreUnavailable
 from ..runs.run import FOREVER, Run
-from ..settings import Settings
-from .clock import TableClock
+from ..runs.store import require_room
 from .halt import HaltItems
 from .items import (
     HALT,
     LATEST,
     RUN,
-    LastRunItem,
     Raw,
     RunItem,
     attributes_of_run,
@@ -39,12 +40,20 @@ from .items import (
     read_current,
     retention,
 )
-from .table import bind, ttl
-from .transactions import BUSY, ConditionFailed
+from .table import ttl
+from .transactions import BUSY, Busy, ConditionFailed
 
 log = logging.getLogger(__name__)
 
-LAST = "last#"
+STARTS = "#starts"
+"""Sort key of the last start of all: no experiment and no label has such a name."""
+
+START_ATTEMPTS = 40
+"""How often a start is tried anew that meets other ones: of those that begin at once, one succeeds at a time."""
+
+MOST_WRITES = 100
+"""How many items a transaction of DynamoDB can have."""
+
 LEFTOVER_SECONDS = 24 * 3600.0
 """How long after its end a run's item is left to the table to forget."""
 
@@ -55,16 +64,6 @@ CLOCK_SKEW_SECONDS = 300.0
 class DynamoDBRunStore(HaltItems):
     """`RunStore` on DynamoDB."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        sleep: Callable[[float], None] = time_limits.sleep,
-        clock: TableClock | None = None,
-    ) -> None:
-        super().__init__(settings, sleep, clock)
-        self._last_item = bind(LastRunItem, settings)
-        self._last = LAST + settings.scope
-
     def active(self, now: float) -> Sequence[Run]:
         found, now = self._read_scope(now)
         return [] if any(is_halt(raw) for raw in found) else _running(found, now)
@@ -73,32 +72,65 @@ class DynamoDBRunStore(HaltItems):
         return _running(*self._read_scope(now))
 
     def last(self, experiment: str) -> Run | None:
-        current = self._read(self._scope, self._item.sk == RUN + experiment)
+        current = [run for run in _runs(self._read(self._scope)) if run.experiment == experiment]
+        run_id = _identifier(self._pointer(experiment), "run_id")
+        if run_id and run_id not in [run.run_id for run in current]:
+            past = self.find(run_id)
+            current += [past] if past and past.experiment == experiment else []
+        return max(current, key=lambda run: run.order, default=None)
+
+    def last_labelled(self, label: str) -> Run | None:
+        current = self._read(self._scope, self._item.sk == RUN + label)
         if current:
             return read_current(current[0])
-        last = self._read(self._last, self._item.sk == experiment)
-        run_id = last[0].get("run_id", {}).get("S") if last else None
-        return self.find(run_id) if isinstance(run_id, str) and is_identifier(run_id) else None
+        pointer = self._pointer(label)
+        run_id = _identifier(pointer, "labelled") or _identifier(pointer, "run_id")  # of a version before labels
+        past = self.find(run_id) if run_id else None
+        return past if past and past.label == label else None
 
-    def start(self, run: Run, *, now: float, replaced: Run | None = None) -> Run | None:
-        free = self._item.pk.does_not_exist() | self._is_over(now)
-        if replaced:
-            free |= self._is_current(replaced)
+    def start(self, runs: Sequence[Run], *, now: float, replaced: Sequence[Run] = ()) -> Run | None:
+        return self._patiently(partial(self._start, runs, now, replaced), START_ATTEMPTS)
+
+    def _start(self, runs: Sequence[Run], now: float, replaced: Sequence[Run]) -> Run | None:
+        """One attempt. Raises Busy where another start was made meanwhile."""
+        last_start = self._pointer(STARTS)
+        found, read_at = self._read_scope(now)
+        labels = {run.label for run in runs}
+        others = [run for run in _runs(found) if run.label not in labels]
+        if any(is_halt(raw) for raw in found):
+            raise Halted(HALTED)
+        require_room(runs, _running(found, read_at))
+        ends = {run.label: run for run in replaced}
 
         def fill(transaction: TransactWrite) -> None:
             transaction.condition_check(self._halt_item, self._scope, HALT, condition=self._is_not_halted())
-            transaction.save(self._current(run), condition=free, return_values="ALL_OLD")
-            transaction.save(self._past(run))
-            self._remember(transaction, run)
-            if replaced and _is_in_history(replaced):
-                self._record_end(transaction, replaced)
+            for run in runs:
+                free = self._is_free(now, ends.get(run.label))
+                transaction.save(self._current(run), condition=free, return_values="ALL_OLD")
+                transaction.save(self._past(run))
+            for ended in filter(_is_in_history, replaced):
+                self._record_end(transaction, ended)
+            self._follow(transaction, last_start, runs[-1])
+            self._remember(transaction, runs, most=MOST_WRITES - 2 - 2 * len(runs) - len(replaced))
 
         try:
-            self._transact(fill)
+            self._transact(fill, attempts=1)
         except ConditionFailed as failed:
-            return _in_the_way(failed, run, now)
-        self._remove_leftovers(now)
+            return _in_the_way(failed, runs, now)
+        self._remove_leftovers(others, now)
         return None
+
+    def _pointer(self, name: str) -> Raw:
+        """What the table remembers of the last runs by this name; empty where there were none."""
+        found = self._read(self._last, self._item.sk == name)
+        return found[0] if found else {}
+
+    def _follow(self, transaction: TransactWrite, last_start: Raw, run: Run) -> None:
+        """This start is the next one after the last that is known."""
+        item = self._last_item
+        known = last_start.get("run_id", {}).get("S")
+        unchanged = ~is_typed(item.run_id) if known is None else item.run_id == known
+        transaction.update(item(self._last, STARTS), actions=[item.run_id.set(run.run_id)], condition=unchanged)
 
     def stop(self, run: Run) -> bool:
         running = self._is_current(run)
@@ -147,6 +179,11 @@ class DynamoDBRunStore(HaltItems):
     def _is_running(self, now: float) -> Condition:
         return cast("Condition", self._item.ended_at.does_not_exist() & (self._item.expires_at > now))
 
+    def _is_free(self, now: float, replaced: Run | None) -> Condition:
+        """A run may be written there: nothing runs, or what is to be replaced."""
+        free = self._item.pk.does_not_exist() | self._is_over(now)
+        return cast("Condition", free | self._is_current(replaced) if replaced else free)
+
     def _is_over(self, now: float) -> Condition:
         """Format 1 wrote the end of a run into its item. (The embedded table must not compare a text to a number.)"""
         item = self._item
@@ -157,13 +194,8 @@ class DynamoDBRunStore(HaltItems):
         recorded = self.find(run.run_id)
         return recorded is not None and recorded.end == run.end
 
-    def _remove_leftovers(self, now: float) -> None:
+    def _remove_leftovers(self, found: Sequence[Run], now: float) -> None:
         """Remove what is over from the scope's partition. Others do it where this fails."""
-        try:
-            found = _runs(self._read(self._scope))
-        except StoreUnavailable as error:
-            log.info("Items of runs that are over were left in the table; a later start removes them: %s", error)
-            return
         for run in [run for run in found if not run.is_active(now - CLOCK_SKEW_SECONDS)]:
             try:
                 self._transact(partial(self._remove, run=run, condition=self._is_current(run)), attempts=1)
@@ -171,39 +203,69 @@ class DynamoDBRunStore(HaltItems):
                 log.info("The item of run %s, which is over, was left in the table: %s", run.run_id, error)
 
     def _remove(self, transaction: TransactWrite, run: Run, condition: Condition) -> None:
-        """Take the run out of the scope's partition; it stays the last one of its experiment."""
+        """Take the run out of the scope's partition.
+
+        Its start has made it the last one of its experiment, unless a version did that knew no pointers. (An update:
+        whoever may end runs needs no right to put items.)
+        """
         transaction.delete(self._current_key(run), condition=condition)
         if _is_in_history(run):
-            self._remember(transaction, run)
+            item = self._last_item
+            actions: list[Action] = [item.run_id.set(item.run_id | run.run_id), item.ttl.set(item.ttl | _kept(run))]
+            transaction.update(item(self._last, run.experiment), actions=actions)
 
-    def _remember(self, transaction: TransactWrite, run: Run) -> None:
-        """It is the last run of its experiment. (An update: whoever may end runs needs no right to put items.)"""
+    def _remember(self, transaction: TransactWrite, runs: Sequence[Run], most: int) -> None:
+        """They are the last runs of their experiments and labels; each pointer is written once.
+
+        Where a transaction cannot have so many items, pointers of experiments are left out: a stop writes those.
+        """
         item = self._last_item
-        kept = retention(run.expires_at if run.expires_at < FOREVER else run.ended_at or 0.0)
-        actions: list[Action] = [item.run_id.set(run.run_id), item.ttl.set(kept)]
-        transaction.update(item(self._last, run.experiment), actions=actions)
+        pointers: dict[str, dict[str, Run]] = {}
+        ordered = sorted(runs, key=lambda run: run.order)
+        for run in ordered:
+            pointers.setdefault(run.label, {})["labelled"] = run
+        for run in ordered:
+            pointers.setdefault(run.experiment, {})["run_id"] = run
+        for name, lasts in islice(pointers.items(), most):
+            actions: list[Action] = [getattr(item, pointer).set(run.run_id) for pointer, run in lasts.items()]
+            actions.append(item.ttl.set(max(map(_kept, lasts.values()))))
+            transaction.update(item(self._last, name), actions=actions)
 
     def _current_key(self, run: Run) -> RunItem:
-        return self._item(self._scope, RUN + run.experiment)
+        return self._item(self._scope, RUN + run.label)
 
     def _current(self, run: Run) -> RunItem:
         kept = ttl(run.expires_at + LEFTOVER_SECONDS)
-        return self._item(self._scope, RUN + run.experiment, ttl=kept, **attributes_of_run(run))
+        return self._item(self._scope, RUN + run.label, ttl=kept, **attributes_of_run(run))
 
 
-def _in_the_way(failed: ConditionFailed, run: Run, now: float) -> Run | None:
-    """The run because of which this one did not start; None where it did, and its answer was lost.
+HALTED = "Everything is halted; nothing was started."
 
-    Raises Halted and StoreUnavailable.
+
+def _in_the_way(failed: ConditionFailed, runs: Sequence[Run], now: float) -> Run | None:
+    """The run because of which these did not start; None where they did, and the answer was lost.
+
+    Raises Halted, and Busy.
     """
     stored = read_current(failed.stored) if failed.stored else None
-    if failed.again and stored and stored.run_id == run.run_id:
+    if failed.again and stored and stored.run_id in [run.run_id for run in runs]:
         return None
     if failed.first:  # the check of the halt
-        raise Halted("Everything is halted; nothing was started.")
+        raise Halted(HALTED)
     if stored and stored.is_active(now):
         return stored
-    raise StoreUnavailable(BUSY)
+    raise Busy(BUSY)
+
+
+def _kept(run: Run) -> Any:  # noqa: ANN401 - as pynamodb types it
+    """Until when it is remembered that the run was the last one."""
+    return retention(run.expires_at if run.expires_at < FOREVER else run.ended_at or 0.0)
+
+
+def _identifier(pointer: Raw, name: str) -> str | None:
+    """The id of a run; None for what cannot be one."""
+    run_id = pointer.get(name, {}).get("S")
+    return run_id if isinstance(run_id, str) and is_identifier(run_id) else None
 
 
 def _is_in_history(run: Run) -> bool:

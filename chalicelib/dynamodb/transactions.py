@@ -3,7 +3,9 @@
 import random
 import uuid
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeVar
 
 from pynamodb.exceptions import TransactWriteError
 from pynamodb.transactions import TransactWrite
@@ -12,8 +14,10 @@ from .. import time_limits
 from ..errors import StoreUnavailable
 from ..settings import Settings
 from .clock import TableClock
-from .items import Raw, RunItem
+from .items import HISTORY, LAST, EventItem, HaltItem, LastRunItem, Raw, RunItem
 from .table import Connection, bind
+
+T = TypeVar("T")
 
 MAYBE = "DynamoDB did not confirm the change, so it may have been made. Check what is running before you try again."
 BUSY = "Another change was made at the same time; nothing was changed. Try again."
@@ -39,12 +43,12 @@ class ConditionFailed(Exception):
         self.first = first
 
 
-class _Busy(StoreUnavailable):
+class Busy(StoreUnavailable):
     """Another change was made at the same moment; this one was not."""
 
 
 class Transactions:
-    """The connection of a store, and its transactions."""
+    """The items of a store, its connection, and its transactions."""
 
     def __init__(
         self,
@@ -53,22 +57,27 @@ class Transactions:
         clock: TableClock | None = None,
     ) -> None:
         self._item = bind(RunItem, settings, clock)
+        self._event_item = bind(EventItem, settings)
+        self._halt_item = bind(HaltItem, settings)
+        self._last_item = bind(LastRunItem, settings)
         self._clock = clock
         self._connection = Connection(self._item, settings)
         self._scope = settings.scope
+        self._history = HISTORY + settings.scope
+        self._last = LAST + settings.scope
         self._sleep = sleep
 
     def _transact(self, fill: Callable[[TransactWrite], None], attempts: int = ATTEMPTS) -> None:
         """Raises ConditionFailed. A transaction that met another one is sent anew."""
-        for left in reversed(range(attempts)):
-            try:
-                self._transact_once(fill)
-            except _Busy:
-                if not left:
-                    raise
-                self._sleep(PAUSE_SECONDS * random.random())  # noqa: S311 - not for secrets
-            else:
-                return
+        self._patiently(partial(self._transact_once, fill), attempts)
+
+    def _patiently(self, change: Callable[[], T], attempts: int) -> T:
+        """Make a change, anew where it met another one."""
+        for _ in range(attempts - 1):
+            with suppress(Busy):
+                return change()
+            self._sleep(PAUSE_SECONDS * random.random())  # noqa: S311 - not for secrets
+        return change()
 
     def _transact_once(self, fill: Callable[[TransactWrite], None]) -> None:
         """A transaction whose answer got lost is sent once more.
@@ -96,4 +105,4 @@ def _cancelled(reasons: Any, *, again: bool) -> Exception:  # noqa: ANN401 - pyn
         items = [reason.raw_item for reason in reasons if reason]
         return ConditionFailed(next(filter(None, items), None), again=again, first=codes[0] == CONDITION_FAILED)
     listed = ", ".join(filter(None, codes))
-    return StoreUnavailable(f"{MAYBE} ({listed})") if again else _Busy(f"{BUSY} ({listed})")
+    return StoreUnavailable(f"{MAYBE} ({listed})") if again else Busy(f"{BUSY} ({listed})")

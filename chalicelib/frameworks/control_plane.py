@@ -34,7 +34,7 @@ class ControlPlaneModule(ChaosModule):
 
     def _with_active(self, request: Request) -> Request:
         snapshot = self.get().engine.snapshot
-        active = [plan.run.experiment for plan in snapshot.get_fresh()]
+        active = list(dict.fromkeys(plan.run.experiment for plan in snapshot.get_fresh()))
         shown = replace(request, active=active, serves_application=False)
         return replace(shown, problem="store_unavailable") if snapshot.is_unreachable else shown
 

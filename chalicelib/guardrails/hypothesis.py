@@ -13,7 +13,7 @@ from .base import LONGEST_END_REASON, abort
 CHECKING_ENVIRONMENTS = 8
 """How many environments per interval check what all of them counted, where there are more."""
 
-REMEMBERED_RUNS = 16
+REMEMBERED_RUNS = 64
 
 
 class HypothesisGuard:

@@ -14,6 +14,14 @@ def identifier(at: float, token: str) -> str:
     return f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z-{token}"
 
 
+def moment_of(identifier: str) -> float | None:
+    """The time, in epoch seconds, that an id sorts by; None where it is none."""
+    try:
+        return datetime.strptime(identifier.partition("-")[0], "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One thing that happened. `at` is in epoch seconds, `source` where it came from, an address or a command line."""

@@ -156,6 +156,11 @@ class Run:
         return stored if isinstance(stored, Mapping) else {}
 
     @property
+    def order(self) -> tuple[float, str]:
+        """By which runs are sorted: the one that was started last is the last one."""
+        return self.started_at, self.run_id
+
+    @property
     def end(self) -> tuple[str, float | None, str | None]:
         """The identity of an end: two ends of a run that differ were made by different requests."""
         return self.run_id, self.ended_at, self.ended_by

@@ -4,8 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..errors import TooManyRuns
 from .event import Event
 from .run import Run
+
+MOST_RUNS = 20
+"""How many runs can be active at once: every environment reads all of them every second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +33,16 @@ class RunStore(Protocol):
         """The runs that have neither ended nor expired at `now`, also while the scope is halted."""
 
     def last(self, experiment: str) -> Run | None:
-        """The current or last run of the experiment."""
+        """The run of the experiment that was started last, whether it is active or over."""
 
-    def start(self, run: Run, *, now: float, replaced: Run | None = None) -> Run | None:
-        """Store the run, and record it in the history; or, changing nothing, return the one that is running at `now`.
+    def last_labelled(self, label: str) -> Run | None:
+        """The run with this label that was started last, whether it is active or over."""
 
-        `replaced` is the run that makes room, as it ended: it must be the experiment's current one. Raises Halted.
+    def start(self, runs: Sequence[Run], *, now: float, replaced: Sequence[Run] = ()) -> Run | None:
+        """Store all of the runs, and record them in the history; or, changing nothing, return one that is in the way.
+
+        That is a run that is active at `now` and has the label of one of them. `replaced` are runs that make room, as
+        they ended: each must be the current one of its label. Raises Halted, and TooManyRuns.
         """
 
     def stop(self, run: Run) -> bool:
@@ -62,11 +70,18 @@ class RunStore(Protocol):
         """A run of the history, by its id."""
 
     def history(
-        self, *, since: float, until: float, experiment: str | None, before: str | None, limit: int
+        self,
+        *,
+        since: float,
+        until: float,
+        experiment: str | None,
+        before: str | None,
+        limit: int,
+        label: str | None = None,
     ) -> HistoryPage:
         """What was started from `since` up to, not including, `until`, or happened then; the newest first.
 
-        `before` is the `next` of the page before.
+        `before` is the `next` of the page before. With a label only runs that have it.
         """
 
 
@@ -107,3 +122,15 @@ class BudgetStore(Protocol):
 
     def claim(self, run: Run, key: str, most: int) -> int | None:
         """Take one more hit of the key, by one write: its number, from 1 on. None where it has had `most`."""
+
+
+def require_room(runs: Sequence[Run], running: Sequence[Run]) -> None:
+    """Raises TooManyRuns. A run in the place of one that is running takes no more room than that."""
+    labels = [run.label for run in running]
+    added = sum(run.label not in labels for run in runs)
+    if not added or len(running) + added <= MOST_RUNS:
+        return
+    raise TooManyRuns(
+        f"At most {MOST_RUNS} runs can be active at once, and {len(running)} are: {', '.join(labels)}. "
+        f"{added} more would be too many, so nothing was started. Stop some first."
+    )

@@ -10,7 +10,11 @@ from chalicelib.api.endpoints import PREFIX
 from chalicelib.api.handlers import Handlers, Server, Stage
 from chalicelib.api.http import Request, Response
 from chalicelib.api.openapi import document
+from chalicelib.api.preview import DataPlane
 from chalicelib.experiments.catalogue import installed
+from chalicelib.injection.permits import StagePermits
+from chalicelib.injection.selection import selector
+from chalicelib.paths import PathSet
 from chalicelib.settings import Settings
 from tests.support import Clock, FakeAlarms, FakeResultStore, FakeRunStore, FakeTokenStore
 
@@ -37,14 +41,26 @@ class Control:
         self.tokens = FakeTokenStore()
         self.results = FakeResultStore()
         self.changes = 0
+        settings = settings or Settings(stage="qa")
         stage = Stage(
-            settings=settings or Settings(stage="qa"),
+            settings=settings,
             runs=self.store,
             results=self.results,
             alarms=self.alarms,
             catalogue=CATALOGUE,
         )
-        server = Server(environment="here", clock=clock, spare_memory_mb=lambda: 500, on_change=self._changed)
+        server = Server(
+            environment="here",
+            clock=clock,
+            spare_memory_mb=lambda: 500,
+            on_change=self._changed,
+            data_plane=DataPlane(
+                selector=selector,
+                excluded=PathSet(["/health", "/internal/*"]),
+                prefix=PREFIX,
+                why_not=StagePermits(settings),
+            ),
+        )
         handlers = Handlers(stage, server, prefix=PREFIX, document=document)
         authenticate = Authenticator(self.tokens, clock, "dev-token")
         self.api = Api(handlers, authenticate, prefix=PREFIX, open_endpoints=open_endpoints)

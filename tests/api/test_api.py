@@ -103,6 +103,8 @@ def test_start_answers_with_the_run_and_its_defaults(control: Control) -> None:
         "started_by": "ada",
         "started_from": None,
         **StartOptions().model_dump(),
+        "label": "latency_injection",
+        "scenario": None,
         "ended_by": None,
         "ended_from": None,
         "end_reason": None,
@@ -127,7 +129,7 @@ def test_a_running_experiment_is_named_in_the_refusal_to_start_it_again(control:
     assert refused.content["resultset"] == run
     assert refused.content["error_message"] == (
         f"latency_injection is already running: run {run['run_id']}, started by ada, ends in 30 s. "
-        'Stop it first, or send "restart": true to replace it.'
+        'Stop it first, send "restart": true to replace it, or start another run with a label of its own.'
     )
     assert control.changes == 1
 
@@ -232,7 +234,7 @@ def test_status_follows_a_run_through_its_life(control: Control) -> None:
 
 def test_a_run_has_the_same_fields_whatever_its_status(control: Control) -> None:
     inactive = status(control)
-    assert set(inactive) == set(result(control.post("/start", LATENCY)))
+    assert set(inactive) == {*result(control.post("/start", LATENCY)), "runs"}
 
 
 @pytest.mark.parametrize("query", [{}, {"experiment_name": [""]}])
@@ -241,7 +243,7 @@ def test_status_of_what_is_asked_for_by_name(control: Control, query: dict[str, 
     assert refusal(refused) == (400, "missing_parameter")
     assert refused.content["error_message"] == (
         f"experiment_name is missing; it must be one of {', '.join(installed())}. "
-        "Send it in the query: ?experiment_name=<value>."
+        "Or send one of label, run_id, scenario instead."
     )
     assert [problem["field"] for problem in refused.content["details"]] == ["experiment_name"]
 

@@ -306,7 +306,10 @@ def test_another_content_type_is_named_beside_the_right_one(control: Control) ->
 
 def test_a_stop_a_halt_and_a_resume_name_their_own_fields(control: Control) -> None:
     refused = control.post("/stop", '{"experiment_name": "latency_injection", "why": 1}')
-    assert refused.content["error_message"] == "why is not a known field; use one of experiment_name, reason."
+    assert (
+        refused.content["error_message"]
+        == "why is not a known field; use one of experiment_name, label, run_id, scenario, reason."
+    )
     refused = control.post("/halt", "{}")
     assert refused.content["error_message"] == f"reason is missing; it must be a string of 1 to 100 characters {LINE}."
     refused = control.post("/resume", '{"reason": []}')
@@ -333,7 +336,7 @@ def test_where_the_environment_has_nothing_to_spare_it_says_so(clock: Clock) -> 
         (
             "/history",
             {"page": ["2"]},
-            "page is not a known field; use one of experiment_name, since, until, before, limit.",
+            "page is not a known field; use one of experiment_name, label, since, until, before, limit.",
         ),
         (
             "/report",

@@ -17,7 +17,8 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 from chalicelib.api.http import Response
 from chalicelib.api.openapi import document
-from chalicelib.api.vacuity import NEVER_HIT, NO_TIME, NO_UNTOUCHED
+from chalicelib.api.requests import ONE_NAME, TAKEN_LABEL
+from chalicelib.api.vacuity import NEVER_HIT, NO_HITS, NO_TIME, NO_UNTOUCHED
 from chalicelib.bootstrap import bootstrap
 from chalicelib.experiments.base import REFUSED
 from chalicelib.experiments.catalogue import installed
@@ -71,6 +72,23 @@ def test_a_start_starts_what_the_document_allows_and_nothing_else(many: Any) -> 
     check()
 
 
+def test_a_preview_refuses_what_a_start_refuses_and_nothing_else(many: Any) -> None:
+    @many
+    @given(BODIES, st.dictionaries(st.sampled_from(["method", "headers", "query"]), VALUES, max_size=1))
+    def check(body: dict[str, Any], described: dict[str, Any]) -> None:
+        control = Control(Clock())
+        control.alarms.states = dict.fromkeys(body["alarms"]) if _names(body.get("alarms")) else {}
+        _is_an_answer(control.post("/preview", json.dumps({**body, "request": {"path": "/", **described}})))
+        previewed = control.post("/preview", json.dumps({**body, "request": {"path": "/"}})).content
+        started = control.post("/start", json.dumps(body)).content
+        refused = previewed["resultset"].get("refused", [])
+        first = next(({"code": each["code"], "error_message": each["message"]} for each in refused), previewed)
+        names = ("code", "error_message")
+        assert [first.get(name) for name in names] == [started.get(name) for name in names], (body, previewed)
+
+    check()
+
+
 def _names(alarms: Any) -> bool:
     return isinstance(alarms, list) and all(isinstance(name, str) for name in alarms)
 
@@ -80,7 +98,7 @@ def _is_an_answer(answer: Response) -> None:
     json.loads(answer.body)
 
 
-@pytest.mark.parametrize("path", ["/start", "/stop", "/halt", "/resume"])
+@pytest.mark.parametrize("path", ["/start", "/preview", "/stop", "/halt", "/resume"])
 def test_bytes_are_no_body(many: Any, path: str) -> None:
     braces = st.lists(st.sampled_from([b"{", b"}", b"[", b'"', b":", b",", b"1", b"null", b"\\u0000", b"e9", b"\xff"]))
 
@@ -97,7 +115,9 @@ def test_bytes_are_no_body(many: Any, path: str) -> None:
 
 
 def test_a_query_is_an_answer(many: Any) -> None:
-    names = st.sampled_from(["experiment_name", "since", "until", "before", "limit"]) | st.text(max_size=5)
+    names = st.sampled_from(
+        ["experiment_name", "label", "run_id", "scenario", "since", "until", "before", "limit"]
+    ) | st.text(max_size=5)
     moments = st.datetimes().map(str) | st.datetimes(timezones=st.timezones()).map(lambda at: at.isoformat())
 
     @many
@@ -155,7 +175,18 @@ def operations(application: flask.Flask) -> dict[str, Any]:
     return {f"{operation.method.upper()} {operation.path}": operation for operation in found}
 
 
-BEYOND_THE_SCHEMA = {NO_UNTOUCHED, NO_TIME, NEVER_HIT, TOO_LONG, TWICE, CREDENTIAL, REFUSED}
+BEYOND_THE_SCHEMA = {
+    NO_UNTOUCHED,
+    NO_HITS,
+    NO_TIME,
+    NEVER_HIT,
+    ONE_NAME,
+    TAKEN_LABEL,
+    TOO_LONG,
+    TWICE,
+    CREDENTIAL,
+    REFUSED,
+}
 """Kinds of problems that no JSON Schema expresses: of fields together, and of names in other capitals."""
 
 

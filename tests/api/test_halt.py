@@ -128,7 +128,7 @@ def test_nothing_starts_on_a_stage_that_is_named_like_production_but_it_can_be_s
     refused = control.post("/start", LATENCY)
     assert refusal(refused) == (403, "production_locked")
     assert "CHAOS_ALLOW_PRODUCTION=prod-eu" in refused.content["error_message"]
-    control.store.start(a_run(duration_seconds=600), now=NOW)
+    control.store.start([a_run(duration_seconds=600)], now=NOW)
     assert control.post("/stop", '{"experiment_name": "latency_injection"}').status == 200
     assert control.post("/halt", HALT).status == 200
 

@@ -63,7 +63,8 @@ def test_every_part_of_it_is_described_in_a_sentence() -> None:
             described += [operation, *operation["responses"].values(), *operation.get("parameters", ())]
             body = operation.get("requestBody", {"content": {"application/json": {"schema": {}}}})
             schema = body["content"]["application/json"]["schema"]
-            for each in schema.get("oneOf", [schema] if schema else []):
+            variants = [each for each in schema.get("oneOf", ()) if "properties" in each]
+            for each in variants or [schema] if schema else []:
                 described += [each, *each["properties"].values()]
     described += DOCUMENT["components"]["schemas"].values()
     assert len(described) > 100
@@ -74,8 +75,8 @@ def test_every_part_of_it_is_described_in_a_sentence() -> None:
 def test_it_says_of_each_refusal_when_it_comes() -> None:
     answers = DOCUMENT["paths"][f"{PREFIX}/stop"]["post"]["responses"]
     assert answers["404"]["description"] == (
-        "Not Found. `not_running`: The experiment is not running, so nothing was stopped. `unknown_experiment`: There "
-        "is no experiment of this name. `resultset.available_experiments` lists the names."
+        "Not Found. `not_running`: No run that the request names is active, so nothing was stopped. "
+        "`unknown_experiment`: There is no experiment of this name. `resultset.available_experiments` lists the names."
     )
 
 
@@ -83,7 +84,10 @@ def test_a_start_is_one_of_the_experiments_with_the_limits_that_hold_here() -> N
     bodies = DOCUMENT["paths"][f"{PREFIX}/start"]["post"]["requestBody"]["content"]["application/json"]["schema"][
         "oneOf"
     ]
+    *bodies, scenario = bodies
     assert [body["title"] for body in bodies] == list(installed())
+    listed = scenario["properties"]["experiments"]
+    assert (listed["maxItems"], listed["items"]["oneOf"], scenario["additionalProperties"]) == (20, bodies, False)
     for body in bodies:
         assert body["additionalProperties"] is False
         assert body["properties"]["duration_seconds"]["maximum"] == 600.0
@@ -111,6 +115,10 @@ def problems(method: str, path: str, response: Response) -> list[str]:
         ("POST", "/start", {"body": b"{"}),
         ("POST", "/start", {"body": b" " * 20_000}),
         ("POST", "/start", {"body": b"{}", "headers": {"content-type": "text/plain"}}),
+        ("POST", "/preview", {"body": b'{"experiment_name": "latency_injection", "request": {"path": "/"}}'}),
+        ("POST", "/preview", {"body": b'{"experiment_name": "error_injection", "every": 3, "request": {"path": "/"}}'}),
+        ("POST", "/preview", {"body": b'{"run_id": "no", "request": {"path": "/"}}'}),
+        ("POST", "/preview", {"body": b'{"experiment_name": "latency_injection", "request": {}}'}),
         ("POST", "/stop", {"body": b'{"experiment_name": "latency_injection"}'}),
         ("POST", "/stop", {"body": b'{"experiment_name": "error_injection"}'}),
         ("GET", "/list", {"caller": None}),

@@ -67,7 +67,7 @@ def test_a_hypothesis_that_this_version_cannot_judge_is_none(control: Control, h
 
 
 def test_a_run_of_an_unknown_experiment_is_listed_found_and_stopped(control: Control) -> None:
-    control.store.runs["of_another_version"] = replace(a_run(), experiment="of_another_version")
+    control.store.runs["of_another_version"] = a_run("of_another_version")
     (run,) = result(control.ask("GET", "/list"))["active_experiments"]
     assert (run["name"], run["description"], run["status"]) == ("of_another_version", "", "running")
     asked = {"experiment_name": ["of_another_version"]}

@@ -26,7 +26,7 @@ RUN = with_hypothesis(
 @pytest.fixture
 def told(control: Control) -> Control:
     """A third of 300 requests waited, two of the others failed by themselves."""
-    control.store.start(RUN, now=NOW)
+    control.store.start([RUN], now=NOW)
     control.store.record(an_event("halt", now=NOW + 20, reason="enough"))
     whole = Tally(environments=8)
     for number in range(300):
@@ -125,7 +125,7 @@ def test_in_markdown_what_somebody_wrote_is_text(told: Control) -> None:
 def test_what_happened_is_in_its_order_over_midnight_too(control: Control) -> None:
     midnight = NOW // 86400 * 86400 + 86400
     late = a_run(now=midnight - 60, duration_seconds=120)
-    control.store.start(late, now=midnight - 60)
+    control.store.start([late], now=midnight - 60)
     control.clock.now = midnight + 100
     text = report(control, run_id=late.run_id, format="markdown").body
     happened = text.partition("## Timeline")[2]
@@ -149,7 +149,7 @@ def test_a_hypothesis_that_failed_says_why(told: Control) -> None:
 
 
 def test_a_run_that_nobody_told_of_has_a_report_that_says_so(control: Control) -> None:
-    control.store.start(RUN, now=NOW)
+    control.store.start([RUN], now=NOW)
     for form in ("html", "markdown"):
         text = report(control, format=form).body
         assert "No results: no request was served while the run was active" in text
@@ -193,7 +193,7 @@ def test_what_is_wrong_is_told(told: Control) -> None:
 
 def test_what_environments_saw_stands_in_nobodys_way(told: Control) -> None:
     told.clock.now = NOW + 5
-    told.store.start(replace(RUN, run_id="again"), now=NOW + 5)
+    told.store.start([replace(RUN, run_id="again")], now=NOW + 5)
     told.results.broken = True
     for path in ("/list", "/history"):
         answer = told.ask("GET", path)
@@ -215,7 +215,7 @@ def status(control: Control) -> Response:
 def test_a_run_that_a_halt_ended_is_ended_wherever_it_is_shown(told: Control) -> None:
     run = replace(RUN, run_id="20270115T080001.000Z-again", started_at=NOW + 21)
     told.clock.now = NOW + 30
-    told.store.start(run, now=NOW + 21)
+    told.store.start([run], now=NOW + 21)
     told.store.halt(an_event("halt", now=NOW + 25, token="2", reason="enough"))
     assert status(told).content["resultset"]["status"] == "stopped"
     assert report(told, run_id=run.run_id).content["resultset"]["run"]["status"] == "stopped"

@@ -75,6 +75,50 @@ def test_a_baseline_that_leaves_no_time_to_hit_is_refused(control: Control) -> N
     assert control.post("/start", json.dumps({**body, "hypothesis": {**BOUND, "baseline_seconds": 9}})).status == 200
 
 
+LEAVING = (
+    {"target": {"environments_percentage": 50}},
+    {"max_requests": 100},
+    {"first": {"requests": 2}},
+    {"every": 3},
+    {"sticky": {"header": "x-user-id"}},
+    {"ramp_seconds": 10},
+    {"dry_run": True},
+)
+
+
+@pytest.mark.parametrize("fields", LEAVING, ids=lambda fields: next(iter(fields)))
+def test_what_leaves_requests_out_leaves_them_untouched(control: Control, fields: dict[str, Any]) -> None:
+    assert started(control, **fields).status == 200
+
+
+@pytest.mark.parametrize("fields", [{"every": 1}, {"seed": "x"}, {"label": "x"}, {"dry_run": False}], ids=str)
+def test_what_leaves_no_request_out_does_not(control: Control, fields: dict[str, Any]) -> None:
+    assert started(control, **fields).content["details"][0]["kind"] == "no_untouched_requests"
+
+
+@pytest.mark.parametrize("of", ["hit", "both"])
+def test_a_dry_run_hits_nobody_who_could_be_judged(control: Control, of: str) -> None:
+    refused = started(control, of=of, dry_run=True)
+    assert refused.content["error_message"] == (
+        f'hypothesis.of must be "untouched" in a dry run, which hits no request; got "{of}".'
+    )
+    assert refused.content["details"][0]["kind"] == "no_hit_requests"
+
+
+@pytest.mark.parametrize(("ramp", "baseline", "longest"), [(61, 0, 60), (51, 10, 50), (60, 0, None), (50, 10, None)])
+def test_a_ramp_is_over_before_the_run_is(control: Control, ramp: int, baseline: int, longest: int | None) -> None:
+    hypothesis = {**BOUND, "baseline_seconds": baseline}
+    fields = {"experiment_name": "latency_injection", "duration_seconds": 60, "ramp_seconds": ramp}
+    answer = control.post("/start", json.dumps({**fields, "hypothesis": hypothesis}))
+    assert (answer.status == 200) is (longest is None)
+    if longest:
+        before = " less the baseline of 10" if baseline else ""
+        assert answer.content["error_message"] == (
+            f"ramp_seconds must be at most duration_seconds{before}, which is {longest}: the run would be over before "
+            f"its share has grown to percentage; got {ramp}."
+        )
+
+
 class Defective(Experiment):
     """It raises."""
 

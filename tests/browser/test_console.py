@@ -1,16 +1,14 @@
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from chalicelib.errors import ChaosError
 from tests.browser.conftest import Open, Picture
+from tests.browser.pages import WIDER, fill, halt, load, sign_in, start, title
 from tests.contract.servers import TOKEN, Server
 
 pytestmark = pytest.mark.timeout(300)
@@ -26,61 +24,6 @@ WINDOWS: dict[str, dict[str, Any]] = {
     "phone, dark": {"color_scheme": "dark", "viewport": {"width": 375, "height": 800}, "has_touch": True},
     "phone, light": {"color_scheme": "light", "viewport": {"width": 375, "height": 800}, "has_touch": True},
 }
-
-
-WIDER = """() => document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll("*")]
-    .filter(each => each.getBoundingClientRect().right > innerWidth && !each.closest(".wide"))
-    .map(each => each.tagName + "#" + each.id + "." + each.className).concat("the document")"""
-
-
-def sign_in(page: Page, token: str = TOKEN) -> None:
-    page.get_by_label("Token").fill(token)
-    page.get_by_role("button", name="Sign in").click()
-
-
-def title(name: str) -> str:
-    return name.capitalize().replace("_", " ")
-
-
-def fill(page: Page, name: str, **fields: str) -> Locator:
-    card = page.locator(f"#experiment-{name}")
-    if card.get_attribute("open") is None:
-        card.locator("summary").first.click()
-    for label, value in fields.items():
-        card.get_by_label(re.compile(label, re.IGNORECASE)).first.fill(value)
-    return card
-
-
-def start(page: Page, name: str, **fields: str) -> None:
-    fill(page, name, **fields).get_by_role("button", name=f"Start {title(name)}").click()
-
-
-def halt(page: Page, reason: str) -> None:
-    page.get_by_role("button", name="Halt everything").click()
-    page.get_by_label("Reason").last.fill(reason)
-    page.get_by_role("button", name="Halt", exact=True).click()
-    expect(page.locator("#halted")).to_be_visible()
-
-
-@contextmanager
-def load(server: Server) -> Iterator[None]:
-    """Requests of the application, one after the other."""
-    going = threading.Event()
-    going.set()
-
-    def ask() -> None:
-        while going.is_set():
-            server.call("GET", "/orders/7")
-
-    clients = [threading.Thread(target=ask) for _ in range(3)]
-    for client in clients:
-        client.start()
-    try:
-        yield
-    finally:
-        going.clear()
-        for client in clients:
-            client.join()
 
 
 def test_who_has_no_valid_token_is_refused_and_sees_nothing(open_console: Open) -> None:
@@ -208,7 +151,7 @@ def test_an_option_that_the_application_publishes_has_a_field_and_is_sent(
     page.context.route("**/start", refuse)
     sign_in(page)
     card = fill(page, "latency_injection")
-    card.get_by_text("Reason, alarms, hypothesis, target, ticket, spread").click()
+    card.get_by_text("Reason, alarms, hypothesis, label, ticket, spread").click()
     assert card.get_by_label("Pause (seconds)").get_attribute("placeholder") == "5"
     start(page, "latency_injection", Ticket="C-7", Regions="eu, us,", Reason="why", **{"Max error": "0,5"})
     regions = card.get_by_label("Regions")
@@ -769,11 +712,23 @@ def test_a_run_that_nobody_met_says_so_in_the_history(open_console: Open) -> Non
     expect(entry).to_contain_text("Completed. No request reached the application while the run was active")
 
 
+def test_a_run_that_is_over_before_it_was_ever_listed_is_in_the_history(open_console: Open, server: Server) -> None:
+    page = open_console().page
+    idle = server.call("GET", "/chaos_experiments/list").json()
+    page.context.route("**/list", lambda route: route.fulfill(json=idle))
+    sign_in(page)
+    expect(page.locator("#nothing")).to_contain_text("Nothing is running")
+    fill(page, "latency_injection").get_by_text("Reason, alarms, hypothesis").click()
+    start(page, "latency_injection", Delay="0", Duration="1", Reason="over at once")
+    entry = page.locator("#history tr", has_text="over at once")
+    expect(entry).to_contain_text("Completed. No request reached the application while the run was active")
+
+
 def test_a_run_can_be_started_in_a_share_of_the_environments_and_says_so(open_console: Open, server: Server) -> None:
     page = open_console().page
     sign_in(page)
     card = fill(page, "latency_injection")
-    card.get_by_text("Reason, alarms, hypothesis, target").click()
+    card.get_by_text("Aim").click()
     start(page, "latency_injection", **{"Environments percentage": "50"})
     running = page.locator("#running article")
     expect(running).to_contain_text("Environments percentage: 50")

@@ -87,9 +87,76 @@ def test_a_run_is_started_seen_and_stopped(server: Server) -> None:
     assert (gone.status_code, gone.json()["code"]) == (404, "not_running")
 
 
+def test_a_preview_says_what_would_be_hit_and_starts_nothing(server: Server) -> None:
+    start = {**LATENCY, "percentage": 20.0}
+    answer = server.call("POST", f"{API}/preview", json={**start, "request": {"path": "/orders/1"}})
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store"), answer.text
+    assert (answer.json()["resultset"]["would_hit"], answer.json()["resultset"]["refused"]) == (0.2, [])
+    ours = server.call("POST", f"{API}/preview", json={**start, "request": {"path": f"{API}/list"}}).json()
+    assert ours["resultset"]["would_hit"] is False
+    refused = server.call("POST", f"{API}/preview", json={**start, "request": {"path": "orders"}})
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_parameters")
+    assert server.call("GET", f"{API}/list").json()["resultset"]["active_experiments"] == []
+    run = server.call("POST", f"{API}/start", json=LATENCY).json()["resultset"]
+    of_run = server.call("POST", f"{API}/preview", json={"run_id": run["run_id"], "request": {"path": "/orders/1"}})
+    assert of_run.json()["resultset"]["would_hit"] is True
+    again = server.call("POST", f"{API}/preview", json={**start, "request": {"path": "/orders/1"}}).json()
+    assert [each["code"] for each in again["resultset"]["refused"]] == ["already_running"]
+
+
+def test_runs_of_one_experiment_have_labels_and_are_named_in_four_ways(server: Server) -> None:
+    """Each delays a request, whose header names the experiment once and both runs."""
+    body = {"experiment_name": "latency_injection", "duration_seconds": 60, "delay_seconds": 0.0}
+    plain = server.call("POST", f"{API}/start", json=body).json()["resultset"]
+    slow = start(server, "latency_injection", delay_seconds=0.01, label="slow-orders")
+    assert (plain["label"], slow["label"], slow["name"]) == ("latency_injection", "slow-orders", "latency_injection")
+    taken = server.call("POST", f"{API}/start", json={**body, "label": "slow-orders"})
+    assert (taken.status_code, taken.json()["code"]) == (409, "already_running")
+    answers = (server.call("GET", "/orders/7") for _ in range(100))
+    hit = next(answer for answer in answers if "," in answer.headers.get("X-Chaos-Run", ""))
+    assert hit.headers["X-Chaos-Experiment"] == "latency_injection"
+    assert set(hit.headers["X-Chaos-Run"].split(", ")) == {plain["run_id"], slow["run_id"]}
+    tested = server.call("GET", f"{API}/test", None).json()["resultset"]
+    assert tested["active_chaos_experiments"] == ["latency_injection"]
+    assert len(tested["injected"]) == 2
+    for asked in ({"experiment_name": "latency_injection"}, {"label": "slow-orders"}, {"run_id": slow["run_id"]}):
+        seen = server.call("GET", f"{API}/status", params=asked).json()["resultset"]
+        assert (seen["run_id"], len(seen["runs"])) == (slow["run_id"], 2 if "experiment_name" in asked else 1)
+    (entry,) = server.call("GET", f"{API}/history", params={"label": "slow-orders", "limit": 1}).json()["resultset"][
+        "entries"
+    ]
+    assert entry["id"] == slow["run_id"]
+    one = server.call("POST", f"{API}/stop", json={"label": "slow-orders"}).json()["resultset"]
+    assert [run["run_id"] for run in one["stopped_runs"]] == [slow["run_id"]]
+    rest = server.call("POST", f"{API}/stop", json={"run_id": plain["run_id"]}).json()["resultset"]
+    assert (rest["run_id"], rest["status"], len(rest["stopped_runs"])) == (plain["run_id"], "stopped", 1)
+
+
+def test_a_scenario_starts_as_a_whole_and_is_stopped_by_its_id(server: Server) -> None:
+    several: list[dict[str, Any]] = [
+        {"experiment_name": "latency_injection", "label": "a", "delay_seconds": 0.0},
+        {"experiment_name": "latency_injection", "label": "b", "delay_seconds": 0.0},
+        {"experiment_name": "error_injection", "label": "c", "error_rate": 0.5},
+    ]
+    answer = server.call("POST", f"{API}/start", json={"experiments": several})
+    scenario = answer.json()["resultset"]
+    assert (answer.status_code, [run["label"] for run in scenario["runs"]]) == (200, ["a", "b", "c"])
+    again = server.call("POST", f"{API}/start", json={"experiments": [{**several[0], "label": "d"}, several[2]]})
+    assert (again.status_code, again.json()["code"]) == (409, "already_running")
+    wrong = server.call("POST", f"{API}/start", json={"experiments": [several[0], {**several[1], "delay_seconds": -1}]})
+    assert [problem["field"] for problem in wrong.json()["details"]] == ["experiments.1.delay_seconds"]
+    listed = server.call("GET", f"{API}/list").json()["resultset"]["active_experiments"]
+    assert {(run["label"], run["scenario"]) for run in listed} == {(label, scenario["scenario"]) for label in "abc"}
+    stopped = server.call("POST", f"{API}/stop", json={"scenario": scenario["scenario"]}).json()["resultset"]
+    assert {run["label"] for run in stopped["stopped_runs"]} == {"a", "b", "c"}
+    assert server.call("GET", f"{API}/list").json()["resultset"]["active_experiments"] == []
+
+
 @pytest.mark.parametrize(
     ("options", "status", "code"),
     [
+        ({"json": {"experiments": []}}, 400, "invalid_parameters"),
+        ({"json": {"experiments": [{"experiment_name": "nothing"}]}}, 404, "unknown_experiment"),
         ({"data": b"not json", "headers": {"Content-Type": "application/json"}}, 400, "invalid_json"),
         ({"data": b"", "headers": {"Content-Type": "application/json"}}, 400, "invalid_json"),
         ({"data": b"\xff\xfe", "headers": {"Content-Type": "application/json"}}, 400, "invalid_json"),
@@ -114,7 +181,11 @@ def test_bad_input_is_told_and_starts_nothing(server: Server, options: dict[str,
 
 @pytest.mark.parametrize("token", [None, "wrong"])
 def test_without_a_valid_token_nothing_but_the_test_endpoint_answers(server: Server, token: str | None) -> None:
-    for method, path in [("GET", "/list"), ("GET", "/status"), ("POST", "/start"), ("POST", "/stop")]:
+    for method, path in [
+        ("GET", "/list"),
+        ("GET", "/status"),
+        *(("POST", each) for each in ("/start", "/stop", "/preview")),
+    ]:
         answer = server.call(method, API + path, token, **({"json": LATENCY} if method == "POST" else {}))
         if server.gateway:
             assert answer.status_code in (401, 403), answer.text

@@ -96,7 +96,7 @@ app(rest_event(), SimpleNamespace(get_remaining_time_in_millis=lambda: (deadline
 @pytest.mark.parametrize("dies", [False, True])
 def test_an_invocation_that_is_killed_has_died_when_its_time_is_over(settings: Settings, *, dies: bool) -> None:
     run = a_run("error_injection", now=time.time(), error_rate=0.0, duration_seconds=600.0)
-    assert DynamoDBRunStore(settings).start(run, now=run.started_at) is None
+    assert DynamoDBRunStore(settings).start([run], now=run.started_at) is None
     environment = variables(
         AWS_ENDPOINT_URL_DYNAMODB=settings.endpoint_url or "",
         CHAOS_TABLE=settings.table,

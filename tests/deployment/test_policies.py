@@ -153,6 +153,7 @@ def exercise(module: Any, token: str, recorder: Recorder) -> None:
     start = json.dumps({"experiment_name": "latency_injection", "delay_seconds": 0, "max_requests": 1_000})
     again = json.dumps({"experiment_name": "latency_injection", "delay_seconds": 0, "restart": True})
     stop = json.dumps({"experiment_name": "latency_injection"})
+    of_path = {"request": {"path": "/orders"}}
     with Client(module.app, stage_name="staging") as client:
         for path, body in [("/start", start), ("/start", start), ("/start", again), ("/stop", stop), ("/stop", stop)]:
             control(client.http.post, path, body=body)
@@ -173,6 +174,9 @@ def exercise(module: Any, token: str, recorder: Recorder) -> None:
         module.chaos._module.get().runs.record_defect(a_run(), "it broke")
         for path in ("/history", "/list", f"/report?run_id={started}", "/status?experiment_name=latency_injection"):
             assert control(client.http.get, path).status_code == 200
+        for previewed in ({"run_id": started}, json.loads(guarded)):
+            answer = control(client.http.post, "/preview", body=json.dumps({**previewed, **of_path}))
+            assert answer.status_code == 200
     # Where the authorizer could not tell, the endpoint authenticates.
     api = module.chaos._module.get().api()
     lowered = {name.lower(): value for name, value in headers.items()}

@@ -125,7 +125,7 @@ def test_an_answer_without_a_date_or_one_of_a_proxy_corrects_nothing(parsed: Map
 @pytest.mark.parametrize("skew", [-3600.0, 3600.0])
 def test_a_store_learns_from_what_it_reads_and_judges_by_it_at_once(settings: Settings, skew: float) -> None:
     right, wrong = TableClock(), TableClock(lambda: time.time() + skew)
-    DynamoDBRunStore(settings, clock=right).start(a_run(now=time.time(), duration_seconds=60), now=time.time())
+    DynamoDBRunStore(settings, clock=right).start([a_run(now=time.time(), duration_seconds=60)], now=time.time())
     assert right.offset == 0.0
     store = DynamoDBRunStore(settings, clock=wrong)
     assert len(store.active(wrong())) == 1
@@ -150,7 +150,7 @@ def test_a_start_by_a_wrong_clock_has_the_tables_times(settings: Settings) -> No
 
 def test_a_halt_that_is_the_first_thing_that_a_process_does_has_the_tables_time_too(settings: Settings) -> None:
     """As that of the command line, on a machine whose clock is wrong."""
-    DynamoDBRunStore(settings).start(a_run(now=time.time(), duration_seconds=60), now=time.time())
+    DynamoDBRunStore(settings).start([a_run(now=time.time(), duration_seconds=60)], now=time.time())
     for skew in (-3600.0, 3600.0):
         chaos = bootstrap(settings, clock=TableClock(lambda ahead=skew: time.time() + ahead))  # type: ignore[misc]
         caller, body = Caller("ada", Role.OPERATOR), b'{"reason": "enough"}'

@@ -169,8 +169,8 @@ def test_damaged_runs_are_listed_stopped_replaced_and_halted_and_spoil_nothing_e
     runs = {run.experiment: run for run in table.chaos.runs.running(table.chaos.clock())}
     for name in second:
         again, ended = a_run(name, token="again"), runs[name].ended(now=NOW, by="bob", reason=None)
-        assert table.chaos.runs.start(again, now=NOW) == runs[name], name
-        assert table.chaos.runs.start(again, now=NOW, replaced=ended) is None, name
+        assert table.chaos.runs.start([again], now=NOW) == runs[name], name
+        assert table.chaos.runs.start([again], now=NOW, replaced=[ended]) is None, name
     assert table.listed().keys() == {DAMAGED, HEALTHY, *second, *third}
     assert table.injected() == {DAMAGED, HEALTHY}
 

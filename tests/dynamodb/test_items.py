@@ -72,8 +72,8 @@ def test_what_runs_is_stopped_and_leaves_the_partition(store: DynamoDBRunStore) 
 
 def test_what_runs_is_replaced_and_halted(store: DynamoDBRunStore) -> None:
     again = a_run(now=NOW + 2, token="again")
-    assert store.start(a_run(now=NOW + 2, token="2"), now=NOW + 2) == RUNNING
-    assert store.start(again, now=NOW + 2, replaced=RUNNING.ended(now=NOW + 2, by="eve", reason="replaced")) is None
+    assert store.start([a_run(now=NOW + 2, token="2")], now=NOW + 2) == RUNNING
+    assert store.start([again], now=NOW + 2, replaced=[RUNNING.ended(now=NOW + 2, by="eve", reason="replaced")]) is None
     replaced = store.find(RUNNING.run_id)
     assert replaced is not None
     assert replaced.end_reason == "replaced"
@@ -88,7 +88,7 @@ def test_what_is_over_is_the_last_run_before_and_after_it_was_removed(store: Dyn
     assert expired is not None
     assert expired.status(NOW + 2) == "completed"
     other = a_run(now=NOW + 1000, token="again")
-    assert store.start(other, now=NOW + 1000) is None
+    assert store.start([other], now=NOW + 1000) is None
     assert kept(store) == ["run#latency_injection"]
     assert [store.last("error_injection"), store.last("resource_exhaustion")] == [stopped, expired]
 
@@ -115,7 +115,7 @@ def test_a_halt_is_in_effect_until_it_was_resumed_from(store: DynamoDBRunStore, 
     put(store, settings, FORMAT_1["resumed"])
     assert store.halted() is None
     assert not store.resume(an_event("resume", token="4", now=NOW + 5))
-    assert store.start(a_run("error_injection", now=NOW + 5, token="5"), now=NOW + 5) is None
+    assert store.start([a_run("error_injection", now=NOW + 5, token="5")], now=NOW + 5) is None
     assert store.halt(an_event(token="6", now=NOW + 6))
 
 
@@ -146,6 +146,15 @@ def test_the_version_before_reads_what_this_one_writes(store: DynamoDBRunStore) 
         ({}, 2),
         ({"reason": "why", "hypothesis": {"max_error_rate": 0.01, "baseline_seconds": 0.0}}, 2),
         ({"target": {"environments_percentage": 50.0}}, 3),
+        ({"target": {"environments_percentage": 50.0, "paths": ["/orders"]}}, 4),
+        ({"target": {"methods": ["GET"]}}, 4),
+        ({"max_requests": 100}, 4),
+        ({"first": {"requests": 2}}, 4),
+        ({"every": 3}, 4),
+        ({"sticky": {"header": "x-user-id"}}, 4),
+        ({"seed": "2026-11-25"}, 4),
+        ({"ramp_seconds": 30.0}, 4),
+        ({"dry_run": True}, 4),
         ({"hypothesis": {"max_error_rate": 0.01, "baseline_seconds": 10.0}}, 3),
     ],
 )
@@ -154,8 +163,10 @@ def test_only_a_run_of_which_older_versions_would_hit_too_much_is_of_a_format_th
 ) -> None:
     store = DynamoDBRunStore(settings)
     run = a_run(now=NOW, duration_seconds=600, options=options)
-    assert store.start(run, now=NOW) is None
+    assert store.start([run], now=NOW) is None
+    labelled = a_run(now=NOW, token="2", duration_seconds=600, options=options, label="b")
+    assert store.start([labelled], now=NOW) is None
     items = store._connection.client.scan(TableName=settings.table)["Items"]
     assert {item["format"]["N"] for item in items if "parameters" in item} == {str(expected)}
-    assert list(store.active(NOW)) == [run]
-    assert FORMAT == 3
+    assert list(store.active(NOW)) == [labelled, run]
+    assert FORMAT == 4

@@ -18,7 +18,7 @@ class House:
     def __init__(self, clock: Clock, *runs: Run) -> None:
         self.store = FakeRunStore()
         for run in runs:
-            self.store.start(run, now=NOW)
+            self.store.start([run], now=NOW)
         self.alarms = FakeAlarms({"orders-5xx": None, "orders-slow": None})
         self.guardrails = Guardrails(
             self.store, [alarm_condition(self.alarms)], OwnTurn(clock, 10.0), clock, environment="here"
@@ -57,7 +57,7 @@ def test_an_environment_looks_once_an_interval_and_not_at_all_without_alarms(clo
 def test_idle_time_does_not_use_the_interval_up(clock: Clock) -> None:
     house = House(clock)
     house.active()
-    house.store.start(guarded("latency_injection", "orders-5xx"), now=NOW)
+    house.store.start([guarded("latency_injection", "orders-5xx")], now=NOW)
     house.active()
     assert house.alarms.asked == 1
 

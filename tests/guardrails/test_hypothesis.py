@@ -35,7 +35,7 @@ class Watched:
         run = a_run(duration_seconds=duration)
         self.run = with_hypothesis(run, **hypothesis) if hypothesis else run
         self.store, self.results, self.aborted = FakeRunStore(), FakeResultStore(), 0
-        self.store.start(self.run, now=NOW)
+        self.store.start([self.run], now=NOW)
         self.guard = HypothesisGuard(
             self.store,
             self.results,

@@ -57,7 +57,7 @@ class Machine:
     def start(self) -> None:
         self.table.ask(self.clock)
         run = a_run(now=self.clock(), duration_seconds=DURATION)
-        assert self.table.store.start(run, now=run.started_at) is None
+        assert self.table.store.start([run], now=run.started_at) is None
 
     def feels(self) -> bool:
         return bool(self.snapshot.get())

@@ -29,7 +29,7 @@ def store() -> FakeRunStore:
 @pytest.fixture
 def running(store: FakeRunStore, run: Run) -> FakeRunStore:
     """The store, with the run in it."""
-    store.start(run, now=NOW)
+    store.start([run], now=NOW)
     return store
 
 
@@ -81,7 +81,7 @@ def test_a_start_is_seen_within_five_seconds_where_nothing_was_running(
     store: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock
 ) -> None:
     assert snapshot.get() == ()
-    store.start(run, now=NOW)
+    store.start([run], now=NOW)
     clock.now = NOW + 4.999
     assert snapshot.get() == ()
     clock.now = NOW + 5
@@ -93,7 +93,7 @@ def test_a_start_is_seen_within_a_second_where_something_is_running(
 ) -> None:
     assert snapshot.get() == (run,)
     other = a_run("error_injection")
-    running.start(other, now=NOW)
+    running.start([other], now=NOW)
     clock.now = NOW + 1
     assert snapshot.get() == (run, other)
 
@@ -258,7 +258,7 @@ def test_known_runs_go_on_for_three_seconds_from_the_last_good_read_then_nothing
 def test_a_known_run_still_expires_by_the_clock_while_the_table_is_silent(
     store: FakeRunStore, snapshot: Snapshot, clock: Clock
 ) -> None:
-    store.start(a_run(duration_seconds=2), now=NOW)
+    store.start([a_run(duration_seconds=2)], now=NOW)
     assert snapshot.get()
     store.broken = True
     clock.now = NOW + 1.999
@@ -373,7 +373,7 @@ def test_a_clock_that_steps_back_while_nothing_runs_does_not_put_a_start_off(
     assert snapshot.get() == ()
     clock.now = NOW - 3600
     assert snapshot.get() == ()
-    store.start(run, now=NOW - 3600)
+    store.start([run], now=NOW - 3600)
     clock.now = NOW - 3595
     assert snapshot.get() == (run,)
 
@@ -439,7 +439,7 @@ def test_an_answer_whose_question_was_asked_before_a_freeze_is_not_trusted(
 
 def test_refresh_sees_a_start_at_once(store: FakeRunStore, snapshot: Snapshot, run: Run, clock: Clock) -> None:
     assert snapshot.get() == ()
-    store.start(run, now=NOW)
+    store.start([run], now=NOW)
     assert snapshot.get() == ()
     assert snapshot.get_fresh() == (run,)
     assert snapshot.get() == (run,)
@@ -482,7 +482,7 @@ def test_callers_that_refresh_together_share_one_read_that_began_after_they_aske
     assert blocked.begun.wait(HUNG)
     while asked.acquire(blocking=False):
         pass
-    store.start(run, now=NOW)
+    store.start([run], now=NOW)
     others: list[Future[tuple[Run, ...]]] = [pool.submit(snapshot.get_fresh) for _ in range(8)]
     for _ in others:
         assert asked.acquire(timeout=HUNG)  # all eight have asked; the read under way began before that
@@ -522,7 +522,7 @@ def test_a_read_that_began_before_a_change_by_this_process_does_not_hide_it(
     snapshot = Snapshot(blocked, clock)
     refresher = pool.submit(snapshot.get)
     assert blocked.begun.wait(HUNG)
-    store.start(run, now=NOW)
+    store.start([run], now=NOW)
     changer = pool.submit(snapshot.invalidate)
     blocked.let_go.set()
     changer.result(HUNG)
@@ -544,7 +544,7 @@ def test_a_clock_that_steps_back_during_a_read_does_not_blind_the_process(store:
     snapshot = Snapshot(read, clock)
     snapshot.get()
     run = a_run(now=clock.now, duration_seconds=600)
-    store.start(run, now=clock.now)
+    store.start([run], now=clock.now)
     clock.now += 5
     assert snapshot.get() == (run,)
 
@@ -555,7 +555,7 @@ def test_a_thread_that_is_late_does_not_hide_what_has_been_read_since(
     run = a_run(duration_seconds=600)
     read = BlockedRead(store.latest)
     read.let_go.set()
-    store.start(run, now=NOW)
+    store.start([run], now=NOW)
     snapshot = Snapshot(read, clock)
     snapshot.get()
     clock.now += 1

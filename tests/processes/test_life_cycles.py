@@ -113,7 +113,7 @@ class Table:
 @pytest.fixture
 def table(settings: Settings) -> Table:
     run = a_run(now=time.time(), delay_seconds=0.0, percentage=50.0, duration_seconds=600.0)
-    assert DynamoDBRunStore(settings).start(run, now=time.time()) is None
+    assert DynamoDBRunStore(settings).start([run], now=time.time()) is None
     return Table(settings, run)
 
 

@@ -2,7 +2,7 @@
 what the other one started.
 
 The newer version is this one with a format and an experiment of its own. The older one is the code of a commit before
-format 2, where the history has it.
+format 2, and the one before labels that of a commit before format 4, where the history has them.
 """
 
 import io
@@ -22,11 +22,11 @@ from tests.contract.servers import HOSTS, PROJECT, Server, gunicorn, serving, st
 
 API = "/chaos_experiments"
 SOON_SECONDS = 8.0
-OLDER = "9879b09"
+OLDER, WITHOUT_LABELS = "9879b09", "6eb3fd3"
 NEWER = """
 from chalicelib.dynamodb import items
 
-items.FORMAT = items.FORMAT_OF_ALL_REQUESTS = 4
+items.FORMAT = items.FORMAT_OF_ALL_REQUESTS = 5
 
 """
 JITTER = '''
@@ -57,6 +57,12 @@ class Version:
 
     def stop(self, name: str = "latency_injection") -> requests.Response:
         return self.post("stop", experiment_name=name)
+
+    def status(self, **asked: str) -> dict[str, Any]:
+        answer = self.server.call("GET", f"{API}/status", params=asked)
+        assert answer.status_code == 200
+        shown: dict[str, Any] = answer.json()["resultset"]
+        return shown
 
     def listed(self) -> dict[str, Any]:
         answer = self.server.call("GET", f"{API}/list")
@@ -116,16 +122,25 @@ def _nothing_runs(this: Version) -> Iterator[None]:
     stop_all(this.server)
 
 
-@pytest.fixture(scope="module")
-def older(table: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Version]:
-    """Skipped where the commit is missing, as in a shallow clone."""
-    archive = subprocess.run(["git", "archive", OLDER, "chalicelib"], cwd=PROJECT, capture_output=True, check=False)
+def code_of(commit: str, folder: Path) -> Path:
+    """The folder, with the code of the commit. Skipped where that is missing, as in a shallow clone."""
+    archive = subprocess.run(["git", "archive", commit, "chalicelib"], cwd=PROJECT, capture_output=True, check=False)
     if archive.returncode:
-        pytest.skip(f"this clone has no commit {OLDER}: git fetch --unshallow")
-    folder = tmp_path_factory.mktemp("older")
+        pytest.skip(f"this clone has no commit {commit}: git fetch --unshallow")
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
         files.extractall(folder, filter="data")
-    with version(folder, table) as server:
+    return folder
+
+
+@pytest.fixture(scope="module")
+def older(table: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Version]:
+    with version(code_of(OLDER, tmp_path_factory.mktemp("older")), table) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def without_labels(table: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Version]:
+    with version(code_of(WITHOUT_LABELS, tmp_path_factory.mktemp("without-labels")), table) as server:
         yield server
 
 
@@ -219,3 +234,55 @@ def test_this_version_injects_stops_and_halts_runs_of_an_older_one(this: Version
     assert this.post("resume").status_code == 200
     assert this.listed() == {}
     older.injects()
+
+
+def test_a_version_before_labels_lists_stops_and_halts_what_it_does_not_inject(
+    this: Version, without_labels: Version
+) -> None:
+    """A run with a label it takes for a damaged one, and one of format 4 for another version's."""
+    before = without_labels
+    for more in ({"label": "slow-orders"}, {"every": 1}):
+        name = more.get("label", "latency_injection")
+        assert this.start(**more).status_code == 200
+        this.injects("latency_injection")
+        before.injects()
+        assert before.listed()[name]["status"] == "running"
+        assert before.listed()[name]["defect"]
+        assert before.stop(name).status_code == 200
+        this.injects()
+        assert this.listed() == before.listed() == {}
+        assert this.status(label=name)["status"] == "stopped"
+
+    assert this.start(label="a").status_code == 200
+    assert this.start(label="b", max_requests=1000).status_code == 200
+    assert before.start("error_injection", error_rate=1.0).status_code == 200
+    this.injects("latency_injection", "error_injection")
+    before.injects("error_injection")
+    assert len(before.post("halt", reason="enough").json()["resultset"]["ended_runs"]) == 3
+    this.injects()
+    assert before.post("resume").status_code == 200
+    assert this.listed() == before.listed() == {}
+    this.every_read_answers()
+    before.every_read_answers()
+
+
+def test_ordinary_runs_are_the_same_before_and_after_labels(this: Version, without_labels: Version) -> None:
+    for one, other in ((this, without_labels), (without_labels, this)):
+        assert one.start(reason="ordinary").status_code == 200
+        one.injects("latency_injection")
+        other.injects("latency_injection")
+        assert other.start().status_code == 409
+        assert other.start(restart=True).status_code == 200
+        assert one.stop().status_code == 200
+        this.injects()
+        without_labels.injects()
+        assert this.status(experiment_name="latency_injection")["status"] == "stopped"
+
+
+def test_a_newer_run_with_a_label_is_listed_and_stopped_by_its_label(this: Version, newer: Version) -> None:
+    assert newer.start(label="slow-orders").status_code == 200
+    newer.injects("latency_injection")
+    this.injects()
+    assert "Another version of the module wrote this run" in this.status(label="slow-orders")["defect"]
+    assert this.post("stop", label="slow-orders").json()["resultset"]["name"] == "latency_injection"
+    newer.injects()

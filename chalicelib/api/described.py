@@ -1,0 +1,140 @@
+"""The request that a preview is about, as an application gets it: what it may be, and the call that it makes."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from ..runs.condition import HEADER, NO_CONTROL, Text, refused
+from ..runs.target import METHOD, TWICE
+from .query import CURSOR
+from .requests import options_of
+
+PATH = Text(
+    allowed="a decoded path such as /orders/1",
+    pattern="^/",
+    refused={
+        "^[^/]": "it does not begin with a slash; send the path alone, without scheme and host",
+        **NO_CONTROL,
+        "[?#]": "it has a query or a fragment; send that as query, or leave it out",
+        "%[0-9A-Fa-f]{2}": "it is percent-encoded; send it decoded",
+    },
+    longest=2000,
+)
+NOT_IN_A_HEADER = "[^\\t -~\\u00a0-\\u00ff]"
+TEXTS = "a text, or a list of texts"
+
+
+def _published(text: Text) -> WithJsonSchema:
+    return WithJsonSchema({**text.schema(), "allowed": text.allowed})
+
+
+def _by_name(names: Mapping[str, Any], values: Mapping[str, Any], allowed: str) -> WithJsonSchema:
+    return WithJsonSchema(
+        {"type": "object", "propertyNames": names, "additionalProperties": values, "allowed": allowed}
+    )
+
+
+def _as_received(headers: dict[str, str]) -> dict[str, str]:
+    """By the names in lower case, without the blanks around values, which no server hands on."""
+    received = {name.lower(): value.strip(" \t") for name, value in headers.items()}
+    if len(received) < len(headers):
+        raise refused("it has a name twice, since capitals make no difference; keep one of the two", kind=TWICE)
+    return received
+
+
+def _header_value(text: str) -> str:
+    if re.search(NOT_IN_A_HEADER, text):
+        raise refused("no header has such characters; leave line ends and what is not in ISO 8859-1 out")
+    return text
+
+
+def _as_list(values: Any) -> Any:  # noqa: ANN401 - JSON
+    return [values] if isinstance(values, str) else values
+
+
+Headers = Annotated[
+    dict[Annotated[str, AfterValidator(HEADER.check)], Annotated[str, AfterValidator(_header_value)]],
+    AfterValidator(_as_received),
+    _by_name(
+        {**HEADER.schema(), "allowed": HEADER.allowed},
+        {"type": "string", "not": {"pattern": NOT_IN_A_HEADER}, "allowed": "a text in one line"},
+        "an object of names of headers, each with its value",
+    ),
+]
+Query = Annotated[
+    dict[str, Annotated[list[str], BeforeValidator(_as_list)]],
+    _by_name(
+        {"type": "string"},
+        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}], "allowed": TEXTS},
+        f"an object of names, each with {TEXTS}",
+    ),
+]
+
+
+class DescribedRequest(BaseModel):
+    """A request as an application gets it."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    method: Annotated[str, AfterValidator(METHOD.check), _published(METHOD)] = Field(
+        default="GET", description="HTTP method.", examples=["GET"]
+    )
+    path: Annotated[str, AfterValidator(PATH.check), _published(PATH)] = Field(
+        description="Path, decoded, without the query.", examples=["/orders/1"]
+    )
+    headers: Headers = Field(default={}, description="Headers by their names.", examples=[{"x-tenant": "acme"}])
+    query: Query = Field(default={}, description="Query by its names, decoded.", examples=[{"debug": "1"}])
+    function: str | None = Field(
+        default=None,
+        description="Name of the Lambda function that gets the request; empty for an application that is not in "
+        "Lambda. If left out, whether `target.functions` matches is unknown.",
+        examples=["billing-prod-APIHandler"],
+    )
+
+
+class Described(BaseModel):
+    """What a preview needs beside the body of a start."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    request: DescribedRequest = Field(description="The request that is previewed, as an application gets it.")
+
+
+class PreviewOfRun(Described):
+    """A run that there is, and a request."""
+
+    run_id: str = Field(
+        description="Id of the run, from `GET /list` or `GET /history`.", json_schema_extra={"pattern": CURSOR}
+    )
+
+
+def divided(content: Mapping[str, Any]) -> tuple[Described, Mapping[str, Any]]:
+    """What is previewed with which request, and the body of the start; empty for a run. Raises InvalidParameters."""
+    if "run_id" in content:
+        return options_of(PreviewOfRun, content), {}
+    own = {name: content[name] for name in Described.model_fields if name in content}
+    return options_of(Described, own), {name: value for name, value in content.items() if name not in own}
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedCall:
+    """A described request, as what passes a boundary."""
+
+    name: str
+    method: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    queries: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    kind: Literal["request"] = "request"
+    remaining_seconds: float = math.inf
+    gateway: None = None
+    workers: None = None
+
+    def header(self, name: str) -> str | None:
+        return self.headers.get(name)
+
+    def query(self, name: str) -> Sequence[str]:
+        return self.queries.get(name, ())
