@@ -24,6 +24,12 @@ def store(settings: Settings) -> DynamoDBRunStore:
 
 
 @pytest.fixture
+def patient(settings: Settings) -> DynamoDBRunStore:
+    """For a table that many ask at once."""
+    return DynamoDBRunStore(replace(settings, table_timeout_seconds=30.0))
+
+
+@pytest.fixture
 def calls(store: DynamoDBRunStore) -> list[str]:
     """The calls that are made to the table from now on, by name; answers are kept in `store.answers`."""
     made: list[str] = []
@@ -279,21 +285,25 @@ def race(attempt: Callable[[int], bool], count: int = 50) -> int:
         return sum(pool.map(one, range(count)))
 
 
-def test_of_fifty_concurrent_starts_one_wins(store: DynamoDBRunStore, settings: Settings) -> None:
-    assert race(lambda number: store.start([a_run(token=str(number))], now=NOW) is None) == 1
-    assert len(history(store, settings)) == 1
+def test_of_fifty_concurrent_starts_one_wins(patient: DynamoDBRunStore, settings: Settings) -> None:
+    assert race(lambda number: patient.start([a_run(token=str(number))], now=NOW) is None) == 1
+    assert len(history(patient, settings)) == 1
 
 
 def test_of_thirty_concurrent_starts_with_labels_of_their_own_twenty_run(
-    store: DynamoDBRunStore, settings: Settings
+    patient: DynamoDBRunStore, settings: Settings
 ) -> None:
     def attempt(number: int) -> bool:
-        try:
-            return store.start([a_run(token=str(number), label=f"r-{number}")], now=NOW) is None
-        except TooManyRuns:
-            return False
+        run = a_run(token=str(number), label=f"r-{number}")
+        while True:
+            try:
+                return patient.start([run], now=NOW) in (None, run)
+            except TooManyRuns:
+                return False
+            except StoreUnavailable:  # DynamoDB Local waits for locks, and gives up where the machine is busy
+                continue
 
-    assert race(attempt, 30) == len(store.active(NOW)) == len(history(store, settings)) == 20
+    assert race(attempt, 30) == len(patient.active(NOW)) == len(history(patient, settings)) == 20
 
 
 def test_of_a_scenario_that_meets_a_running_label_nothing_is_left(store: DynamoDBRunStore, settings: Settings) -> None:
