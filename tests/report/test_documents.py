@@ -131,3 +131,22 @@ def test_requests_that_died_and_calls_to_test_are_in_it() -> None:
     text = markdown(reported(died=4, test={"requests": 20, "hit": 5}))
     assert "| Requests that began and were never answered | 4 |" in text
     assert "| Calls to the test endpoint | 20, 5 hit; they count nowhere else |" in text
+
+
+def test_a_run_is_named_by_its_label_and_its_scenario() -> None:
+    report = reported()
+    other = a_run(now=NOW + 1, label="slow-orders")
+    report["run"] |= {"label": "slow-payments", "scenario": "20270115T080000.000Z-s"}
+    report["events"] = [responses.entry(other, NOW + 200, {})]
+    for text in texts(report):
+        assert "Latency injection (slow-payments): completed" in text
+        assert re.search(r"Label\W+slow-payments", text)
+        assert re.search(r"Scenario\W+20270115T080000.000Z-s", text)
+        assert "start of latency_injection, slow-orders" in text
+
+
+def test_a_spent_run_is_completed_for_its_reason() -> None:
+    report = reported()
+    report["run"] |= {"end_reason": "it has hit 100 requests", "end_time": "2027-01-15T08:00:10.000Z"}
+    for text in texts(report):
+        assert "2027-01-15T08:00:10.000Z, completed: it has hit 100 requests" in text
