@@ -51,6 +51,9 @@ STARTS = "#starts"
 START_ATTEMPTS = 40
 """How often a start is tried anew that meets other ones: of those that begin at once, one succeeds at a time."""
 
+LONGER = 0.25
+"""By how much of the first pause each further one is longer, so that of many starts not all try again at once."""
+
 MOST_WRITES = 100
 """How many items a transaction of DynamoDB can have."""
 
@@ -89,7 +92,7 @@ class DynamoDBRunStore(HaltItems):
         return past if past and past.label == label else None
 
     def start(self, runs: Sequence[Run], *, now: float, replaced: Sequence[Run] = ()) -> Run | None:
-        return self._patiently(partial(self._start, runs, now, replaced), START_ATTEMPTS)
+        return self._patiently(partial(self._start, runs, now, replaced), START_ATTEMPTS, LONGER)
 
     def _start(self, runs: Sequence[Run], now: float, replaced: Sequence[Run]) -> Run | None:
         """One attempt. Raises Busy where another start was made meanwhile."""

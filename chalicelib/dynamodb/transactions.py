@@ -71,12 +71,12 @@ class Transactions:
         """Raises ConditionFailed. A transaction that met another one is sent anew."""
         self._patiently(partial(self._transact_once, fill), attempts)
 
-    def _patiently(self, change: Callable[[], T], attempts: int) -> T:
-        """Make a change, anew where it met another one."""
-        for _ in range(attempts - 1):
+    def _patiently(self, change: Callable[[], T], attempts: int, longer: float = 0.0) -> T:
+        """Make a change, anew where it met another one; after each attempt a pause that is `longer` than the last."""
+        for number in range(attempts - 1):
             with suppress(Busy):
                 return change()
-            self._sleep(PAUSE_SECONDS * random.random())  # noqa: S311 - not for secrets
+            self._sleep(PAUSE_SECONDS * (1 + number * longer) * random.random())  # noqa: S311 - not for secrets
         return change()
 
     def _transact_once(self, fill: Callable[[TransactWrite], None]) -> None:

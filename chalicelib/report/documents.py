@@ -50,7 +50,8 @@ def markdown(report: Mapping[str, Any]) -> str:
 
 
 def _title(run: Mapping[str, Any]) -> str:
-    return f"{run['name'].replace('_', ' ').capitalize()}: {run['status']}"
+    label = f" ({run['label']})" if run["label"] != run["name"] else ""
+    return f"{run['name'].replace('_', ' ').capitalize()}{label}: {run['status']}"
 
 
 def html(report: Mapping[str, Any]) -> str:
@@ -173,12 +174,15 @@ def _facts(run: Mapping[str, Any]) -> list[list[str]]:
     source = f", from {run['started_from']}" if run["started_from"] else ""
     rows = [
         ["Experiment", f"{run['name']}. {run['description']}"],
+        ["Label", run["label"]],
         ["Parameters", ", ".join(f"{name} = {_plain(value)}" for name, value in run["parameters"].items())],
         ["Started", f"{run['start_time']} by {run['started_by']}{source}"],
         ["Reason", run["reason"] or "(none given)"],
         _end_row(run),
         ["Run id", run["run_id"]],
     ]  # fmt: skip
+    if run["scenario"]:
+        rows.append(["Scenario", run["scenario"]])
     if run.get("dry_run"):
         rows.append(["Dry run", "nothing was injected: what would have been hit was counted"])
     if run["alarms"]:
@@ -193,6 +197,8 @@ def _facts(run: Mapping[str, Any]) -> list[list[str]]:
 def _end_row(run: Mapping[str, Any]) -> list[str]:
     if run["status"] == "running":
         return ["Ends", f"{run['end_time']}, unless it is stopped before"]
+    if run["status"] == "completed" and run["end_reason"]:
+        return ["Ended", f"{run['end_time']}, completed: {run['end_reason']}"]
     if run["status"] == "completed":
         return ["Ended", f"{run['end_time']}, after its full duration"]
     why = f": {run['end_reason']}" if run["end_reason"] else ""
@@ -280,8 +286,13 @@ _at = itemgetter(0)
 
 
 def _event_row(event: Mapping[str, Any]) -> tuple[str, ...]:
-    what = f"start of {event['experiment']}" if event["action"] == "run" else event["action"]
+    what = _start(event["run"]) if event["action"] == "run" else event["action"]
     return (event["at"], what, event["by"], event["reason"] or event["details"].get("message", ""))
+
+
+def _start(run: Mapping[str, Any]) -> str:
+    label = f", {run['label']}" if run["label"] != run["name"] else ""
+    return f"start of {run['name']}{label}"
 
 
 def _timed(row: Sequence[str | None]) -> list[str]:

@@ -77,11 +77,11 @@ def test_a_label_is_taken_while_a_run_with_it_is_active_whatever_its_experiment(
     ("label", "allowed"),
     [
         (ERRORS, "must be a label that is not the name of another experiment than latency_injection"),
-        ("", "must be a string of 1 to 64 characters"),
-        ("x" * 65, "must be a string of 1 to 64 characters"),
-        ("#alarms", "must be a string of 1 to 64 characters"),
-        ("a b", "must be a string of 1 to 64 characters"),
-        (7, "must be a string of 1 to 64 characters"),
+        ("", "must be letters, digits, dots, hyphens and underscores"),
+        ("x" * 65, "must be letters, digits, dots, hyphens and underscores"),
+        ("#alarms", "must be letters, digits, dots, hyphens and underscores"),
+        ("a b", "must be letters, digits, dots, hyphens and underscores"),
+        (7, "must be letters, digits, dots, hyphens and underscores"),
     ],
 )
 def test_a_label_that_cannot_be_is_refused(control: Control, label: Any, allowed: str) -> None:

@@ -41,7 +41,28 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=10,
 )
-OPTIONS = st.dictionaries(st.sampled_from(["reason", "alarms", "hypothesis", "target", "name", "results"]), JSON)
+OPTIONS = st.dictionaries(
+    st.sampled_from(
+        [
+            "reason",
+            "alarms",
+            "hypothesis",
+            "target",
+            "name",
+            "results",
+            "label",
+            "scenario",
+            "max_requests",
+            "first",
+            "every",
+            "sticky",
+            "seed",
+            "ramp_seconds",
+            "dry_run",
+        ]
+    ),
+    JSON,
+)
 HYPOTHESES = st.dictionaries(st.sampled_from(["max_error_rate", "p95_seconds", "min_requests", "abort", "of"]), JSON)
 PARAMETERS = st.dictionaries(st.sampled_from(["delay_seconds", "duration_seconds", "percentage", "x"]), JSON)
 TEXTS = st.one_of(OPTIONS, HYPOTHESES.map(lambda hypothesis: {"hypothesis": hypothesis}), PARAMETERS, JSON).map(
@@ -51,7 +72,12 @@ TEXTS = st.one_of(OPTIONS, HYPOTHESES.map(lambda hypothesis: {"hypothesis": hypo
 
 def items(whole: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     """The item with some of its attributes replaced, or missing."""
-    names = st.sampled_from(sorted({*whole, "ended_at", "ended_by", "aborted", "defect", "resumed_at"} - {"pk", "sk"}))
+    names = st.sampled_from(
+        sorted(
+            {*whole, "label", "scenario", "is_spent", "ended_at", "ended_by", "aborted", "defect", "resumed_at"}
+            - {"pk", "sk"}
+        )
+    )
     changed = st.dictionaries(names, st.none() | VALUES | TEXTS, max_size=4)
     return changed.map(lambda new: {name: value for name, value in {**whole, **new}.items() if value is not None})
 
@@ -82,7 +108,7 @@ def test_anything_below_the_key_of_a_run_is_a_run(many: Any) -> None:
     @given(items(dict(RUN.serialize())))
     def every(raw: dict[str, Any]) -> None:
         run = read_current(raw)
-        assert run.experiment == "latency_injection"
+        assert run.label == "latency_injection"
         shown(run)
         shown(run.ended(now=NOW + 1, by="bob", reason=None))
         plans = Compiler(installed, lambda _run, _defect: None, clock=Clock(), timer=Clock())([run])

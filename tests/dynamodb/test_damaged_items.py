@@ -55,8 +55,8 @@ ENVELOPE = ("format", "run_id", "experiment", "started_at", "expires_at", "ended
 MORE = [("run_id", how) for how in ("empty", "long", "control", "binary")]
 
 RUN = (
-    "format", "run_id", "experiment", "started_at", "expires_at", "started_by", "started_from", "ended_at", "ended_by",
-    "ended_from", "end_reason", "aborted", "defect", "parameters", "options", "ttl",
+    "format", "run_id", "experiment", "label", "scenario", "started_at", "expires_at", "started_by", "started_from",
+    "ended_at", "ended_by", "ended_from", "end_reason", "aborted", "is_spent", "defect", "parameters", "options", "ttl",
 )  # fmt: skip
 EVENT = ("event_id", "action", "at", "by", "source", "reason", "experiment", "details", "resumed_at", "ttl")
 
@@ -106,10 +106,14 @@ class Table:
     def start(self, name: str, **more: Any) -> Response:
         return self.call("POST", "/start", {"experiment_name": name, "duration_seconds": 600, **more})
 
-    def listed(self) -> dict[str, Any]:
+    def runs(self) -> list[dict[str, Any]]:
         answer = self.call("GET", "/list")
         assert answer.status == 200
-        return {run["name"]: run for run in answer.content["resultset"]["active_experiments"]}
+        found: list[dict[str, Any]] = answer.content["resultset"]["active_experiments"]
+        return found
+
+    def listed(self) -> dict[str, Any]:
+        return {run["name"]: run for run in self.runs()}
 
     def item(self, pk: str, sk: str) -> dict[str, Any]:
         found: dict[str, Any] = self.client.get_item(TableName=self.name, Key={"pk": {"S": pk}, "sk": {"S": sk}})
@@ -306,3 +310,38 @@ def test_a_run_that_is_damaged_after_it_was_compiled_hits_nothing_any_more(table
     table.damage(table.scope, f"run#{DAMAGED}", "parameters", {"S": "{"})
     assert table.injected() == {HEALTHY}
     assert replace(a_run(), damaged=True).is_active(a_run().started_at)
+
+
+def test_a_damaged_run_with_a_label_is_listed_stopped_and_replaced_by_it(table: Table) -> None:
+    """It stays one of its experiment where its item says that; nothing else is told of it."""
+    table.call("POST", "/stop", {"experiment_name": DAMAGED})
+    for attribute, how in (("label", "missing"), ("label", "text"), ("label", "map"), ("scenario", "map")):
+        assert table.start(DAMAGED, label="slow-orders").status == 200, attribute
+        assert table.injected() == {DAMAGED, HEALTHY}
+        table.damage(table.scope, "run#slow-orders", attribute, ANYTHING[how])
+        (shown,) = [run for run in table.runs() if run["label"] == "slow-orders"]
+        assert (shown["name"], shown["defect"] is None) == (
+            DAMAGED if attribute == "scenario" else "slow-orders",
+            False,
+        )
+        assert table.injected() == {HEALTHY}, (attribute, how)
+        refused = table.start(DAMAGED, label="slow-orders")
+        assert (refused.status, refused.content["code"]) == (409, "already_running")
+        assert table.start(DAMAGED, label="slow-orders", restart=True).status == 200
+        assert table.injected() == {DAMAGED, HEALTHY}
+        table.damage(table.scope, "run#slow-orders", "expires_at", {"S": "soon"})
+        stopped = table.call("POST", "/stop", {"experiment_name": DAMAGED})
+        assert [run["label"] for run in stopped.content["resultset"]["stopped_runs"]] == ["slow-orders"]
+        assert table.call("GET", "/status", label="slow-orders").content["resultset"]["status"] == "stopped"
+    assert table.injected() == {HEALTHY}
+
+
+def test_the_item_of_a_label_under_another_one_is_not_injected_twice(table: Table) -> None:
+    assert table.start(HEALTHY, label="a").status == 200
+    item = table.item(table.scope, "run#a")
+    for key in ("b", DAMAGED):
+        table.client.put_item(TableName=table.name, Item={**item, "sk": {"S": f"run#{key}"}})
+        found = [plan.run.label for plan in table.chaos.engine.snapshot.get_fresh()]
+        assert key not in found
+        assert found.count("a") == 1
+        assert table.call("POST", "/stop", {"label": key}).status == 200

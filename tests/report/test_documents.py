@@ -145,3 +145,22 @@ def test_a_dry_run_says_that_nothing_was_injected() -> None:
     report = reported()
     report["run"]["dry_run"] = True
     assert "| Dry run | nothing was injected: what would have been hit was counted |" in markdown(report)
+
+
+def test_a_run_is_named_by_its_label_and_its_scenario() -> None:
+    report = reported()
+    other = a_run(now=NOW + 1, label="slow-orders")
+    report["run"] |= {"label": "slow-payments", "scenario": "20270115T080000.000Z-s"}
+    report["events"] = [responses.entry(other, NOW + 200, {})]
+    for text in texts(report):
+        assert "Latency injection (slow-payments): completed" in text
+        assert re.search(r"Label\W+slow-payments", text)
+        assert re.search(r"Scenario\W+20270115T080000.000Z-s", text)
+        assert "start of latency_injection, slow-orders" in text
+
+
+def test_a_spent_run_is_completed_for_its_reason() -> None:
+    report = reported()
+    report["run"] |= {"end_reason": "it has hit 100 requests", "end_time": "2027-01-15T08:00:10.000Z"}
+    for text in texts(report):
+        assert "2027-01-15T08:00:10.000Z, completed: it has hit 100 requests" in text
