@@ -288,7 +288,7 @@ def test_elsewhere_a_timer_ends_it(wire: Wire, runs: FakeRunStore) -> None:
     chaos = wire(schedule=lambda _seconds, call: scheduled.append(call))
     post(chaos, "/start", TWO_HITS)
     assert [bool(answer_of(hit(chaos))) for _ in range(3)] == [True, True, False]
-    for call in scheduled:
+    for call in scheduled.copy():
         call()
     assert runs.runs["error_injection"].is_spent
     assert inject(chaos) is None

@@ -222,7 +222,7 @@ class ASGIBoundary:
     async def _receive_and_flush(self, receive: "Receive") -> "Message":
         message = await receive()
         injection = self._injection
-        if message["type"] == "lifespan.shutdown" and injection and not self._module.get().settings.in_lambda:
+        if message["type"] == "lifespan.shutdown" and injection and self._module.flushes_at_end(injection.engine):
             await injection.flush_last()
         return message
 

@@ -133,6 +133,11 @@ class ChaosModule:
         """None where the module cannot be wired, or has not been yet."""
         return self._injection.engine if self._injection else None
 
+    def flushes_at_end(self, engine: Engine) -> bool:
+        """Whether counts are flushed where an event loop ends: not those of a process that this one is a copy of."""
+        chaos = self._chaos
+        return chaos is not None and chaos.engine is engine and not chaos.settings.in_lambda
+
     def injection(self) -> SyncInjection | None:
         """The data plane on a request's thread; None where the module cannot be wired. The first call may block."""
         if self._injection is None and not self.is_wired:

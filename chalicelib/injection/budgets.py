@@ -13,18 +13,20 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import ChaosError
 from ..faults.base import RunBlocking, Sleep, Step
 from ..results.recorder import Schedule
 from ..results.tally import WITHOUT_KEY
-from ..runs.key import ReadKey
 from ..runs.run import NEVER, Run
 from ..runs.store import BudgetStore, Exchange, RunStore
 from ..time_limits import pass_on
 from .call import Call
 from .selection import Note
+
+if TYPE_CHECKING:
+    from ..runs.key import ReadKey
 
 log = logging.getLogger(__name__)
 
@@ -290,7 +292,7 @@ class RunBudget:
 class KeyBudget:
     """So many hits of each key; and no more than the `whole` run may have, where that is limited, too."""
 
-    def __init__(self, run: Run, most: int, read_key: ReadKey, counters: Counters, whole: RunBudget | None) -> None:
+    def __init__(self, run: Run, most: int, read_key: "ReadKey", counters: Counters, whole: RunBudget | None) -> None:
         self._run = run
         self._most = most
         self._read_key = read_key

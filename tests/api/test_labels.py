@@ -319,9 +319,8 @@ def test_a_spent_run_is_completed_and_says_why(control: Control) -> None:
     )
 
 
-def test_parameters_that_are_not_set_are_not_stored(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = installed()[LATENCY].Parameters
-    monkeypatch.setattr(
-        model, "model_dump", lambda _self, **how: {"duration_seconds": 60.0, "dropped": how["exclude_none"]}
-    )
-    assert start(control)["parameters"] == {"duration_seconds": 60.0, "dropped": True}
+def test_parameters_that_are_not_set_are_not_stored(control: Control) -> None:
+    started = start(control)["parameters"]
+    assert "jitter_seconds" in installed()[LATENCY].Parameters.model_fields
+    assert "jitter_seconds" not in started
+    assert None not in started.values()

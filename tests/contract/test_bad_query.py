@@ -11,9 +11,13 @@ from chalicelib.api.endpoints import PREFIX
 from chalicelib.api.handlers import Handlers, Server, Stage
 from chalicelib.api.http import Request, Response
 from chalicelib.api.openapi import document
+from chalicelib.api.preview import DataPlane
 from chalicelib.dynamodb.results import DynamoDBResultStore
 from chalicelib.dynamodb.runs import DynamoDBRunStore
 from chalicelib.experiments.catalogue import installed
+from chalicelib.injection.permits import StagePermits
+from chalicelib.injection.selection import selector
+from chalicelib.paths import PathSet
 from chalicelib.settings import Settings
 from tests.support import Clock, FakeAlarms, FakeTokenStore
 
@@ -91,7 +95,10 @@ def api(settings: Settings, clock: Clock) -> Api:
         alarms=FakeAlarms(),
         catalogue=catalogue,
     )
-    server = Server(environment="here", clock=clock, spare_memory_mb=lambda: 500, on_change=lambda: None)
+    plane = DataPlane(selector=selector, excluded=PathSet(()), prefix=PREFIX, why_not=StagePermits(settings))
+    server = Server(
+        environment="here", clock=clock, spare_memory_mb=lambda: 500, on_change=lambda: None, data_plane=plane
+    )
     handlers = Handlers(stage, server, prefix=PREFIX, document=partial(document, PREFIX, {}, catalogue))
     return Api(handlers, Authenticator(FakeTokenStore(), clock, "dev-token"), prefix=PREFIX)
 

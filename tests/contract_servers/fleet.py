@@ -57,6 +57,11 @@ class Fleet:
             self._opened.pop().close()
         return hit
 
+    def warnings(self) -> str:
+        """What the module has logged, where fewer are hit than there should be: a table that did not answer."""
+        logs = [server.log.read_text().splitlines() for server in self.servers if server.log]
+        return "\n".join(line for log in logs for line in log if "run " in line.lower() or "could not" in line.lower())
+
     def _any(self) -> Server:
         return self._chance.choices(self.servers, self._weights)[0]
 

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chalicelib.access import Caller, Role
 from chalicelib.api.endpoints import ENDPOINTS, PREFIX
-from chalicelib.bootstrap import bootstrap
+from chalicelib.bootstrap import Chaos, bootstrap
 from chalicelib.frameworks import asgi
 from chalicelib.frameworks.fastapi import ChaosExperiments
 from chalicelib.frameworks.module import ChaosModule
@@ -252,6 +252,26 @@ def test_counts_are_flushed_at_the_end_of_a_server_and_not_of_each_invocation(
     with TestClient(app) as client:  # as mangum does it, which has a lifespan for each invocation
         client.get("/lines")
     assert results.writes - before == writes
+
+
+def test_a_copy_of_a_process_ends_without_what_the_original_has_counted(
+    wire: Any, runs: FakeRunStore, clock: Clock
+) -> None:
+    """Nor is the module wired anew for that, which may fail."""
+    app, wired = application(), []
+    results = FakeResultStore()
+    given = {**wire.keywords, "results": results, "schedule": lambda _seconds, _call: None}
+
+    def wire_once(**options: Any) -> Chaos:
+        wired.append(options)
+        return bootstrap(Settings(stage="qa"), **given, **options)
+
+    chaos = ChaosExperiments(app, wire=wire_once)
+    runs.runs["latency_injection"] = a_run(delay_seconds=0.0, now=clock.now)
+    with TestClient(app) as client:
+        client.get("/lines")
+        chaos._module._reset()  # as in the child of a fork
+    assert (results.writes, len(wired)) == (0, 1)
 
 
 def test_a_server_ends_although_no_thread_can_be_started_for_the_last_counts(
