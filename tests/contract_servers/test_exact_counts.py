@@ -10,7 +10,7 @@ import pytest
 import requests
 from urllib3.util.retry import Retry
 
-from tests.contract.servers import IDLE_SECONDS, Server
+from tests.contract.servers import IDLE_SECONDS, Server, settle
 from tests.contract_servers.fleet import Fleet, a_fleet
 from tests.loopback import until
 
@@ -77,7 +77,7 @@ def test_of_each_key_exactly_the_first_two_are_hit(
 
 
 def test_a_client_with_three_attempts_succeeds_with_the_third(fleet: Fleet) -> None:
-    fleet.call("POST", "/stop", json={"experiment_name": "latency_injection"})
+    settle(fleet.servers[0])
     errors: dict[str, Any] = {"experiment_name": "error_injection", "error_rate": 1.0, "duration_seconds": 300.0}
     fleet.call("POST", "/start", json={**errors, "first": {"requests": ATTEMPTS - 1, "key": KEY}})
     time.sleep(IDLE_SECONDS)
