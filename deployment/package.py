@@ -25,8 +25,10 @@ from .errors import DeploymentError
 from .project import Stage
 
 LAMBDA_FOLDER = "/var/task"
-NOT_FOR_LAMBDA = ("chalicelib/cli/", "chalicelib/__main__.py")
-"""The command line, which no function calls."""
+NOT_FOR_LAMBDA = re.compile(
+    r"chalicelib/cli/|chalicelib/__main__\.py|aws_lambda_powertools/event_handler/openapi/swagger_ui/.*\.(?:js|css)"
+)
+"""The command line, which no function calls, and the web page of Powertools' own router, which nothing here serves."""
 
 SERVICE_DATA = re.compile(r"(?:botocore|boto3)/data/([^/]+)/")
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -75,7 +77,7 @@ def chalice_package(
 
 
 def slim(archive: bytes, services: Iterable[str]) -> bytes:
-    """The archive with compiled modules, without the command line, and with `services` of botocore's data alone.
+    """The archive with compiled modules, without `NOT_FOR_LAMBDA`, and with `services` of botocore's data alone.
 
     Lambda's file system is read-only: what is not compiled in the package is compiled at every cold start. The compiled
     modules never look at their source again (PEP 552, unchecked), and name it where it will be.
@@ -113,12 +115,12 @@ def _with_compiled(root: Path, names: Iterable[str]) -> Iterable[str]:
 
 
 def _kept(given: zipfile.ZipFile, services: Iterable[str]) -> list[zipfile.ZipInfo]:
-    """All but the command line, other services' data, and what a checkout happens to have compiled."""
+    """All but `NOT_FOR_LAMBDA`, other services' data, and what a checkout happens to have compiled."""
     return [
         info
         for info in given.infolist()
         if not info.filename.endswith(".pyc")
-        and not info.filename.startswith(NOT_FOR_LAMBDA)
+        and not NOT_FOR_LAMBDA.match(info.filename)
         and ((data := SERVICE_DATA.match(info.filename)) is None or data[1] in services)
     ]
 

@@ -122,9 +122,15 @@ def test_it_is_chalices_but_for_compiled_modules_the_command_line_and_other_serv
     sources = {name: content for name, content in ours.items() if not name.endswith(".pyc")}
     assert sources == {name: chalices[name] for name in sources}
     left_out = {name for name in chalices.keys() - ours.keys() if not name.endswith("/")}
-    commands = {name for name in left_out if name.startswith("chalicelib/")}
-    assert commands == {name for name in chalices if name.startswith(NOT_FOR_LAMBDA) and not name.endswith("/")}
-    left_out -= commands
+    not_needed = {name for name in chalices if NOT_FOR_LAMBDA.match(name) and not name.endswith("/")}
+    assert {name.partition("/")[0] for name in not_needed} == {"chalicelib", "aws_lambda_powertools"}
+    assert {name for name in not_needed if name.endswith(".py")} == {
+        name
+        for name in chalices
+        if name.startswith(("chalicelib/cli/", "chalicelib/__main__")) and name.endswith(".py")
+    }
+    assert not_needed <= left_out
+    left_out -= not_needed
     assert {name.split("/data/")[0] for name in left_out} == {"botocore", "boto3"}
     assert not any("/dynamodb/" in name for name in left_out if name.startswith("botocore"))
     uncompiled = {name for name in ours if name.endswith(".py") and importlib.util.cache_from_source(name) not in ours}
