@@ -70,7 +70,7 @@ class ChaliceCall(RequestCall):
         for each, values in all_values.items():
             if each.lower() == name and len(values) > 1:
                 return ",".join(values)
-        return str(value)
+        return str(value).strip(" \t")  # `chalice local` leaves blanks at the end
 
     def query(self, name: str) -> Sequence[str]:
         given = self.request.query_params

@@ -197,6 +197,13 @@ def test_a_repeated_header_is_one_value_with_commas(seen: Seen, served: Callable
     assert seen.headers == ["acme,beta"]
 
 
+@pytest.mark.parametrize("served", SERVERS)
+def test_blanks_around_the_value_of_a_header_are_no_part_of_it(seen: Seen, served: Callable[[Seen], Any]) -> None:
+    with served(seen) as port:
+        ask(port, "/orders/7", [("x-tenant", " acme \t")])
+    assert seen.headers == ["acme"]
+
+
 @pytest.mark.parametrize("served", SERVERS[:2])
 def test_a_query_that_is_not_encoded_is_read_as_utf_8(seen: Seen, served: Callable[[Seen], Any]) -> None:
     if served is served_by_werkzeug:
