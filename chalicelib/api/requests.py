@@ -134,6 +134,8 @@ def parse(body: bytes, headers: Mapping[str, str], *, if_empty: bytes = b"") -> 
         raise InvalidJson(f"The body is not valid JSON: {what}: line {error.lineno} column {error.colno}.") from None
     except ValueError:
         raise InvalidJson("The body has a number with too many digits.") from None
+    if b"\\u" in body:
+        _require_characters(content)
     if not isinstance(content, dict):
         raise InvalidJson(f"The body must be a JSON object; got {shown(content)}.")
     return content
@@ -354,6 +356,14 @@ def _validated(
         return model.model_validate(given), []
     except ValidationError as error:
         return None, [described(detail, properties) for detail in error.errors(include_url=False)]
+
+
+def _require_characters(content: object) -> None:
+    """JSON can escape half of a character, which nothing can send, hash or store."""
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise InvalidJson("The body has half a character, such as \\ud800 by itself. Send whole ones.") from None
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -33,6 +33,9 @@ LAMBDA_CONTEXT = "aws.context"
 LAMBDA_EVENT = "aws.event"
 """Where mangum puts the event that invoked the function."""
 
+BLANKS = b" \t"
+"""What is no part of a header's value at its ends. Not every server takes it away."""
+
 THREADS = 4
 """How many threads the data plane may take at a time, and the control plane; the application's are not touched."""
 
@@ -94,7 +97,7 @@ class ASGICall(RequestCall):
     def header(self, name: str) -> str | None:
         asked = name.encode()
         values = [value for key, value in self.scope["headers"] if key == asked]
-        return b",".join(values).decode("latin-1") if values else None
+        return b",".join(values).strip(BLANKS).decode("latin-1") if values else None
 
     def query(self, name: str) -> Sequence[str]:
         return query_values(self.scope.get("query_string", b"").decode("utf-8", "replace"), name)

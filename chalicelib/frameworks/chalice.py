@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 ANY_CONTENT_TYPE = ["*/*"]
 """The module itself refuses what is not JSON, in its envelope."""
 
+CONTENT_TYPE = "Content-Type"
+"""As `chalice local` spells it, which adds one of its own where there is none of this name."""
+
 ROUTED = [method for method in METHODS if method not in {"OPTIONS", "TRACE"}]
 """OPTIONS is what Chalice itself answers, where a route has CORS; TRACE the gateway does not know."""
 
@@ -70,7 +73,7 @@ class ChaliceCall(RequestCall):
         for each, values in all_values.items():
             if each.lower() == name and len(values) > 1:
                 return ",".join(values)
-        return str(value)
+        return str(value).strip(" \t")  # `chalice local` leaves blanks at the end
 
     def query(self, name: str) -> Sequence[str]:
         given = self.request.query_params
@@ -160,11 +163,14 @@ class ChaosExperiments:
 
     def _translated(self, response: Response) -> ChaliceResponse:
         """Our answer to the current request."""
-        headers = response.all_headers
+        headers = {
+            CONTENT_TYPE if name.lower() == "content-type" else name: value
+            for name, value in response.all_headers.items()
+        }
         is_head = cast("ChaliceRequest", self._app.current_request).method == "HEAD"  # or `chalice local` sends a body
         body = "" if is_head else response.body
-        kinds = [value.partition(";")[0].lower() for name, value in headers.items() if name.lower() == "content-type"]
-        is_binary = not set(self._app.api.binary_types).isdisjoint(kinds)  # Chalice encodes it with Base64
+        kinds = {headers.get(CONTENT_TYPE, "").partition(";")[0].lower()}
+        is_binary = not kinds.isdisjoint(self._app.api.binary_types)  # Chalice encodes it with Base64
         return ChaliceResponse(body.encode() if is_binary else body, {**headers}, response.status)
 
     # The control plane

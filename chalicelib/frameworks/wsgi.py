@@ -64,7 +64,7 @@ class WSGICall(RequestCall):
 
     def header(self, name: str) -> str | None:
         value = self.environ.get(_variable(name))
-        return None if value is None else str(value)
+        return None if value is None else str(value).strip(" \t")  # not every server takes blanks at its end away
 
     def query(self, name: str) -> Sequence[str]:
         query: str = self.environ.get("QUERY_STRING", "")

@@ -426,7 +426,8 @@ class Budgets:
         return RunBudget(run, smaller, self._counters, ends)
 
     def _end(self, run: Run, most: int) -> None:
-        hits = "1 call was hit" if most == 1 else f"{most} calls were hit"
+        done = "would have been" if run.is_dry else "was" if most == 1 else "were"
+        hits = f"{most} call{'s' * (most > 1)} {done} hit"
         spent = run.spent(
             now=self._counters.clock(), by=f"environment {self._environment}", reason=f"max_requests: {hits}"
         )

@@ -48,6 +48,9 @@ INVALID_JSON: dict[str, bytes | str] = {
     "deep nesting": "[" * 8000 + "]" * 8000,
     "deep nesting of objects": '{"a":' * 2700 + "1" + "}" * 2700,
     "a name twice": '{"experiment_name": "latency_injection", "delay_seconds": 1, "delay_seconds": 2}',
+    "half a character as name": json.dumps({"experiment_name": "\ud800"}),
+    "half a character in a text": start(seed="\ud800"),
+    "half a character in a name": start(target={"query": {"\ud800": "1"}}),
     "a control character": '{"experiment_name": "latency\x00_injection"}',
 }
 INVALID_PARAMETERS: dict[str, str] = {
@@ -95,7 +98,6 @@ UNKNOWN: dict[str, str] = {
     "an unknown name": '{"experiment_name": "cpu_exhaustion"}',
     "a name in capitals": '{"experiment_name": "LATENCY_INJECTION"}',
     "a path as name": '{"experiment_name": "../../etc/passwd"}',
-    "half a character as name": '{"experiment_name": "\\ud800"}',
     "a name of 10 kB": json.dumps({"experiment_name": "x" * 10_000}),
 }
 KINDS = [

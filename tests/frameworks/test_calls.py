@@ -4,7 +4,7 @@ import asyncio
 import http.client
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
@@ -50,7 +50,8 @@ class Seen:
         self.headers: list[str | None] = []
         run = a_run(now=clock.now, delay_seconds=0.0)
         stores = {"tokens": FakeTokenStore(), "results": FakeResultStore()}
-        runs = FakeRunStore({"latency_injection": run})
+        self.now = clock.now
+        self.runs = runs = FakeRunStore({"latency_injection": run})
         self.options: dict[str, Any] = {
             "wire": partial(bootstrap, Settings(stage="qa"), runs=runs, **stores, clock=clock, sleep=clock.sleep)
         }
@@ -195,6 +196,25 @@ def test_a_repeated_header_is_one_value_with_commas(seen: Seen, served: Callable
     with served(seen) as port:
         ask(port, "/orders/7", [("x-tenant", "acme"), ("x-other", "1"), ("X-Tenant", "beta")])
     assert seen.headers == ["acme,beta"]
+
+
+@pytest.mark.parametrize("served", SERVERS)
+def test_blanks_around_the_value_of_a_header_are_no_part_of_it(seen: Seen, served: Callable[[Seen], Any]) -> None:
+    with served(seen) as port:
+        ask(port, "/orders/7", [("x-tenant", " acme \t")])
+    assert seen.headers == ["acme"]
+
+
+@pytest.mark.parametrize("served", SERVERS)
+def test_an_injected_error_has_one_content_type_however_it_is_spelt(seen: Seen, served: Callable[[Seen], Any]) -> None:
+    seen.runs.runs = {
+        "error_injection": a_run("error_injection", now=seen.now, error_rate=1.0, headers={"content-type": "text/html"})
+    }
+    with served(seen) as port, closing(http.client.HTTPConnection("127.0.0.1", port, timeout=LISTENING)) as connection:
+        connection.request("GET", "/orders/7")
+        answer = connection.getresponse()
+        assert answer.read()
+    assert (answer.status, answer.headers.get_all("Content-Type")) == (500, ["text/html"])
 
 
 @pytest.mark.parametrize("served", SERVERS[:2])

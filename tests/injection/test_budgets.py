@@ -265,6 +265,13 @@ def test_with_its_last_hit_the_run_is_completed_by_whoever_notices(table: Table)
     assert (here.asked(), here.scheduled) == (asked, [])
 
 
+def test_a_dry_run_does_not_say_that_it_has_hit_any(table: Table) -> None:
+    here = Environment(table, table.start(max_requests=2, dry_run=True))
+    assert hits(here, 2) == 2
+    here.look()
+    assert table.runs.runs["latency_injection"].end_reason == "max_requests: 2 calls would have been hit"
+
+
 def test_another_environment_notices_it_as_well(table: Table) -> None:
     run = table.start(max_requests=1)
     here, there = Environment(table, run), Environment(table, run)
