@@ -70,6 +70,9 @@ class Budget(Protocol):
     def admit(self, call: Call, note: Note) -> bool | Admission:
         """Whether the call may be hit, which uses up one hit. At once where this process knows, else by asking."""
 
+    def over(self) -> Callable[[], None] | None:
+        """A call that was admitted has met its faults. What is to be done now, which may block; None for nothing."""
+
 
 class Pause:
     """A time in which something is not done. By a clock that goes on while a Lambda environment is frozen."""
@@ -117,7 +120,10 @@ class Counters:
 
 
 class RunBudget:
-    """So many hits of the whole run. `on_used_up` is called when all of them are used; it may raise."""
+    """So many hits of the whole run. `on_used_up` is called when all of them are used; it may raise.
+
+    A hit is used when it is over: the end of the run would cut a delay that is under way.
+    """
 
     def __init__(self, run: Run, most: int, counters: Counters, on_used_up: Callable[[], None]) -> None:
         self._run = run
@@ -152,7 +158,6 @@ class RunBudget:
             if not self._reserved:
                 return False
             self._reserved -= 1
-            self._used += 1
             self._was_touched = True
             return True
 
@@ -160,7 +165,13 @@ class RunBudget:
         """What was taken was not used: it is reserved again."""
         with self._counting:
             self._reserved += 1
-            self._used -= 1
+        self._look_after()
+
+    def over(self) -> Callable[[], None] | None:
+        with self._counting:
+            self._used += 1
+        self._look_after()
+        return self._end_now if self._has_to_end and self._counters.schedule is None else None
 
     def _may_ask(self) -> bool:
         return not self._is_over and not self._nothing_left.is_on() and self._counters.may_be_asked()
@@ -243,9 +254,28 @@ class RunBudget:
             self._granted = lease.granted
         self._left = self._most - lease.taken
         if lease.used >= self._most and not self._is_over:
+            self._all_are_used(lease.granted)
+
+    def _all_are_used(self, granted: int) -> None:
+        """End the run. Where hits count as used in advance, whoever was granted the last one does, when it is over."""
+        if self._counters.schedule is not None or (self._has_to_end and not granted):
+            self._end()
+        elif granted:
             self._has_to_end = True
-            self._on_used_up()
-            self._is_over, self._has_to_end = True, False
+        else:
+            self._is_over = True
+
+    def _end(self) -> None:
+        self._has_to_end = True
+        self._on_used_up()
+        self._is_over, self._has_to_end = True, False
+
+    def _end_now(self) -> None:
+        """Where that fails, the next call that asks tries it again."""
+        try:
+            self._end()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the application's request goes on
+            self._counters.failed(self._run, error)
 
     def _next(self, wanted: int) -> Exchange:
         gives_back = self._counters.schedule is not None
@@ -312,6 +342,9 @@ class KeyBudget:
         if self._is_done(hashed) or not self._counters.may_be_asked():
             return False
         return self._ask(hashed, call, note)
+
+    def over(self) -> Callable[[], None] | None:
+        return self._whole.over() if self._whole else None
 
     def give_back(self, *, wait_seconds: float = 0.0) -> bool:
         return self._whole is None or self._whole.give_back(wait_seconds=wait_seconds)
