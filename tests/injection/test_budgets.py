@@ -146,6 +146,16 @@ def test_budgets_are_forgotten_when_there_are_many(table: Table) -> None:
     assert len(environment.budgets._budgets) == MOST_BUDGETS
 
 
+def test_the_budget_of_a_run_whose_time_is_over_is_forgotten_before_that_of_one_that_runs(table: Table) -> None:
+    environment = Environment(table, table.start(max_requests=3, duration_seconds=86_400.0))
+    for number in range(MOST_BUDGETS + 5):
+        table.clock.now += 60.0
+        short = a_run(token=str(number), now=table.clock.now, options={"max_requests": 3}, duration_seconds=30.0)
+        environment.budgets.for_run(short)
+    assert environment.budgets.for_run(environment.run) is environment.budget
+    assert len(environment.budgets._budgets) <= 3
+
+
 # So many hits in all
 
 
