@@ -406,7 +406,9 @@ class KeyBudget:
 
 def hashed_key(run: Run, key: str) -> bytes:
     """What stands for a key in the table, where it may be personal data. Each run has other ones."""
-    return hashlib.blake2b(key.encode(), digest_size=KEY_BYTES, key=run.run_id.encode()[:64]).digest()
+    return hashlib.blake2b(
+        key.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES, key=run.run_id.encode()[:64]
+    ).digest()
 
 
 class Budgets:

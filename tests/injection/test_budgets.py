@@ -540,6 +540,7 @@ def test_the_table_gets_to_know_no_key_and_each_run_has_hashes_of_its_own(table:
     ((_, stored),) = table.budgets.hits
     assert "ada" not in stored
     assert hashed_key(run, "ada") == hashed_key(run, "ada") != hashed_key(other, "ada")
+    assert hashed_key(run, "half a character: \ud800")
 
 
 def test_while_the_table_does_not_answer_no_key_is_hit_and_one_call_a_second_asks(table: Table) -> None:
