@@ -28,10 +28,6 @@ NOT_IN_A_HEADER = "[^\\t -~\\u00a0-\\u00ff]"
 TEXTS = "a text, or a list of texts"
 
 
-def _published(text: Text) -> WithJsonSchema:
-    return WithJsonSchema({**text.schema(), "allowed": text.allowed})
-
-
 def _by_name(names: Mapping[str, Any], values: Mapping[str, Any], allowed: str) -> WithJsonSchema:
     return WithJsonSchema(
         {"type": "object", "propertyNames": names, "additionalProperties": values, "allowed": allowed}
@@ -80,10 +76,10 @@ class DescribedRequest(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    method: Annotated[str, AfterValidator(METHOD.check), _published(METHOD)] = Field(
+    method: Annotated[str, AfterValidator(METHOD.check), METHOD.published()] = Field(
         default="GET", description="HTTP method.", examples=["GET"]
     )
-    path: Annotated[str, AfterValidator(PATH.check), _published(PATH)] = Field(
+    path: Annotated[str, AfterValidator(PATH.check), PATH.published()] = Field(
         description="Path, decoded, without the query.", examples=["/orders/1"]
     )
     headers: Headers = Field(default={}, description="Headers by their names.", examples=[{"x-tenant": "acme"}])

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from ..access import Role
 
 PREFIX = "/chaos_experiments"
+TEST = "/test"
+"""The one endpoint that is hit by what runs."""
+
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 """What is answered below the prefix, if only by a refusal in the envelope."""
 
@@ -39,8 +42,8 @@ ENDPOINTS = (
     Endpoint("POST", "/resume", Role.OPERATOR, "resume"),
     Endpoint("GET", "/history", Role.VIEWER, "history"),
     Endpoint("GET", "/report", Role.VIEWER, "report", formats=("json", "markdown", "html")),
-    Endpoint("GET", "/test", Role.ANYONE, "test", closable=True),
-    Endpoint("POST", "/test", Role.ANYONE, "test", closable=True),
+    Endpoint("GET", TEST, Role.ANYONE, "test", closable=True),
+    Endpoint("POST", TEST, Role.ANYONE, "test", closable=True),
     Endpoint("GET", "/console", Role.ANYONE, "console", formats=("html",)),
     Endpoint("GET", "/openapi.json", Role.ANYONE, "openapi", envelope=False, closable=True),
 )

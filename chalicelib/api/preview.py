@@ -19,6 +19,7 @@ from ..runs.options import First
 from ..runs.run import Run
 from ..runs.target import Matcher, Target
 from .described import DescribedCall, DescribedRequest
+from .endpoints import TEST
 from .problems import invalid, shown, wrong
 from .shapes import Preview, PreviewedFault, Refused, ShownCriterion, iso
 
@@ -27,9 +28,6 @@ log = logging.getLogger(__name__)
 WHOLE = 100.0
 DIGITS = 12
 """Of a probability, which is a product of decimal fractions."""
-
-TEST = "/test"
-"""The one endpoint that runs hit."""
 
 
 # What decides

@@ -24,6 +24,7 @@ from ..results.tally import (
     upper_bound,
 )
 from ..runs.run import Run
+from ..runs.target import OF_ENVIRONMENTS
 from .shapes import (
     JudgedSide,
     JudgedSides,
@@ -122,13 +123,9 @@ def _counts(shown: Run, tally: Tally, now: float) -> Results:
     }
 
 
-ENVIRONMENTS = {"environments_percentage", "functions"}
-"""The criteria of a target that are about environments, and not about calls."""
-
-
 def _names_calls(shown: Run) -> bool:
     target = shown.options.get("target")
-    return isinstance(target, Mapping) and bool(target.keys() - ENVIRONMENTS)
+    return isinstance(target, Mapping) and bool(target.keys() - OF_ENVIRONMENTS)
 
 
 def _has_key(shown: Run) -> bool:

@@ -5,12 +5,10 @@ never over, a target that names what is never hit.
 from ..experiments.base import Experiment, Parameters
 from ..paths import PathSet
 from ..runs.options import Hypothesis, StartOptions
+from .endpoints import TEST
 from .problems import Problem, shown, wrong
 
 WHOLE = 100.0
-
-TEST = "/test"
-"""The one endpoint that is hit by what runs."""
 
 NO_UNTOUCHED, NO_HITS, NO_TIME = "no_untouched_requests", "no_hit_requests", "no_time_to_hit"
 NEVER_HIT = "never_hit"

@@ -174,7 +174,7 @@ class DynamoDBRunStore(HaltItems):
 
     def _is_current(self, run: Run) -> Condition:
         """The item is the run's; one whose id cannot be read has its key for an id."""
-        item, key = self._item, RUN + run.experiment
+        item, key = self._item, RUN + run.label
         if run.run_id != key:
             return cast("Condition", item.run_id == run.run_id)
         return cast("Condition", item.pk.exists() & (~is_typed(item.run_id) | (item.run_id == key)))

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, TypedDict, Unpack
 
 from ..access import OwnAuthentication
-from ..api.endpoints import ENDPOINTS, METHODS, PREFIX
+from ..api.endpoints import ENDPOINTS, METHODS, PREFIX, TEST
 from ..api.http import Request, Response, failure, injected_failure
 from ..bootstrap import Chaos, bootstrap
 from ..errors import ChaosError, Misconfigured, ModuleOff
@@ -27,7 +27,6 @@ from .copies import renew_in_all_copies, renew_in_forks
 log = logging.getLogger(__name__)
 
 PATHS = frozenset(endpoint.path for endpoint in ENDPOINTS)
-TEST = "/test"
 PREFLIGHT_SECONDS = "600"
 ALLOWED_ORIGINS = "origins, each a scheme, a host and perhaps a port, such as https://admin.example"
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#*\s]+")

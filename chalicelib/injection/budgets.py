@@ -70,6 +70,9 @@ class Budget(Protocol):
     def admit(self, call: Call, note: Note) -> bool | Admission:
         """Whether the call may be hit, which uses up one hit. At once where this process knows, else by asking."""
 
+    def over(self) -> Callable[[], None] | None:
+        """A call that was admitted has met its faults. What is to be done now, which may block; None for nothing."""
+
 
 class Pause:
     """A time in which something is not done. By a clock that goes on while a Lambda environment is frozen."""
@@ -117,10 +120,13 @@ class Counters:
 
 
 class RunBudget:
-    """So many hits of the whole run. `on_used_up` is called when all of them are used; it may raise."""
+    """So many hits of the whole run. `on_used_up` is called when all of them are used; it may raise.
+
+    A hit is used when it is over: the end of the run would cut a delay that is under way.
+    """
 
     def __init__(self, run: Run, most: int, counters: Counters, on_used_up: Callable[[], None]) -> None:
-        self._run = run
+        self.run = run
         self._most = most
         self._counters = counters
         self._on_used_up = on_used_up
@@ -152,7 +158,6 @@ class RunBudget:
             if not self._reserved:
                 return False
             self._reserved -= 1
-            self._used += 1
             self._was_touched = True
             return True
 
@@ -160,7 +165,13 @@ class RunBudget:
         """What was taken was not used: it is reserved again."""
         with self._counting:
             self._reserved += 1
-            self._used -= 1
+        self._look_after()
+
+    def over(self) -> Callable[[], None] | None:
+        with self._counting:
+            self._used += 1
+        self._look_after()
+        return self._end_now if self._has_to_end and self._counters.schedule is None else None
 
     def _may_ask(self) -> bool:
         return not self._is_over and not self._nothing_left.is_on() and self._counters.may_be_asked()
@@ -190,7 +201,7 @@ class RunBudget:
             if not self._reserved and self._may_ask():
                 self._reserve_some()
         except Exception as error:  # noqa: BLE001 - whatever it is, the application's request goes on
-            self._counters.failed(self._run, error)
+            self._counters.failed(self.run, error)
         finally:
             self._asking.release()
         self._look_after()
@@ -219,7 +230,7 @@ class RunBudget:
             while self._has_something():
                 self._exchange(0)
         except Exception as error:  # noqa: BLE001 - nobody waits for it
-            self._counters.failed(self._run, error)
+            self._counters.failed(self.run, error)
             return False
         finally:
             self._asking.release()
@@ -231,7 +242,7 @@ class RunBudget:
         While it is not known whether the table has carried it out, nothing else is asked of it.
         """
         asked = self._in_flight = self._in_flight or self._next(wanted)
-        lease = self._counters.store.lease(self._run, self._most, asked)
+        lease = self._counters.store.lease(self.run, self._most, asked)
         self._in_flight = None
         self._counters.has_failed = False
         with self._counting:
@@ -243,9 +254,28 @@ class RunBudget:
             self._granted = lease.granted
         self._left = self._most - lease.taken
         if lease.used >= self._most and not self._is_over:
+            self._all_are_used(lease.granted)
+
+    def _all_are_used(self, granted: int) -> None:
+        """End the run. Where hits count as used in advance, whoever was granted the last one does, when it is over."""
+        if self._counters.schedule is not None or (self._has_to_end and not granted):
+            self._end()
+        elif granted:
             self._has_to_end = True
-            self._on_used_up()
-            self._is_over, self._has_to_end = True, False
+        else:
+            self._is_over = True
+
+    def _end(self) -> None:
+        self._has_to_end = True
+        self._on_used_up()
+        self._is_over, self._has_to_end = True, False
+
+    def _end_now(self) -> None:
+        """Where that fails, the next call that asks tries it again."""
+        try:
+            self._end()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the application's request goes on
+            self._counters.failed(self.run, error)
 
     def _next(self, wanted: int) -> Exchange:
         gives_back = self._counters.schedule is not None
@@ -271,10 +301,10 @@ class RunBudget:
             schedule(AGAIN_SECONDS if self._counters.has_failed else IDLE_SECONDS, self._look)
         except RuntimeError as error:  # no more threads
             self._is_scheduled = False
-            log.warning("Reserved hits of run %s are given back later: %s", self._run.run_id, error)
+            log.warning("Reserved hits of run %s are given back later: %s", self.run.run_id, error)
 
     def _has_to_be_looked_after(self) -> bool:
-        return self._has_something() and self._counters.clock() < self._run.expires_at
+        return self._has_something() and self._counters.clock() < self.run.expires_at
 
     def _has_something(self) -> bool:
         return bool(self._in_flight or self._reserved or self._used or self._has_to_end)
@@ -293,7 +323,7 @@ class KeyBudget:
     """So many hits of each key; and no more than the `whole` run may have, where that is limited, too."""
 
     def __init__(self, run: Run, most: int, read_key: "ReadKey", counters: Counters, whole: RunBudget | None) -> None:
-        self._run = run
+        self.run = run
         self._most = most
         self._read_key = read_key
         self._counters = counters
@@ -308,10 +338,13 @@ class KeyBudget:
         if key is None:
             note(WITHOUT_KEY)
             return False
-        hashed = hashed_key(self._run, key)
+        hashed = hashed_key(self.run, key)
         if self._is_done(hashed) or not self._counters.may_be_asked():
             return False
         return self._ask(hashed, call, note)
+
+    def over(self) -> Callable[[], None] | None:
+        return self._whole.over() if self._whole else None
 
     def give_back(self, *, wait_seconds: float = 0.0) -> bool:
         return self._whole is None or self._whole.give_back(wait_seconds=wait_seconds)
@@ -346,9 +379,9 @@ class KeyBudget:
         if not self._counters.may_be_asked():  # it failed while this call waited for a thread
             return False
         try:
-            number = self._counters.store.claim(self._run, hashed.hex(), self._most)
+            number = self._counters.store.claim(self.run, hashed.hex(), self._most)
         except Exception as error:  # noqa: BLE001 - whatever it is, the application's request goes on
-            self._counters.failed(self._run, error)
+            self._counters.failed(self.run, error)
             return False
         self._counters.has_failed = False
         if number is None or number >= self._most:
@@ -373,7 +406,9 @@ class KeyBudget:
 
 def hashed_key(run: Run, key: str) -> bytes:
     """What stands for a key in the table, where it may be personal data. Each run has other ones."""
-    return hashlib.blake2b(key.encode(), digest_size=KEY_BYTES, key=run.run_id.encode()[:64]).digest()
+    return hashlib.blake2b(
+        key.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES, key=run.run_id.encode()[:64]
+    ).digest()
 
 
 class Budgets:
@@ -395,6 +430,7 @@ class Budgets:
             return None
         with self._making:
             if run.run_id not in self._budgets:
+                self._forget_what_is_over()
                 if len(self._budgets) >= MOST_BUDGETS:
                     del self._budgets[next(iter(self._budgets))]
                 self._budgets[run.run_id] = self._made(run)
@@ -405,6 +441,11 @@ class Budgets:
         for budget in list(self._budgets.values()):
             if not budget.give_back(wait_seconds=LAST_SECONDS):
                 return
+
+    def _forget_what_is_over(self) -> None:
+        """Each has up to `MOST_KEYS` keys. A budget that is made anew would be mistaken for the one before it."""
+        now = self._counters.clock()
+        self._budgets = {run_id: each for run_id, each in self._budgets.items() if now < each.run.expires_at}
 
     def _made(self, run: Run) -> RunBudget | KeyBudget:
         from ..runs.options import First  # noqa: PLC0415 - pydantic, which a process in which nothing runs does without

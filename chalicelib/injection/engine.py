@@ -17,6 +17,7 @@ from ..paths import PathSet
 from ..results.recorder import Recorder
 from ..results.tally import WOULD_HIT
 from .arrival import Arrival
+from .budgets import Budget
 from .call import Call
 from .decide import Hit, decide
 from .effects.base import Effect
@@ -335,21 +336,27 @@ class Engine:
     def _apply(self, result: InjectionResult, hits: Sequence[Hit]) -> Generator[Step, Any, None]:
         is_late = self.process.timer() - result.began >= LATE_SECONDS
         limited: dict[str, bool] = {}
-        for plan, fault, chance in hits:
-            if (is_late or result.hits) and not (yield from self.is_active(plan)):
-                continue  # it ended while the application, or an earlier fault, delayed this call
-            if plan.is_limited:
-                if plan.run_id not in limited:
-                    limited[plan.run_id] = yield from _is_to_hit(plan, result)
-                if not limited[plan.run_id]:
-                    continue
-            hit = AppliedHit(plan, fault.kind, UNFINISHED)
-            result.hits.append(hit)
-            applied = fault.apply(_HitCall(self, result.call, plan, result.began, chance))
-            hit.applied = applied if isinstance(applied, Applied) else (yield from applied)
-            if hit.applied.outcome is not PROCEED:
-                result.outcome = hit.applied.outcome
-                return
+        used: list[Budget] = []
+        try:
+            for plan, fault, chance in hits:
+                if (is_late or result.hits) and not (yield from self.is_active(plan)):
+                    continue  # it ended while the application, or an earlier fault, delayed this call
+                if plan.is_limited:
+                    if plan.run_id not in limited:
+                        limited[plan.run_id] = yield from _is_to_hit(plan, result, used)
+                    if not limited[plan.run_id]:
+                        continue
+                hit = AppliedHit(plan, fault.kind, UNFINISHED)
+                result.hits.append(hit)
+                applied = fault.apply(_HitCall(self, result.call, plan, result.began, chance))
+                hit.applied = applied if isinstance(applied, Applied) else (yield from applied)
+                if hit.applied.outcome is not PROCEED:
+                    result.outcome = hit.applied.outcome
+                    break
+        finally:
+            ends = [budget.over() for budget in used]
+        for end in filter(None, ends):
+            yield RunBlocking(end)
 
     def is_active(self, plan: Plan) -> Generator[Step, Any, bool]:
         """Whether a run goes on, by the snapshot, which is refreshed where that is due."""
@@ -395,13 +402,17 @@ class Engine:
             return False
 
 
-def _is_to_hit(plan: Plan, result: InjectionResult) -> Generator[Step, Any, bool]:
-    """Whether a run that is dry, or may hit but so many calls, hits this one. It uses its budget up in both cases."""
+def _is_to_hit(plan: Plan, result: InjectionResult, used: list[Budget]) -> Generator[Step, Any, bool]:
+    """Whether a run that is dry, or may hit but so many calls, hits this one. It uses its budget up in both cases.
+
+    `used` gets the budget that has admitted the call.
+    """
     if plan.budget is not None:
         admitted = plan.budget.admit(result.call, partial(result.note, plan))
         if not (admitted if isinstance(admitted, bool) else (yield from admitted)):
             result.meets = {run_id for run_id in result.meets if run_id != plan.run_id}
             return False
+        used.append(plan.budget)
     if plan.is_dry:
         result.note(plan, WOULD_HIT)
     return not plan.is_dry

@@ -26,7 +26,7 @@ MOST_SEEN = 200
 """How many runs this process remembers to have seen."""
 
 ID = re.compile("[!-~]{1,64}")
-"""What can be an id: it is sent in a header of each response that the run hits."""
+"""What can be an id, and a label: both are sent in headers of responses."""
 
 
 class Plan:
@@ -213,3 +213,5 @@ def _require_readable(run: Run) -> None:
         raise ValueError("another version wrote it, or it is damaged")
     if not ID.fullmatch(run.run_id):
         raise ValueError(f"{run.run_id[:LONGEST_DEFECT]!r} is no id")
+    if run.is_dry and not ID.fullmatch(run.label):
+        raise ValueError(f"{run.label[:LONGEST_DEFECT]!r} is no label")

@@ -177,6 +177,9 @@ CRITERIA: Mapping[str, Criterion] = {
 }
 """The fields of a target, of which at least one is required; the cheapest of those about calls first."""
 
+OF_ENVIRONMENTS = frozenset(name for name, each in CRITERIA.items() if each.checks is _every_call)
+"""The criteria that say nothing about calls."""
+
 
 # What their texts may be
 

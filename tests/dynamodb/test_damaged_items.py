@@ -315,13 +315,14 @@ def test_a_run_that_is_damaged_after_it_was_compiled_hits_nothing_any_more(table
 def test_a_damaged_run_with_a_label_is_listed_stopped_and_replaced_by_it(table: Table) -> None:
     """It stays one of its experiment where its item says that; nothing else is told of it."""
     table.call("POST", "/stop", {"experiment_name": DAMAGED})
-    for attribute, how in (("label", "missing"), ("label", "text"), ("label", "map"), ("scenario", "map")):
+    of_label = [("label", how) for how in ("missing", "text", "map")]
+    for attribute, how in (*of_label, ("scenario", "map"), ("run_id", "missing"), ("run_id", "map")):
         assert table.start(DAMAGED, label="slow-orders").status == 200, attribute
         assert table.injected() == {DAMAGED, HEALTHY}
         table.damage(table.scope, "run#slow-orders", attribute, ANYTHING[how])
         (shown,) = [run for run in table.runs() if run["label"] == "slow-orders"]
         assert (shown["name"], shown["defect"] is None) == (
-            DAMAGED if attribute == "scenario" else "slow-orders",
+            "slow-orders" if attribute == "label" else DAMAGED,
             False,
         )
         assert table.injected() == {HEALTHY}, (attribute, how)

@@ -12,6 +12,7 @@ from chalicelib.experiments.catalogue import BUILT_IN, Catalogue
 from chalicelib.faults.answer import Answer
 from chalicelib.faults.base import PROCEED, Fault, RunBlocking, Step
 from chalicelib.faults.wait import Wait
+from chalicelib.injection.budgets import Budgets, Counters
 from chalicelib.injection.call import Call
 from chalicelib.injection.drivers import AsyncInjection, SyncInjection
 from chalicelib.injection.engine import Engine, InjectionResult, Process
@@ -21,7 +22,7 @@ from chalicelib.injection.snapshot import Snapshot
 from chalicelib.results.tally import Tally
 from chalicelib.runs.run import Run
 from tests.injection.support import FakeCall, catalogue
-from tests.support import NOW, Clock, FakeResultStore, FakeRunStore, a_recorder, a_run, with_hypothesis
+from tests.support import NOW, Clock, FakeBudgetStore, FakeResultStore, FakeRunStore, a_recorder, a_run, with_hypothesis
 
 KEY = {"header": "x-user"}
 ORDERS = {"paths": ["/orders"]}
@@ -41,6 +42,9 @@ class FakeBudget:
             note("without_key")
             return False
         return self._ask() if self.asks else self._take()
+
+    def over(self) -> None:
+        return None
 
     def _ask(self) -> Generator[Step, Any, bool]:
         taken: bool = yield RunBlocking(self._take)
@@ -231,6 +235,27 @@ def test_what_an_earlier_error_answers_or_a_run_that_is_over_uses_nothing_up() -
     house.injection = SyncInjection(house.engine, house.sleep)
     assert [hit.kind for hit in house.ask().hits] == ["wait"]
     assert (budgets["latency_injection"].left, budgets["error_injection"].left) == (4, 5)
+
+
+@pytest.mark.parametrize("in_lambda", [False, True])
+def test_the_last_hit_of_a_run_ends_it_when_it_is_over_and_its_delay_is_not_cut(*, in_lambda: bool) -> None:
+    clock, due = Clock(), list[tuple[float, Callable[[], None]]]()
+    schedule = None if in_lambda else lambda seconds, call: due.append((clock.now + seconds, call))
+    house = House(clock=clock, budget=lambda run: budgets.for_run(run))  # type: ignore[arg-type, return-value] # noqa: PLW0108
+    counters = Counters(store=FakeBudgetStore(), clock=clock, schedule=schedule)
+    budgets = Budgets(counters, house.store, environment="here", on_end=house.engine.snapshot.invalidate)
+
+    def sleep(seconds: float) -> None:
+        clock.now += seconds
+        for each in [each for each in due if each[0] <= clock.now]:
+            due.remove(each)
+            each[1]()
+
+    house.injection = SyncInjection(house.engine, sleep)
+    house.start("latency_injection", max_requests=1, parameters={"delay_seconds": 5.0, "duration_seconds": 60.0})
+    assert [hit.applied.details for hit in house.ask().hits] == [{"seconds": 5.0}]
+    sleep(0.5)
+    assert house.store.runs["latency_injection"].is_spent
 
 
 def test_where_there_is_no_slot_nothing_is_used_up() -> None:

@@ -59,6 +59,14 @@ class Environment:
         self.invalidated += 1
 
     def admit(self, key: str | None = None) -> bool:
+        """Whether a call is hit, which is over at once."""
+        is_hit = self.begin(key)
+        end = self.budget.over() if is_hit else None
+        if end:
+            end()
+        return is_hit
+
+    def begin(self, key: str | None = None) -> bool:
         call = FakeCall("/orders", **({"x_order_id": key} if key else {}))
         admission = self.budget.admit(call, self.notes.append)
         if isinstance(admission, bool):
@@ -136,6 +144,16 @@ def test_budgets_are_forgotten_when_there_are_many(table: Table) -> None:
     for number in range(MOST_BUDGETS + 5):
         environment.budgets.for_run(a_run(token=str(number), options={"max_requests": 3}))
     assert len(environment.budgets._budgets) == MOST_BUDGETS
+
+
+def test_the_budget_of_a_run_whose_time_is_over_is_forgotten_before_that_of_one_that_runs(table: Table) -> None:
+    environment = Environment(table, table.start(max_requests=3, duration_seconds=86_400.0))
+    for number in range(MOST_BUDGETS + 5):
+        table.clock.now += 60.0
+        short = a_run(token=str(number), now=table.clock.now, options={"max_requests": 3}, duration_seconds=30.0)
+        environment.budgets.for_run(short)
+    assert environment.budgets.for_run(environment.run) is environment.budget
+    assert len(environment.budgets._budgets) <= 3
 
 
 # So many hits in all
@@ -328,6 +346,45 @@ def test_in_lambda_each_hit_is_reserved_on_its_own_and_the_last_one_ends_the_run
     assert table.runs.runs["latency_injection"].is_spent
 
 
+def test_in_lambda_whoever_got_the_last_hit_ends_the_run_when_it_is_over_and_nobody_before(table: Table) -> None:
+    run = table.start(max_requests=1)
+    here, there = (Environment(table, run, in_lambda=True) for _ in range(2))
+    assert here.begin()
+    assert not there.admit()
+    assert table.runs.runs["latency_injection"].ended_at is None
+    table.runs.broken = True
+    end = here.budget.over()
+    assert end
+    end()
+    table.runs.broken = False
+    table.clock.now += 1.0
+    asked = there.asked()
+    assert not here.admit()
+    assert table.runs.runs["latency_injection"].is_spent
+    table.clock.now += 1.0
+    assert not there.admit()
+    assert there.asked() == asked + 1  # that was the other one
+
+
+def test_what_is_put_back_after_a_slow_answer_is_given_back_though_nobody_asks_again(table: Table) -> None:
+    run = table.start(max_requests=5, first={"requests": 2, "key": KEY})
+    here, there = Environment(table, run), Environment(table, run)
+    assert [there.admit("a") for _ in range(2)] == [True, True]
+    admission: Any = here.budget.admit(FakeCall("/", x_order_id="a"), here.notes.append)
+    step = next(admission)
+    while (claimed := step.call()) is None:
+        step = admission.send(None)
+    while here.scheduled:
+        here.look()
+    with pytest.raises(StopIteration):
+        admission.send(claimed)
+    while here.scheduled:
+        here.look()
+    while there.scheduled:
+        there.look()
+    assert (table.budgets.taken[run.run_id], table.budgets.used[run.run_id]) == (2, 2)
+
+
 # A table that does not answer
 
 
@@ -490,6 +547,7 @@ def test_the_table_gets_to_know_no_key_and_each_run_has_hashes_of_its_own(table:
     ((_, stored),) = table.budgets.hits
     assert "ada" not in stored
     assert hashed_key(run, "ada") == hashed_key(run, "ada") != hashed_key(other, "ada")
+    assert hashed_key(run, "half a character: \ud800")
 
 
 def test_while_the_table_does_not_answer_no_key_is_hit_and_one_call_a_second_asks(table: Table) -> None:

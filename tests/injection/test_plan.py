@@ -142,3 +142,10 @@ def test_a_run_that_first_looks_at_what_is_normal_hits_nothing_until_then_and_ev
         )
     clock.now = NOW + 60
     assert snapshot.get() == ()
+
+
+@pytest.mark.parametrize("label", ["a\r\nSet-Cookie: a=b", "größer", "a b", "a" * 65])
+def test_a_dry_run_with_a_label_that_no_header_can_have_is_not_injected(label: str) -> None:
+    run = a_run(label=label, options={"dry_run": True})
+    assert Compiler(catalogue, Defects())([run]) == []
+    assert len(Compiler(catalogue, Defects())([a_run(label=label)])) == 1

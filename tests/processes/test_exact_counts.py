@@ -31,7 +31,7 @@ LOST_AT_MOST = {"uWSGI": 0, "uWSGI, threads": 2}
 @pytest.fixture
 def run(settings: Settings) -> Run:
     run = a_run(now=time.time(), delay_seconds=0.0, duration_seconds=600.0, options={"max_requests": MOST})
-    assert DynamoDBRunStore(settings).start(run, now=time.time()) is None
+    assert DynamoDBRunStore(settings).start([run], now=time.time()) is None
     return run
 
 
