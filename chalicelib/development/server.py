@@ -14,9 +14,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from copy import deepcopy
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -41,6 +42,7 @@ class EmbeddedDynamoDB:
             def log_request(self, *_: object) -> None:
                 """No access log: it would fill the log file of a process that nobody watches."""
 
+        _copy_tables_once()
         self._application = DomainDispatcherApplication(create_backend_app)
         self._answering = threading.Lock()
         self._server = make_server(HOST, 0, self._one_at_a_time, threaded=True, request_handler=Quiet)
@@ -66,6 +68,36 @@ class EmbeddedDynamoDB:
         with self._answering:
             answer: Iterable[bytes] = self._application(environ, start_response)
             return answer
+
+
+def _copy_tables_once() -> None:
+    """Moto copies the whole table for each item of a transaction. So a scenario would take longer with each run that
+    the history has, until it is given up: the copies are equal, and one of them is enough.
+    """
+    from moto.dynamodb.models import DynamoDBBackend  # noqa: PLC0415
+    from moto.dynamodb.models.table import Table  # noqa: PLC0415
+
+    if "__deepcopy__" in vars(Table):
+        return
+    transact = DynamoDBBackend.transact_write_items
+    under_way = threading.local()
+
+    def copied(table: Table, memo: dict[int, object]) -> Table:
+        copies: dict[int, Table] = getattr(under_way, "copies", {})
+        if id(table) not in copies:
+            made = copies[id(table)] = memo[id(table)] = object.__new__(type(table))
+            vars(made).update(deepcopy(vars(table), memo))
+        return copies[id(table)]
+
+    def with_one_copy(backend: DynamoDBBackend, transact_items: list[dict[str, Any]]) -> None:
+        under_way.copies = {}
+        try:
+            transact(backend, transact_items)
+        finally:
+            del under_way.copies
+
+    Table.__deepcopy__ = copied  # type: ignore[attr-defined]
+    DynamoDBBackend.transact_write_items = with_one_copy  # type: ignore[method-assign,assignment]
 
 
 class Users:

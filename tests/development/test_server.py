@@ -3,10 +3,12 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from copy import deepcopy
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 import requests
 from filelock import FileLock, Timeout
@@ -60,6 +62,40 @@ def test_one_operation_at_a_time() -> None:
         thread.join(60)
     database._server.server_close()
     assert overlaps == [False] * 4
+
+
+def test_a_transaction_copies_the_table_once_and_is_undone_where_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    copies: list[object] = []
+
+    def counted(content: Any, memo: Any) -> Any:
+        copies.append(content)
+        return deepcopy(content, memo)
+
+    monkeypatch.setattr(server, "deepcopy", counted)
+    database = EmbeddedDynamoDB().start()
+    client: Any = boto3.client(
+        "dynamodb",
+        endpoint_url=database.url,
+        region_name="eu-central-1",
+        aws_access_key_id="none",
+        aws_secret_access_key="none",
+    )
+    client.create_table(
+        TableName="copied",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+    def put(number: int, **more: Any) -> dict[str, Any]:
+        return {"Put": {"TableName": "copied", "Item": {"pk": {"S": str(number)}}, **more}}
+
+    client.transact_write_items(TransactItems=[put(number) for number in range(50)])
+    assert len(copies) == 1
+    with pytest.raises(client.exceptions.TransactionCanceledException):
+        client.transact_write_items(TransactItems=[put(50), put(1, ConditionExpression="attribute_not_exists(pk)")])
+    assert (len(copies), client.scan(TableName="copied")["Count"]) == (2, 50)
+    database.stop()
 
 
 def test_it_is_alone_from_the_start_and_again_after_the_last_one_is_gone(users: Users, clock: Clock) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from chalicelib.access import Role, Token
-from chalicelib.dynamodb.items import FORMAT, read_run
+from chalicelib.dynamodb.items import FORMAT, OPTION_TYPES, SINCE_FORMAT_4, read_run
 from chalicelib.dynamodb.results import DynamoDBResultStore
 from chalicelib.dynamodb.runs import DynamoDBRunStore
 from chalicelib.dynamodb.tokens import DynamoDBTokenStore
 from chalicelib.experiments.catalogue import installed
 from chalicelib.runs.event import Event
-from chalicelib.runs.options import Hypothesis
+from chalicelib.runs.options import Hypothesis, StartOptions
 from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
 from tests.support import NOW, a_run, an_event, with_hypothesis, with_options
@@ -170,3 +170,11 @@ def test_only_a_run_of_which_older_versions_would_hit_too_much_is_of_a_format_th
     assert {item["format"]["N"] for item in items if "parameters" in item} == {str(expected)}
     assert list(store.active(NOW)) == [labelled, run]
     assert FORMAT == 4
+
+
+def test_every_option_is_one_that_older_versions_may_leave_out_or_that_they_cannot_read() -> None:
+    """A new option of a start goes to one of both, or older versions hit calls that the run must spare."""
+    may_be_left_out = {"reason", "alarms", "hypothesis", "label"}
+    decided_by_its_content = {"target"}
+    assert StartOptions.model_fields.keys() == may_be_left_out | decided_by_its_content | SINCE_FORMAT_4
+    assert OPTION_TYPES.keys() == StartOptions.model_fields.keys() - {"label"}
