@@ -140,7 +140,7 @@ class ErrorInjection(base.Experiment):
         body: Annotated[Any, BeforeValidator(_body), WithJsonSchema(BODY_SCHEMA)] = Field(
             default=None,
             description=f"Body of the errors: a text, or JSON, of at most {MOST_BODY_BYTES} bytes. If it is not set, "
-            "the envelope of this API with the code injected_error.",
+            "the envelope of this API.",
             examples=["Service Unavailable"],
         )
 

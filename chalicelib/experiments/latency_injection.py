@@ -47,7 +47,7 @@ class LatencyInjection(base.Experiment):
             default=cast("float", None),
             gt=0,
             le=LONGEST_SECONDS,
-            description="By how much delays differ from delay_seconds, their mean: at most by this with the "
+            description="By how much delays differ from the delay above, their mean: at most by this with the "
             "distribution uniform; their standard deviation with normal and pareto. If it is not set, they do not "
             "differ, except with the distribution exponential.",
             examples=[0.5],
@@ -55,8 +55,8 @@ class LatencyInjection(base.Experiment):
         )
         distribution: Distribution = Field(
             default=cast("Distribution", None),
-            description="How the delays are distributed around delay_seconds, their mean. If it is not set: uniform "
-            "with jitter_seconds, pareto with p50_seconds, otherwise fixed. No delay is below 0, or above 60 seconds "
+            description="How the delays are distributed around the delay above, their mean. If it is not set: uniform "
+            "with a jitter, pareto with percentiles, otherwise fixed. No delay is below 0, or above 60 seconds "
             "or the limit of the stage.",
             examples=["pareto"],
         )
@@ -64,8 +64,8 @@ class LatencyInjection(base.Experiment):
             default=cast("float", None),
             gt=0,
             le=LONGEST_SECONDS,
-            description="Median of the delays, in seconds. With p99_seconds, and instead of delay_seconds and "
-            "jitter_seconds: the distribution is fitted to both.",
+            description="Median of the delays, in seconds. With the 99th percentile, and instead of delay and "
+            "jitter: the distribution is fitted to both.",
             examples=[0.2],
             json_schema_extra={"unit": "seconds"},
         )
@@ -73,7 +73,7 @@ class LatencyInjection(base.Experiment):
             default=cast("float", None),
             gt=0,
             le=LONGEST_SECONDS,
-            description="99th percentile of the delays, in seconds: one in a hundred is longer. With p50_seconds.",
+            description="99th percentile of the delays, in seconds: one in a hundred is longer. With the median.",
             examples=[3.0],
             json_schema_extra={"unit": "seconds"},
         )

@@ -29,9 +29,9 @@ class ResourceExhaustion(base.Experiment):
             default=cast("int", None),
             ge=2,
             le=MOST_STEPS,
-            description="In how many equal steps the memory grows: with 5 and duration_seconds 50 an environment holds "
-            "a fifth of memory_mb at first, and a fifth more every 10 seconds. At most memory_mb. If it is not set, "
-            "all of it is held at once.",
+            description="In how many equal steps the memory grows: with 5 and a duration of 50 seconds an environment "
+            "holds a fifth of it at first, and a fifth more every 10 seconds. At most one for each MB. If it is not "
+            "set, all of it is held at once.",
             examples=[5],
             json_schema_extra={"unit": "steps"},
         )
