@@ -70,9 +70,9 @@ def test_list_describes_every_experiment_with_the_limits_that_hold_here(control:
                 "minimum": 2,
                 "maximum": 60,
                 "unit": "steps",
-                "description": "In how many equal steps the memory grows: with 5 and duration_seconds 50 an "
-                "environment holds a fifth of memory_mb at first, and a fifth more every 10 seconds. At most "
-                "memory_mb. If it is not set, all of it is held at once.",
+                "description": "In how many equal steps the memory grows: with 5 and a duration of 50 seconds an "
+                "environment holds a fifth of it at first, and a fifth more every 10 seconds. At most one for each MB. "
+                "If it is not set, all of it is held at once.",
                 "examples": [5],
             },
         },
