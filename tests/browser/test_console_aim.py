@@ -634,7 +634,7 @@ def test_nothing_is_shown_of_what_an_older_application_does_not_publish(open_con
     expect(card.get_by_label("Environments percentage")).to_be_visible()
     for label in ("Paths", "Label", "Path and query", "Dry run", "Sticky"):
         assert card.get_by_label(label).count() == 0, label
-    assert page.get_by_role("button", name="Add to").count() == 0
+    assert page.get_by_role("button", name="Add to scenario").count() == 0
     page.locator("#running").get_by_role("button", name="Stop Latency injection").click()
     wait_for(page, lambda: bool(sent))
     assert (sent, preview.asked) == ([{"experiment_name": "latency_injection"}], [])
