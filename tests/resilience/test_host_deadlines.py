@@ -126,7 +126,7 @@ def test_a_signal_in_the_modules_own_code_is_no_defect_of_it(caplog: pytest.LogC
     app.testing = True
     application.runs.runs["latency_injection"] = a_run("resource_exhaustion", now=time.time(), duration_seconds=600.0)
 
-    def fill(*_: object) -> tuple[int, int]:
+    def fill(*_: object, **__: object) -> tuple[int, int]:
         until = time.monotonic() + DELAY_SECONDS
         while time.monotonic() < until:
             """Pages are written."""

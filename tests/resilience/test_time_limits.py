@@ -231,7 +231,7 @@ def test_a_write_that_was_not_answered_in_time_may_have_been_made(
 ) -> None:
     store = DynamoDBRunStore(table(machine, silent, tmp_path))
     with pytest.raises(StoreUnavailable, match="may have been made"):
-        store.start([a_run()], now=NOW)
+        store.stop(a_run().ended(now=NOW, by="ada", reason=None))
 
 
 def test_one_lookup_serves_all_that_wait_for_it(machine: pytest.MonkeyPatch, silent: Silent, tmp_path: Path) -> None:
