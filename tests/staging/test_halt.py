@@ -71,7 +71,7 @@ def test_no_start_slips_through_after_a_halt_answered(stage: Stage, rounds: int,
 
         with ThreadPoolExecutor(len(NAMES)) as pool:
             racing = [pool.submit(starts, name) for name in NAMES]
-            time.sleep(0.05)
+            time.sleep(0.2)  # so that some starts were answered before
             halt(stage)
             answered = time.time()
             seen = [each for future in racing for each in future.result()]
