@@ -44,7 +44,8 @@ def warm(stage: Stage) -> None:
 @pytest.mark.usefixtures("warm")
 def test_a_key_has_the_same_verdict_as_in_every_other_process(stage: Stage, rounds: int, tell: Tell) -> None:
     keys = [f"user-{number}" for number in range(KEYS_A_ROUND * rounds)]
-    stage.start("latency_injection", delay_seconds=0, percentage=100 * SHARE, sticky=STICKY, seed=SEED)
+    share = {"percentage": 100 * SHARE, "sticky": STICKY, "seed": SEED}
+    stage.start("latency_injection", delay_seconds=0, duration_seconds=600, **share)
     parts = iter([keys[number::SIZE] for number in range(SIZE)])
 
     def ask() -> list[tuple[str, Answer]]:
