@@ -29,13 +29,6 @@ SLOWEST_SECONDS = 2.0
 
 
 @pytest.fixture(scope="module")
-def proxy(dynamodb_url: str) -> Iterator[FaultProxy]:
-    made = FaultProxy(dynamodb_url)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def fleet(proxy: FaultProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Its snapshots are trusted for longer than an outage lasts."""
     variables = {

@@ -34,13 +34,6 @@ PROCESSES = {"chalice local": 1, "flask, gunicorn": 2, "fastapi, uvicorn": 2}
 
 
 @pytest.fixture(scope="module")
-def proxy(dynamodb_url: str) -> Iterator[FaultProxy]:
-    made = FaultProxy(dynamodb_url)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def fleet(proxy: FaultProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Server]]:
     variables = {
         "AWS_ENDPOINT_URL_DYNAMODB": proxy.url,
