@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from ..runs.condition import HEADER, NO_CONTROL, Text, refused
+from ..runs.condition import HEADER, NO_PATH, Text, refused
 from ..runs.target import METHOD, TWICE
 from .query import CURSOR
 from .requests import options_of
@@ -16,12 +16,7 @@ from .requests import options_of
 PATH = Text(
     allowed="a decoded path such as /orders/1",
     pattern="^/",
-    refused={
-        "^[^/]": "it does not begin with a slash; send the path alone, without scheme and host",
-        **NO_CONTROL,
-        "[?#]": "it has a query or a fragment; send that as query, or leave it out",
-        "%[0-9A-Fa-f]{2}": "it is percent-encoded; send it decoded",
-    },
+    refused=NO_PATH,
     longest=2000,
 )
 NOT_IN_A_HEADER = "[^\\t -~\\u00a0-\\u00ff]"

@@ -67,6 +67,12 @@ class Text:
 
 
 NO_CONTROL = {CONTROL: "it has control characters; leave them out"}
+NO_PATH = {
+    "^[^/]": "it does not begin with a slash; send the path alone, without scheme and host",
+    **NO_CONTROL,
+    "[?#]": "it has a query or a fragment; send that as query, or leave it out",
+    "%[0-9A-Fa-f]{2}": "it is percent-encoded; send it decoded",
+}
 NO_BLANK_BEFORE = {"^ ": "it begins with a blank, which no server hands on; leave it out"}
 NO_BLANK_AFTER = {" $": "it ends with a blank, which no server hands on; leave it out"}
 ASCII_ALONE = {"[^ -~]": "headers are compared in ASCII alone; use glob, with * in place of other characters"}

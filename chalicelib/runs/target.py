@@ -20,7 +20,7 @@ from .condition import (
     IN_QUERY,
     LONGEST_NAME,
     MOST_ITEMS,
-    NO_CONTROL,
+    NO_PATH,
     QUERY_NAME,
     Text,
     check_condition,
@@ -29,6 +29,7 @@ from .condition import (
     glob,
     refused,
 )
+from .key import Keyed
 
 MOST_NAMES = 10
 """Of headers, and of names in the query."""
@@ -49,7 +50,7 @@ CREDENTIALS = {"authorization", "proxy-authorization"}
 # What a call, an environment and a criterion are
 
 
-class Requested(Protocol):
+class Requested(Keyed, Protocol):
     """A call, as far as a target is concerned."""
 
     @property
@@ -59,12 +60,6 @@ class Requested(Protocol):
     @property
     def method(self) -> str:
         """The HTTP method, in upper case."""
-
-    def header(self, name: str) -> str | None:
-        """The value of a header, whose name is given in lower case."""
-
-    def query(self, name: str) -> Sequence[str]:
-        """The values that the query has by this name, decoded; none where it does not have the name."""
 
 
 class Check(NamedTuple):
@@ -196,10 +191,7 @@ PATH = Text(
     allowed=ALLOWED_PATH,
     pattern="^/",
     refused={
-        "^[^/]": "it does not begin with a slash; send the path alone, without scheme and host",
-        **NO_CONTROL,
-        "[?#]": "it has a query or a fragment; send that as query, or leave it out",
-        "%[0-9A-Fa-f]{2}": "it is percent-encoded; send it decoded",
+        **NO_PATH,
         "//": "it has a segment without characters; leave one slash out",
         "/[.][.]?(/|$)": "clients resolve . and .. before they ask; send the path that it leads to",
         "[^/][*]|[*][^/]": "* stands for a whole segment; send it between slashes, or at the end after one",
