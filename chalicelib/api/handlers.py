@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
-from operator import attrgetter
 from typing import Any
 
 from ..access import Caller
@@ -46,14 +45,6 @@ from .results import UNREAD
 from .shapes import iso
 
 log = logging.getLogger(__name__)
-
-NAMED: Mapping[str, Callable[[Run], str | None]] = {
-    "experiment_name": attrgetter("experiment"),
-    "label": attrgetter("label"),
-    "run_id": attrgetter("run_id"),
-    "scenario": attrgetter("scenario"),
-}
-"""What of a run each of the fields names by which a stop and a status can be sent."""
 
 MILLISECOND = 0.001
 
@@ -189,7 +180,7 @@ class Handlers:
         value = getattr(options, way)
         active = self._runs.active(self._clock())
         now = self._clock()
-        found = [run for run in active if NAMED[way](run) == value]
+        found = [run for run in active if requests.WAYS[way](run) == value]
         try:
             ended = self._end_all(
                 run.ended(now=now, by=caller.name, reason=options.reason, source=request.source) for run in found
@@ -255,7 +246,7 @@ class Handlers:
         way = requests.chosen_by(given, list(self._catalogue))
         value = given[way]
         running = self._runs.running(self._clock())
-        found = _newest_first(run for run in running if NAMED[way](run) == value)
+        found = _newest_first(run for run in running if requests.WAYS[way](run) == value)
         now = self._clock()
         runs = self._as_ended(found or self._over(way, value), now)
         shown = self._with_results(runs, now)
@@ -365,10 +356,7 @@ class Handlers:
         else:
             last = next(iter(self._runs_of_scenario(value)), None)
         if last is None:
-            raise UnknownRun(
-                f"There is no run with the {way} {value[:LONGEST_NAME_SHOWN]!r}. "
-                "GET /history lists those of the last 90 days."
-            )
+            raise _unknown_run(way, value)
         return [last]
 
     def _runs_of_scenario(self, scenario: str) -> list[Run]:
@@ -386,8 +374,7 @@ class Handlers:
         run = self._runs.find(run_id) if re.fullmatch(CURSOR, run_id) else None
         if run:
             return run
-        given = run_id[:LONGEST_NAME_SHOWN]
-        raise UnknownRun(f"There is no run with the id {given!r}. GET /history lists those of the last 90 days.")
+        raise _unknown_run("id", run_id)
 
     def _entries(
         self, entries: Collection[Run | Event], now: float, tallies: Mapping[str, Tally]
@@ -396,8 +383,7 @@ class Handlers:
 
     def _with_results(self, runs: Sequence[Run], now: float) -> list[shapes.ShownRun]:
         """Raises StoreUnavailable where their results cannot be read."""
-        readable = [run for run in runs if not run.damaged]
-        results = self._results.results(readable) if readable else {}
+        results = self._results_of(runs)
         return [self._shown_run(run, now, results.get(run.run_id)) for run in runs]
 
     def _shown_experiment(self, experiment: Experiment) -> shapes.ShownExperiment:
@@ -413,11 +399,15 @@ class Handlers:
 
     def _tallies(self, runs: Collection[Run]) -> Mapping[str, Tally]:
         try:
-            readable = [run for run in runs if not run.damaged]
-            return self._results.results(readable) if readable else {}
+            return self._results_of(runs)
         except StoreUnavailable as error:
             log.warning("Could not read the results of runs: %s", error)
             return {run.run_id: UNREAD for run in runs}
+
+    def _results_of(self, runs: Collection[Run]) -> Mapping[str, Tally]:
+        """Raises StoreUnavailable."""
+        readable = [run for run in runs if not run.damaged]
+        return self._results.results(readable) if readable else {}
 
     def _run_of(self, run_id: str) -> Previewed:
         """The run that a preview is about. Raises UnknownRun and UnknownExperiment."""
@@ -592,6 +582,11 @@ def _asked(request: Request, name: str, allowed: str) -> str:
     problem = problems.missing(name, allowed)
     what = problems.sentences([problem])
     raise MissingParameter(f"{what} Send it in the query: ?{name}=<value>.", details=[problem])
+
+
+def _unknown_run(way: str, value: str) -> UnknownRun:
+    given = value[:LONGEST_NAME_SHOWN]
+    return UnknownRun(f"There is no run with the {way} {given!r}. GET /history lists those of the last 90 days.")
 
 
 def _no_limits(_experiment: Experiment) -> Limits:

@@ -140,7 +140,7 @@ class _Preview:
             "criteria": [_shown(each) for each in criteria],
             "faults": [self._shown_fault(each) for each in self._faults],
             "refused": [_refused(each) for each in self._refused],
-            "dry_run": self._options.get("dry_run") is True,
+            "dry_run": self._run.is_dry,
         }
 
     def _shown_fault(self, fault: Fault) -> PreviewedFault:

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,6 +13,7 @@ from ..errors import BodyTooLarge, InvalidJson, InvalidParameters, MissingParame
 from ..experiments.base import Experiment, Limits, Parameters
 from ..experiments.catalogue import Catalogue
 from ..runs.options import LONGEST_REASON, WHY, OneLine, Reason, StartOptions
+from ..runs.run import Run
 from ..runs.store import MOST_RUNS
 from . import vacuity
 from .endpoints import PREFIX
@@ -22,8 +24,13 @@ JSON = "application/json"
 EXPERIMENTS = "experiments"
 """The field of a start that starts several."""
 
-WAYS = ("experiment_name", "label", "run_id", "scenario")
-"""By what runs are named, in a stop and a status: by one of these."""
+WAYS: Mapping[str, Callable[[Run], str | None]] = {
+    "experiment_name": attrgetter("experiment"),
+    "label": attrgetter("label"),
+    "run_id": attrgetter("run_id"),
+    "scenario": attrgetter("scenario"),
+}
+"""By what runs are named, in a stop and a status: by one of these; and what of a run that is."""
 
 ONE_NAME, TAKEN_LABEL = "one_name", "taken_label"
 """Kinds of problems that no schema of a field tells of, as those of `vacuity.py`."""
@@ -175,7 +182,9 @@ def chosen_by(given: Mapping[str, Any], names: Sequence[str]) -> str:
         with_it = {"kind": ONE_NAME, "problem": f"cannot be sent together with {ways[0]}; send {several}"}
         raise invalid([{"field": way, "allowed": several, **with_it} for way in ways[1:]])
     problem = {**missing("experiment_name", f"one of {', '.join(names)}"), "kind": ONE_NAME}
-    raise MissingParameter(f"{sentences([problem])} Or send one of {', '.join(WAYS[1:])} instead.", details=[problem])
+    raise MissingParameter(
+        f"{sentences([problem])} Or send one of {', '.join(list(WAYS)[1:])} instead.", details=[problem]
+    )
 
 
 def stopped_by(content: Mapping[str, Any], names: Sequence[str]) -> tuple[str, StopOptions]:
