@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from chalicelib.development.server import EmbeddedDynamoDB
 from chalicelib.dynamodb.table import Item, bind, create_table
 from chalicelib.settings import Settings
 from tests.dynamodb_local import dynamodb_local, find_java
+from tests.embedded_dynamodb import embedded_dynamodb
 from tests.support import Clock
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -109,9 +109,8 @@ def dynamodb_url(pytestconfig: pytest.Config) -> Iterator[str]:
         with dynamodb_local(Path(folder)) as url:
             yield url
         return
-    server = EmbeddedDynamoDB().start()
-    yield server.url
-    server.stop()
+    with embedded_dynamodb() as url:
+        yield url
 
 
 @pytest.fixture
