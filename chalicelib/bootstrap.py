@@ -26,15 +26,20 @@ from .guardrails.hypothesis import HypothesisGuard
 from .guardrails.turn import Lease, OwnTurn, SharedTurn, Turn
 from .injection.arrival import arrival
 from .injection.budgets import Budgets, Counters
+from .injection.drivers import AsyncInjection, SyncInjection
 from .injection.effects.memory import Memory
 from .injection.effects.spare_memory import spare_mb
 from .injection.engine import Engine, Process, Slots
+from .injection.loops import AnyLoop
+from .injection.outgoing import OutgoingCalls
 from .injection.permits import StagePermits
 from .injection.plan import Compiler, Environment, Plan
 from .injection.selection import selector
 from .injection.server import longest_request_seconds
 from .injection.snapshot import Snapshot
 from .logs import log_as_json
+from .outgoing.effect import Patches
+from .outgoing.gate import Gate
 from .paths import PathSet
 from .results.metrics import Metrics
 from .results.recorder import LONGEST_INVOCATION_SECONDS, FlushPolicy, OnFlush, Recorder, Schedule, in_a_thread
@@ -295,6 +300,7 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
     def noticed() -> Sequence[Plan]:
         plans = read()
         recorder.notice(plans)
+        patches.settle(plans)
         return plans
 
     snapshot = Snapshot(
@@ -308,7 +314,7 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
     recorder = _recorder(settings, ports, snapshot)
     trusted = settings.trust_request_start
     spare_memory = partial(spare_mb, settings.lambda_memory_mb)
-    return Engine(
+    engine = Engine(
         snapshot=snapshot,
         recorder=recorder,
         effects={"memory": Memory(snapshot.get, spare_memory, clock, snapshot.seconds_until_stale, ports.sleep)},
@@ -319,6 +325,16 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
         longest_request_seconds=min(settings.max_wait_seconds, longest_request_seconds()),
         limits=settings.limits,
     )
+    patches = _patches(engine, ports)
+    engine.add_effect("patches", patches)
+    return engine
+
+
+def _patches(engine: Engine, ports: Ports) -> Patches:
+    snapshot = engine.snapshot
+    injection, on_loop = SyncInjection(engine, ports.sleep), AsyncInjection(engine, AnyLoop())
+    gate = Gate(OutgoingCalls(engine), injection, on_loop)
+    return Patches(gate, snapshot.get, snapshot.seconds_until_stale, ports.sleep)
 
 
 def _budgets(settings: Settings, ports: Ports, snapshot: Callable[[], Snapshot]) -> Budgets:

@@ -121,6 +121,7 @@ class DescribedCall:
     queries: Mapping[str, Sequence[str]] = field(default_factory=dict)
     kind: Literal["request"] = "request"
     remaining_seconds: float = math.inf
+    timeout_seconds: float = math.inf
     gateway: None = None
     workers: None = None
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from ..faults.base import Fault
+from ..faults.base import Fault, Kind
 
 Limits = Mapping[str, float]
 """The largest value of a parameter that this process allows now, by the parameter's name."""
@@ -76,6 +76,8 @@ class Experiment(ABC):
     """A kind of fault. Stateless: one instance serves every run and every request."""
 
     name: ClassVar[str]
+    applies_to: ClassVar[Kind] = "request"
+    """Which calls its runs hit: the requests that their target matches, or the outgoing calls made meanwhile."""
     Parameters: ClassVar[type[Parameters]]
 
     @property

@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 
 from ..errors import Misconfigured, UnknownExperiment
 from .base import Experiment
+from .dependency_failure import DependencyFailure
 from .error_injection import ErrorInjection
 from .latency_injection import LatencyInjection
 from .resource_exhaustion import ResourceExhaustion
@@ -17,6 +18,7 @@ BUILT_IN: tuple[type[Experiment], ...] = (
     LatencyInjection,
     ErrorInjection,
     ResourceExhaustion,
+    DependencyFailure,
 )
 
 ENTRY_POINTS = "chaos_experiments.experiments"

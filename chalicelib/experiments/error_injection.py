@@ -57,7 +57,7 @@ def _header_problem(name: object, value: object) -> str | None:
     return None
 
 
-def _headers(given: object) -> dict[str, str]:
+def headers_of(given: object) -> dict[str, str]:
     """The headers, if each is allowed."""
     allowed = f"an object of at most {MOST_HEADERS} headers, each a text"
     if not isinstance(given, Mapping) or len(given) > MOST_HEADERS:
@@ -71,7 +71,7 @@ def _headers(given: object) -> dict[str, str]:
     return dict(given)
 
 
-def _body(given: object) -> str | dict[str, Any] | list[Any]:
+def body_of(given: object) -> str | dict[str, Any] | list[Any]:
     """The body, if it is a text or JSON, and short."""
     allowed = f"a text, an object or a list of at most {MOST_BODY_BYTES} bytes (1 KB)"
     if not isinstance(given, str | dict | list):
@@ -131,13 +131,13 @@ class ErrorInjection(base.Experiment):
             description=f"Message of the errors, in the envelope. If it is not set, {MESSAGE!r}.",
             examples=["Out of stock"],
         )
-        headers: Annotated[dict[str, str], BeforeValidator(_headers), WithJsonSchema(HEADERS_SCHEMA)] = Field(
+        headers: Annotated[dict[str, str], BeforeValidator(headers_of), WithJsonSchema(HEADERS_SCHEMA)] = Field(
             default=cast("dict[str, str]", None),
             description="Headers of the errors. Not those of the connection or of framing, Content-Length and "
             "X-Chaos-*, which the server and this module set.",
             examples=[{"Retry-After": "120"}],
         )
-        body: Annotated[Any, BeforeValidator(_body), WithJsonSchema(BODY_SCHEMA)] = Field(
+        body: Annotated[Any, BeforeValidator(body_of), WithJsonSchema(BODY_SCHEMA)] = Field(
             default=None,
             description=f"Body of the errors: a text, or JSON, of at most {MOST_BODY_BYTES} bytes. If it is not set, "
             "the envelope of this API.",

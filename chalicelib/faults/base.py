@@ -3,7 +3,10 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
+
+Kind = Literal["request", "invocation", "dependency"]
+"""What passes a boundary: an inbound request, an invocation of a handler, an outgoing call to a dependency."""
 
 Chance = Callable[[], float]
 """Gives a number from 0 up to, not including, 1: `random.random`."""
@@ -60,7 +63,34 @@ class Raise:
     exception: Exception
 
 
-Outcome = Proceed | Answer | Raise
+Way = Literal["error", "throttle", "timeout", "refused", "reset", "dns", "tls", "lost_reply", "slow", "garbage"]
+"""How an outgoing call can fail. `lost_reply`: it is made, and its answer is lost. `slow`: its answer trickles."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """How an outgoing call fails. The file of its client library makes of it what users of that library know."""
+
+    way: Way
+    code: str = ""
+    """Of an `error` of an AWS service: `ProvisionedThroughputExceededException`."""
+    status: int = 0
+    """Of an `error` over HTTP; 0 where it is not said."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    """A text or JSON; None where it is not said."""
+    bytes_per_second: float = 0.0
+    """Of an answer that is `slow`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The outgoing call fails like this."""
+
+    failure: Failure
+
+
+Outcome = Proceed | Answer | Raise | Fail
 
 PROCEED = Proceed()
 
@@ -92,6 +122,9 @@ class HitCall(Protocol):
 
     def remaining_seconds(self) -> float:
         """How long the call may still take, as far as this process knows; infinite where nothing limits it."""
+
+    def client_timeout_seconds(self) -> float:
+        """How long the client of an outgoing call waits for its answer; infinite where it has no time-out."""
 
     def seconds_until_stale(self) -> float:
         """How long it is known whether the run is active; after that, ask `is_active` again."""
@@ -148,6 +181,7 @@ class Fault(ABC):
 
     share: float = 1.0
     kind: ClassVar[str]
+    applies_to: ClassVar[Kind] = "request"
     order: ClassVar[int]
     """Faults of one call are applied by ascending order."""
 

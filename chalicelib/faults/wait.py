@@ -49,7 +49,7 @@ class Wait(Fault):
             return _applied(0.0, wanted, wanted)
         left = _unlimited if self.allow_timeout else partial(_left, call)
         seconds = min(wanted, left())
-        return _wait(call, wanted, seconds, left) if seconds > 0 else _applied(0.0, 0.0, wanted)
+        return wait(call, wanted, seconds, left) if seconds > 0 else _applied(0.0, 0.0, wanted)
 
 
 def _drawn(quantile: Quantile, call: HitCall) -> float:
@@ -60,7 +60,7 @@ def _drawn(quantile: Quantile, call: HitCall) -> float:
     return max(0.0, min(seconds, longest, LONGEST_SECONDS))
 
 
-def _wait(call: HitCall, wanted: float, seconds: float, left: Callable[[], float]) -> Steps:
+def wait(call: HitCall, wanted: float, seconds: float, left: Callable[[], float]) -> Steps:
     """Sleep for `seconds` of what was wanted, in pieces.
 
     Between two it asks whether the run goes on: a stop ends the delays under way, too. The time that it takes to ask is

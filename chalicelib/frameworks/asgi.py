@@ -13,12 +13,13 @@ from anyio.lowlevel import RunVar
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
 from ..faults.base import PROCEED, Answer, Raise
 from ..injection.call import LambdaContext, RequestCall, gateway_context, query_values
+from ..injection.current import CURRENT
 from ..injection.drivers import AsyncInjection
 from ..injection.engine import Blocked, InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
 from .lambda_time import seconds_left
-from .module import CURRENT, ChaosModule, is_control_plane, is_within_a_call, tested
+from .module import ChaosModule, is_control_plane, is_within_a_call, tested
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

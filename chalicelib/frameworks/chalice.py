@@ -26,13 +26,14 @@ from ..errors import ChaosError, InvalidJson, Unauthenticated
 from ..faults.base import Answer, Raise
 from ..guardrails.alarms import abort_for
 from ..injection.call import LambdaContext, RequestCall
+from ..injection.current import CURRENT
 from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
 from . import check_application
 from .lambda_time import seconds_left
-from .module import CURRENT, ChaosModule, Options, is_within_a_call
+from .module import ChaosModule, Options, is_within_a_call
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,10 @@ from starlette.routing import BaseRoute, Host, Match, Mount, Router
 from ..api.http import injected_failure
 from ..development.banner import announce
 from ..faults.base import Answer, Outcome, Raise
+from ..injection.current import CURRENT
 from . import check_application
 from .asgi import ASGIBoundary, send_response
-from .module import CURRENT, ChaosModule, Options
+from .module import ChaosModule, Options
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

@@ -9,8 +9,9 @@ import flask
 from ..api.http import Response, injected_failure
 from ..development.banner import announce
 from ..faults.base import Answer, Raise
+from ..injection.current import CURRENT
 from . import check_application
-from .module import CURRENT, ChaosModule, Options
+from .module import ChaosModule, Options
 from .wsgi import WSGIBoundary
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypedDict, Unpack
@@ -16,6 +15,7 @@ from ..api.http import Request, Response, failure, injected_failure
 from ..bootstrap import Chaos, bootstrap
 from ..errors import ChaosError, Misconfigured, ModuleOff
 from ..injection.call import Call
+from ..injection.current import CURRENT
 from ..injection.drivers import SyncInjection
 from ..injection.engine import Engine, InjectionResult, answer_of
 from ..paths import ALLOWED_PATH, problem_of, problem_of_prefix
@@ -36,12 +36,6 @@ LONGEST_ANSWER_SECONDS = 25.0
 
 LEFT_TO_ANSWER_SECONDS = 0.5
 """How much of a Lambda invocation's time is left for the answer of an endpoint."""
-
-CURRENT: ContextVar[tuple[Any, InjectionResult] | None] = ContextVar("chaos_experiments", default=None)
-"""The injection and its result, while a request is served and something is active.
-
-The outermost boundary of a chain sets it; the first route's place that is reached applies it.
-"""
 
 
 def is_within_a_call() -> bool:

@@ -12,12 +12,13 @@ from urllib.parse import parse_qs
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
 from ..faults.base import Answer, Raise
 from ..injection.call import RequestCall, gateway_context, query_values
+from ..injection.current import CURRENT
 from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
 from .lambda_time import seconds_left
-from .module import CURRENT, ChaosModule, is_control_plane, is_preflight, is_within_a_call
+from .module import ChaosModule, is_control_plane, is_preflight, is_within_a_call
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

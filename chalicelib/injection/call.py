@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 from urllib.parse import unquote_plus
 
-Kind = Literal["request", "invocation", "dependency"]
+from ..faults.base import Kind
 
 
 class LambdaContext(Protocol):
@@ -43,6 +43,10 @@ class Call(Protocol):
         """The `requestContext` of API Gateway's event, where it brought the call."""
 
     @property
+    def timeout_seconds(self) -> float:
+        """How long the client of an outgoing call waits for its answer; infinite without limit, and of a request."""
+
+    @property
     def workers(self) -> int | None:
         """How many workers the process has, where a call that waits occupies one; None where others are served then."""
 
@@ -51,6 +55,10 @@ class RequestCall:
     """What the requests of all frameworks have in common, as calls."""
 
     __slots__ = ()
+
+    @property
+    def timeout_seconds(self) -> float:
+        return math.inf
 
     @property
     def gateway(self) -> Mapping[str, Any] | None:
@@ -63,6 +71,109 @@ class RequestCall:
     @property
     def kind(self) -> Kind:
         return "request"
+
+
+class OutgoingCall:
+    """A call that a client library is about to make, as the library's file describes it.
+
+    `client` is the library's name; `faults` are those that its file can let this call meet: the ways to fail, and
+    `latency`. `path` has no query. `timeout_seconds` is how long the client waits for an answer; infinite: no limit.
+    """
+
+    __slots__ = (
+        "client",
+        "faults",
+        "host",
+        "is_repeatable",
+        "method",
+        "operation",
+        "path",
+        "port",
+        "scheme",
+        "service",
+        "timeout_seconds",
+    )
+
+    def __init__(
+        self,
+        client: str,
+        faults: frozenset[str],
+        *,
+        host: str,
+        port: int = 0,
+        scheme: str = "",
+        path: str = "",
+        method: str = "",
+        service: str = "",
+        operation: str = "",
+        timeout_seconds: float = math.inf,
+        is_repeatable: bool = True,
+    ) -> None:
+        self.client = client
+        self.faults = faults
+        self.host = host
+        self.port = port
+        self.scheme = scheme
+        self.path = path
+        self.method = method
+        self.service = service
+        self.operation = operation
+        self.timeout_seconds = timeout_seconds
+        self.is_repeatable = is_repeatable
+        """Whether it does no harm when it is made twice, as far as the library tells: a read, or one with a key."""
+
+    @property
+    def name(self) -> str:
+        """`dynamodb:PutItem`, or `payments.example:443`."""
+        if self.service:
+            return f"{self.service}:{self.operation}" if self.operation else self.service
+        return f"{self.host}:{self.port}" if self.port else self.host
+
+
+class DependencyCall:
+    """An outgoing call, as selectors, budgets and faults see it: whose headers and query are those of the request that
+    it is made for.
+    """
+
+    __slots__ = ("inbound", "outgoing")
+
+    def __init__(self, outgoing: OutgoingCall, inbound: Call | None) -> None:
+        self.outgoing = outgoing
+        self.inbound = inbound
+
+    @property
+    def kind(self) -> Kind:
+        return "dependency"
+
+    @property
+    def name(self) -> str:
+        return self.outgoing.name
+
+    @property
+    def method(self) -> str:
+        return self.outgoing.method
+
+    @property
+    def timeout_seconds(self) -> float:
+        return self.outgoing.timeout_seconds
+
+    @property
+    def remaining_seconds(self) -> float:
+        return self.inbound.remaining_seconds if self.inbound else math.inf
+
+    @property
+    def gateway(self) -> Mapping[str, Any] | None:
+        return self.inbound.gateway if self.inbound else None
+
+    @property
+    def workers(self) -> int | None:
+        return self.inbound.workers if self.inbound else None
+
+    def header(self, name: str) -> str | None:
+        return self.inbound.header(name) if self.inbound else None
+
+    def query(self, name: str) -> Sequence[str]:
+        return self.inbound.query(name) if self.inbound else ()
 
 
 def query_values(query: str, name: str) -> Sequence[str]:

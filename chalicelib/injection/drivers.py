@@ -50,7 +50,16 @@ class SyncInjection:
         """To be called in the route's place. What is to become of the call."""
         try:
             hits = self.engine.decide(result)
-            return PROCEED if hits is None else self._drive(result.call, self.engine.apply(result, hits))
+        except Exception as error:
+            pass_on(error)
+            log.exception(DEFECT)
+            return PROCEED
+        return PROCEED if hits is None else self.apply_hits(result, hits)
+
+    def apply_hits(self, result: InjectionResult, hits: Sequence[Hit]) -> Outcome:
+        """Apply what was decided. What is to become of the call."""
+        try:
+            return self._drive(result.call, self.engine.apply(result, hits))
         except (Interrupted, Exception) as error:
             pass_on(error)
             log.exception(DEFECT)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..faults.base import PROCEED, Answer, Applied, Chance, Outcome, RefreshSnapshot, RunBlocking, Step
 from ..paths import PathSet
@@ -23,6 +23,9 @@ from .decide import Hit, decide
 from .effects.base import Effect
 from .plan import Plan
 from .snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from .outgoing import Passage
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +84,7 @@ class InjectionResult:
         "meets",
         "notes",
         "outcome",
+        "passages",
         "plans",
         "problem",
         "reached_route",
@@ -97,6 +101,8 @@ class InjectionResult:
         self.hits: list[AppliedHit] = []
         self.notes: Sequence[tuple[Plan, str]] = ()
         """The counters of runs that it adds 1 to, beside those of faults and requests."""
+        self.passages: list[Passage] = []
+        """The outgoing calls that were made meanwhile, and that a run is about."""
         self.meets: Collection[str] = ()
         """The ids of the runs that are about to hit it."""
         self.knows_arrival = False
@@ -185,6 +191,9 @@ class _HitCall:
         passed = self.engine.process.timer() - self.began
         return min(self.call.remaining_seconds, self.engine.longest_request_seconds - passed)
 
+    def client_timeout_seconds(self) -> float:
+        return self.call.timeout_seconds
+
     def seconds_until_stale(self) -> float:
         return self.engine.snapshot.seconds_until_stale()
 
@@ -248,6 +257,11 @@ class Engine:
         # Every request passes here: nothing is looked up twice.
         self._effects: tuple[Effect, ...] = tuple(self.effects.values())
         self._excluded = self.excluded or None
+
+    def add_effect(self, name: str, effect: Effect) -> None:
+        """For one that needs the engine itself."""
+        self.effects = {**self.effects, name: effect}
+        self._effects = tuple(self.effects.values())
 
     def is_idle(self) -> bool:
         """Whether calls pass through: nothing is active, held or to be flushed, and no read is due."""

@@ -5,15 +5,17 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-from ..faults.base import Fault
+from ..faults.base import Fault, Kind
 from ..runs.run import NEVER, Run
 from .budgets import Budget
 from .selection import Selector, selector
 
 if TYPE_CHECKING:
     from ..experiments.base import Experiment, Parameters
+    from ..faults.dependency import FailDependency
+    from ..runs.target import Matcher
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ class Plan:
         "faults",
         "is_dry",
         "is_limited",
+        "outgoing",
         "run",
         "run_id",
         "selector",
@@ -63,6 +66,8 @@ class Plan:
         self.is_dry = run.is_dry
         self.is_limited = self.is_dry
         """Whether it is dry or has a budget."""
+        self.outgoing: Outgoing | None = None
+        """What it does to outgoing calls, instead of to requests."""
         self._timer: Callable[[], float] | None = None
         self._ends = 0.0
 
@@ -87,15 +92,42 @@ class Plan:
             left = min(left, self._ends - self._timer())
         return max(left, 0.0)
 
-    @classmethod
-    def baseline(cls, run: Run, until: float) -> "Plan":
-        """The plan that hits nothing, as long as it lasts."""
-        plan = cls(run, 0.0, ())
-        plan.expires_at = min(until, run.expires_at)
+    def baseline(self, until: float) -> "Plan":
+        """The plan that comes before this one, and hits nothing. It looks at the same outgoing calls."""
+        plan = Plan(self.run, 0.0, ())
+        plan.expires_at = min(until, self.run.expires_at)
+        if self.outgoing:
+            plan.outgoing = Outgoing(Plan(self.run, 0.0, self.hitting.faults), self.outgoing.is_target)
         return plan
+
+    def of_outgoing_calls(self, is_target: "Matcher | None") -> "Plan":
+        """The plan of a run that hits no request, but outgoing calls, as this one says."""
+        plan = Plan(self.run, 0.0, (), active_from=self.active_from)
+        plan.outgoing = Outgoing(self, is_target)
+        return plan
+
+    @property
+    def hitting(self) -> "Plan":
+        """The plan with what the run does: this one, or that of its outgoing calls."""
+        return self.outgoing.plan if self.outgoing else self
 
     def is_active(self, now: float) -> bool:
         return now >= self.active_from and self.remaining_seconds(now) > 0
+
+
+class Outgoing(NamedTuple):
+    """What a run does to outgoing calls: `plan` has its share, selector, budget and faults, as another's of requests.
+
+    `is_target` is the run's target, of the request that a call is made for; None where it has none.
+    """
+
+    plan: Plan
+    is_target: "Matcher | None"
+
+    @property
+    def fault(self) -> "FailDependency | None":
+        """None where the experiment raised an exception: then no call is the run's."""
+        return cast("FailDependency", self.plan.faults[0]) if self.plan.faults else None
 
 
 class Seen(NamedTuple):
@@ -157,7 +189,7 @@ class Compiler:
             _require_readable(run)
             experiment = self._catalogue()[run.experiment]
             parameters = experiment.Parameters.model_validate(run.parameters)
-            whole = self._plan(run, parameters)
+            whole = self._plan(run, parameters, experiment.applies_to)
         except Exception as error:  # noqa: BLE001 - whatever a validator raises, the other runs go on
             log.warning("Skipped run %s of %s, which this version cannot read: %s", run.run_id, run.experiment, error)
             return ()
@@ -166,14 +198,14 @@ class Compiler:
             self._record(run, f"not injected: {reason}"[:LONGEST_DEFECT])
             return ()
         try:
-            whole.faults = tuple(sorted(experiment.faults(parameters), key=BY_ORDER))
+            whole.hitting.faults = tuple(sorted(experiment.faults(parameters), key=BY_ORDER))
         except Exception as error:
             log.exception("Experiment %s raised an exception; its run %s hits nothing", run.experiment, run.run_id)
             self._record(run, f"{type(error).__name__}: {error}"[:LONGEST_DEFECT])
-        plans = (whole,) if whole.active_from == NEVER else (Plan.baseline(run, run.hits_from), whole)
+        plans = (whole,) if whole.active_from == NEVER else (whole.baseline(run.hits_from), whole)
         if self._clock:
             duration = min(parameters.duration_seconds, run.duration_seconds)
-            for plan in plans:
+            for plan in (*plans, whole.hitting):
                 plan.limit(self._first_seen(run, self._clock()), duration, self._timer)
         return plans
 
@@ -183,7 +215,7 @@ class Compiler:
             del self._seen[next(iter(self._seen))]
         return self._seen.setdefault(run.run_id, Seen(now, self._timer()))
 
-    def _plan(self, run: Run, parameters: "Parameters") -> Plan:
+    def _plan(self, run: Run, parameters: "Parameters", applies_to: Kind) -> Plan:
         """The run's plan, without its faults. Raises ValueError where its options cannot be read."""
         from ..runs.target import Target  # noqa: PLC0415 - pydantic, which a process in which nothing runs does without
 
@@ -193,10 +225,11 @@ class Compiler:
             return Plan(run, 0.0, (), active_from=active_from)
         plan = Plan(run, parameters.percentage / WHOLE, (), active_from=active_from)
         matcher = target.matcher() if target else None
-        plan.selector = selector(run, plan.share, matcher, clock=self._clock or time.time)
+        is_outgoing = applies_to == "dependency"
+        plan.selector = selector(run, plan.share, None if is_outgoing else matcher, clock=self._clock or time.time)
         plan.budget = self._budgets(run)
         plan.is_limited = plan.is_dry or plan.budget is not None
-        return plan
+        return plan.of_outgoing_calls(matcher) if is_outgoing else plan
 
     def _record(self, run: Run, defect: str) -> None:
         if run.defect:

@@ -9,7 +9,7 @@ from ..errors import ChaosError
 from ..runs.run import NEVER, Run
 from .aftermath import Aftermath
 from .pending import Addition, PendingCounts
-from .served import ActivePlan, ServedCall
+from .served import ActivePlan, OutgoingCall, ServedCall
 from .store import ResultStore
 from .tally import TEST_HIT, TEST_REQUESTS, Counting, Tally
 
@@ -189,6 +189,22 @@ class Recorder:
                     for name in (TEST_REQUESTS, TEST_HIT) if plan.run_id in hit_by else (TEST_REQUESTS,):
                         pending.counters.add(name)
             self._plan_flush()
+
+    def count_outgoing(self, call: OutgoingCall) -> None:
+        """Count an outgoing call that serves no request: what hit it, on neither side of any figure."""
+        with self._counting:
+            for plan in call.result.plans:
+                pending = self._pending.get(plan.run_id) or self._begin_counting(plan)
+                if pending is None:
+                    continue
+                for hit in call.result.hits:
+                    if hit.plan.run_id == plan.run_id:
+                        pending.counters.merge(hit.applied.counters)
+                for noted, name in call.result.notes:
+                    if noted.run_id == plan.run_id:
+                        pending.counters.add(name)
+            if not self._scheduled:
+                self._plan_flush()
 
     def _begin_counting(self, plan: ActivePlan) -> PendingCounts | None:
         """The counts of a run that has none yet; None for one that ended long ago, whose numbers are forgotten."""

@@ -59,3 +59,11 @@ class ServedCall(Protocol):
     @property
     def remaining_seconds(self) -> float:
         """How long the call may still take: of a Lambda invocation; infinite elsewhere."""
+
+
+class OutgoingCall(Protocol):
+    """An outgoing call that runs are about, and that serves no request."""
+
+    @property
+    def result(self) -> ServedCall:
+        """What hit it, and what is to be counted besides."""

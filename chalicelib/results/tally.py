@@ -43,6 +43,9 @@ MATCHED = "matched"
 WITHOUT_KEY = "without_key"
 """The counter of requests that were not hit because they have no key to decide by."""
 
+UNREACHED = "unreached"
+"""The counter of outgoing calls that were to meet a fault which their client library cannot be made to meet."""
+
 WOULD_HIT = "would_hit"
 """The counter of requests that a dry run would have hit."""
 

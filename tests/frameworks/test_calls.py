@@ -31,8 +31,8 @@ from chalicelib.bootstrap import bootstrap
 from chalicelib.frameworks import chalice as in_chalice
 from chalicelib.frameworks import fastapi as in_fastapi
 from chalicelib.frameworks import flask as in_flask
-from chalicelib.frameworks.module import CURRENT
 from chalicelib.injection.call import Call, query_values
+from chalicelib.injection.current import CURRENT
 from chalicelib.settings import Settings
 from tests.frameworks.gateway import rest_event
 from tests.support import Clock, FakeResultStore, FakeRunStore, FakeTokenStore, a_run

@@ -13,7 +13,8 @@ import pytest
 
 from chalicelib.bootstrap import Chaos, bootstrap
 from chalicelib.frameworks import copies
-from chalicelib.frameworks.module import CURRENT, ChaosModule
+from chalicelib.frameworks.module import ChaosModule
+from chalicelib.injection.current import CURRENT
 from chalicelib.results.recorder import in_a_thread
 from chalicelib.settings import Settings
 from tests.injection.support import FakeCall

@@ -8,8 +8,9 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 
 from chalicelib.bootstrap import bootstrap
-from chalicelib.frameworks.module import CURRENT, ChaosModule
+from chalicelib.frameworks.module import ChaosModule
 from chalicelib.frameworks.wsgi import WSGIBoundary
+from chalicelib.injection.current import CURRENT
 from chalicelib.settings import Settings
 from tests.support import Clock, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
 

@@ -1,0 +1,72 @@
+import math
+from dataclasses import dataclass
+from functools import partial
+
+from ..dependencies import Dependency
+from .base import Applied, Counter, Fail, Failure, Fault, HitCall, Outcome, Steps
+from .wait import DELAY, LIMIT, MICROSECONDS, wait
+
+FAILED_CALLS = "failed_calls"
+"""Counter: outgoing calls that were made to fail."""
+
+TIMEOUT = Failure(way="timeout")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailDependency(Fault):
+    """Delay an outgoing call, or let it fail, or both: a client that does not wait so long gives it up itself."""
+
+    dependency: Dependency
+    in_background: bool = False
+    """Whether calls are hit, too, that serve no request."""
+    delay_seconds: float = 0.0
+    """How long the call is delayed; infinite: for as long as its client waits."""
+    failure: Failure | None = None
+    """How it fails; None: it does not, unless its client gives it up."""
+    kind = "dependency"
+    applies_to = "dependency"
+    order = 3
+    counters = (
+        Counter(name=FAILED_CALLS, title="Outgoing calls that failed", unit="calls", metric="FailedCalls"),
+        Counter(
+            name="injected_delay_seconds",
+            title="Injected delay, total",
+            unit="seconds",
+            key=DELAY,
+            per_unit=MICROSECONDS,
+            metric="InjectedDelay",
+        ),
+    )
+
+    @property
+    def way(self) -> str:
+        """How the call fails, or `latency`."""
+        return self.failure.way if self.failure else "timeout" if math.isinf(self.delay_seconds) else "latency"
+
+    def apply(self, call: HitCall) -> Applied | Steps:
+        return self._delay(call) if self.delay_seconds else self._applied(Applied(), self.failure)
+
+    def _delay(self, call: HitCall) -> Steps:
+        """As long as it is to last, but no longer than its client waits, or the stage allows, or the run lasts.
+
+        A client without a time-out waits until the run is over, and then gets its answer.
+        """
+        patience, limit = call.client_timeout_seconds(), call.limit(LIMIT)
+        wanted = min(self.delay_seconds, patience)
+        longest = min(wanted, limit, call.run.expires_at - call.now())
+        waited = yield from wait(call, longest if math.isinf(wanted) else wanted, longest, partial(float, math.inf))
+        gives_up = self.delay_seconds >= patience < math.inf and waited.details["seconds"] >= round(
+            min(patience, limit), 3
+        )
+        return self._applied(waited, TIMEOUT if gives_up else self.failure)
+
+    @staticmethod
+    def _applied(waited: Applied, failure: Failure | None) -> Applied:
+        if failure is None:
+            return waited
+        outcome: Outcome = Fail(failure)
+        return Applied(
+            outcome=outcome,
+            details={**waited.details, "failure": failure.way},
+            counters={**waited.counters, FAILED_CALLS: 1},
+        )

@@ -1,0 +1,1 @@
+"""Outgoing calls of the application: one client library, one file, which patches it while a run needs that."""

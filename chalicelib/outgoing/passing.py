@@ -1,0 +1,82 @@
+"""How a patched client library makes its calls: `send`, or `send_on_loop`, in place of what it would do."""
+
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import TypeVar
+
+from ..faults.base import Failure
+from ..injection.call import OutgoingCall
+from ..injection.outgoing import Passage
+from ..own_calls import is_own_call
+from .gate import Gate
+from .installation import INSTALLATION
+
+T = TypeVar("T")
+
+_WITHIN: ContextVar[bool] = ContextVar("chaos_experiments_within_a_call", default=False)
+"""Whether what is called now belongs to a call that a patch above has decided about: of botocore, urllib3 makes it."""
+
+
+def is_to_be_asked() -> bool:
+    """Whether a patch has to describe a call at all. Every call passes here while patches are installed."""
+    return bool(INSTALLATION.gates) and not _WITHIN.get() and not is_own_call()
+
+
+def send(
+    call: OutgoingCall,
+    proceed: Callable[[], T],
+    fail: Callable[[Failure, Callable[[], T]], T],
+    status: Callable[[T], int | None],
+) -> T:
+    """Make the call with `proceed`, unless it is to fail: then `fail` does that, as its client's users know it.
+
+    `fail` gets `proceed`, too, for what fails after the call is made. `status` is of what either has returned.
+    """
+    entered = _enter(call)
+    if entered is None:
+        return proceed()
+    gate, passage = entered
+    token = _WITHIN.set(True)
+    try:
+        failure = gate.meet(passage)
+        result = proceed() if failure is None else fail(failure, proceed)
+    except BaseException as error:
+        gate.leave(passage, None, error)
+        raise
+    finally:
+        _WITHIN.reset(token)
+    gate.leave(passage, status(result), None)
+    return result
+
+
+async def send_on_loop(
+    call: OutgoingCall,
+    proceed: Callable[[], Awaitable[T]],
+    fail: Callable[[Failure, Callable[[], Awaitable[T]]], Awaitable[T]],
+    status: Callable[[T], int | None],
+) -> T:
+    """As `send`, on an event loop."""
+    entered = _enter(call)
+    if entered is None:
+        return await proceed()
+    gate, passage = entered
+    token = _WITHIN.set(True)
+    try:
+        failure = await gate.meet_on_loop(passage)
+        result = await (proceed() if failure is None else fail(failure, proceed))
+    except BaseException as error:
+        gate.leave(passage, None, error)
+        raise
+    finally:
+        _WITHIN.reset(token)
+    gate.leave(passage, status(result), None)
+    return result
+
+
+def _enter(call: OutgoingCall) -> tuple[Gate, Passage] | None:
+    """The first module with a run that is about the call."""
+    for gate in INSTALLATION.gates:
+        passage = gate.enter(call)
+        if passage is not None:
+            return gate, passage
+    return None

@@ -1,0 +1,79 @@
+"""A run of dependency_failure in this process, with stores in memory; and a request that is being served meanwhile."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from chalicelib.bootstrap import Chaos, bootstrap
+from chalicelib.injection.current import CURRENT
+from chalicelib.injection.drivers import SyncInjection
+from chalicelib.injection.engine import InjectionResult
+from chalicelib.outgoing.installation import INSTALLATION
+from chalicelib.runs.run import Run
+from chalicelib.settings import Settings
+from tests.injection.support import FakeCall
+from tests.support import NOW, Clock, FakeBudgetStore, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
+
+
+class Dependencies:
+    """The module, wired; the clock is a test's, so that delays take no time: `clock.slept` has them."""
+
+    def __init__(self, *runs: Run, chance: float = 0.0) -> None:
+        self.clock = Clock()
+        self.store = FakeRunStore({run.label: run for run in runs})
+        self.results = FakeResultStore()
+        self.chaos: Chaos = bootstrap(
+            Settings(stage="dev"),
+            runs=self.store,
+            results=self.results,
+            tokens=FakeTokenStore(),
+            budgets=FakeBudgetStore(),
+            clock=self.clock,
+            sleep=self._sleep,
+            chance=lambda: chance,
+            schedule=lambda _seconds, _call: None,
+        )
+
+    def _sleep(self, seconds: float) -> None:
+        """A thread that watches what is over must not move the clock."""
+        if threading.current_thread().name.startswith("chaos-"):
+            time.sleep(0.05)
+        else:
+            self.clock.sleep(seconds)
+
+    def refresh(self) -> None:
+        """Read which runs are active, and so install or take out the patches."""
+        self.chaos.engine.snapshot.get_fresh()
+
+    def stop(self) -> None:
+        """End all runs, and obey that."""
+        self.store.runs.clear()
+        self.refresh()
+
+    @contextmanager
+    def request(self, call: FakeCall | None = None) -> Iterator[InjectionResult]:
+        """A request is served meanwhile."""
+        result = self.chaos.engine.arrive_now(call or FakeCall("/orders"))
+        assert isinstance(result, InjectionResult)
+        self.chaos.engine.decide(result)
+        token = CURRENT.set((SyncInjection(self.chaos.engine), result))
+        try:
+            yield result
+        finally:
+            CURRENT.reset(token)
+
+
+@contextmanager
+def failing(dependency: str, fault: str, **more: Any) -> Iterator[Dependencies]:
+    """Calls to a dependency fail while the block lasts, whether or not they serve a request. `more`: parameters."""
+    options = more.pop("options", None)
+    parameters = {"dependency": dependency, "fault": fault, "scope_of_calls": "process", "duration_seconds": 60.0}
+    made = Dependencies(a_run("dependency_failure", now=NOW, options=options, **{**parameters, **more}))
+    made.refresh()
+    try:
+        yield made
+    finally:
+        made.stop()
+        assert not INSTALLATION.gates, "The patches are still installed."
