@@ -46,7 +46,7 @@ class WireAnswer(NamedTuple):
 class _Error(NamedTuple):
     code: str
     type: str
-    """The name of its shape."""
+    """What the answer says that it is: the name of its shape, where its code is that of the query protocol."""
     status: int
     message_key: str
 
@@ -95,7 +95,13 @@ def _error(service: Any, code: str) -> _Error:
     status = (shape.metadata.get("error") or {}).get("httpStatusCode") or _status(name)
     keys = (member.serialization.get("name", key) for key, member in shape.members.items())
     message_key = next((key for key in keys if key.lower() == "message"), "message")
-    return _Error(shape.error_code if name == code else code, shape.name, status, message_key)
+    code = shape.error_code if name == code else code
+    return _Error(code, shape.name if _is_query_compatible(service) else code, status, message_key)
+
+
+def _is_query_compatible(service: Any) -> bool:
+    """Whether it spoke the query protocol, and its answers have the codes of that, too."""
+    return "awsQueryCompatible" in service.metadata
 
 
 def _name_now(code: str) -> str:
@@ -136,8 +142,8 @@ def _content_type(service: Any, protocol: str) -> str:
 
 def _error_headers(service: Any, protocol: str, error: _Error) -> dict[str, str]:
     if protocol == "rest-json":
-        return {"x-amzn-errortype": error.type}
-    if "awsQueryCompatible" in service.metadata:
+        return {"x-amzn-errortype": error.code}
+    if _is_query_compatible(service):
         return {"x-amzn-query-error": f"{error.code};{'Receiver' if error.status >= 500 else 'Sender'}"}  # noqa: PLR2004
     return {}
 
