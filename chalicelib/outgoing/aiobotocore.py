@@ -42,7 +42,7 @@ class _Gated(GatedEndpoint):
         endpoint, operation = self._endpoint, self._operation
         call = described(CLIENT, FAULTS, endpoint, operation, request)
         fail = partial(_fail, operation, request, call)
-        return await send_on_loop(call, partial(endpoint._send, request), fail, status_of)
+        return await send_on_loop(call, partial(endpoint._send, request), fail, status_of)  # noqa: SLF001 - what it replaces
 
 
 async def _fail(
@@ -57,7 +57,7 @@ async def _fail(
         raise_error(way, request)
     status, headers, body = answer_of(failure, operation, request.method)
     response = AioAWSResponse(request.url, status, headers, _Raw(request.url, body))
-    response._content = body
+    response._content = body  # noqa: SLF001 - where it remembers what it has read
     return response
 
 

@@ -26,7 +26,13 @@ THROTTLING: Mapping[str, str] = {
 """How a service says that it is asked too much, where that is not as the others of its protocol say it."""
 RETRY_AFTER_SECONDS = 1
 
-STATUSES: Mapping[str, int] = {"RequestThrottled": 403, "AccessDenied": 403, "SlowDown": 503, "RequestLimitExceeded": 503}
+STATUSES: Mapping[str, int] = {
+    "RequestThrottled": 403,
+    "AccessDenied": 403,
+    "SlowDown": 503,
+    "RequestLimitExceeded": 503,
+}
+"""Of errors whose service has none in its model."""
 UNAVAILABLE = re.compile(r".*Unavailable")
 OF_THE_SERVER = re.compile(r"Internal|Service(Exception|Failure)")
 """What codes begin with whose errors are not the client's."""

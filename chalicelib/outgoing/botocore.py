@@ -80,7 +80,8 @@ class _Gated(GatedEndpoint):
     def _send(self, request: Any) -> AWSResponse:
         endpoint, operation = self._endpoint, self._operation
         call = described(CLIENT, FAULTS, endpoint, operation, request)
-        return send(call, partial(endpoint._send, request), partial(_fail, operation, request, call), status_of)
+        proceed: Callable[[], AWSResponse] = partial(endpoint._send, request)  # noqa: SLF001 - what it replaces
+        return send(call, proceed, partial(_fail, operation, request, call), status_of)
 
 
 def described(client: str, faults: frozenset[str], endpoint: Any, operation: Any, request: Any) -> OutgoingCall:
@@ -112,8 +113,7 @@ def _address(scheme: str, authority: str) -> tuple[str, int]:
 
 
 def _timeout_seconds(endpoint: Any, request: Any) -> float:
-    """How long the client waits for an answer, as this request says, or the client's session: of urllib3, aiohttp or
-    httpx."""
+    """How long the client waits for an answer: as this request says, or the session, of urllib3, aiohttp or httpx."""
     context = getattr(request, "context", None)
     timeout = context.get("read_timeout") if context else None
     if timeout is None:
@@ -152,8 +152,8 @@ def _fail(
     if way in ERRORS:
         raise_error(way, request)
     status, headers, body = answer_of(failure, operation, request.method)
-    raw = HTTPResponse(BytesIO(body), headers=headers, status=status, preload_content=False, decode_content=False)
-    return AWSResponse(request.url, status, headers, raw)
+    raw: Any = HTTPResponse(BytesIO(body), headers=headers, status=status, preload_content=False, decode_content=False)
+    return AWSResponse(request.url, status, raw.headers, raw)
 
 
 def _discard(raw: Any) -> None:
@@ -162,7 +162,7 @@ def _discard(raw: Any) -> None:
     raw.release_conn()
 
 
-ERRORS: Mapping[Way, tuple[type[Exception], Callable[[], Exception]]] = {
+ERRORS: Mapping[Way, tuple[Callable[..., Exception], Callable[[], Exception]]] = {
     "timeout": (ReadTimeoutError, lambda: TimeoutError("Read timed out")),
     "refused": (EndpointConnectionError, lambda: _os_error(errno.ECONNREFUSED)),
     "dns": (EndpointConnectionError, lambda: socket.gaierror(socket.EAI_NONAME, "Name or service not known")),

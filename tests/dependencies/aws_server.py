@@ -12,7 +12,7 @@ TABLE, BUCKET = "orders", "invoices"
 OF_CLIENTS = {
     "region_name": "eu-west-1",
     "aws_access_key_id": "testing",
-    "aws_secret_access_key": "testing",  # noqa: S105
+    "aws_secret_access_key": "testing",
 }
 
 

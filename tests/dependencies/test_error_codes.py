@@ -33,7 +33,7 @@ def client_of(service: str, **config: Any) -> Any:
         region_name="eu-west-1",
         endpoint_url="http://127.0.0.1:9",
         aws_access_key_id="testing",
-        aws_secret_access_key="testing",  # noqa: S106
+        aws_secret_access_key="testing",
         config=Config(retries={"total_max_attempts": 1}, **config),
     )
 
