@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
@@ -42,8 +43,18 @@ class AwsServer:
 
 @contextmanager
 def aws_server() -> Iterator[AwsServer]:
+    """With a table, and a bucket with an object of 100 bytes in it."""
     server = AwsServer()
     try:
+        boto3.client("dynamodb", **options(server)).create_table(
+            TableName=TABLE,
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        s3 = boto3.client("s3", **options(server))
+        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        s3.put_object(Bucket=BUCKET, Key="1", Body=b"x" * 100)
         yield server
     finally:
         server.close()

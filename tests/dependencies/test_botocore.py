@@ -44,15 +44,6 @@ RAISED: dict[str, type[Exception]] = {
 @pytest.fixture(scope="module")
 def server() -> Iterator[AwsServer]:
     with aws_server() as running:
-        client_of(running).create_table(
-            TableName=TABLE,
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        s3 = client_of(running, service="s3")
-        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-        s3.put_object(Bucket=BUCKET, Key="1", Body=b"x" * 100)
         yield running
 
 
