@@ -3,7 +3,9 @@
 Each client has a time-out and retries, and one of the three can be done without.
 """
 
+import os
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import backends
@@ -16,6 +18,9 @@ from urllib3.util.retry import Retry
 
 LIST_PRICE = "3.50"
 """What is charged where the cache does not answer."""
+
+STORES_FIRST = os.environ.get("STORE_FIRST") == "true"
+"""Whether an order is stored before it is paid for. Otherwise a customer may pay for what is not stored."""
 
 PAYMENT_TIMEOUT = (0.5, 1.0)
 """To connect, and for each answer, in seconds."""
@@ -49,16 +54,28 @@ class CheckedOut:
 def check_out(item: str) -> CheckedOut:
     """201 with the order, or 502 or 503 where it could not be paid or stored."""
     price, price_from = price_of(item)
-    order = uuid.uuid4().hex
+    order = {"id": uuid.uuid4().hex, "item": item, "price": price}
+    done: list[str] = []
+    for name in ("stored", "paid") if STORES_FIRST else ("paid", "stored"):
+        step, status = STEPS[name]
+        if exception := failed(step, order):
+            problem = ", and ".join([*done, f"not {name}: {exception}"])
+            return CheckedOut(status, order["id"], price, price_from, problem)
+        done.append(name)
+    return CheckedOut(201, order["id"], price, price_from)
+
+
+def failed(step: Callable[[dict[str, str]], None], order: dict[str, str]) -> str | None:
+    """The exception with which it failed."""
     try:
-        charge(order, price)
-    except requests.RequestException as error:
-        return CheckedOut(502, order, price, price_from, f"not paid: {type(error).__name__}")
-    try:
-        orders.put_item(Item={"id": order, "item": item, "price": price})
-    except (BotoCoreError, ClientError) as error:
-        return CheckedOut(503, order, price, price_from, f"paid, and not stored: {type(error).__name__}")
-    return CheckedOut(201, order, price, price_from)
+        step(order)
+    except (requests.RequestException, BotoCoreError, ClientError) as error:
+        return type(error).__name__
+    return None
+
+
+def store(order: dict[str, str]) -> None:
+    orders.put_item(Item=order)
 
 
 def price_of(item: str) -> tuple[str, str]:
@@ -70,9 +87,12 @@ def price_of(item: str) -> tuple[str, str]:
     return (found.decode(), "cache") if found else (LIST_PRICE, "list")
 
 
-def charge(order: str, price: str) -> None:
+def charge(order: dict[str, str]) -> None:
     """The key makes it safe to ask again: the payment service charges each order once."""
-    answer = payments.post(
-        running.payments_url, json={"price": price}, headers={"Idempotency-Key": order}, timeout=PAYMENT_TIMEOUT
-    )
+    key = {"Idempotency-Key": order["id"]}
+    answer = payments.post(running.payments_url, json=order, headers=key, timeout=PAYMENT_TIMEOUT)
     answer.raise_for_status()
+
+
+STEPS = {"stored": (store, 503), "paid": (charge, 502)}
+"""What is done with an order, and the answer where it fails."""
