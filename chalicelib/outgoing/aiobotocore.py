@@ -12,13 +12,14 @@ from ..faults.base import Failure
 from ..injection.call import OutgoingCall
 from ..injection.loops import AnyLoop
 from .aws_answers import answer_of
-from .botocore import ERRORS, FAULTS, GatedEndpoint, Pace, described, raise_error, status_of
+from .botocore import ERRORS, FAULTS, GatedEndpoint, described, raise_error, status_of, waits
 from .installation import Patch
+from .pace import Pace
 from .passing import is_to_be_asked, send_on_loop
 
 CLIENT = "aiobotocore"
 
-_sleep = AnyLoop().sleep
+LOOP = AnyLoop()
 
 
 def patches() -> Iterator[Patch]:
@@ -50,7 +51,7 @@ async def _fail(
 ) -> Any:
     way = failure.way
     if way == "slow":
-        return await _slowed(await proceed(), request, Pace(failure.bytes_per_second, call.timeout_seconds))
+        return await _slowed(await proceed(), request, Pace(failure, call.timeout_seconds))
     if way == "lost_reply":
         await _discard((await proceed()).raw)
     if way in ERRORS:
@@ -90,10 +91,8 @@ class _Raw:
 
 async def _slowed(response: Any, request: Any, pace: Pace) -> Any:
     async def wait(size: int) -> None:
-        for seconds in pace.waits(size):
-            await _sleep(seconds)
-        if size and pace.is_over_time:
-            raise_error("timeout", request)
+        for seconds in waits(pace, size, request):
+            await LOOP.sleep(seconds)
 
     if not request.stream_output:
         await wait(len(await response.content))

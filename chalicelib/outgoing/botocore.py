@@ -27,7 +27,8 @@ from .. import time_limits
 from ..faults.base import Failure, Way
 from ..injection.call import OutgoingCall
 from .aws_answers import answer_of
-from .installation import INSTALLATION, Patch
+from .installation import Patch
+from .pace import Pace
 from .passing import is_to_be_asked, send
 
 CLIENT = "botocore"
@@ -42,9 +43,6 @@ ADDITIONS = frozenset({"PutRecord", "PutRecords", "PutRecordBatch", "PutEvents",
 SAFE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 CONDITIONS = (b"MessageDeduplicationId", b"ConditionExpression")
 """With one of these in its body a write does nothing the second time."""
-
-PIECE_SECONDS = 0.5
-"""A slow answer comes in pieces: between two, the run may be over."""
 
 
 def patches() -> Iterator[Patch]:
@@ -146,7 +144,7 @@ def _fail(
 ) -> AWSResponse:
     way = failure.way
     if way == "slow":
-        return _slowed(proceed(), request, Pace(failure.bytes_per_second, call.timeout_seconds))
+        return _slowed(proceed(), request, Pace(failure, call.timeout_seconds))
     if way == "lost_reply":
         _discard(proceed().raw)
     if way in ERRORS:
@@ -186,34 +184,19 @@ def raise_error(way: Way, request: Any) -> None:
     raise raised(endpoint_url=request.url, error=error, **more) from error
 
 
-class Pace:
-    """How fast the body of a slow answer comes."""
-
-    def __init__(self, bytes_per_second: float, timeout_seconds: float) -> None:
-        self._bytes_per_second = bytes_per_second
-        self._timeout_seconds = timeout_seconds
-        self._is_given_up = bytes_per_second * timeout_seconds < 1
-
-    @property
-    def is_over_time(self) -> bool:
-        """Whether the client, which has waited, gets no byte within its time."""
-        return self._is_given_up and bool(INSTALLATION.gates)
-
-    def waits(self, size: int) -> Iterator[float]:
-        """What to sleep before so many bytes are there, in pieces; ends when no run needs the patches any more."""
-        seconds = self._timeout_seconds if self._is_given_up else size / self._bytes_per_second
-        while seconds > 0 and INSTALLATION.gates:
-            piece = min(seconds, PIECE_SECONDS)
-            yield piece
-            seconds -= piece
+def waits(pace: Pace, size: int, request: Any) -> Iterator[float]:
+    """What to sleep until so many bytes of a slow answer are there; raises where the client gives it up."""
+    for start in range(0, size, pace.piece):
+        try:
+            yield from pace.waits(min(pace.piece, size - start))
+        except TimeoutError:
+            raise_error("timeout", request)
 
 
 def _slowed(response: AWSResponse, request: Any, pace: Pace) -> AWSResponse:
     def wait(size: int) -> None:
-        for seconds in pace.waits(size):
+        for seconds in waits(pace, size, request):
             time_limits.sleep(seconds)
-        if size and pace.is_over_time:
-            raise_error("timeout", request)
 
     if not request.stream_output:
         wait(len(response.content))

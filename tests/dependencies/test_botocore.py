@@ -19,8 +19,8 @@ from pynamodb.exceptions import GetError, PutError
 from pynamodb.models import Model
 
 from chalicelib import time_limits
-from chalicelib.outgoing import botocore as patched
 from chalicelib.outgoing.aws_answers import GARBAGE
+from chalicelib.outgoing.pace import LONGEST_SECONDS
 from tests.dependencies.aws_server import BUCKET, TABLE, AwsServer, aws_server, options
 from tests.dependencies.harness import failing
 
@@ -152,7 +152,7 @@ def test_a_slow_answer_comes_at_so_many_bytes_a_second(server: AwsServer, monkey
     with failing("dynamodb", "slow", bytes_per_second=10.0):
         size = int(client.list_tables()["ResponseMetadata"]["HTTPHeaders"]["content-length"])
         assert sum(waited) == pytest.approx(size / 10)
-        assert max(waited) <= patched.PIECE_SECONDS
+        assert max(waited) <= LONGEST_SECONDS
     waited.clear()
     with failing("s3:GetObject", "slow", bytes_per_second=50.0):
         body = s3.get_object(Bucket=BUCKET, Key="1")["Body"]
