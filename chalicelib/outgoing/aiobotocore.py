@@ -12,7 +12,7 @@ from ..faults.base import Failure
 from ..injection.call import OutgoingCall
 from ..injection.loops import AnyLoop
 from .aws_answers import answer_of
-from .botocore import ERRORS, FAULTS, GatedEndpoint, described, raise_error, status_of, waits
+from .botocore import ERRORS, FAULTS, described, noting, operation_of, raise_error, status_of, waits
 from .installation import Patch
 from .pace import Pace
 from .passing import is_to_be_asked, send_on_loop
@@ -23,27 +23,21 @@ LOOP = AnyLoop()
 
 
 def patches() -> Iterator[Patch]:
-    yield Patch(AioEndpoint, "_do_get_response", _patched)
+    yield Patch(AioEndpoint, "_do_get_response", noting)
+    yield Patch(AioEndpoint, "_send", _gated)
 
 
-def _patched(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+def _gated(original: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
     @wraps(original)
-    async def _do_get_response(self: Any, request: Any, operation_model: Any, *args: Any, **kwargs: Any) -> Any:
-        if is_to_be_asked():
-            self = _Gated(self, operation_model)
-        return await original(self, request, operation_model, *args, **kwargs)
-
-    return _do_get_response
-
-
-class _Gated(GatedEndpoint):
-    __slots__ = ()
-
-    async def _send(self, request: Any) -> Any:
-        endpoint, operation = self._endpoint, self._operation
-        call = described(CLIENT, FAULTS, endpoint, operation, request)
+    async def _send(self: Any, request: Any) -> Any:
+        operation = operation_of(request)
+        if operation is None or not is_to_be_asked():
+            return await original(self, request)
+        call = described(CLIENT, FAULTS, self, operation, request)
         fail = partial(_fail, operation, request, call)
-        return await send_on_loop(call, partial(endpoint._send, request), fail, status_of)  # noqa: SLF001 - what it replaces
+        return await send_on_loop(call, partial(original, self, request), fail, status_of)
+
+    return _send
 
 
 async def _fail(

@@ -40,46 +40,44 @@ READS = ("Get", "List", "Describe", "Query", "Scan", "Head", "BatchGet", "Transa
 WRITES_OF_A_WHOLE = ("Put", "Delete")
 ADDITIONS = frozenset({"PutRecord", "PutRecords", "PutRecordBatch", "PutEvents", "PutLogEvents", "PutMetricData"})
 """What is called Put, and adds something each time."""
+NOTHING = object()
+NUMBERS = (int, float)
 SAFE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 CONDITIONS = (b"MessageDeduplicationId", b"ConditionExpression")
 """With one of these in its body a write does nothing the second time."""
 
 
 def patches() -> Iterator[Patch]:
-    yield Patch(Endpoint, "_do_get_response", _patched)
+    yield Patch(Endpoint, "_do_get_response", noting)
+    yield Patch(Endpoint, "_send", _gated)
 
 
-def _patched(original: Callable[..., Any]) -> Callable[..., Any]:
+def noting(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Note on a request, which is one attempt's, the operation that it is for: `_send` gets nothing else."""
+
     @wraps(original)
-    def _do_get_response(self: Endpoint, request: Any, operation_model: Any, *args: Any, **kwargs: Any) -> Any:
-        if is_to_be_asked():
-            self = _Gated(self, operation_model)  # type: ignore[assignment]
+    def _do_get_response(self: Any, request: Any, operation_model: Any, *args: Any, **kwargs: Any) -> Any:
+        request.chaos_operation = operation_model
         return original(self, request, operation_model, *args, **kwargs)
 
     return _do_get_response
 
 
-class GatedEndpoint:
-    """An endpoint of botocore for one call of an operation, which its `_send` is not given, and has to know."""
-
-    __slots__ = ("_endpoint", "_operation")
-
-    def __init__(self, endpoint: Any, operation: Any) -> None:
-        self._endpoint = endpoint
-        self._operation = operation
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._endpoint, name)
+def operation_of(request: Any) -> Any:
+    """None where nobody has noted it: the patches are younger than the request."""
+    return getattr(request, "chaos_operation", None)
 
 
-class _Gated(GatedEndpoint):
-    __slots__ = ()
+def _gated(original: Callable[[Endpoint, Any], AWSResponse]) -> Callable[[Endpoint, Any], AWSResponse]:
+    @wraps(original)
+    def _send(self: Endpoint, request: Any) -> AWSResponse:
+        operation = operation_of(request)
+        if operation is None or not is_to_be_asked():
+            return original(self, request)
+        call = described(CLIENT, FAULTS, self, operation, request)
+        return send(call, partial(original, self, request), partial(_fail, operation, request, call), status_of)
 
-    def _send(self, request: Any) -> AWSResponse:
-        endpoint, operation = self._endpoint, self._operation
-        call = described(CLIENT, FAULTS, endpoint, operation, request)
-        proceed: Callable[[], AWSResponse] = partial(endpoint._send, request)  # noqa: SLF001 - what it replaces
-        return send(call, proceed, partial(_fail, operation, request, call), status_of)
+    return _send
 
 
 def described(client: str, faults: frozenset[str], endpoint: Any, operation: Any, request: Any) -> OutgoingCall:
@@ -117,10 +115,12 @@ def _timeout_seconds(endpoint: Any, request: Any) -> float:
     if timeout is None:
         timeout = getattr(endpoint.http_session, "_timeout", None)
     for name in ("read_timeout", "sock_read", "read"):
-        if isinstance(timeout, int | float):
-            return timeout
-        timeout = getattr(timeout, name, timeout)
-    return timeout if isinstance(timeout, int | float) else math.inf
+        seconds = getattr(timeout, name, NOTHING)
+        if seconds is not NOTHING:
+            break
+    else:
+        seconds = timeout
+    return seconds if isinstance(seconds, NUMBERS) else math.inf
 
 
 def _is_repeatable(operation: Any, request: Any) -> bool:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import boto3
+from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
@@ -43,9 +44,10 @@ class AwsServer:
 
 @contextmanager
 def aws_server() -> Iterator[AwsServer]:
-    """With a table, and a bucket with an object of 100 bytes in it."""
+    """With a table, and a bucket with an object of 100 bytes in it. Nothing else: what moto has is its process's."""
     server = AwsServer()
     try:
+        moto_api_backend.reset()
         boto3.client("dynamodb", **options(server)).create_table(
             TableName=TABLE,
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],

@@ -13,6 +13,7 @@ from botocore.parsers import ResponseParserError
 pytest.importorskip("aiobotocore")
 
 import anyio
+import anyio.lowlevel
 from aiobotocore.config import AioConfig
 from aiobotocore.endpoint import AioEndpoint, AnyioEndpoint
 from aiobotocore.httpsession import AIOHTTPSession
@@ -23,7 +24,7 @@ from aiobotocore.session import get_session
 from chalicelib.injection.loops import AnyLoop
 from chalicelib.outgoing.aws_answers import GARBAGE
 from chalicelib.outgoing.passing import is_to_be_asked
-from tests.dependencies.aws_server import BUCKET, TABLE, AwsServer, options, aws_server
+from tests.dependencies.aws_server import BUCKET, TABLE, AwsServer, aws_server, options
 from tests.dependencies.harness import failing
 from tests.dependencies.test_botocore import ATTEMPTS, ITEM, MODES, RAISED
 
@@ -58,7 +59,7 @@ def delayed(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     async def sleep(_loop: AnyLoop, seconds: float) -> None:
         pauses.append(seconds)
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
 
     monkeypatch.setattr(AnyLoop, "sleep", sleep)
     return pauses
@@ -265,9 +266,8 @@ def test_a_deadline_of_the_application_ends_a_delay(server: AwsServer, monkeypat
 
     async def calls() -> None:
         async with client_of(server) as client:
-            with failing("dynamodb", "latency", delay_seconds=30.0):
-                with pytest.raises(TimeoutError):
-                    await asyncio.wait_for(client.list_tables(), 0.05)
+            with failing("dynamodb", "latency", delay_seconds=30.0), pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.list_tables(), 0.05)
             assert await client.list_tables()
 
     monkeypatch.setattr(AnyLoop, "sleep", sleep)
