@@ -24,6 +24,7 @@ from aiobotocore.session import get_session
 from chalicelib.injection.loops import AnyLoop
 from chalicelib.outgoing.aws_answers import GARBAGE
 from chalicelib.outgoing.passing import is_to_be_asked
+from chalicelib.own_calls import own_calls
 from tests.dependencies.aws_server import BUCKET, TABLE, AwsServer, aws_server, options
 from tests.dependencies.harness import failing
 from tests.dependencies.test_botocore import ATTEMPTS, ITEM, MODES, RAISED
@@ -127,6 +128,9 @@ def test_a_time_out_lasts_as_long_as_the_client_waits_and_latency_no_longer(
             delayed.clear()
             with failing("dynamodb", "latency", delay_seconds=3.0):
                 await client.list_tables()
+                assert sum(delayed) == 3
+                with own_calls():
+                    await client.list_tables()
             assert sum(delayed) == 3
 
     asyncio.run(calls())

@@ -21,6 +21,7 @@ from pynamodb.models import Model
 from chalicelib import time_limits
 from chalicelib.outgoing.aws_answers import GARBAGE
 from chalicelib.outgoing.pace import LONGEST_SECONDS
+from chalicelib.own_calls import own_calls
 from tests.dependencies.aws_server import BUCKET, TABLE, AwsServer, aws_server, options
 from tests.dependencies.harness import failing
 
@@ -112,6 +113,20 @@ def test_a_time_out_lasts_as_long_as_the_client_waits(server: AwsServer) -> None
         ):
             client_of(server, **config).list_tables()
         assert sum(chaos.clock.slept) == seconds * ATTEMPTS
+
+
+def test_a_request_may_have_a_time_out_of_its_own(server: AwsServer) -> None:
+    client = client_of(server)
+    client.meta.events.register("before-call.dynamodb.ListTables", lambda context, **_: context.update(read_timeout=3))
+    with failing("dynamodb", "timeout") as chaos, pytest.raises(exceptions.ReadTimeoutError):
+        client.list_tables()
+    assert sum(chaos.clock.slept) == 3 * ATTEMPTS
+
+
+def test_the_modules_own_calls_meet_nothing(server: AwsServer) -> None:
+    client = client_of(server)
+    with failing("dynamodb", "dns"), own_calls():
+        assert client.list_tables()["TableNames"] == [TABLE]
 
 
 def test_after_two_failures_the_third_attempt_succeeds_and_the_server_has_seen_that_one(
