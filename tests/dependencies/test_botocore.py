@@ -72,11 +72,11 @@ def attempts(pauses: list[float]) -> int:
 def test_each_attempt_fails_as_botocore_reports_it_and_the_client_works_afterwards(
     fault: str, mode: str, server: AwsServer, slept: list[float]
 ) -> None:
-    before = client_of(server, mode, read_timeout=5)
+    before = client_of(server, mode, read_timeout=30)
     assert before.get_item(TableName=TABLE, Key=ITEM)
     server.seen.clear()
-    with failing("dynamodb:GetItem", fault):
-        during = client_of(server, mode, read_timeout=5)
+    with failing("dynamodb:GetItem", fault, duration_seconds=600.0):
+        during = client_of(server, mode, read_timeout=30)
         for client in (before, during):
             slept.clear()
             with pytest.raises(RAISED[fault]) as caught:
@@ -204,14 +204,14 @@ def test_a_client_gives_up_an_answer_of_which_no_byte_comes_in_its_time(
 ) -> None:
     waited: list[float] = []
     monkeypatch.setattr(time_limits, "sleep", waited.append)
-    s3 = client_of(server, service="s3", read_timeout=2)
-    with failing("s3", "slow", bytes_per_second=0.25):
+    s3 = client_of(server, service="s3", read_timeout=20)
+    with failing("s3", "slow", bytes_per_second=0.01):
         with pytest.raises(exceptions.ReadTimeoutError):
             s3.get_object(Bucket=BUCKET, Key="1")["Body"].read()
-        assert sum(waited) == 2
+        assert sum(waited) == 20
         with pytest.raises(exceptions.ReadTimeoutError):
             s3.list_buckets()
-    assert sum(waited) == 2 + 2 * ATTEMPTS
+    assert sum(waited) == 20 + 20 * ATTEMPTS
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -283,7 +283,7 @@ class Order(Model):
         region = "eu-west-1"
         aws_access_key_id = "testing"
         aws_secret_access_key = "testing"
-        read_timeout_seconds = 4
+        read_timeout_seconds = 30
         max_retry_attempts = 2
 
     id = UnicodeAttribute(hash_key=True)
@@ -299,18 +299,18 @@ def test_pynamodb_fails_as_its_users_know_it_and_works_afterwards(server: AwsSer
         assert caught.value.cause_response_code == "ProvisionedThroughputExceededException"
         assert attempts(slept) == 3
         assert Order.get("kept").id == "kept"
-    with failing("dynamodb:GetItem", "timeout") as chaos:
+    with failing("dynamodb:GetItem", "timeout", duration_seconds=600.0) as chaos:
         with pytest.raises(GetError) as unread:
             Order.get("kept")
         assert isinstance(unread.value.cause, exceptions.ReadTimeoutError)
-        assert sum(chaos.clock.slept) == 3 * 4
+        assert sum(chaos.clock.slept) == 3 * 30
     with failing("dynamodb:PutItem", "lost_reply"), pytest.raises(PutError):
         Order("written").save()
     assert Order.get("written").id == "written"
 
 
 def test_a_request_is_hit_and_remembers_each_attempt_of_its_calls(server: AwsServer) -> None:
-    client = client_of(server, read_timeout=7)
+    client = client_of(server, read_timeout=30)
     with failing("dynamodb:PutItem", "error", scope_of_calls="requests", code="Nope") as chaos, chaos.request() as hit:
         with pytest.raises(ClientError):
             client.put_item(TableName=TABLE, Item=ITEM)
@@ -325,7 +325,7 @@ def test_a_request_is_hit_and_remembers_each_attempt_of_its_calls(server: AwsSer
         "/",
     )
     assert f"{call.host}:{call.port}" == server.address
-    assert (call.timeout_seconds, passage.status, passage.error) == (7, 400, None)
+    assert (call.timeout_seconds, passage.status, passage.error) == (30, 400, None)
 
 
 def test_threads_share_a_client_and_each_call_is_decided_once(server: AwsServer) -> None:
