@@ -35,7 +35,7 @@ from .injection.outgoing import OutgoingCalls
 from .injection.permits import StagePermits
 from .injection.plan import Compiler, Environment, Plan
 from .injection.selection import selector
-from .injection.server import longest_request_seconds
+from .injection.server import longest_request_seconds, runs_threads
 from .injection.snapshot import Snapshot
 from .logs import log_as_json
 from .outgoing.effect import Patches
@@ -253,8 +253,7 @@ def _schedule(settings: Settings, instead: Instead) -> Schedule | None:
     """What flushes counts between requests; None where nothing runs then, so that requests do."""
     if settings.in_lambda:
         return None
-    uwsgi = sys.modules.get("uwsgi")
-    if uwsgi and not getattr(uwsgi, "has_threads", True):
+    if not runs_threads():
         log.warning(
             "uWSGI runs without threads in this process, so requests flush the counts of runs to the table, and each "
             "that does waits for the answer. Start it with --enable-threads, and a thread does it."
