@@ -75,8 +75,8 @@ async def send_on_loop(
 
 def _enter(call: OutgoingCall) -> tuple[Gate, Passage] | None:
     """The first module with a run that is about the call."""
-    for gate in INSTALLATION.gates:
-        passage = gate.enter(call)
-        if passage is not None:
+    for joined in INSTALLATION.gates:
+        gate = joined()
+        if gate is not None and (passage := gate.enter(call)) is not None:
             return gate, passage
     return None
