@@ -1,7 +1,7 @@
 """Outgoing calls: which of them the active runs are about, what they meet, and what is remembered of them."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from ..results.tally import MATCHED, UNREACHED
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from ..faults.dependency import FailDependency
 
 log = logging.getLogger(__name__)
+
+
+Asked = tuple[Callable[[OutgoingCall], bool], Outgoing]
 
 
 class Passage:
@@ -50,15 +53,27 @@ class OutgoingCalls:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._cached, self._last_known = engine.snapshot.cached, engine.snapshot.last_known
+        self._asked: tuple[Sequence[Plan], Sequence[Asked]] = ((), ())
+        """What each outgoing call is asked for the active plans. One tuple, so that no thread sees half of it."""
 
     def enter(self, call: OutgoingCall) -> Passage | None:
-        """None where no run is about the call. Does not block."""
-        snapshot = self._engine.snapshot
-        plans = snapshot.cached()
+        """None where no run is about the call. Does not block.
+
+        Every outgoing call passes here while a run is about any.
+        """
+        plans = self._cached()
         if plans is None:
-            plans = snapshot.last_known()
-        met = _about(plans, call)
-        if not met:
+            plans = self._last_known()
+        known, asked = self._asked
+        if known is not plans:
+            asked = _asked_for(plans)
+            self._asked = plans, asked
+        met: list[Outgoing] | None = None
+        for matches, outgoing in asked:
+            if matches(call):
+                met = [*met, outgoing] if met else [outgoing]
+        if met is None:
             return None
         inbound = self._inbound()
         met = [outgoing for outgoing in met if _is_in_scope(outgoing, inbound)]
@@ -102,14 +117,10 @@ class OutgoingCalls:
         return current[1]
 
 
-def _about(plans: Sequence[Plan], call: OutgoingCall) -> list[Outgoing]:
-    """What runs that are about the call's dependency do. Every outgoing call passes here while a run is about any."""
-    met: list[Outgoing] = []
-    for plan in plans:
-        outgoing = plan.outgoing
-        if outgoing is not None and (fault := outgoing.fault) is not None and fault.dependency.matches(call):
-            met.append(outgoing)
-    return met
+def _asked_for(plans: Sequence[Plan]) -> Sequence[Asked]:
+    """What a call to a run's dependency matches, and what the run does to it."""
+    found = [plan.outgoing for plan in plans if plan.outgoing]
+    return [(outgoing.fault.dependency.matches, outgoing) for outgoing in found if outgoing.fault]
 
 
 def _is_in_scope(outgoing: Outgoing, inbound: InjectionResult | None) -> bool:

@@ -148,15 +148,16 @@ class Installation:
 
     def _install(self) -> None:
         """Patch the libraries that the application has imported."""
-        self._imported = len(sys.modules)
-        for module, file in self._libraries.items():
-            if module not in self._hooks:
-                if not _is_imported(module):
-                    continue
-                self._hooks[module] = _hooks_of(file)
-            self._install_all(module)
+        for _ in range(2):  # the files for them are imported, too
+            self._imported = len(sys.modules)
+            for module in self._libraries:
+                self._install_library(module)
 
-    def _install_all(self, module: str) -> None:
+    def _install_library(self, module: str) -> None:
+        if module not in self._hooks:
+            if not _is_imported(module):
+                return
+            self._hooks[module] = _hooks_of(self._libraries[module])
         try:
             for hook in self._hooks[module]:
                 hook.install()
