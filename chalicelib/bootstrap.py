@@ -299,7 +299,7 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
     def noticed() -> Sequence[Plan]:
         plans = read()
         recorder.notice(plans)
-        patches.settle([plan for plan in plans if plan.is_active(clock())])
+        patches.notice([plan for plan in plans if plan.is_active(clock())])
         return plans
 
     snapshot = Snapshot(

@@ -1,8 +1,8 @@
 """The patches of client libraries as an effect: there while a run of one module is about outgoing calls."""
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from ..injection.effects.watcher import Watcher
 from ..injection.plan import Plan
@@ -38,19 +38,28 @@ class Patches:
         """Whether they are to be taken out, or a library may have been imported since."""
         return not _is_needed(active) or self._installation.may_be_incomplete
 
-    def settle(self, active: Sequence[Plan]) -> None:
-        """Install or take out what the active runs need. Does not block, and never raises."""
-        try:
+    def notice(self, active: Sequence[Plan]) -> None:
+        """Install or take out what the runs need that have just been read. Does not block, and never raises.
+
+        Only who reads installs: another thread may know of runs that a read has just found to be over.
+        """
+        with _logged():
             if _is_needed(active):
                 self._hold()
+            else:
+                self._release()
+
+    def settle(self, active: Sequence[Plan]) -> None:
+        """Take out what is over, and patch what has been imported since. Does not block, and never raises."""
+        with _logged():
+            if not _is_needed(active):
+                self._release()
             elif self.is_holding:
-                self.is_holding = False
-                self._installation.leave(self._gate)
-            elif self._installation.has_leftovers:
                 self._installation.settle()
-        except Exception as error:
-            pass_on(error)
-            log.exception("The patches of client libraries raised an exception; the next read of the runs tries again")
+
+    def look(self) -> None:
+        """Read which runs are active if that is due, which `notice` hears of, and settle."""
+        self.settle(self._active())
 
     def _hold(self) -> None:
         self.is_holding = True
@@ -58,9 +67,21 @@ class Patches:
         with suppress(RuntimeError):  # the process may have no more threads: requests do the same
             self._watcher.watch()
 
-    def look(self) -> None:
-        """Obey what runs now, and patch what has been imported since."""
-        self.settle(self._active())
+    def _release(self) -> None:
+        if self.is_holding:
+            self.is_holding = False
+            self._installation.leave(self._gate)
+        elif self._installation.has_leftovers:
+            self._installation.settle()
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        pass_on(error)
+        log.exception("The patches of client libraries raised an exception; the next read of the runs tries again")
 
 
 def _is_needed(active: Sequence[Plan]) -> bool:
