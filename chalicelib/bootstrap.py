@@ -299,7 +299,6 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
     def noticed() -> Sequence[Plan]:
         plans = read()
         recorder.notice(plans)
-        patches.notice([plan for plan in plans if plan.is_active(clock())])
         return plans
 
     snapshot = Snapshot(
@@ -309,6 +308,7 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
         idle_refresh_seconds=settings.idle_refresh_seconds,
         max_staleness_seconds=settings.max_staleness_seconds,
         local=ports.clocks.local,
+        notice=lambda active: patches.notice(active),  # noqa: PLW0108 - it is made below, of what needs the snapshot
     )
     recorder = _recorder(settings, ports, snapshot)
     trusted = settings.trust_request_start

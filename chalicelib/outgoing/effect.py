@@ -34,31 +34,29 @@ class Patches:
         self._watcher = Watcher(self, sleep, "chaos-patches")
         self.is_holding = False
 
-    def is_due(self, active: Sequence[Plan]) -> bool:
-        """Whether they are to be taken out, or a library may have been imported since."""
-        return not _is_needed(active) or self._installation.may_be_incomplete
+    def is_due(self, _active: Sequence[Plan]) -> bool:
+        """Whether a library may have been imported since."""
+        return self._installation.may_be_incomplete
+
+    def settle(self, _active: Sequence[Plan]) -> None:
+        """Patch what has been imported since. Does not block, and never raises."""
+        with _logged():
+            if self.is_holding:
+                self._installation.settle()
 
     def notice(self, active: Sequence[Plan]) -> None:
-        """Install or take out what the runs need that have just been read. Does not block, and never raises.
+        """Install or take out what the active runs need. Does not block, and never raises.
 
-        Only who reads installs: another thread may know of runs that a read has just found to be over.
+        Only the snapshot calls it, with each new view: other threads may know of an older one.
         """
         with _logged():
-            if _is_needed(active):
+            if any(plan.outgoing for plan in active):
                 self._hold()
             else:
                 self._release()
 
-    def settle(self, active: Sequence[Plan]) -> None:
-        """Take out what is over, and patch what has been imported since. Does not block, and never raises."""
-        with _logged():
-            if not _is_needed(active):
-                self._release()
-            elif self.is_holding:
-                self._installation.settle()
-
     def look(self) -> None:
-        """Read which runs are active if that is due, which `notice` hears of, and settle."""
+        """Read which runs are active if that is due, of which `notice` hears, and patch what has been imported."""
         self.settle(self._active())
 
     def _hold(self) -> None:
@@ -82,10 +80,3 @@ def _logged() -> Iterator[None]:
     except Exception as error:
         pass_on(error)
         log.exception("The patches of client libraries raised an exception; the next read of the runs tries again")
-
-
-def _is_needed(active: Sequence[Plan]) -> bool:
-    for plan in active:  # noqa: SIM110 - requests pass here, and any() costs twice as much
-        if plan.outgoing is not None:
-            return True
-    return False

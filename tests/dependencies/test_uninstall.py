@@ -1,4 +1,4 @@
-"""A hundred starts and stops under load, with agents that patch the same: no call is lost, and nothing stays patched."""
+"""A hundred starts and stops under load, with agents that patch the same: no call is lost, nothing stays patched."""
 
 import asyncio
 import json
@@ -264,7 +264,7 @@ def setting() -> Iterator[None]:
 
 def _set(owner: Any, name: str) -> Callable[[], None]:
     inner, is_own = getattr(owner, name), name in vars(owner)
-    setattr(owner, name, lambda *args, **kwargs: inner(*args, **kwargs))
+    setattr(owner, name, lambda *args, **kwargs: inner(*args, **kwargs))  # noqa: PLW0108 - another one than ours
     return lambda: setattr(owner, name, inner) if is_own else delattr(owner, name)
 
 

@@ -222,7 +222,7 @@ def test_a_defect_is_logged_and_the_runs_are_known_all_the_same(
     assert len(service.module.get().engine.snapshot.last_known()) == 1
 
 
-def test_who_knows_of_a_run_that_a_read_has_just_found_to_be_over_installs_nothing(
+def test_who_knows_of_an_older_view_changes_nothing(
     services: Callable[[], Service],
 ) -> None:
     service = services()
@@ -233,6 +233,10 @@ def test_who_knows_of_a_run_that_a_read_has_just_found_to_be_over_installs_nothi
     service.read()
     service.patches.settle(outdated)
     assert (INSTALLATION.gates, service.patches.is_holding) == ((), False)
+    service.start()
+    service.read()
+    service.patches.settle(())
+    assert (len(INSTALLATION.gates), service.patches.is_holding) == (1, True)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="This system has no forks.")
