@@ -1,10 +1,10 @@
 """The pure decision: which faults of the active runs one call meets."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Protocol
 
 from ..faults.base import Chance, Fault
+from ..runs.run import Run
 from .call import Call
 from .plan import Plan
 
@@ -17,7 +17,7 @@ class Decided(Protocol):
 
     call: Call
 
-    def note(self, plan: Plan, name: str) -> None:
+    def note(self, run: Run, name: str) -> None:
         """Add 1 to a counter of a run, beside those of faults and requests."""
 
 
@@ -27,7 +27,7 @@ def decide(plans: Sequence[Plan], chance: Chance, decided: Decided) -> list[Hit]
     for plan in plans:
         drawn = chance
         if plan.selector is not None:
-            selected = plan.selector.select(decided.call, chance, partial(decided.note, plan))
+            selected = plan.selector.select(decided.call, chance, decided.note)
             if selected is None:
                 continue
             drawn = selected

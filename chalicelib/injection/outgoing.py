@@ -83,13 +83,13 @@ class OutgoingCalls:
         """What the call meets. A fault that its client's file cannot let it meet is left out, and counted."""
         result = passage.result
         for plan in result.plans:
-            result.note(plan, MATCHED)
+            result.note(plan.run, MATCHED)
         hits: list[Hit] = []
         for hit in decide(result.plans, self._engine.process.chance, result):
             if cast("FailDependency", hit[1]).way in passage.call.faults:
                 hits.append(hit)
             else:
-                result.note(hit[0], UNREACHED)
+                result.note(hit[0].run, UNREACHED)
         if hits and passage.inbound:
             passage.inbound.meets = {*passage.inbound.meets, *(plan.run_id for plan, _, _ in hits if not plan.is_dry)}
         return hits
@@ -126,4 +126,4 @@ def _asked_for(plans: Sequence[Plan]) -> Sequence[Asked]:
 def _is_in_scope(outgoing: Outgoing, inbound: InjectionResult | None) -> bool:
     if inbound is None:
         return outgoing.fault is not None and outgoing.fault.in_background
-    return outgoing.is_target is None or outgoing.is_target(inbound.call)
+    return outgoing.target is None or outgoing.target.matches(inbound.call)

@@ -97,13 +97,13 @@ class Plan:
         plan = Plan(self.run, 0.0, ())
         plan.expires_at = min(until, self.run.expires_at)
         if self.outgoing:
-            plan.outgoing = Outgoing(Plan(self.run, 0.0, self.hitting.faults), self.outgoing.is_target)
+            plan.outgoing = Outgoing(Plan(self.run, 0.0, self.hitting.faults), self.outgoing.target)
         return plan
 
-    def of_outgoing_calls(self, is_target: "Matcher | None") -> "Plan":
+    def of_outgoing_calls(self, target: "Matcher | None") -> "Plan":
         """The plan of a run that hits no request, but outgoing calls, as this one says."""
         plan = Plan(self.run, 0.0, (), active_from=self.active_from)
-        plan.outgoing = Outgoing(self, is_target)
+        plan.outgoing = Outgoing(self, target)
         return plan
 
     @property
@@ -118,11 +118,11 @@ class Plan:
 class Outgoing(NamedTuple):
     """What a run does to outgoing calls: `plan` has its share, selector, budget and faults, as another's of requests.
 
-    `is_target` is the run's target, of the request that a call is made for; None where it has none.
+    `target` is the run's target, of the request that a call is made for; None where it has none.
     """
 
     plan: Plan
-    is_target: "Matcher | None"
+    target: "Matcher | None"
 
     @property
     def fault(self) -> "FailDependency | None":

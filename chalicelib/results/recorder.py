@@ -142,8 +142,8 @@ class Recorder:
                     continue
                 counting = pending.counting
                 counting.add(pending.cells, counting.group_of_untouched(began), status, began, seconds)
-            for plan, name in call.notes:
-                if pending := self._pending.get(plan.run_id):
+            for run, name in call.notes:
+                if pending := self._pending.get(run.run_id):
                     pending.counters.add(name)
             if self.is_watching and not call.hits:
                 for run_id in tuple(self._aftermaths):

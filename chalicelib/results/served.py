@@ -49,7 +49,7 @@ class ServedCall(Protocol):
     def hits(self) -> Sequence[ServedHit]: ...
 
     @property
-    def notes(self) -> Sequence[tuple[ActivePlan, str]]:
+    def notes(self) -> Sequence[tuple[Run, str]]:
         """The counters of runs that it adds 1 to, beside those of faults and requests."""
 
     @property
