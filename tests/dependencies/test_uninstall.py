@@ -22,6 +22,7 @@ httpx = pytest.importorskip("httpx")
 requests = pytest.importorskip("requests")
 wrapt = pytest.importorskip("wrapt")
 pytest.importorskip("opentelemetry.instrumentation.urllib3")
+pytest.importorskip("httpcore")  # httpx imports it late
 
 CYCLES = 100
 CLIENTS = 3

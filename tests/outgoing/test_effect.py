@@ -79,7 +79,9 @@ class Service:
 
 @pytest.fixture
 def services(clock: Clock) -> Iterator[Callable[[], Service]]:
-    """Make services whose watchers do not move the clock."""
+    """Make services whose watchers do not move the clock. Those of other tests have ended."""
+    gc.collect()
+    wait_until(lambda: not watchers())
     made = []
 
     def sleep(seconds: float) -> None:
