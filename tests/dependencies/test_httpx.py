@@ -228,10 +228,10 @@ def test_a_deadline_of_asyncio_ends_a_delay_at_once(fault: str, name: str, serve
     async def call() -> None:
         limits = library.Limits(max_connections=1)
         async with library.AsyncClient(timeout=None, limits=limits, trust_env=False) as client:
-            with failing(server.host, fault, **({"bytes_per_second": 1.0} if fault == "slow" else {})):
-                with pytest.raises(TimeoutError):  # noqa: SIM117 - one is of a thread, one of the loop
-                    async with asyncio.timeout(0.1):
-                        await client.get(server.address)
+            parameters = {"bytes_per_second": 1.0} if fault == "slow" else {}
+            with failing(server.host, fault, **parameters), pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await client.get(server.address)
             assert (await client.get(server.address)).content == BODY
 
     began = time.monotonic()

@@ -2,7 +2,7 @@
 
 import time
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import requests
@@ -17,7 +17,7 @@ from tests.dependencies.over_http import ALL, MADE, PATIENCE, Answer, meets, ope
 class Session:
     """A session, as `over_http` uses clients."""
 
-    errors = {
+    errors: ClassVar = {
         "timeout": requests.ReadTimeout,
         "refused": requests.ConnectionError,
         "reset": requests.ConnectionError,
