@@ -22,6 +22,8 @@ LIBRARIES: Mapping[str, str] = {
     "urllib3.connectionpool": "urllib3",
     "httpcore": "httpcore",
     "httpcore2": "httpcore2",
+    "botocore.endpoint": "botocore",
+    "aiobotocore.endpoint": "aiobotocore",
 }
 """What must be imported by the application, and the file here that patches it: it has `patches()`."""
 
