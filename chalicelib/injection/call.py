@@ -2,10 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import unquote_plus
 
 from ..faults.base import Kind
+
+Step = Literal["lookup", "connect"]
+"""A step of an outgoing call: the look-up of its host's name, which meets `dns`, or what comes after it, which meets
+every other fault."""
 
 
 class LambdaContext(Protocol):
@@ -91,6 +95,7 @@ class OutgoingCall:
         "port",
         "scheme",
         "service",
+        "step",
         "timeout_seconds",
     )
 
@@ -108,6 +113,7 @@ class OutgoingCall:
         operation: str = "",
         timeout_seconds: float = math.inf,
         is_repeatable: bool = True,
+        step: Step | None = None,
     ) -> None:
         self.client = client
         self.faults = faults
@@ -121,6 +127,8 @@ class OutgoingCall:
         self.timeout_seconds = timeout_seconds
         self.is_repeatable = is_repeatable
         """Whether it does no harm when it is made twice, as far as the library tells: a read, or one with a key."""
+        self.step = step
+        """Which step of a call the patch sees, where it does not see all of it."""
 
     @property
     def name(self) -> str:

@@ -107,7 +107,9 @@ def _about(plans: Sequence[Plan], call: OutgoingCall) -> list[Outgoing]:
     met: list[Outgoing] = []
     for plan in plans:
         outgoing = plan.outgoing
-        if outgoing is not None and (fault := outgoing.fault) is not None and fault.dependency.matches(call):
+        if outgoing is None or (fault := outgoing.fault) is None or not fault.dependency.matches(call):
+            continue
+        if call.step is None or (call.step == "lookup") is (fault.way == "dns"):
             met.append(outgoing)
     return met
 

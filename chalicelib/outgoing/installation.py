@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 
 LIBRARIES: Mapping[str, str] = {
     "urllib3.connectionpool": "urllib3",
+    "socket": "sockets",
+    "asyncio.base_events": "loops",
+    "uvloop": "uvloop",
 }
 """What must be imported by the application, and the file here that patches it: it has `patches()`."""
 
