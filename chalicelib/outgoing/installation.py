@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 LIBRARIES: Mapping[str, str] = {
     "urllib3.connectionpool": "urllib3",
+    "httpcore": "httpcore",
+    "httpcore2": "httpcore2",
     "socket": "sockets",
     "asyncio.base_events": "loops",
     "uvloop": "uvloop",
