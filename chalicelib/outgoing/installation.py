@@ -20,6 +20,8 @@ LIBRARIES: Mapping[str, str] = {
     "urllib3.connectionpool": "urllib3",
     "httpcore": "httpcore",
     "httpcore2": "httpcore2",
+    "aiohttp.client": "aiohttp",
+    "redis.asyncio.client": "redis",
     "socket": "sockets",
     "asyncio.base_events": "loops",
     "uvloop": "uvloop",
