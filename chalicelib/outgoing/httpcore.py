@@ -134,7 +134,7 @@ class _Attempt:
             path=url.target.partition(b"?")[0].decode("latin-1"),
             method=method,
             timeout_seconds=self._waits_seconds,
-            is_repeatable=method in SAFE_TO_REPEAT or self.get_header("idempotency-key") is not None,
+            is_repeatable=method in SAFE_TO_REPEAT,
             get_header=self.get_header,
             set_header=self.set_header,
         )

@@ -13,7 +13,6 @@ from http.client import HTTPResponse as Parsed
 from http.client import RemoteDisconnected
 from inspect import signature
 from io import BufferedReader, BytesIO, RawIOBase
-from time import monotonic
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
@@ -31,7 +30,7 @@ from ..injection.call import OutgoingCall
 from .answers import SAFE_TO_REPEAT, body_of, headers_of, reason_of, status_of
 from .installation import Patch
 from .pace import Pace
-from .passing import is_to_be_asked, send
+from .passing import is_to_be_asked, is_within, send
 
 try:
     from urllib3.exceptions import NameResolutionError
@@ -47,9 +46,8 @@ WITHOUT_TLS = FAULTS - {"tls"}
 IS_CURRENT = NameResolutionError is not None
 """Whether it is version 2, where `_make_request` makes urllib3's own response."""
 
+NUMBER = (int, float)
 READ_BYTES = 65_536
-STALE_SECONDS = 0.5
-"""After what delay a pooled connection may be closed that was not when urllib3 took it."""
 
 
 def patches() -> Iterator[Patch]:
@@ -81,7 +79,7 @@ def _status(response: Any) -> int | None:
 class _Attempt:
     """One attempt of a call: what `_make_request` was called with."""
 
-    __slots__ = ("_began", "_conn", "_method", "_options", "_original", "_pool", "_url", "_waits_seconds")
+    __slots__ = ("_conn", "_method", "_options", "_original", "_pool", "_url", "_waits_seconds")
 
     def __init__(
         self,
@@ -100,7 +98,6 @@ class _Attempt:
         self._url = url
         self._options = options
         self._waits_seconds = _seconds(options.get("timeout"))
-        self._began = monotonic()
 
     def described(self) -> OutgoingCall:
         pool, method, url = self._pool, self._method, self._url
@@ -110,13 +107,13 @@ class _Attempt:
         return OutgoingCall(
             CLIENT,
             FAULTS if scheme == "https" else WITHOUT_TLS,
-            host=host.strip("[]").lower(),
+            host=host,
             port=port,
             scheme=scheme,
             path=url.partition("?")[0],
             method=method,
             timeout_seconds=self._waits_seconds,
-            is_repeatable=method in SAFE_TO_REPEAT or self.get_header("Idempotency-Key") is not None,
+            is_repeatable=method in SAFE_TO_REPEAT,
             get_header=self.get_header,
             set_header=self.set_header,
         )
@@ -143,9 +140,10 @@ class _Attempt:
     def proceed(self, **options: Any) -> Any:
         """`options` are used in place of those of the call."""
         conn = self._conn
-        if monotonic() - self._began > STALE_SECONDS and conn.sock is not None and is_connection_dropped(conn):
+        if is_within() and conn.sock is not None and is_connection_dropped(conn):  # while it was delayed
             self._reconnect()
-        return self._original(self._pool, conn, self._method, self._url, **{**self._options, **options})
+        options = {**self._options, **options} if options else self._options
+        return self._original(self._pool, conn, self._method, self._url, **options)
 
     def _reconnect(self) -> None:
         """As urllib3 does it when it takes a connection from its pool."""
@@ -207,11 +205,12 @@ class _Attempt:
 def _seconds(timeout: Any) -> float:
     """How long the client waits for an answer."""
     if not isinstance(timeout, Timeout):
-        return float(timeout) if isinstance(timeout, int | float) else _default_seconds()
+        return timeout if isinstance(timeout, NUMBER) else _default_seconds()
     read, total = timeout._read, timeout.total  # noqa: SLF001 - what is public has to be started first
-    limits = [each for each in (read, total) if isinstance(each, int | float)]
-    if limits:
-        return float(min(limits))
+    if isinstance(total, NUMBER):
+        return min(total, read) if isinstance(read, NUMBER) else total
+    if isinstance(read, NUMBER):
+        return read
     return math.inf if read is None else _default_seconds()
 
 

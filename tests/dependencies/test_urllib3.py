@@ -124,7 +124,6 @@ def test_what_an_answer_is(server: Server) -> None:
 def test_a_connection_that_is_closed_while_its_call_is_delayed_is_made_anew(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patched, "STALE_SECONDS", 0.0)
     with opened(Pool, server) as client, failing(server.host, "latency", delay_seconds=1.0) as chaos:
         client.call(timeout=9)
         pool = client.manager.connection_from_url(client.address)
