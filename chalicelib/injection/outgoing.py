@@ -76,7 +76,7 @@ class OutgoingCalls:
         if met is None:
             return None
         inbound = self._inbound()
-        met = [outgoing for outgoing in met if _is_in_scope(outgoing, inbound)]
+        met = [each for each in met if _is_its_step(each, call) and _is_in_scope(each, inbound)]
         return Passage(call, met, inbound, self._engine) if met else None
 
     def decide(self, passage: Passage) -> list[Hit]:
@@ -121,6 +121,12 @@ def _asked_for(plans: Sequence[Plan]) -> Sequence[Asked]:
     """What a call to a run's dependency matches, and what the run does to it."""
     found = [plan.outgoing for plan in plans if plan.outgoing]
     return [(outgoing.fault.dependency.matches, outgoing) for outgoing in found if outgoing.fault]
+
+
+def _is_its_step(outgoing: Outgoing, call: OutgoingCall) -> bool:
+    """Whether the run is about this part of a call: a socket's look-up of a name is one of its own."""
+    fault = outgoing.fault
+    return call.step is None or (fault is not None and (call.step == "lookup") is (fault.way == "dns"))
 
 
 def _is_in_scope(outgoing: Outgoing, inbound: InjectionResult | None) -> bool:

@@ -24,6 +24,11 @@ LIBRARIES: Mapping[str, str] = {
     "httpcore2": "httpcore2",
     "botocore.endpoint": "botocore",
     "aiobotocore.endpoint": "aiobotocore",
+    "aiohttp.client": "aiohttp",
+    "redis.asyncio.client": "redis",
+    "socket": "sockets",
+    "asyncio.base_events": "loops",
+    "uvloop": "uvloop",
 }
 """What must be imported by the application, and the file here that patches it: it has `patches()`."""
 

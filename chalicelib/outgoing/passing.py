@@ -1,6 +1,7 @@
 """How a patched client library makes its calls: `send`, or `send_on_loop`, in place of what it would do."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
@@ -23,6 +24,20 @@ is_within = _WITHIN.get
 def is_to_be_asked() -> bool:
     """Whether a patch has to describe a call at all. Every call passes here while patches are installed."""
     return bool(INSTALLATION.gates) and not _WITHIN.get() and not is_own_call()
+
+
+@contextmanager
+def part_of_a_call() -> Iterator[None]:
+    """What the block calls belongs to a call that is decided about as a whole, or is not to be decided about."""
+    token = _WITHIN.set(True)
+    try:
+        yield
+    finally:
+        _WITHIN.reset(token)
+
+
+def no_status(_result: object) -> None:
+    """The `status` of calls that have none."""
 
 
 def send(
