@@ -134,6 +134,45 @@ class ShownCounter(TypedDict):
     value: float
 
 
+class OfEachSide(TypedDict):
+    """Requests that call the dependency: of which the run hit such a call, and those that no run hit."""
+
+    hit: int
+    untouched: int
+
+
+class CallsPerRequest(TypedDict):
+    """How many calls such a request makes on average; null where there is none."""
+
+    hit: float | None
+    untouched: float | None
+
+
+class ShownDependency(TypedDict):
+    """What the calls to one dependency came to. Each attempt of a client's retries is a call.
+
+    `client` is the library that makes them. `errors` are the calls that failed, by themselves or by the run;
+    `unreached` those whose client cannot be made to meet the fault. `amplification` is how many times as many calls a
+    request makes where they are hit. What the application answered to the requests of which a call was hit:
+    `survived` below 400, `degraded` 4xx, `failed` 5xx or never; `effective_error_rate` is the share of the failed ones,
+    after all retries and fallbacks.
+    """
+
+    name: str
+    client: str
+    calls: int
+    calls_hit: int
+    errors: int
+    unreached: int
+    requests: OfEachSide
+    calls_per_request: CallsPerRequest
+    amplification: float | None
+    survived: int
+    degraded: int
+    failed: int
+    effective_error_rate: float | None
+
+
 class ShownTest(TypedDict):
     """The calls to `/test`, which count nowhere else."""
 
@@ -190,6 +229,9 @@ class Results(TypedDict, total=False):
     hypothesis. The history leaves out `distribution`, `timeline` and `after`.
     `matched` are the requests that the target matched, `without_key` those that were not hit because they lack the key,
     `would_hit` those that the dry run would have hit; each is null where the run has no such option.
+    Of a run about outgoing calls `matched`, `would_hit` and `efficacy` are about these calls, `unreached` are those
+    that could not be made to meet its fault, and `dependencies` is what came of them, at most 20 and the others as one; both are null for
+    other runs. A request is hit if one of its calls was.
     """
 
     requests: int
@@ -198,6 +240,8 @@ class Results(TypedDict, total=False):
     matched: int | None
     without_key: int | None
     would_hit: int | None
+    unreached: int | None
+    dependencies: list[ShownDependency] | None
     efficacy: Literal["confirmed", "too_few", "never_hit"]
     efficacy_explanation: str
     environments: int

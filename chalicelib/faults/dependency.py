@@ -3,11 +3,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from ..dependencies import Dependency
-from .base import Applied, Counter, Fail, Failure, Fault, HitCall, Outcome, Steps
+from .base import FAILED_CALLS, Applied, Counter, Fail, Failure, Fault, HitCall, Outcome, Steps
 from .wait import DELAY, LIMIT, MICROSECONDS, wait
-
-FAILED_CALLS = "failed_calls"
-"""Counter: outgoing calls that were made to fail."""
 
 TIMEOUT = Failure(way="timeout")
 
@@ -27,7 +24,7 @@ class FailDependency(Fault):
     applies_to = "dependency"
     order = 3
     counters = (
-        Counter(name=FAILED_CALLS, title="Outgoing calls that failed", unit="calls", metric="FailedCalls"),
+        Counter(name=FAILED_CALLS, title="Outgoing calls that failed", unit="calls"),
         Counter(
             name="injected_delay_seconds",
             title="Injected delay, total",
