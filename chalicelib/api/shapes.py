@@ -230,8 +230,8 @@ class Results(TypedDict, total=False):
     `matched` are the requests that the target matched, `without_key` those that were not hit because they lack the key,
     `would_hit` those that the dry run would have hit; each is null where the run has no such option.
     Of a run about outgoing calls `matched`, `would_hit` and `efficacy` are about these calls, `unreached` are those
-    that could not be made to meet its fault, and `dependencies` is what came of them, at most 20 and the others as one; both are null for
-    other runs. A request is hit if one of its calls was.
+    that could not be made to meet its fault, and `dependencies` is what came of them, at most 20 and the others as one;
+    both are null for other runs. A request is hit if one of its calls was.
     """
 
     requests: int
@@ -402,6 +402,9 @@ class Preview(TypedDict):
     `would_hit` is true or false where that is certain, otherwise how likely it is, as long as something is left of
     `first` and `max_requests`. It is true of a dry run that would hit the request, too. `refused` is empty where a
     start would not be refused.
+    `applies_to` is `dependency` for a run about outgoing calls, which hits no request itself: then `would_hit` is false
+    where the request is not in the target, and otherwise how likely each call to the dependency is hit that is made for
+    it. It is never true, since nobody knows whether the request makes one.
     """
 
     would_hit: bool | float
@@ -409,6 +412,7 @@ class Preview(TypedDict):
     faults: list[PreviewedFault]
     refused: list[Refused]
     dry_run: bool
+    applies_to: Literal["request", "invocation", "dependency"]
 
 
 class ShownCaller(TypedDict):
@@ -443,14 +447,16 @@ class Tested(TypedDict):
     """What this request met. `environment` identifies the process that answered.
 
     `active_chaos_experiments` are the names of the active experiments, `injected` the faults that this request was hit
-    by, and `would_hit` the labels of the dry runs that would have hit it. `problem` is null, or `store_unavailable` if
-    the table could not be read: the active experiments are then unknown or outdated.
+    by, and `would_hit` the labels of the dry runs that would have hit it. Those of `about_outgoing_calls` hit nothing
+    here, since the endpoint calls nothing. `problem` is null, or `store_unavailable` if the table could not be read: the
+    active experiments are then unknown or outdated.
     """
 
     message: str
     timestamp: str
     environment: str
     active_chaos_experiments: list[str]
+    about_outgoing_calls: list[str]
     injected: list[Mapping[str, Any]]
     would_hit: list[str]
     problem: Literal["store_unavailable"] | None

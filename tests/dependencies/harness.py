@@ -36,7 +36,7 @@ class Dependencies:
             budgets=FakeBudgetStore(),
             clock=self.clock,
             sleep=self._sleep,
-            chance=lambda: self.chance(),
+            chance=lambda: self.chance(),  # noqa: PLW0108 - a test may change it
             schedule=lambda _seconds, _call: None,
         )
 

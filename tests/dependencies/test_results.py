@@ -1,14 +1,22 @@
 """What a run about outgoing calls says of them, of the requests that made them, and of what it would do."""
 
+import io
 import threading
 from random import Random
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from chalicelib.api import responses
+from chalicelib.cli import render
+from chalicelib.cli.exits import EXIT_NEVER_HIT
+from chalicelib.cli.follow import exit_code
+from chalicelib.report.documents import html, markdown
 from tests.dependencies.client import Client
 from tests.dependencies.harness import Dependencies, failing
 from tests.injection.support import FakeCall
+from tests.support import NOW, a_run
 
 PUT = "dynamodb:PutItem"
 
@@ -157,6 +165,95 @@ def test_calls_that_are_hit_too_seldom_confirm_nothing() -> None:
         shown, whole = of(chaos), chaos.shown
     assert (whole["matched"], shown["calls_hit"], whole["efficacy"]) == (100, 10, "too_few")
     assert whole["efficacy_explanation"].startswith(f"Only 10 of 100 calls to {PUT} were hit: too few to say")
+
+
+# How it is shown
+
+
+def run_of(chaos: Dependencies) -> Any:
+    """The run, as the API shows it."""
+    assert chaos.shown
+    (run,) = chaos.started
+    return responses.run(run, chaos.clock.now, chaos.results.tallies[run.run_id])
+
+
+def typed(chaos: Dependencies) -> list[str]:
+    """What the command line prints of it."""
+    printed = io.StringIO()
+    Console(width=200, file=printed).print(render.run(run_of(chaos)))
+    return printed.getvalue().splitlines()
+
+
+def test_people_read_what_came_of_the_calls_in_the_command_line_and_in_the_report() -> None:
+    with failing(PUT, "refused", options={"first": {"requests": 6}}, scope_of_calls="requests") as chaos:
+        for status in (503, 200, 200, 200, 200, 200, 200):
+            chaos.serve(status, Client(attempts=3).ask_in_vain)
+        lines, report = typed(chaos), {"run": run_of(chaos), "events": []}
+    assert f"{PUT} by made-up: 11 calls, 6 hit, 6 failed" in lines
+    assert "  3 calls a request that was hit, 3 times as many as of untouched ones" in lines
+    assert "  of 2 such requests 1 survived, 0 degraded, 1 failed: effective error rate 50.0%" in lines
+    assert any(line.startswith("7 requests, 2 hit, in 1 environment, 11 calls matched") for line in lines)
+    text, page = markdown(report), html(report)
+    assert f"| {PUT} | made-up | 11 | 6 | 6 | 0 | 3 | 1 | 3 |" in text
+    assert f"| {PUT} | made-up | 2 | 1 | 0 | 1 | 50 % |" in text
+    assert "| Outgoing calls that matched | 11 |" in text
+    assert "effective error rate" in page
+    assert f"{PUT}</th><td>made-up</td><td>2</td><td>1</td><td>0</td><td>1</td><td>50 %</td>" in page
+
+
+def test_background_work_alone_is_shown_too() -> None:
+    with failing(PUT, "refused") as chaos:
+        for _ in range(5):
+            Client().ask_in_vain()
+        assert f"{PUT} by made-up: 5 calls, 5 hit, 5 failed" in typed(chaos)
+        assert exit_code({**run_of(chaos), "status": "completed"}) == 0
+
+
+def test_where_nothing_was_called_it_says_so_and_scripts_learn_it() -> None:
+    with failing("sqs", "refused") as chaos:
+        chaos.serve(200, Client().ask)
+        (line,) = [line for line in typed(chaos) if "GET /dependencies" in line]
+        assert line == "No call has matched sqs so far. GET /dependencies shows what the application calls."
+        assert exit_code({**run_of(chaos), "status": "completed"}) == EXIT_NEVER_HIT
+        assert "No call has matched sqs" in markdown({"run": run_of(chaos), "events": []})
+
+
+def test_a_run_about_requests_has_no_dependencies() -> None:
+    chaos = Dependencies(a_run(now=NOW, delay_seconds=0.1))
+    chaos.refresh()
+    chaos.serve(200, Client().ask)
+    shown, lines = chaos.shown, typed(chaos)
+    chaos.stop()
+    assert (shown["dependencies"], shown["unreached"], shown["matched"]) == (None, None, None)
+    assert not any("calls" in line for line in lines)
+
+
+def test_untouched_requests_are_judged_and_where_there_are_too_few_it_says_what_to_do() -> None:
+    hypothesis = {"max_error_rate": 0.1, "of": "untouched", "min_requests": 5}
+    with failing(PUT, "refused", options={"hypothesis": hypothesis}, scope_of_calls="requests") as chaos:
+        for _ in range(5):
+            chaos.serve(503, Client().ask_in_vain)
+        expected = run_of(chaos)["hypothesis"]
+        assert expected["verdict"] == "too_few_requests"
+        assert expected["explanation"].endswith(
+            "Requests that do not call the dependency are untouched. To judge what the application answers where its "
+            'calls are hit, start with "of": "hit" in hypothesis.'
+        )
+        for _ in range(100):
+            chaos.serve(200, lambda: None)
+        assert run_of(chaos)["hypothesis"]["verdict"] == "held"
+
+
+@pytest.mark.parametrize(("attempts", "status", "verdict"), [(2, 200, "held"), (1, 503, "failed")])
+def test_the_hit_requests_are_judged_by_what_the_application_answered(attempts: int, status: int, verdict: str) -> None:
+    options = {"hypothesis": {"max_error_rate": 0.1, "of": "hit"}, "every": 2}
+    with failing(PUT, "refused", options=options, scope_of_calls="requests") as chaos:
+        for _ in range(100):
+            chaos.serve(200, Client().ask)
+            chaos.serve(status, Client(attempts=attempts).ask_in_vain)
+            if attempts == 2:
+                chaos.serve(200, Client().ask_in_vain)
+        assert run_of(chaos)["hypothesis"]["verdict"] == verdict
 
 
 # Options of a start, which are about calls
