@@ -403,7 +403,7 @@
   const describe = ({ description = "" }) => description.replace(/`([^`]+)`/g, (_quoted, name) => name.replaceAll("_", " "));
 
   function hint(schema) {
-    const limited = isNumber(schema) || schema.type === "array" || schema.isJson;
+    const limited = isNumber(schema) || schema.type === "array" || schema.isJson || (schema.type === "string" && schema.allowed);
     return describe(schema) + (limited ? " " + capital(allowed(schema)) + "." : "");
   }
 
@@ -529,8 +529,11 @@
     const field = String(detail.field).replace(/[.[]\d.*$/, "");
     const control = controlOf(form, field);
     const label = labelOf(field.split(".").at(-1), schemaOf(field));
-    return control ? { control, text: detail.text || (why ? label + ": " + why : problemOf(control, field)) } : {};
+    return control ? { control, text: detail.text || (why ? label + ": " + why : refusalIn(label, detail) || problemOf(control, field)) } : {};
   }
+
+  /** What an experiment says against a value that its field allows, with the names of fields in words; empty if nothing. */
+  const refusalIn = (label, { kind, problem }) => kind === "refused" ? label + " " + problem.replace(/\b[a-z0-9]+(_[a-z0-9]+)+\b/g, (name) => name.replaceAll("_", " ")) + "." : "";
 
   /** What a problem says after what was sent: what is wrong with it, and what to do; empty if nothing. */
   function whyIn({ problem = "" }) {
