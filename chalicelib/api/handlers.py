@@ -65,6 +65,11 @@ ALONE = (
     "request. Ask the application's own /test."
 )
 
+CALLS_NOTHING = (
+    " It calls nothing, so nothing is hit here by the experiments that are about outgoing calls: {names}. Send requests "
+    "to a route of the application that calls the dependency."
+)
+
 ONE_AT_A_TIME = (
     "This process serves one request at a time, so a stop or a halt that is sent to it waits behind the requests that "
     "a run delays. Serve the control plane beside the application, too: `chaos-experiments serve`. Send it there."
@@ -314,20 +319,31 @@ class Handlers:
         Reads which experiments are active, applies them to this request as to any request of the application, and
         answers with what was injected; with the injected error, if `error_injection` hits it. `would_hit` are the
         labels of the dry runs that would have hit it. It is a request for its own path, so a run whose target names the
-        paths of the application does not hit it. `problem` is
+        paths of the application does not hit it. It calls nothing, so those that are `about_outgoing_calls` do nothing
+        here. `problem` is
         `store_unavailable` if the table could not be read: the active experiments are then unknown or outdated, and
         the log of the process has the details.
         """
         del caller
+        of_calls = [name for name in request.active if self._is_about_calls(name)]
+        message = TESTED if request.serves_application else ALONE
         return {
-            "message": NOT_READ if request.problem else TESTED if request.serves_application else ALONE,
+            "message": NOT_READ if request.problem else message + self._calls_nothing(of_calls),
             "timestamp": iso(self._clock()),
             "active_chaos_experiments": list(request.active),
             "environment": self._server.environment,
+            "about_outgoing_calls": of_calls,
             "injected": list(request.injected),
             "would_hit": list(request.would_hit),
             "problem": request.problem,
         }
+
+    def _is_about_calls(self, name: str) -> bool:
+        return name in self._catalogue and self._catalogue[name].applies_to == "dependency"
+
+    @staticmethod
+    def _calls_nothing(names: Sequence[str]) -> str:
+        return CALLS_NOTHING.format(names=", ".join(names)) if names else ""
 
     @cached_property
     def _published(self) -> Response:

@@ -99,6 +99,10 @@ class Fail:
     failure: Failure
 
 
+FAILED_CALLS = "failed_calls"
+"""Counter: outgoing calls that were made to fail."""
+
+
 Outcome = Proceed | Answer | Raise | Fail
 
 PROCEED = Proceed()

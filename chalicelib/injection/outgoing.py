@@ -83,7 +83,8 @@ class OutgoingCalls:
         """What the call meets. A fault that its client's file cannot let it meet is left out, and counted."""
         result = passage.result
         for plan in result.plans:
-            result.note(plan.run, MATCHED)
+            if plan.share:  # not during a baseline, when none is to be hit
+                result.note(plan.run, MATCHED)
         hits: list[Hit] = []
         for hit in decide(result.plans, self._engine.process.chance, result):
             if cast("FailDependency", hit[1]).way in passage.call.faults:

@@ -9,7 +9,7 @@ from ..errors import ChaosError
 from ..runs.run import NEVER, Run
 from .aftermath import Aftermath
 from .pending import Addition, PendingCounts
-from .served import ActivePlan, OutgoingCall, ServedCall
+from .served import ActivePlan, Passage, ServedCall
 from .store import ResultStore
 from .tally import TEST_HIT, TEST_REQUESTS, Counting, Tally
 
@@ -142,6 +142,7 @@ class Recorder:
                     continue
                 counting = pending.counting
                 counting.add(pending.cells, counting.group_of_untouched(began), status, began, seconds)
+            self._count_passages(call, status)
             for run, name in call.notes:
                 if pending := self._pending.get(run.run_id):
                     pending.counters.add(name)
@@ -151,6 +152,12 @@ class Recorder:
                         self._count_after(run_id, status, began, seconds)
             if not self._scheduled:
                 self._plan_flush()
+
+    def _count_passages(self, call: ServedCall, status: int | None) -> None:
+        """Count the outgoing calls that a request has made, for each run that is about some of them."""
+        for plan in call.plans if call.passages else ():
+            if pending := self._pending.get(plan.run_id):
+                pending.outgoing.count_request(pending.counters, call.passages, status, is_untouched=not call.hits)
 
     def notice(self, plans: Sequence[ActivePlan]) -> None:
         """Learn which runs are active, as just read from the table: others that have a hypothesis have ended."""
@@ -190,19 +197,12 @@ class Recorder:
                         pending.counters.add(name)
             self._plan_flush()
 
-    def count_outgoing(self, call: OutgoingCall) -> None:
-        """Count an outgoing call that serves no request: what hit it, on neither side of any figure."""
+    def count_outgoing(self, passage: Passage) -> None:
+        """Count an outgoing call that serves no request."""
         with self._counting:
-            for plan in call.result.plans:
-                pending = self._pending.get(plan.run_id) or self._begin_counting(plan)
-                if pending is None:
-                    continue
-                for hit in call.result.hits:
-                    if hit.plan.run_id == plan.run_id:
-                        pending.counters.merge(hit.applied.counters)
-                for noted, name in call.result.notes:
-                    if noted.run_id == plan.run_id:
-                        pending.counters.add(name)
+            for plan in passage.result.plans:
+                if pending := self._pending.get(plan.run_id) or self._begin_counting(plan):
+                    pending.count_outgoing(passage)
             if not self._scheduled:
                 self._plan_flush()
 

@@ -53,6 +53,10 @@ class ServedCall(Protocol):
         """The counters of runs that it adds 1 to, beside those of faults and requests."""
 
     @property
+    def passages(self) -> "Sequence[Passage]":
+        """The outgoing calls that were made meanwhile, and that runs are about."""
+
+    @property
     def workers(self) -> int | None:
         """How many workers the process has, where a call that waits occupies one of them and its queue is not seen."""
 
@@ -62,7 +66,23 @@ class ServedCall(Protocol):
 
 
 class OutgoingCall(Protocol):
-    """An outgoing call that runs are about, and that serves no request."""
+    """Which call a client library has made."""
+
+    client: str
+
+    @property
+    def name(self) -> str:
+        """Of what it calls: `dynamodb:PutItem`, or `payments.example:443`."""
+
+
+class Passage(Protocol):
+    """An outgoing call that runs are about, and how it has ended: with a status, with an exception, or with neither."""
+
+    status: int | None
+    error: BaseException | None
+
+    @property
+    def call(self) -> OutgoingCall: ...
 
     @property
     def result(self) -> ServedCall:

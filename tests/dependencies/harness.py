@@ -2,15 +2,17 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from chalicelib.api.results import results
 from chalicelib.bootstrap import Chaos, bootstrap
 from chalicelib.injection.current import CURRENT
 from chalicelib.injection.drivers import SyncInjection
-from chalicelib.injection.engine import InjectionResult
+from chalicelib.injection.engine import BLOCKED, InjectionResult
 from chalicelib.outgoing.installation import INSTALLATION
+from chalicelib.results.tally import Tally
 from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
 from tests.injection.support import FakeCall
@@ -21,7 +23,9 @@ class Dependencies:
     """The module, wired; the clock is a test's, so that delays take no time: `clock.slept` has them."""
 
     def __init__(self, *runs: Run, chance: float = 0.0) -> None:
+        self.chance = lambda: chance
         self.clock = Clock()
+        self.started = runs
         self.store = FakeRunStore({run.label: run for run in runs})
         self.results = FakeResultStore()
         self.chaos: Chaos = bootstrap(
@@ -32,7 +36,7 @@ class Dependencies:
             budgets=FakeBudgetStore(),
             clock=self.clock,
             sleep=self._sleep,
-            chance=lambda: chance,
+            chance=lambda: self.chance(),  # noqa: PLW0108 - a test may change it
             schedule=lambda _seconds, _call: None,
         )
 
@@ -55,7 +59,11 @@ class Dependencies:
     @contextmanager
     def request(self, call: FakeCall | None = None) -> Iterator[InjectionResult]:
         """A request is served meanwhile."""
-        result = self.chaos.engine.arrive_now(call or FakeCall("/orders"))
+        call = call or FakeCall("/orders")
+        result = self.chaos.engine.arrive_now(call)
+        if result is BLOCKED:  # something has been imported meanwhile, and may have to be patched
+            self.refresh()
+            result = self.chaos.engine.arrive_now(call)
         assert isinstance(result, InjectionResult)
         self.chaos.engine.decide(result)
         token = CURRENT.set((SyncInjection(self.chaos.engine), result))
@@ -63,6 +71,21 @@ class Dependencies:
             yield result
         finally:
             CURRENT.reset(token)
+
+    def serve(self, status: int | None, work: Callable[[], Any], call: FakeCall | None = None) -> InjectionResult:
+        """A request is served with this status (None: it dies), and counted. `work` is what the application does."""
+        with self.request(call) as result:
+            work()
+        result.is_answered = True
+        self.chaos.engine.count(result, status)
+        return result
+
+    @property
+    def shown(self) -> Mapping[str, Any]:
+        """The results of the only run, as the API shows them."""
+        self.chaos.engine.recorder.flush()
+        (run,) = self.started
+        return results(run, self.results.tallies.get(run.run_id, Tally()), self.clock.now, whole=False)
 
 
 @contextmanager

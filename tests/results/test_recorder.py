@@ -65,6 +65,7 @@ class ServedCall:
     workers: int | None = None
     environment: str = "here"
     notes: tuple[tuple[Run, str], ...] = ()
+    passages: tuple[Any, ...] = ()
 
 
 def hit(run: Run = RUN, **counters: int) -> Hit:
