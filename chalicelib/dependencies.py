@@ -1,7 +1,7 @@
 """Which dependencies a text can name, and which outgoing calls it names: an AWS service, addresses over HTTP, hosts."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fnmatch import translate
 from typing import Literal, Protocol
 
@@ -113,3 +113,16 @@ def _to_address(scheme: str, is_host: Callable[[str], bool], port: int, path: st
     return lambda call: (
         call.port == port and call.scheme == scheme and is_host(call.host) and matches(call.path) is not None
     )
+
+
+CALLS_IN_C = "It connects and sends outside of Python, so no fault reaches its calls, and nothing counts them."
+BY_LIBPQ = (
+    "libpq connects for it, outside of Python, so its calls are not counted. Where Python looks its host's name up, "
+    "`dns` reaches new connections."
+)
+OUT_OF_REACH: Mapping[str, str] = {
+    **dict.fromkeys(("confluent_kafka", "curl_cffi", "grpc", "MySQLdb", "primp", "pycurl", "pyodbc"), CALLS_IN_C),
+    "psycopg": BY_LIBPQ,
+    "psycopg2": BY_LIBPQ,
+}
+"""Client libraries whose calls cannot be reached in the process, by the module's name, and what to know of each."""

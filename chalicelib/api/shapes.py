@@ -323,6 +323,37 @@ class Report(TypedDict):
     events: list[Entry]
 
 
+class ShownDependency(TypedDict):
+    """What processes have called with one client library: an AWS operation, or a host and its port.
+
+    `errors` are exceptions and the statuses 429 and from 500 on. `faults` are those that its calls can be made to meet:
+    with `dependency` they are what a start of `dependency_failure` takes. `note` says why there are none, or null.
+    """
+
+    client: str
+    dependency: str
+    calls: int
+    errors: int
+    p50_seconds: float | None
+    p95_seconds: float | None
+    faults: list[str]
+    note: str | None
+
+
+class Dependencies(TypedDict):
+    """What processes have called in the observations of the last hour, the most calls first.
+
+    `observing` is whether they were observing already when this was asked, `observing_since` when that began,
+    and `observed_until` when it ends unless somebody asks again. `message` says what to do now.
+    """
+
+    observing: bool
+    observing_since: str
+    observed_until: str
+    message: str
+    dependencies: list[ShownDependency]
+
+
 class ShownCriterion(TypedDict):
     """One thing that decides: what the start says (`allowed`), what the request has (`seen`), and how likely it passes.
 

@@ -9,6 +9,7 @@ from .call import DependencyCall, OutgoingCall
 from .current import CURRENT
 from .decide import Hit, decide
 from .engine import Engine, InjectionResult
+from .observed import Observed
 from .plan import Outgoing, Plan
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Passage:
-    """One outgoing call that a run is about: from when to when, for which request, what hit it, and how it ended.
+    """One outgoing call that a run is about, or that is observed: from when to when, for which request, what hit it, and how it ended.
 
     Each attempt of a client's retries is one. `result` is for the call what a request has, too; times are the timer's.
     """
@@ -48,21 +49,27 @@ class Passage:
 class OutgoingCalls:
     """The outgoing calls of this process, for the runs of one engine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, observed: Observed) -> None:
         self._engine = engine
+        self._observed = observed
+
+    @property
+    def are_observed(self) -> bool:
+        """Whether somebody asks what this process calls."""
+        return self._observed.is_on
 
     def enter(self, call: OutgoingCall) -> Passage | None:
-        """None where no run is about the call. Does not block."""
+        """None where no run is about the call, and it is not observed. Does not block."""
         snapshot = self._engine.snapshot
         plans = snapshot.cached()
         if plans is None:
             plans = snapshot.last_known()
         met = _about(plans, call)
-        if not met:
+        if not met and not self._observed.is_on:
             return None
         inbound = self._inbound()
         met = [outgoing for outgoing in met if _is_in_scope(outgoing, inbound)]
-        return Passage(call, met, inbound, self._engine) if met else None
+        return Passage(call, met, inbound, self._engine) if met or self._observed.is_on else None
 
     def decide(self, passage: Passage) -> list[Hit]:
         """What the call meets. A fault that its client's file cannot let it meet is left out, and counted."""
@@ -84,6 +91,9 @@ class OutgoingCalls:
         try:
             passage.ended = self._engine.process.timer()
             passage.status, passage.error = status, error
+            self._observed.count(passage.call, passage.ended - passage.began, status, error)
+            if not passage.met:
+                return
             inbound, result = passage.inbound, passage.result
             if inbound is None or inbound.is_answered:
                 self._engine.recorder.count_outgoing(passage)

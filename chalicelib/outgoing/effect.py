@@ -1,4 +1,4 @@
-"""The patches of client libraries as an effect: there while a run of one module is about outgoing calls."""
+"""The patches of client libraries as an effect: there while a run of one module is about outgoing calls, or these are observed."""
 
 import logging
 import threading
@@ -39,12 +39,12 @@ class Patches:
 
     def is_due(self, active: Sequence[Plan]) -> bool:
         """Whether they are to be taken out, or a library may have been imported since."""
-        return not _is_needed(active) or self._installation.may_be_incomplete
+        return not self._is_needed(active) or self._installation.may_be_incomplete
 
     def settle(self, active: Sequence[Plan]) -> None:
         """Install or take out what the active runs need. Does not block."""
         with self._changing:
-            if _is_needed(active):
+            if self._is_needed(active):
                 self._installation.join(self._gate)
                 self._watch()
             elif self.is_holding:
@@ -71,6 +71,5 @@ class Patches:
             log.exception("The watcher of patches raised an exception; the next request takes them out instead")
             self._watcher = None
 
-
-def _is_needed(active: Sequence[Plan]) -> bool:
-    return any(plan.outgoing for plan in active)
+    def _is_needed(self, active: Sequence[Plan]) -> bool:
+        return any(plan.outgoing for plan in active) or self._gate.is_observing

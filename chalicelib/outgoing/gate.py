@@ -17,8 +17,13 @@ class Gate:
         self._injection = injection
         self._on_loop = on_loop
 
+    @property
+    def is_observing(self) -> bool:
+        """Whether somebody asks what this process calls."""
+        return self._calls.are_observed
+
     def enter(self, call: OutgoingCall) -> Passage | None:
-        """None where no run of the module is about the call. Does not block."""
+        """None where no run of the module is about the call, and it is not observed. Does not block."""
         return self._calls.enter(call)
 
     def meet(self, passage: Passage) -> Failure | None:

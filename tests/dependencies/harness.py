@@ -14,7 +14,7 @@ from chalicelib.outgoing.installation import INSTALLATION
 from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
 from tests.injection.support import FakeCall
-from tests.support import NOW, Clock, FakeBudgetStore, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
+from tests.support import NOW, Clock, FakeBudgetStore, FakeResultStore, FakeRunStore, FakeSeenStore, FakeTokenStore, a_run
 
 
 class Dependencies:
@@ -24,10 +24,12 @@ class Dependencies:
         self.clock = Clock()
         self.store = FakeRunStore({run.label: run for run in runs})
         self.results = FakeResultStore()
+        self.seen = FakeSeenStore()
         self.chaos: Chaos = bootstrap(
             Settings(stage="dev"),
             runs=self.store,
             results=self.results,
+            seen=self.seen,
             tokens=FakeTokenStore(),
             budgets=FakeBudgetStore(),
             clock=self.clock,
@@ -48,8 +50,9 @@ class Dependencies:
         self.chaos.engine.snapshot.get_fresh()
 
     def stop(self) -> None:
-        """End all runs, and obey that."""
+        """End all runs, and what is observed, and obey that."""
         self.store.runs.clear()
+        self.store.observation = None
         self.refresh()
 
     @contextmanager
