@@ -319,8 +319,6 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
     )
     recorder = _recorder(settings, ports, snapshot)
     recorder.flush_with(observed)
-    if not settings.in_lambda:
-        _at_exit(observed.flush_last)
     trusted = settings.trust_request_start
     spare_memory = partial(spare_mb, settings.lambda_memory_mb)
     engine = Engine(

@@ -5,8 +5,7 @@ from typing import get_args
 
 from ..dependencies import OUT_OF_REACH
 from ..experiments.dependency_failure import FaultName
-from ..injection.observed import OTHER
-from ..results.seen import Seen, SeenCalls
+from ..results.seen import OTHER, Seen, SeenCalls
 from ..runs.observation import OBSERVED_SECONDS, Observation
 from .shapes import Dependencies, ShownDependency, iso
 
@@ -52,8 +51,13 @@ def _rows(seen: Seen) -> Iterable[ShownDependency]:
             "dependency": dependency,
             "calls": calls.calls,
             "errors": calls.errors,
-            "p50_seconds": calls.percentile(0.5),
-            "p95_seconds": calls.percentile(0.95),
+            "p50_seconds": _seconds(calls, 0.5),
+            "p95_seconds": _seconds(calls, 0.95),
             "faults": [fault for fault in FAULTS if fault in calls.faults],
             "note": FURTHER if client == OTHER else OUT_OF_REACH.get(client),
         }
+
+
+def _seconds(calls: SeenCalls, share: float) -> float | None:
+    seconds = calls.percentile(share)
+    return None if seconds is None else round(seconds, 6)

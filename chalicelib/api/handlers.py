@@ -292,7 +292,8 @@ class Handlers:
         now = self._clock()
         observation = Observation.asked(now, known)
         self._runs.observe(observation)
-        self._server.on_change()
+        if known is None:
+            self._server.on_change()
         seen = self._seen.seen(now - dependencies.SHOWN_SECONDS)
         return dependencies.shown(seen, observation, was_asked=known is not None)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from ..dependencies import OUT_OF_REACH
 from ..errors import ChaosError
-from ..results.seen import SeenCalls, SeenKey
+from ..results.seen import OTHER, SeenCalls, SeenKey
 from ..results.store import SeenStore
 from ..results.tally import bucket
 from ..runs.observation import Observation
@@ -22,10 +22,12 @@ log = logging.getLogger(__name__)
 MOST_NAMES = 100
 """How many dependencies a process tells apart; calls to further ones are counted under `OTHER`."""
 
-OTHER = "other"
 LONGEST_NAME = 100
 INTERVAL_SECONDS = 5.0
 """How long after a flush the next one begins: there may be thousands of processes."""
+
+MOST_FAILURES = 5
+"""After how many failures in a row the pause between two flushes gets no longer."""
 
 FORGOTTEN_SECONDS = 3600.0
 """How long after an observation began counts are still added to it."""
@@ -52,6 +54,7 @@ class Observed:
         self._known: tuple[float, set[tuple[str, str]]] = (NEVER, set())
         """Clients and names of calls that were seen in an observation, and when that began."""
         self._flushed_at = NEVER
+        self._failures = 0
 
     # Whether somebody asks
 
@@ -115,26 +118,25 @@ class Observed:
     def flush(self, patience_seconds: float = math.inf, *, is_last: bool = False) -> None:
         """Add what was counted to the table, where that is due, and unless another thread is at it. May block.
 
-        Never raises. What is not added after `patience_seconds` waits for the next time.
+        Never raises. What is not added after `patience_seconds` waits for the next time, unless the process ends.
         """
         if not self.is_pending or not (is_last or self._is_due()) or not self._flushing.acquire(blocking=False):
             return
         try:
             self._flushed_at = self._clock()
             self._send(time.monotonic() + patience_seconds)
+            self._failures = 0
         except ChaosError as error:
+            self._failures += 1
             log.warning("Could not flush which dependencies are called; the counts are kept: %s", error)
         except Exception:
             log.exception("Flushing which dependencies are called raised an exception")
         finally:
             self._flushing.release()
 
-    def flush_last(self) -> None:
-        """When the process ends."""
-        self.flush(is_last=True)
-
     def _is_due(self) -> bool:
-        return not self._flushed_at <= self._clock() < self._flushed_at + INTERVAL_SECONDS
+        pause = INTERVAL_SECONDS * 2.0 ** min(self._failures, MOST_FAILURES)
+        return not self._flushed_at <= self._clock() < self._flushed_at + pause
 
     def _send(self, until: float) -> None:
         """Raises StoreUnavailable."""

@@ -49,8 +49,8 @@ class Beside(Protocol):
     @property
     def is_pending(self) -> bool: ...
 
-    def flush(self, patience_seconds: float = math.inf) -> None:
-        """Does nothing where it is not due. May block; never raises."""
+    def flush(self, patience_seconds: float = math.inf, *, is_last: bool = False) -> None:
+        """Does nothing where it is not due, unless it is the last time. May block; never raises."""
 
 
 Schedule = Callable[[float, Callable[[], None]], None]
@@ -311,6 +311,8 @@ class Recorder:
             for pending in self._pending.values():
                 pending.count_open_as_dead(died, now)
         self.flush()
+        if self._beside:
+            self._beside.flush(is_last=True)
 
     def _settle(self) -> None:
         """After a flush."""

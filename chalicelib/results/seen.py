@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 from .tally import percentile
 
+OTHER = "other"
+"""The client, and the dependency, of calls to more dependencies than a process tells apart."""
+
 
 class SeenKey(NamedTuple):
     """In which observation, by when it began; by which client library; and to what: `payments.example:443`."""

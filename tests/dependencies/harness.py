@@ -11,6 +11,7 @@ from chalicelib.injection.current import CURRENT
 from chalicelib.injection.drivers import SyncInjection
 from chalicelib.injection.engine import InjectionResult
 from chalicelib.outgoing.installation import INSTALLATION
+from chalicelib.results.recorder import Schedule
 from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
 from tests.injection.support import FakeCall
@@ -20,7 +21,7 @@ from tests.support import NOW, Clock, FakeBudgetStore, FakeResultStore, FakeRunS
 class Dependencies:
     """The module, wired; the clock is a test's, so that delays take no time: `clock.slept` has them."""
 
-    def __init__(self, *runs: Run, chance: float = 0.0) -> None:
+    def __init__(self, *runs: Run, chance: float = 0.0, schedule: Schedule | None = lambda _seconds, _call: None) -> None:
         self.clock = Clock()
         self.store = FakeRunStore({run.label: run for run in runs})
         self.results = FakeResultStore()
@@ -35,7 +36,7 @@ class Dependencies:
             clock=self.clock,
             sleep=self._sleep,
             chance=lambda: chance,
-            schedule=lambda _seconds, _call: None,
+            schedule=schedule,  # type: ignore[arg-type]
         )
 
     def _sleep(self, seconds: float) -> None:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import pytest
 import requests
@@ -12,6 +13,7 @@ from urllib3.connectionpool import HTTPConnectionPool
 from chalicelib.outgoing.installation import INSTALLATION
 from chalicelib.results.seen import SeenKey
 from chalicelib.runs.observation import Observation
+from chalicelib.runs.run import Run
 from tests.dependencies.harness import Dependencies, failing
 from tests.support import NOW, a_run
 
@@ -38,8 +40,8 @@ def address() -> Iterator[str]:
 
 
 @contextmanager
-def observing(*runs: object) -> Iterator[Dependencies]:
-    made = Dependencies(*runs)  # type: ignore[arg-type]
+def observing(*runs: Run, **more: Any) -> Iterator[Dependencies]:
+    made = Dependencies(*runs, **more)
     made.store.observation = Observation.asked(NOW)
     made.refresh()
     try:
@@ -90,6 +92,21 @@ def test_what_is_counted_is_flushed_by_the_schedule_and_when_the_process_ends(ad
         recorder._flush_in_background()
         assert chaos.seen.counts[key].calls == 3
         assert not recorder._scheduled
+        get(address, 200)
+        recorder.flush_last()
+        assert chaos.seen.counts[key].calls == 4
+
+
+def test_where_requests_flush_they_flush_this_too_and_then_nothing_is_left_to_do(address: str) -> None:
+    with observing(schedule=None) as chaos:
+        recorder = chaos.chaos.engine.recorder
+        assert not recorder.is_needed
+        get(address, 200)
+        assert recorder.is_needed
+        assert recorder.is_flush_due()
+        recorder.flush()
+        assert chaos.seen.counts[SeenKey(NOW, "urllib3", address)].calls == 1
+        assert not recorder.is_needed
 
 
 def test_it_ends_by_itself_and_nothing_stays(address: str) -> None:

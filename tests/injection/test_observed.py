@@ -4,8 +4,8 @@ from types import ModuleType
 import pytest
 
 from chalicelib.injection.call import OutgoingCall
-from chalicelib.injection.observed import MOST_NAMES, OTHER, Observed
-from chalicelib.results.seen import SeenKey
+from chalicelib.injection.observed import MOST_NAMES, Observed
+from chalicelib.results.seen import OTHER, SeenKey
 from chalicelib.runs.observation import Observation
 from tests.support import NOW, Clock, FakeSeenStore
 
@@ -32,7 +32,7 @@ class House:
             self.observed.count(call(host), 0.01, 200, None)
 
     def calls(self) -> dict[str, int]:
-        self.observed.flush_last()
+        self.observed.flush(is_last=True)
         return {key.dependency: calls.calls for key, calls in self.store.counts.items() if calls.calls}
 
 
@@ -88,7 +88,7 @@ def test_a_lost_answer_adds_nothing_twice_and_a_failure_loses_nothing(house: Hou
     house.store.loses_answers = True
     house.observed.flush()
     house.store.loses_answers, house.store.broken = False, True
-    house.observed.flush_last()
+    house.observed.flush(is_last=True)
     house.count("a.example")
     house.store.broken = False
     assert house.observed.is_pending
