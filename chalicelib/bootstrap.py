@@ -300,7 +300,7 @@ def _catalogue() -> "Catalogue":
 def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str]) -> Engine:
     clock = ports.process.clock
     budgets = _budgets(settings, ports, lambda: snapshot)
-    observed = Observed(ports.data_plane.seen, clock, lambda: recorder.plan_flush())
+    observed = Observed(ports.data_plane.seen, clock, lambda: recorder.plan_flush())  # noqa: PLW0108 - made below
     read = _reader(settings, ports, budgets, observed)
 
     def noticed() -> Sequence[Plan]:

@@ -16,8 +16,8 @@ FAULTS = get_args(FaultName)
 FURTHER = "Calls to further dependencies: a process tells 100 of them apart."
 
 FIRST = (
-    "All processes observe their outgoing calls for {seconds:g} seconds from now on, from their next request. Ask again "
-    "in a few seconds."
+    "All processes observe their outgoing calls for {seconds:g} seconds from now on, as soon as they serve a request. "
+    "Ask again in a few seconds."
 )
 NOTHING = "No outgoing call has been seen yet. Send requests to the application, and ask again in a few seconds."
 GOES_ON = "The processes go on observing for {seconds:g} seconds. Ask again for newer numbers."

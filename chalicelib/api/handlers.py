@@ -284,8 +284,8 @@ class Handlers:
         """List what the application calls, and let all processes observe it for 60 seconds.
 
         For each client library and dependency: calls, errors and response times, as observed in the last hour, and the
-        faults that can be injected into the calls. Processes begin to observe within 5 seconds of their next request, so
-        whoever is the first to ask asks again a few seconds later. Paths, queries and contents are not observed.
+        faults that can be injected into the calls. Processes begin to observe within 5 seconds, with the next request
+        that they serve: who is the first to ask asks again soon. Paths, queries and contents are not observed.
         """
         del request, caller
         known = self._runs.current(self._clock()).observation

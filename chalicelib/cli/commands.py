@@ -58,8 +58,8 @@ Prints whether the request would be hit, what decides that, and for what a start
 The exit code is 7 if the request would not be hit; otherwise 1 if the start would be refused; otherwise 0.
 """
 ORDER = (
-    "start", "preview", "stop", "status", "watch", "list", "dependencies", "test", "halt", "resume", "history", "report",
-    "serve", "profile", "token", "table",
+    "start", "preview", "stop", "status", "watch", "list", "dependencies", "test", "halt", "resume", "history",
+    "report", "serve", "profile", "token", "table",
 )  # fmt: skip
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "list": runs.list_experiments,

@@ -110,7 +110,8 @@ def shown(seen: dict[str, Any]) -> RenderableType:
         table.add_column(name, justify="right")
     table.add_column("faults", style="dim")
     for row in seen["dependencies"]:
-        figures = (str(row["calls"]), str(row["errors"]), *map(render.seconds, (row["p50_seconds"], row["p95_seconds"])))
         names = (escape(row["client"]), escape(row["dependency"] or "-"))
-        table.add_row(*names, *figures, escape(row["note"] or ", ".join(row["faults"]) or "none"))
+        counts = (str(row["calls"]), str(row["errors"]))
+        times = (render.seconds(row["p50_seconds"]), render.seconds(row["p95_seconds"]))
+        table.add_row(*names, *counts, *times, escape(row["note"] or ", ".join(row["faults"]) or "none"))
     return table

@@ -80,8 +80,8 @@ class DynamoDBRunStore(HaltItems):
         )
 
     def observe(self, observation: Observation) -> None:
-        asked = {"began": observation.began, "until": observation.until, "ttl": ttl(observation.until)}
-        item = self._observation_item(self._scope, OBSERVE, **asked)
+        item = self._observation_item(self._scope, OBSERVE, ttl=ttl(observation.until))
+        item.began, item.until = observation.began, observation.until
         self._connection.call(item.save, writes=True)
 
     def active(self, now: float) -> Sequence[Run]:

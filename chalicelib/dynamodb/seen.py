@@ -1,8 +1,8 @@
 """What environments call, in the table: counters that DynamoDB adds to, an item for each client and dependency.
 
 `pk` is "dependencies#<scope>", `sk` when the observation began, "#", the client, "#" and the dependency's name.
-`last` names the addition that was made last, so that one whose answer was lost is not made again. Items are small, since
-the table bills a write by the whole item; a day later it forgets them.
+`last` names the addition that was made last, so that one whose answer was lost is not made again. Items are small,
+since the table bills a write by the whole item; a day later it forgets them.
 """
 
 from collections.abc import Mapping

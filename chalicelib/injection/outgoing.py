@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 
 
 class Passage:
-    """One outgoing call that a run is about, or that is observed: from when to when, for which request, what hit it, and how it ended.
+    """One outgoing call that a run is about, or that is observed: from when to when, for which request, what hit it,
+    and how it ended.
 
     Each attempt of a client's retries is one. `result` is for the call what a request has, too; times are the timer's.
     """

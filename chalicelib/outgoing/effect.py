@@ -1,4 +1,6 @@
-"""The patches of client libraries as an effect: there while a run of one module is about outgoing calls, or these are observed."""
+"""The patches of client libraries as an effect: there while a run of one module is about outgoing calls, or somebody
+asks what is called.
+"""
 
 import logging
 import threading

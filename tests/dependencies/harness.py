@@ -15,13 +15,28 @@ from chalicelib.results.recorder import Schedule
 from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
 from tests.injection.support import FakeCall
-from tests.support import NOW, Clock, FakeBudgetStore, FakeResultStore, FakeRunStore, FakeSeenStore, FakeTokenStore, a_run
+from tests.support import (
+    NOW,
+    Clock,
+    FakeBudgetStore,
+    FakeResultStore,
+    FakeRunStore,
+    FakeSeenStore,
+    FakeTokenStore,
+    a_run,
+)
+
+
+def never(_seconds: float, _call: object) -> None:
+    """`Schedule` that calls nothing."""
 
 
 class Dependencies:
     """The module, wired; the clock is a test's, so that delays take no time: `clock.slept` has them."""
 
-    def __init__(self, *runs: Run, chance: float = 0.0, schedule: Schedule | None = lambda _seconds, _call: None) -> None:
+    def __init__(
+        self, *runs: Run, chance: float = 0.0, schedule: Schedule | None = lambda _seconds, _call: None
+    ) -> None:
         self.clock = Clock()
         self.store = FakeRunStore({run.label: run for run in runs})
         self.results = FakeResultStore()

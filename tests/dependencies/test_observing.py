@@ -64,8 +64,8 @@ def test_calls_errors_and_times_are_counted_by_client_and_name(address: str) -> 
         with pytest.raises(requests.ConnectionError):
             requests.get("http://127.0.0.1:9/secret", timeout=1)
         chaos.chaos.engine.recorder.flush()
-    seen = chaos.seen.counts
-    assert {(key.client, key.dependency): (calls.calls, calls.errors) for key, calls in seen.items() if calls.calls} == {
+    seen = {key: calls for key, calls in chaos.seen.counts.items() if calls.calls}
+    assert {(key.client, key.dependency): (calls.calls, calls.errors) for key, calls in seen.items()} == {
         ("urllib3", address): (4, 2),
         ("urllib3", "127.0.0.1:9"): (1, 1),
     }
@@ -132,7 +132,8 @@ def test_observing_costs_no_read_of_its_own_and_hits_nothing(address: str) -> No
 
 
 def test_a_run_goes_on_hitting_while_its_calls_are_observed(address: str) -> None:
-    run = a_run("dependency_failure", dependency=address, fault="error", scope_of_calls="process", duration_seconds=60.0)
+    failing = {"dependency": address, "fault": "error", "scope_of_calls": "process"}
+    run = a_run("dependency_failure", duration_seconds=60.0, **failing)
     with observing(run) as chaos:
         assert requests.get(f"http://{address}/status/200", timeout=5).status_code == 503
         chaos.chaos.engine.recorder.flush()
