@@ -34,9 +34,7 @@ def never(_seconds: float, _call: object) -> None:
 class Dependencies:
     """The module, wired; the clock is a test's, so that delays take no time: `clock.slept` has them."""
 
-    def __init__(
-        self, *runs: Run, chance: float = 0.0, schedule: Schedule | None = lambda _seconds, _call: None
-    ) -> None:
+    def __init__(self, *runs: Run, chance: float = 0.0, schedule: Schedule | None = never) -> None:
         self.clock = Clock()
         self.store = FakeRunStore({run.label: run for run in runs})
         self.results = FakeResultStore()
