@@ -28,13 +28,14 @@ from ..errors import (
 from ..experiments.base import Experiment, Limits
 from ..experiments.catalogue import LONGEST_NAME_SHOWN, Catalogue
 from ..guardrails.alarms import Alarms, alarm_reason
-from ..results.store import ResultStore
+from ..results.store import ResultStore, SeenStore
 from ..results.tally import Tally
 from ..runs.event import Action, Event, identifier, moment_of
+from ..runs.observation import Observation
 from ..runs.run import Run
 from ..runs.store import RunStore, require_room
 from ..settings import Settings
-from . import problems, requests, responses, shapes
+from . import dependencies, problems, requests, responses, shapes
 from .console import page
 from .described import PreviewOfRun, divided
 from .http import Request, Response
@@ -66,8 +67,8 @@ ALONE = (
 )
 
 CALLS_NOTHING = (
-    " It calls nothing, so nothing is hit here by the experiments that are about outgoing calls: {names}. Send requests "
-    "to a route of the application that calls the dependency."
+    " It calls nothing, so nothing is hit here by the experiments that are about outgoing calls: {names}. Send "
+    "requests to a route of the application that calls the dependency."
 )
 
 ONE_AT_A_TIME = (
@@ -83,6 +84,7 @@ class Stage:
     settings: Settings
     runs: RunStore
     results: ResultStore
+    seen: SeenStore
     alarms: Alarms
     catalogue: Catalogue
 
@@ -111,6 +113,7 @@ class Handlers:
         self._settings = stage.settings
         self._runs = stage.runs
         self._results = stage.results
+        self._seen = stage.seen
         self._alarms = stage.alarms
         self._catalogue = stage.catalogue
         self._server = server
@@ -281,6 +284,23 @@ class Handlers:
         kept = [ended[each.run_id] if isinstance(each, Run) else each for each in found.entries]
         tallies = self._tallies(shown)
         return {"entries": self._entries(kept, now, tallies), "next": found.next}
+
+    def dependencies(self, request: Request, caller: Caller) -> shapes.Dependencies:
+        """List what the application calls, and let all processes observe it for 60 seconds.
+
+        For each client library and dependency: calls, errors and response times, as observed in the last hour, and the
+        faults that can be injected into the calls. Processes begin to observe within 5 seconds, with the next request
+        that they serve: who is the first to ask asks again soon. Paths, queries and contents are not observed.
+        """
+        del request, caller
+        known = self._runs.current(self._clock()).observation
+        now = self._clock()
+        observation = Observation.asked(now, known)
+        self._runs.observe(observation)
+        if known is None:
+            self._server.on_change()
+        seen = self._seen.seen(now - dependencies.SHOWN_SECONDS)
+        return dependencies.shown(seen, observation, was_asked=known is not None)
 
     def report(self, request: Request, caller: Caller) -> shapes.Report:
         """Report on a run.

@@ -34,7 +34,7 @@ from .shapes import (
     ShownAfter,
     ShownBucket,
     ShownCounter,
-    ShownDependency,
+    ResultsOfDependency,
     ShownFigure,
     ShownHypothesis,
     ShownPhase,
@@ -141,7 +141,7 @@ def _counts(shown: Run, tally: Tally, now: float) -> Results:
     }
 
 
-def _dependency(each: OfDependency) -> ShownDependency:
+def _dependency(each: OfDependency) -> ResultsOfDependency:
     return {
         "name": each.called.name,
         "client": each.called.client,

@@ -148,7 +148,7 @@ class CallsPerRequest(TypedDict):
     untouched: float | None
 
 
-class ShownDependency(TypedDict):
+class ResultsOfDependency(TypedDict):
     """What the calls to one dependency came to. Each attempt of a client's retries is a call.
 
     `client` is the library that makes them. `errors` are the calls that failed, by themselves or by the run;
@@ -241,7 +241,7 @@ class Results(TypedDict, total=False):
     without_key: int | None
     would_hit: int | None
     unreached: int | None
-    dependencies: list[ShownDependency] | None
+    dependencies: list[ResultsOfDependency] | None
     efficacy: Literal["confirmed", "too_few", "never_hit"]
     efficacy_explanation: str
     environments: int
@@ -367,6 +367,37 @@ class Report(TypedDict):
     events: list[Entry]
 
 
+class ShownDependency(TypedDict):
+    """What processes have called with one client library: an AWS operation, or a host and its port.
+
+    `errors` are exceptions and the statuses 429 and from 500 on. `faults` are those that its calls can be made to meet:
+    with `dependency` they are what a start of `dependency_failure` takes. `note` says why there are none, or null.
+    """
+
+    client: str
+    dependency: str
+    calls: int
+    errors: int
+    p50_seconds: float | None
+    p95_seconds: float | None
+    faults: list[str]
+    note: str | None
+
+
+class Dependencies(TypedDict):
+    """What processes have called in the observations of the last hour, the most calls first.
+
+    `observing` is whether they were observing already when this was asked, `observing_since` when that began,
+    and `observed_until` when it ends unless somebody asks again. `message` says what to do now.
+    """
+
+    observing: bool
+    observing_since: str
+    observed_until: str
+    message: str
+    dependencies: list[ShownDependency]
+
+
 class ShownCriterion(TypedDict):
     """One thing that decides: what the start says (`allowed`), what the request has (`seen`), and how likely it passes.
 
@@ -448,8 +479,8 @@ class Tested(TypedDict):
 
     `active_chaos_experiments` are the names of the active experiments, `injected` the faults that this request was hit
     by, and `would_hit` the labels of the dry runs that would have hit it. Those of `about_outgoing_calls` hit nothing
-    here, since the endpoint calls nothing. `problem` is null, or `store_unavailable` if the table could not be read: the
-    active experiments are then unknown or outdated.
+    here, since the endpoint calls nothing. `problem` is null, or `store_unavailable` if the table could not be read:
+    the active experiments are then unknown or outdated.
     """
 
     message: str

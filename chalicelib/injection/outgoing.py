@@ -9,6 +9,7 @@ from .call import DependencyCall, OutgoingCall
 from .current import CURRENT
 from .decide import Hit, decide
 from .engine import Engine, InjectionResult
+from .observed import Observed
 from .plan import Outgoing, Plan
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ Asked = tuple[Callable[[OutgoingCall], bool], Outgoing]
 
 
 class Passage:
-    """One outgoing call that a run is about: from when to when, for which request, what hit it, and how it ended.
+    """One outgoing call that a run is about, or that is observed: from when to when, for which request, what hit it,
+    and how it ended.
 
     Each attempt of a client's retries is one. `result` is for the call what a request has, too; times are the timer's.
     """
@@ -51,14 +53,20 @@ class Passage:
 class OutgoingCalls:
     """The outgoing calls of this process, for the runs of one engine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, observed: Observed) -> None:
         self._engine = engine
+        self._observed = observed
         self._cached, self._last_known = engine.snapshot.cached, engine.snapshot.last_known
         self._asked: tuple[Sequence[Plan], Sequence[Asked]] = ((), ())
         """What each outgoing call is asked for the active plans. One tuple, so that no thread sees half of it."""
 
+    @property
+    def are_observed(self) -> bool:
+        """Whether somebody asks what this process calls."""
+        return self._observed.is_on
+
     def enter(self, call: OutgoingCall) -> Passage | None:
-        """None where no run is about the call. Does not block.
+        """None where no run is about the call, and it is not observed. Does not block.
 
         Every outgoing call passes here while a run is about any.
         """
@@ -73,11 +81,12 @@ class OutgoingCalls:
         for matches, outgoing in asked:
             if matches(call):
                 met = [*met, outgoing] if met else [outgoing]
-        if met is None:
+        is_observed = self._observed.is_on and call.step != "lookup"
+        if met is None and not is_observed:
             return None
         inbound = self._inbound()
-        met = [each for each in met if _is_its_step(each, call) and _is_in_scope(each, inbound)]
-        return Passage(call, met, inbound, self._engine) if met else None
+        met = [each for each in met or () if _is_its_step(each, call) and _is_in_scope(each, inbound)]
+        return Passage(call, met, inbound, self._engine) if met or is_observed else None
 
     def decide(self, passage: Passage) -> list[Hit]:
         """What the call meets. A fault that its client's file cannot let it meet is left out, and counted."""
@@ -100,6 +109,9 @@ class OutgoingCalls:
         try:
             passage.ended = self._engine.process.timer()
             passage.status, passage.error = status, error
+            self._observed.count(passage.call, passage.ended - passage.began, status, error)
+            if not passage.met:
+                return
             inbound, result = passage.inbound, passage.result
             if inbound is None or inbound.is_answered:
                 self._engine.recorder.count_outgoing(passage)

@@ -1,4 +1,6 @@
-"""The patches of client libraries as an effect: there while a run of one module is about outgoing calls."""
+"""The patches of client libraries as an effect: there while a run of one module is about outgoing calls, or somebody
+asks what is called.
+"""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -50,7 +52,7 @@ class Patches:
         Only the snapshot calls it, with each new view: other threads may know of an older one.
         """
         with _logged():
-            if any(plan.outgoing for plan in active):
+            if self._gate.is_observing or any(plan.outgoing for plan in active):
                 self._hold()
             else:
                 self._release()

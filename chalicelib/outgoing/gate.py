@@ -19,6 +19,11 @@ class Gate:
         self._injection = injection
         self._on_loop = on_loop
 
+    @property
+    def is_observing(self) -> bool:
+        """Whether somebody asks what this process calls."""
+        return self._calls.are_observed
+
     def meet(self, passage: Passage) -> Failure | None:
         """Apply what the call meets, which may wait. How it is to fail; None: it is made."""
         hits = self._calls.decide(passage)

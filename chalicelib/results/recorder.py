@@ -1,9 +1,11 @@
 """Counts what this process serves while runs are active, and flushes the counts to the table once per interval."""
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from ..errors import ChaosError
 from ..runs.run import NEVER, Run
@@ -39,6 +41,17 @@ MARGIN_SECONDS = 1.0
 
 OnFlush = Callable[[Run, Mapping[str, int]], None]
 """Called with the counts of a run that have just been flushed. May raise ChaosError if the table is unreachable."""
+
+
+class Beside(Protocol):
+    """What is flushed beside the counts of runs."""
+
+    @property
+    def is_pending(self) -> bool: ...
+
+    def flush(self, patience_seconds: float = math.inf, *, is_last: bool = False) -> None:
+        """Does nothing where it is not due, unless it is the last time. May block; never raises."""
+
 
 Schedule = Callable[[float, Callable[[], None]], None]
 """Calls something in so many seconds."""
@@ -106,6 +119,7 @@ class Recorder:
         self._begun_at = NEVER
         self._is_end_due = False
         self._aftermaths: dict[str, Aftermath] = {}
+        self._beside: Beside | None = None
         self.is_waiting = False
         """Whether there is something that a request has to flush."""
         self.is_watching = False
@@ -218,6 +232,16 @@ class Recorder:
 
     # When to flush
 
+    def flush_with(self, beside: Beside) -> None:
+        """Flush that, too, from now on: it calls `plan_flush` when it has something."""
+        self._beside = beside
+
+    def plan_flush(self) -> None:
+        """Schedule a flush, unless one is scheduled."""
+        if not self._scheduled:
+            with self._counting:
+                self._plan_flush()
+
     def is_flush_due(self) -> bool:
         """Whether it is this request's turn to flush, where requests do."""
         if not self.is_waiting:
@@ -254,6 +278,8 @@ class Recorder:
         try:
             self._is_end_due = False
             self._flush_all(begins=False)
+            if self._beside:
+                self._beside.flush(self._policy.patience_seconds if self._flushes_in_requests else math.inf)
         except Exception:
             log.exception("Flushing the request counts raised an exception")
         finally:
@@ -285,6 +311,8 @@ class Recorder:
             for pending in self._pending.values():
                 pending.count_open_as_dead(died, now)
         self.flush()
+        if self._beside:
+            self._beside.flush(is_last=True)
 
     def _settle(self) -> None:
         """After a flush."""
@@ -410,7 +438,8 @@ class Recorder:
             del self._pending[run_id]
 
     def _is_pending(self) -> bool:
-        return bool(self._open) or any(not pending.is_flushed for pending in self._pending.values())
+        is_beside_pending = self._beside is not None and self._beside.is_pending
+        return is_beside_pending or bool(self._open) or any(not each.is_flushed for each in self._pending.values())
 
 
 def _remaining_seconds(call: ServedCall) -> float:

@@ -26,7 +26,7 @@ from chalicelib.frameworks.flask import ChaosExperiments
 from chalicelib.runs.target import CREDENTIAL, TOO_LONG, TWICE
 from chalicelib.settings import Settings
 from tests.api.conftest import Control
-from tests.support import Clock, FakeAlarms, FakeResultStore, FakeRunStore, FakeTokenStore
+from tests.support import Clock, FakeAlarms, FakeResultStore, FakeRunStore, FakeSeenStore, FakeTokenStore
 
 PREFIX = "/chaos_experiments"
 BAD_REQUEST = 400
@@ -166,6 +166,7 @@ def application() -> flask.Flask:
         runs=FakeRunStore(),
         tokens=FakeTokenStore(),
         results=FakeResultStore(),
+        seen=FakeSeenStore(),
         alarms=FakeAlarms(),
         clock=clock,
         sleep=clock.sleep,

@@ -12,32 +12,48 @@ from chalicelib.injection.current import CURRENT
 from chalicelib.injection.drivers import SyncInjection
 from chalicelib.injection.engine import BLOCKED, InjectionResult
 from chalicelib.outgoing.installation import INSTALLATION
+from chalicelib.results.recorder import Schedule
 from chalicelib.results.tally import Tally
 from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
 from tests.injection.support import FakeCall
-from tests.support import NOW, Clock, FakeBudgetStore, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
+from tests.support import (
+    NOW,
+    Clock,
+    FakeBudgetStore,
+    FakeResultStore,
+    FakeRunStore,
+    FakeSeenStore,
+    FakeTokenStore,
+    a_run,
+)
+
+
+def never(_seconds: float, _call: object) -> None:
+    """`Schedule` that calls nothing."""
 
 
 class Dependencies:
     """The module, wired; the clock is a test's, so that delays take no time: `clock.slept` has them."""
 
-    def __init__(self, *runs: Run, chance: float = 0.0) -> None:
+    def __init__(self, *runs: Run, chance: float = 0.0, schedule: Schedule | None = never) -> None:
         self.chance = lambda: chance
         self.clock = Clock()
         self.started = runs
         self.store = FakeRunStore({run.label: run for run in runs})
         self.results = FakeResultStore()
+        self.seen = FakeSeenStore()
         self.chaos: Chaos = bootstrap(
             Settings(stage="dev"),
             runs=self.store,
             results=self.results,
+            seen=self.seen,
             tokens=FakeTokenStore(),
             budgets=FakeBudgetStore(),
             clock=self.clock,
             sleep=self._sleep,
             chance=lambda: self.chance(),  # noqa: PLW0108 - a test may change it
-            schedule=lambda _seconds, _call: None,
+            schedule=schedule,  # type: ignore[arg-type]
         )
 
     def _sleep(self, seconds: float) -> None:
@@ -52,8 +68,9 @@ class Dependencies:
         self.chaos.engine.snapshot.get_fresh()
 
     def stop(self) -> None:
-        """End all runs, and obey that."""
+        """End all runs, and what is observed, and obey that."""
         self.store.runs.clear()
+        self.store.observation = None
         self.refresh()
 
     @contextmanager

@@ -113,13 +113,15 @@
   function signOut(message = "") {
     sessionStorage.removeItem(KEY);
     clearTimeout(state.timer);
+    clearTimeout(state.observing);
     Object.assign(state, { list: null, newest: null, loaded: 0, unreachable: false, viewer: false });
     state.entries.clear();
     document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close());
     for (const plot of state.plots.values()) plot.chart.destroy();
     state.plots.clear(); state.cards.clear(); state.schemas.clear(); state.maps.clear(); state.previews.clear();
     showScenario(state.scenario = []);
-    for (const id of ["running", "scenarios", "experiments", "history", "stops"]) $(id).replaceChildren();
+    for (const id of ["running", "scenarios", "experiments", "history", "stops", "called", "dependencies-said"]) $(id).replaceChildren();
+    $("called-table").hidden = true;
     $("signed-in").hidden = true; $("sign-in").hidden = false;
     document.querySelector(".controls").hidden = $("sign-out").hidden = true;
     delete document.body.dataset.state;
@@ -166,6 +168,7 @@
     $("warnings").textContent = (list.warnings || []).join(" ");
     $("warnings").hidden = !$("warnings").textContent;
     showExperiments(list.available_experiments);
+    $("dependencies").hidden = !$("experiment-" + FAILURE);
     showRunning(list.active_experiments);
     const newest = list.active_experiments.map((run) => run.run_id).join() + (list.halt ? list.halt.halted_at : "");
     if (newest !== state.newest && state.newest !== null) setTimeout(showHistory, FLUSH_MS);
@@ -771,6 +774,51 @@
     return texts.join(" ") || error.message.replace(/ Press Replace .*/, " Stop that run, or choose another label.");
   }
 
+  // Dependencies: what the application calls. Asking makes its processes observe it, so it is asked for by a button, and for a while
+
+  const FAILURE = "dependency_failure", CALLED_MS = 2000, OBSERVED_MS = 60000;
+
+  async function askDependencies() {
+    const button = $("ask-dependencies"), until = Date.now() + OBSERVED_MS;
+    clearTimeout(state.observing);
+    await acting(button, () => observe(until));
+  }
+
+  async function observe(until) {
+    const answer = await ask("GET", "dependencies");
+    showCalled(answer);
+    if (Date.now() < until) state.observing = setTimeout(() => observe(until).catch(complain), CALLED_MS);
+  }
+
+  function showCalled({ observed_until, dependencies }) {
+    const said = (dependencies.length ? "" : "No outgoing call has been seen yet. Send requests to the application. ") + "Observed until " + new Date(observed_until).toLocaleTimeString() + ".";
+    if ($("dependencies-said").textContent !== said) $("dependencies-said").textContent = said;
+    const focused = document.activeElement.closest("#called tr")?.dataset.row, rows = dependencies.map(called);
+    $("called").replaceChildren(...rows);
+    rows.find((row) => row.dataset.row === focused)?.querySelector("button")?.focus({ preventScroll: true });
+    $("called-table").hidden = !dependencies.length;
+  }
+
+  function called({ client, dependency, calls, errors, p50_seconds, p95_seconds, faults, note }) {
+    const cell = (label, text) => make("td", { "data-label": label }, String(text));
+    const names = faults.map(words).map(inText);
+    const fail = names.length ? make("button", { type: "button", class: "quiet", "aria-label": "Start a failure of " + dependency, on: { click: () => openFailure(dependency, faults) } }, "Start a failure") : null;
+    return make("tr", { "data-row": client + " " + dependency }, make("td", {}, make("strong", {}, dependency || "–")), cell("Client", client), cell("Calls", calls), cell("Errors", errors),
+      cell("P50", time(p50_seconds)), cell("P95", time(p95_seconds)), cell("Faults that reach it", note || capital(names.join(", ")) || "None"), make("td", {}, fail));
+  }
+
+  /** The form of the experiment, with the dependency filled in, and a fault that reaches it. */
+  function openFailure(dependency, faults) {
+    const card = $("experiment-" + FAILURE), form = card.querySelector("form"), { dependency: named, fault } = form.elements;
+    card.open = true;
+    named.value = dependency;
+    if (fault && !faults.includes(fault.value)) fault.value = faults[0];
+    form.dispatchEvent(new Event("input"));
+    clearOfBars();
+    card.scrollIntoView({ block: "start" });
+    (named.matches(":disabled") ? card.querySelector("summary") : named).focus({ preventScroll: true });
+  }
+
   // What runs
 
   function showRunning(runs) {
@@ -1110,6 +1158,7 @@
   $("halting").querySelector("form").addEventListener("submit", halt);
   $("resume").addEventListener("click", resume);
   $("older").addEventListener("click", showOlder);
+  $("ask-dependencies").addEventListener("click", askDependencies);
   $("start-scenario").addEventListener("click", startScenario);
   $("clear-scenario").addEventListener("click", () => { showScenario(state.scenario = []); $("experiments-title").focus(); });
   document.querySelectorAll("[data-close]").forEach((button) => button.addEventListener("click", () => button.closest("dialog").close()));
