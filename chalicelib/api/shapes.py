@@ -179,6 +179,30 @@ class ShownRecovery(TypedDict):
     explanation: str
 
 
+class ShownFinding(TypedDict):
+    """Something about the retries and time-outs of an outgoing call that does harm when its dependency fails.
+
+    `place` is the line of the application that makes it, such as `shop/orders.py:42`; empty where nobody can tell.
+    `calls` show it. `remedy` is what to change there.
+    """
+
+    finding: Literal[
+        "write_repeated",
+        "no_timeout",
+        "waits_too_long",
+        "retry_amplification",
+        "no_backoff",
+        "retry_after_ignored",
+        "no_jitter",
+    ]
+    client: str
+    dependency: str
+    place: str
+    calls: int
+    explanation: str
+    remedy: str
+
+
 class Results(TypedDict, total=False):
     """What all environments have counted and flushed so far; empty before the first flush.
 
@@ -190,6 +214,7 @@ class Results(TypedDict, total=False):
     hypothesis. The history leaves out `distribution`, `timeline` and `after`.
     `matched` are the requests that the target matched, `without_key` those that were not hit because they lack the key,
     `would_hit` those that the dry run would have hit; each is null where the run has no such option.
+    `audit` is what its outgoing calls show of retries and time-outs, the worst first; null for a run about requests.
     """
 
     requests: int
@@ -213,6 +238,7 @@ class Results(TypedDict, total=False):
     untouched: ShownSide
     phases: ShownPhases
     recovery: ShownRecovery | None
+    audit: list[ShownFinding] | None
     distribution: list[ShownBucket]
     timeline: list[ShownSlice]
     after: list[ShownAfter]

@@ -67,6 +67,10 @@ Way = Literal["error", "throttle", "timeout", "refused", "reset", "dns", "tls", 
 """How an outgoing call can fail. `lost_reply`: it is made, and its answer is lost. `slow`: its answer trickles."""
 
 
+RETRY_AFTER_SECONDS = 1
+"""What an answer that throttles has in its header Retry-After."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """How an outgoing call fails. The file of its client library makes of it what users of that library know."""
@@ -81,6 +85,14 @@ class Failure:
     """A text or JSON; None where it is not said."""
     bytes_per_second: float = 0.0
     """Of an answer that is `slow`."""
+
+    @property
+    def retry_after_seconds(self) -> float:
+        """How long its answer asks the client to wait; 0 where it does not, or names a time of day."""
+        for name, value in self.headers.items():
+            if name.lower() == "retry-after":
+                return float(value) if value.isdecimal() else 0.0
+        return float(RETRY_AFTER_SECONDS) if self.way == "throttle" else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What passes a boundary: a request of a framework, seen through one interface. Nothing of it is copied."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import unquote_plus
 
@@ -82,6 +82,7 @@ class OutgoingCall:
 
     __slots__ = (
         "client",
+        "content",
         "faults",
         "host",
         "is_repeatable",
@@ -108,6 +109,7 @@ class OutgoingCall:
         operation: str = "",
         timeout_seconds: float = math.inf,
         is_repeatable: bool = True,
+        content: Callable[[], Hashable] | None = None,
     ) -> None:
         self.client = client
         self.faults = faults
@@ -121,6 +123,8 @@ class OutgoingCall:
         self.timeout_seconds = timeout_seconds
         self.is_repeatable = is_repeatable
         """Whether it does no harm when it is made twice, as far as the library tells: a read, or one with a key."""
+        self.content = content
+        """What tells it from other calls with the same path, as its query and body do; asked before it is made."""
 
     @property
     def name(self) -> str:

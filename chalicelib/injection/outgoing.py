@@ -1,7 +1,8 @@
 """Outgoing calls: which of them the active runs are about, what they meet, and what is remembered of them."""
 
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from ..results.tally import MATCHED, UNREACHED
@@ -9,6 +10,7 @@ from .call import DependencyCall, OutgoingCall
 from .current import CURRENT
 from .decide import Hit, decide
 from .engine import Engine, InjectionResult
+from .places import flow, place
 from .plan import Outgoing, Plan
 
 if TYPE_CHECKING:
@@ -23,7 +25,20 @@ class Passage:
     Each attempt of a client's retries is one. `result` is for the call what a request has, too; times are the timer's.
     """
 
-    __slots__ = ("began", "call", "ended", "error", "inbound", "met", "place", "result", "status")
+    __slots__ = (
+        "began",
+        "call",
+        "content",
+        "ended",
+        "error",
+        "flow",
+        "inbound",
+        "left_seconds",
+        "met",
+        "place",
+        "result",
+        "status",
+    )
 
     def __init__(
         self, call: OutgoingCall, met: Sequence[Outgoing], inbound: InjectionResult | None, engine: Engine
@@ -43,13 +58,21 @@ class Passage:
         self.error: BaseException | None = None
         self.place = ""
         """Where the application makes it: `orders.py:42`."""
+        self.content = 0
+        """A hash of what tells it from other calls with the same path."""
+        self.flow: Hashable = None
+        """The thread or the task that makes it."""
+        self.left_seconds = math.inf
+        """How long the request may still take when the call begins, as far as this process knows."""
 
 
 class OutgoingCalls:
     """The outgoing calls of this process, for the runs of one engine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, server_seconds: float = math.inf) -> None:
+        """`server_seconds`: after how long the server ends a request."""
         self._engine = engine
+        self._server_seconds = server_seconds
 
     def enter(self, call: OutgoingCall) -> Passage | None:
         """None where no run is about the call. Does not block."""
@@ -62,7 +85,23 @@ class OutgoingCalls:
             return None
         inbound = self._inbound()
         met = [outgoing for outgoing in met if _is_in_scope(outgoing, inbound)]
-        return Passage(call, met, inbound, self._engine) if met else None
+        if not met:
+            return None
+        passage = Passage(call, met, inbound, self._engine)
+        self._describe(passage)
+        return passage
+
+    def _describe(self, passage: Passage) -> None:
+        """Note what the audit of retries and time-outs asks for."""
+        try:
+            passage.place, passage.flow = place(), flow()
+            content, inbound = passage.call.content, passage.inbound
+            passage.content = hash(content()) if content else 0
+            if inbound:
+                left = self._server_seconds - (passage.began - inbound.began)
+                passage.left_seconds = min(inbound.remaining_seconds, left)
+        except Exception:
+            log.exception("Could not note where an outgoing call is made")
 
     def decide(self, passage: Passage) -> list[Hit]:
         """What the call meets. A fault that its client's file cannot let it meet is left out, and counted."""

@@ -7,6 +7,7 @@ from itertools import islice
 from ..faults.answer import ERRORS
 from ..faults.wait import DELAY, MICROSECONDS
 from ..runs.run import NEVER, Run
+from .audit import Audit
 from .served import ServedCall
 from .store import MOST_COUNTERS
 from .tally import BUSY, Cells, Counting, Group, OpenCalls, Tally, counters_of
@@ -50,6 +51,7 @@ class PendingCounts:
     occupied_seconds: float = 0.0
     """For how long injected delays occupied all workers of this process, or a part of them for as much longer."""
     is_busy: bool = False
+    audit: Audit = field(default_factory=Audit)
 
     @property
     def is_flushed(self) -> bool:

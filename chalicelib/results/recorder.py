@@ -145,12 +145,18 @@ class Recorder:
             for run, name in call.notes:
                 if pending := self._pending.get(run.run_id):
                     pending.counters.add(name)
+            if call.passages:
+                self._audit(call)
             if self.is_watching and not call.hits:
-                for run_id in tuple(self._aftermaths):
-                    if not _was_active(run_id, call.plans):
-                        self._count_after(run_id, status, began, seconds)
+                self._count_aftermaths(call, status, began, seconds)
             if not self._scheduled:
                 self._plan_flush()
+
+    def _audit(self, call: ServedCall) -> None:
+        """Look at the retries and the time-outs of its outgoing calls."""
+        for plan in call.plans:
+            if pending := self._pending.get(plan.run_id):
+                pending.audit.count_request(call.passages, plan.run_id, pending.counters)
 
     def notice(self, plans: Sequence[ActivePlan]) -> None:
         """Learn which runs are active, as just read from the table: others that have a hypothesis have ended."""
@@ -163,6 +169,11 @@ class Recorder:
             for run_id, plan in active.items():
                 self._aftermaths.setdefault(run_id, Aftermath(plan))
             self._watch()
+
+    def _count_aftermaths(self, call: ServedCall, status: int | None, began: float, seconds: float) -> None:
+        for run_id in tuple(self._aftermaths):
+            if not _was_active(run_id, call.plans):
+                self._count_after(run_id, status, began, seconds)
 
     def _count_after(self, run_id: str, status: int | None, began: float, seconds: float) -> None:
         """Count a call that no run hit for a run that may have ended before it came."""
@@ -203,6 +214,7 @@ class Recorder:
                 for noted, name in call.result.notes:
                     if noted.run_id == plan.run_id:
                         pending.counters.add(name)
+                pending.audit.count_in_background(call, pending.counters)
             if not self._scheduled:
                 self._plan_flush()
 

@@ -1,8 +1,9 @@
 """A call that is answered, as far as results need to know: what was active, and what hit it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
+from ..faults.base import Outcome
 from ..runs.run import Run
 
 
@@ -60,10 +61,75 @@ class ServedCall(Protocol):
     def remaining_seconds(self) -> float:
         """How long the call may still take: of a Lambda invocation; infinite elsewhere."""
 
+    @property
+    def passages(self) -> Sequence["OutgoingCall"]:
+        """The outgoing calls that were made meanwhile, and that a run is about."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of it."""
+
+
+class CallOut(Protocol):
+    """An outgoing call, as its client library describes it."""
+
+    @property
+    def client(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def service(self) -> str:
+        """Of AWS; empty elsewhere."""
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def timeout_seconds(self) -> float: ...
+
+    @property
+    def is_repeatable(self) -> bool: ...
+
 
 class OutgoingCall(Protocol):
-    """An outgoing call that runs are about, and that serves no request."""
+    """An outgoing call that runs are about; each attempt is one. Times are of a clock that never steps."""
+
+    @property
+    def call(self) -> CallOut: ...
 
     @property
     def result(self) -> ServedCall:
         """What hit it, and what is to be counted besides."""
+
+    @property
+    def place(self) -> str:
+        """Where the application makes it."""
+
+    @property
+    def content(self) -> int:
+        """A hash of what tells it from others with the same path."""
+
+    @property
+    def flow(self) -> Hashable:
+        """The thread or the task that makes it."""
+
+    @property
+    def began(self) -> float: ...
+
+    @property
+    def ended(self) -> float: ...
+
+    @property
+    def left_seconds(self) -> float:
+        """How long the request that it is made for may still take when it begins."""
+
+    @property
+    def status(self) -> int | None: ...
+
+    @property
+    def error(self) -> BaseException | None: ...
