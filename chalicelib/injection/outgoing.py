@@ -10,8 +10,9 @@ from .call import DependencyCall, OutgoingCall
 from .current import CURRENT
 from .decide import Hit, decide
 from .engine import Engine, InjectionResult
-from .places import flow, place
+from .places import place
 from .plan import Outgoing, Plan
+from .tasks import flow, is_time_limited
 
 if TYPE_CHECKING:
     from ..faults.dependency import FailDependency
@@ -33,6 +34,7 @@ class Passage:
         "error",
         "flow",
         "inbound",
+        "is_limited",
         "left_seconds",
         "met",
         "place",
@@ -62,6 +64,8 @@ class Passage:
         """A hash of what tells it from other calls with the same path."""
         self.flow: Hashable = None
         """The thread or the task that makes it."""
+        self.is_limited = False
+        """Whether it has no time-out of its own, but who awaits it gives it up after a time."""
         self.left_seconds = math.inf
         """How long the request may still take when the call begins, as far as this process knows."""
 
@@ -95,8 +99,9 @@ class OutgoingCalls:
         """Note what the audit of retries and time-outs asks for."""
         try:
             passage.place, passage.flow = place(), flow()
-            content, inbound = passage.call.content, passage.inbound
-            passage.content = hash(content()) if content else 0
+            call, inbound = passage.call, passage.inbound
+            passage.content = hash(call.content()) if call.content else 0
+            passage.is_limited = math.isinf(call.timeout_seconds) and is_time_limited()
             if inbound:
                 left = self._server_seconds - (passage.began - inbound.began)
                 passage.left_seconds = min(inbound.remaining_seconds, left)

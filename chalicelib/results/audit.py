@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Literal, NamedTuple, cast
 
 from ..faults.base import Fail, Failure
-from .remedies import explanation, remedy
+from .remedies import TIMEOUTS, explanation, remedy
 from .served import OutgoingCall
 from .tally import Tally
 
@@ -89,7 +89,8 @@ class Attempt(NamedTuple):
     failure: Failure | None
     """How it was made to fail."""
     has_failed: bool
-    is_given_up: bool
+    is_limited: bool
+    """Whether there is a time limit above its client's."""
 
     @property
     def whom(self) -> str:
@@ -145,7 +146,7 @@ def attempt(passage: OutgoingCall) -> Attempt:
         or status >= SERVER_ERROR
         or status == TOO_MANY
         or (failure is not None and failure.way != "slow"),
-        is_given_up=type(error).__name__ in GIVEN_UP,
+        is_limited=passage.is_limited or type(error).__name__ in GIVEN_UP,
     )
 
 
@@ -173,7 +174,7 @@ def _finite(seconds: float) -> float:
 
 def _counts_of_each(each: Attempt) -> Iterator[Count]:
     if math.isinf(each.timeout_seconds):
-        yield Count("no_timeout", each, {"n": 1, **({"limited": 1} if each.is_given_up else {})})
+        yield Count("no_timeout", each, {"limited" if each.is_limited else "n": 1})
 
 
 def _counts_of_retries(call: Sequence[Attempt], among: Sequence[Attempt]) -> Iterator[Count]:
@@ -248,13 +249,15 @@ class Audit:
 
     def count_request(self, passages: Sequence[OutgoingCall], run_id: str, counters: Tally) -> None:
         """Count the outgoing calls of one request that the run is about."""
-        about = [attempt(each) for each in passages if any(plan.run_id == run_id for plan in each.result.plans)]
-        self._add(counts_of_request(about), counters)
+        about = (each for each in passages if any(plan.run_id == run_id for plan in each.result.plans))
+        self._add(counts_of_request([attempt(each) for each in about if each.call.client in TIMEOUTS]), counters)
 
     def count_in_background(self, passage: OutgoingCall, counters: Tally) -> None:
         """Count an outgoing call that serves no request. The next round of what runs for ever looks like a retry, so
         only what no round may do is judged there.
         """
+        if passage.call.client not in TIMEOUTS:
+            return
         each = attempt(passage)
         self._add(_counts_of_each(each), counters)
         key = (each.client, each.dependency, each.place, each.what, each.flow)
@@ -300,7 +303,7 @@ def findings(counts: Mapping[str, int]) -> list[Found]:
     found: list[Found] = []
     for subject, numbers in _by_subject(counts).items():
         finding, client, dependency, place = subject
-        if finding in JUDGED and JUDGED[finding](numbers):
+        if client in TIMEOUTS and finding in JUDGED and JUDGED[finding](numbers):
             of = numbers.get("n", 0)
             found.append(
                 Found(finding, client, dependency, place, of, explanation(finding, numbers), remedy(finding, client))

@@ -119,6 +119,10 @@ class OutgoingCall(Protocol):
         """The thread or the task that makes it."""
 
     @property
+    def is_limited(self) -> bool:
+        """Whether it has no time-out of its own, but who awaits it gives it up after a time."""
+
+    @property
     def began(self) -> float: ...
 
     @property
