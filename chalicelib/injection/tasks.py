@@ -27,9 +27,15 @@ def current_task() -> Task | None:
 
 
 def flow() -> Hashable:
-    """What runs here: a task of asyncio, or a thread."""
+    """What runs here: a task of asyncio, or a thread. What `wait_for` makes belongs to who waits."""
     task = current_task()
-    return threading.get_ident() if task is None else id(task)
+    if task is None:
+        return threading.get_ident()
+    for waiting in waiting_tasks(task):
+        if not _is_waited_for(task):
+            break
+        task = waiting
+    return id(task)
 
 
 def waiting_tasks(task: Task) -> Iterator[Task]:
@@ -98,5 +104,10 @@ def _is_limited(task: Task) -> bool:
     limits = (getattr(handle._callback, "__self__", None) for handle in scheduled if not handle.cancelled())  # noqa: SLF001 - nothing else says it
     if any(isinstance(limit, Timeout) and getattr(limit, "_task", None) is task for limit in limits):
         return True
+    return _is_waited_for(task)
+
+
+def _is_waited_for(task: Task) -> bool:
+    """Whether `wait_for` has made it, as it does before Python 3.12."""
     callbacks = (callback for callback, _ in getattr(task, "_callbacks", None) or ())
     return any(isinstance(each, partial) and each.func.__name__ == "_release_waiter" for each in callbacks)

@@ -77,7 +77,7 @@ class Attempt(NamedTuple):
     dependency: str
     place: str
     what: tuple[str, str, int]
-    """Method, path, and a hash of the rest: equal for the attempts of one call."""
+    """Method, path, and a hash of the rest."""
     flow: object
     began: float
     ended: float
@@ -91,6 +91,11 @@ class Attempt(NamedTuple):
     has_failed: bool
     is_limited: bool
     """Whether there is a time limit above its client's."""
+
+    @property
+    def key(self) -> object:
+        """Equal for the attempts of one call."""
+        return self.client, self.dependency, self.place, self.what, self.flow
 
     @property
     def whom(self) -> str:
@@ -221,22 +226,22 @@ def _pauses(call: Sequence[Attempt]) -> list[float]:
 
 def calls(attempts: Iterable[Attempt]) -> list[list[Attempt]]:
     """What the application called, each call as its attempts. A retry is a call like another one that has failed before
-    it began, and that nothing else is the retry of: calls that are made side by side are none of each other.
+    it began, on the same thread or task, and that nothing else is the retry of: neighbours are none of each other.
     """
     found: list[list[Attempt]] = []
-    failed: dict[object, list[list[Attempt]]] = {}
+    failed: dict[object, list[Attempt]] = {}
     for each in sorted(attempts, key=lambda attempt: attempt.began):
-        alike = failed.setdefault((each.client, each.dependency, each.place, each.what), [])
-        before = [call for call in alike if call[-1].ended <= each.began]
-        call = max(before, key=lambda call: (call[-1].flow == each.flow, call[-1].ended), default=None)
-        if call is None:
-            call = []
-            found.append(call)
+        key = each.key
+        before = failed.get(key)
+        if before and before[-1].ended <= each.began:
+            before.append(each)
         else:
-            alike.remove(call)
-        call.append(each)
+            before = [each]
+            found.append(before)
         if each.has_failed:
-            alike.append(call)
+            failed[key] = before
+        elif failed.get(key) is before:
+            del failed[key]
     return found
 
 
@@ -260,7 +265,7 @@ class Audit:
             return
         each = attempt(passage)
         self._add(_counts_of_each(each), counters)
-        key = (each.client, each.dependency, each.place, each.what, each.flow)
+        key = each.key
         before = self._background.pop(key, [])
         if before and each.began - before[-1].ended > LONGEST_ROUND_SECONDS:
             before = []

@@ -196,11 +196,24 @@ def test_tasks_and_threads_are_told_apart() -> None:
     assert flow() == threading.get_ident()
 
 
+def test_what_wait_for_makes_belongs_to_who_waits() -> None:
+    async def inner() -> Any:
+        await asyncio.sleep(0)
+        return flow()
+
+    async def outer() -> tuple[Any, Any]:
+        return flow(), await asyncio.wait_for(inner(), 5)
+
+    first, second = asyncio.run(outer())
+    assert first == second
+
+
 # Time limits
 
 
 async def with_timeout() -> bool:
     async with asyncio.timeout(5):
+        await asyncio.sleep(0)
         return is_time_limited()
 
 
@@ -236,6 +249,7 @@ def test_where_there_is_none_or_it_is_over_none_is_seen() -> None:
     async def after() -> bool:
         await with_timeout()
         async with asyncio.timeout(None):
+            await asyncio.sleep(0)
             return is_time_limited()
 
     async def of_another() -> bool:
