@@ -48,9 +48,10 @@ name: 6 % with one of 10 % up and down, 58 % where the pause is drawn from 0 on.
 PAUSE_UNIT = 10_000
 """Pauses are counted in units of 100 µs."""
 
-MOST_ATTEMPTS = 5
-"""How often one call may be made. The clients' own policies stay within it (botocore 3, or 5 in its older mode, and
-urllib3's Retry usually 4): more is two of them on top of each other, or none that ends."""
+MOST_ATTEMPTS = 6
+"""How often one call may be made. Three attempts are usual, and the clients' own policies stay within it: botocore's has
+3, or 5 in its older mode, urllib3's Retry usually 4, and aiohttp makes each once more whose connection breaks. More is
+two policies on top of each other, or one that does not end."""
 
 RETRY_AFTER_SHARE = 0.9
 """Which share of Retry-After has to pass: clocks differ a little."""

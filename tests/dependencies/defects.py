@@ -193,12 +193,12 @@ async def aiohttp_with_backoff(url: str) -> None:
     await aiohttp_retrying(url, jitter)
 
 
-async def aiohttp_retrying(url: str, pause: Callable[[int], float]) -> None:
+async def aiohttp_retrying(url: str, pause: Callable[[int], float], attempts: int = 4) -> None:
     import aiohttp
 
     timeout = aiohttp.ClientTimeout(total=5, connect=3)
     async with aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session:
-        for attempt in range(4):
+        for attempt in range(attempts):
             try:
                 async with session.get(f"{url}/stock"):  # the call
                     return
