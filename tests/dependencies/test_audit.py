@@ -137,6 +137,10 @@ class Seeded(NamedTuple):
     more: dict[str, Any]
 
     @property
+    def in_lambda(self) -> bool:
+        return self.finding == "waits_too_long"
+
+    @property
     def client(self) -> str:
         return self.defect.__name__.partition("_")[0]
 
@@ -182,16 +186,26 @@ def line_of(function: Callable[[str], Any]) -> str:
     raise AssertionError(f"{function.__name__} has no line that is marked.")
 
 
-def found_in(call: Callable[[str], Any], url: str, seeded: Seeded, own_time: Callable[[Clock], None]) -> list[Any]:
-    dependency = "dynamodb" if seeded.client == "boto3" else url.removeprefix("http://")
+def needs(client: str) -> None:
+    pytest.importorskip(client)
+    pytest.importorskip(IMPORTED[client])
+    pytest.importorskip(f"chalicelib.outgoing.{PATCHED_BY[client]}")
+
+
+def found_in(
+    call: Callable[[str], Any], url: str, case: "Seeded | Sound", own_time: Callable[[Clock], None]
+) -> list[Any]:
+    dependency = "dynamodb" if case.client == "boto3" else url.removeprefix("http://")
     random.seed(16)
     defects.table.cache_clear()  # a client of AWS has so many retries for all of its calls
-    with failing(dependency, seeded.fault, duration_seconds=3600.0, **seeded.more) as chaos:
+    with failing(dependency, case.fault, duration_seconds=3600.0, **case.more) as chaos:
         own_time(chaos.clock)
-        watched = Watched(chaos, in_lambda=seeded.finding == "waits_too_long")
+        watched = Watched(chaos, in_lambda=case.in_lambda)
         for _ in range(REQUESTS):
             watched.request(lambda: call(url))
-        return watched.found
+        found = watched.found
+        assert sum(tally.get("matched") for tally in chaos.results.tallies.values()) >= REQUESTS
+        return found
 
 
 def test_the_seeded_defects_are_twelve_over_four_clients() -> None:
@@ -204,9 +218,7 @@ def test_the_seeded_defects_are_twelve_over_four_clients() -> None:
 def test_a_seeded_defect_is_found_where_it_is_and_nothing_in_its_mended_twin(
     seeded: Seeded, url: str, own_time: Callable[[Clock], None]
 ) -> None:
-    pytest.importorskip(seeded.client)
-    pytest.importorskip(IMPORTED[seeded.client])
-    pytest.importorskip(f"chalicelib.outgoing.{PATCHED_BY[seeded.client]}")
+    needs(seeded.client)
     assert found_in(seeded.defect, url, seeded, own_time) == [(seeded.finding, line_of(seeded.defect))]
     assert found_in(seeded.mended, url, seeded, own_time) == []
 
@@ -276,34 +288,27 @@ ASKED_TO_WAIT: dict[Callable[[str], Any], tuple[str, dict[str, Any]]] = {
 """What those meet besides that wait for as long as an answer asks, and a client that does not know it."""
 
 
+class Sound(NamedTuple):
+    client: str
+    call: Callable[[str], Any]
+    fault: str
+    more: dict[str, Any]
+
+    @property
+    def in_lambda(self) -> bool:
+        return self.client == "boto3"
+
+
 def cases() -> Iterator[Any]:
     for client, calls in SOUND.items():
         for call in calls:
             for fault in ("error", "timeout", "reset", "lost_reply"):
-                yield pytest.param(client, call, fault, {}, id=f"{call.__name__}-{fault}")
+                yield pytest.param(Sound(client, call, fault, {}), id=f"{call.__name__}-{fault}")
             if call in ASKED_TO_WAIT:
-                yield pytest.param(client, call, *ASKED_TO_WAIT[call], id=f"{call.__name__}-asked")
+                yield pytest.param(Sound(client, call, *ASKED_TO_WAIT[call]), id=f"{call.__name__}-asked")
 
 
-@pytest.mark.parametrize(("client", "call", "fault", "more"), cases())
-def test_nothing_is_found_in_sound_clients(
-    client: str,
-    call: Callable[[str], Any],
-    fault: str,
-    more: dict[str, Any],
-    url: str,
-    own_time: Callable[[Clock], None],
-) -> None:
-    pytest.importorskip(client)
-    pytest.importorskip(IMPORTED[client])
-    pytest.importorskip(f"chalicelib.outgoing.{PATCHED_BY[client]}")
-    random.seed(16)
-    defects.table.cache_clear()
-    dependency = "dynamodb" if client == "boto3" else url.removeprefix("http://")
-    with failing(dependency, fault, duration_seconds=3600.0, **more) as chaos:
-        own_time(chaos.clock)
-        watched = Watched(chaos, in_lambda=client == "boto3")
-        for _ in range(REQUESTS):
-            watched.request(lambda: call(url))
-        assert watched.found == []
-        assert watched.chaos.results.tallies
+@pytest.mark.parametrize("sound", list(cases()))
+def test_nothing_is_found_in_sound_clients(sound: Sound, url: str, own_time: Callable[[Clock], None]) -> None:
+    needs(sound.client)
+    assert found_in(sound.call, url, sound, own_time) == []
