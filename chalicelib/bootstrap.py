@@ -339,7 +339,7 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
 def _patches(engine: Engine, ports: Ports, observed: Observed) -> Patches:
     snapshot = engine.snapshot
     injection, on_loop = SyncInjection(engine, ports.sleep), AsyncInjection(engine, AnyLoop())
-    gate = Gate(OutgoingCalls(engine, observed), injection, on_loop)
+    gate = Gate(OutgoingCalls(engine, observed, longest_request_seconds()), injection, on_loop)
     return Patches(gate, snapshot.get, snapshot.seconds_until_stale, ports.sleep)
 
 

@@ -218,6 +218,30 @@ class ShownRecovery(TypedDict):
     explanation: str
 
 
+class ShownFinding(TypedDict):
+    """Something about the retries and time-outs of an outgoing call that does harm when its dependency fails.
+
+    `place` is the line of the application that makes it, such as `shop/orders.py:42`; empty where nobody can tell.
+    `calls` show it. `remedy` is what to change there.
+    """
+
+    finding: Literal[
+        "write_repeated",
+        "no_timeout",
+        "waits_too_long",
+        "retry_amplification",
+        "no_backoff",
+        "retry_after_ignored",
+        "no_jitter",
+    ]
+    client: str
+    dependency: str
+    place: str
+    calls: int
+    explanation: str
+    remedy: str
+
+
 class Results(TypedDict, total=False):
     """What all environments have counted and flushed so far; empty before the first flush.
 
@@ -232,6 +256,7 @@ class Results(TypedDict, total=False):
     Of a run about outgoing calls `matched`, `would_hit` and `efficacy` are about these calls, `unreached` are those
     that could not be made to meet its fault, and `dependencies` is what came of them, at most 20 and the others as one;
     both are null for other runs. A request is hit if one of its calls was.
+    `audit` is what its outgoing calls show of retries and time-outs, the worst first; null for a run about requests.
     """
 
     requests: int
@@ -257,6 +282,7 @@ class Results(TypedDict, total=False):
     untouched: ShownSide
     phases: ShownPhases
     recovery: ShownRecovery | None
+    audit: list[ShownFinding] | None
     distribution: list[ShownBucket]
     timeline: list[ShownSlice]
     after: list[ShownAfter]

@@ -1,7 +1,8 @@
 """Outgoing calls: which of them the active runs are about, what they meet, and what is remembered of them."""
 
 import logging
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from ..results.tally import MATCHED, UNREACHED
@@ -10,7 +11,9 @@ from .current import CURRENT
 from .decide import Hit, decide
 from .engine import Engine, InjectionResult
 from .observed import Observed
+from .places import place
 from .plan import Outgoing, Plan
+from .tasks import flow, is_time_limited
 
 if TYPE_CHECKING:
     from ..faults.dependency import FailDependency
@@ -28,7 +31,21 @@ class Passage:
     Each attempt of a client's retries is one. `result` is for the call what a request has, too; times are the timer's.
     """
 
-    __slots__ = ("began", "call", "ended", "error", "inbound", "met", "place", "result", "status")
+    __slots__ = (
+        "began",
+        "call",
+        "content",
+        "ended",
+        "error",
+        "flow",
+        "inbound",
+        "is_limited",
+        "left_seconds",
+        "met",
+        "place",
+        "result",
+        "status",
+    )
 
     def __init__(
         self, call: OutgoingCall, met: Sequence[Outgoing], inbound: InjectionResult | None, engine: Engine
@@ -48,14 +65,24 @@ class Passage:
         self.error: BaseException | None = None
         self.place = ""
         """Where the application makes it: `orders.py:42`."""
+        self.content = 0
+        """A hash of what tells it from other calls with the same path."""
+        self.flow: Hashable = None
+        """The thread or the task that makes it."""
+        self.is_limited = False
+        """Whether it has no time-out of its own, but who awaits it gives it up after a time."""
+        self.left_seconds = math.inf
+        """How long the request may still take when the call begins, as far as this process knows."""
 
 
 class OutgoingCalls:
     """The outgoing calls of this process, for the runs of one engine."""
 
-    def __init__(self, engine: Engine, observed: Observed) -> None:
+    def __init__(self, engine: Engine, observed: Observed, server_seconds: float = math.inf) -> None:
+        """`server_seconds`: after how long the server ends a request."""
         self._engine = engine
         self._observed = observed
+        self._server_seconds = server_seconds
         self._cached, self._last_known = engine.snapshot.cached, engine.snapshot.last_known
         self._asked: tuple[Sequence[Plan], Sequence[Asked]] = ((), ())
         """What each outgoing call is asked for the active plans. One tuple, so that no thread sees half of it."""
@@ -86,7 +113,25 @@ class OutgoingCalls:
             return None
         inbound = self._inbound()
         met = [each for each in met or () if _is_its_step(each, call) and _is_in_scope(each, inbound)]
-        return Passage(call, met, inbound, self._engine) if met or is_observed else None
+        if not met and not is_observed:
+            return None
+        passage = Passage(call, met, inbound, self._engine)
+        if met:
+            self._describe(passage)
+        return passage
+
+    def _describe(self, passage: Passage) -> None:
+        """Note what the audit of retries and time-outs asks for."""
+        try:
+            passage.place, passage.flow = place(), flow()
+            call, inbound = passage.call, passage.inbound
+            passage.content = hash(call.content()) if call.content else 0
+            passage.is_limited = math.isinf(call.timeout_seconds) and is_time_limited()
+            if inbound:
+                left = self._server_seconds - (passage.began - inbound.began)
+                passage.left_seconds = min(inbound.remaining_seconds, left)
+        except Exception:
+            log.exception("Could not note where an outgoing call is made")
 
     def decide(self, passage: Passage) -> list[Hit]:
         """What the call meets. A fault that its client's file cannot let it meet is left out, and counted."""

@@ -161,9 +161,7 @@ class Recorder:
                 if pending := self._pending.get(run.run_id):
                     pending.counters.add(name)
             if self.is_watching and not call.hits:
-                for run_id in tuple(self._aftermaths):
-                    if not _was_active(run_id, call.plans):
-                        self._count_after(run_id, status, began, seconds)
+                self._count_aftermaths(call, status, began, seconds)
             if not self._scheduled:
                 self._plan_flush()
 
@@ -172,6 +170,7 @@ class Recorder:
         for plan in call.plans if call.passages else ():
             if pending := self._pending.get(plan.run_id):
                 pending.outgoing.count_request(pending.counters, call.passages, status, is_untouched=not call.hits)
+                pending.audit.count_request(call.passages, plan.run_id, pending.counters)
 
     def notice(self, plans: Sequence[ActivePlan]) -> None:
         """Learn which runs are active, as just read from the table: others that have a hypothesis have ended."""
@@ -184,6 +183,11 @@ class Recorder:
             for run_id, plan in active.items():
                 self._aftermaths.setdefault(run_id, Aftermath(plan))
             self._watch()
+
+    def _count_aftermaths(self, call: ServedCall, status: int | None, began: float, seconds: float) -> None:
+        for run_id in tuple(self._aftermaths):
+            if not _was_active(run_id, call.plans):
+                self._count_after(run_id, status, began, seconds)
 
     def _count_after(self, run_id: str, status: int | None, began: float, seconds: float) -> None:
         """Count a call that no run hit for a run that may have ended before it came."""

@@ -882,7 +882,7 @@
     const title = "run-" + run.run_id, called = titleOf(run);
     const parts = {
       left: make("span", { class: "left" }), bar: make("progress", { max: run.parameters.duration_seconds || run.remaining_seconds || 1, "aria-label": "Time left of " + called }),
-      figures: make("dl"), verdict: make("p", { class: "verdict" }), plot: make("div", { class: "plot", role: "img" }),
+      figures: make("dl"), verdict: make("p", { class: "verdict" }), audit: make("ul", { class: "audit", "aria-label": "Retries and time-outs" }), plot: make("div", { class: "plot", role: "img" }),
       stop: make("button", { type: "button", class: "danger" }, "Stop " + called),
     };
     parts.stop.addEventListener("click", () => stop(parts.stop, run));
@@ -891,7 +891,7 @@
       make("div", { class: "run-head" }, make("h3", { id: title }, called, run.dry_run ? make("span", { class: "dry" }, "Dry run") : null), parts.left, parts.stop),
       parts.bar, make("p", { class: "faint" }, parametersOf(run.name, run.parameters)), make("p", { class: "faint aims" }, aimOf(run)),
       make("p", { class: "faint" }, "Started by " + (run.started_by || "somebody") + why),
-      parts.figures, parts.verdict, parts.plot, hasLabels() ? previewOfRun(title, run) : null);
+      parts.figures, parts.verdict, parts.audit, parts.plot, hasLabels() ? previewOfRun(title, run) : null);
     $("running").append(parts.root);
     return parts;
   }
@@ -960,6 +960,9 @@
     parts.verdict.textContent = expected ? "Hypothesis so far: " + verdictOf(expected.verdict) + ". " + unbroken(sidesOf(expected)) : "";
     parts.verdict.className = "verdict " + (expected ? expected.verdict : "");
     parts.verdict.hidden = !expected;
+    const found = results.audit || [];
+    parts.audit.replaceChildren(...found.map((each) => make("li", {}, auditOf(each))));
+    parts.audit.hidden = !found.length;
     draw(parts, run);
     if (run.defect) parts.verdict.hidden = false, parts.verdict.textContent += " Defect: " + run.defect;
   }
@@ -1137,6 +1140,9 @@
   const titleOf = ({ name, label }) => words(name) + (label && label !== name ? ": " + label : "");
   const verdictOf = (verdict) => ({ held: "held", failed: "failed", too_few_requests: "no verdict, not enough requests", cannot_tell: "no verdict" })[verdict] || words(verdict);
   /** Why: of each side by itself, where there are two. */
+  /** What is wrong with the retries or the time-outs of an outgoing call, where, and what to do about it. */
+  const auditOf = ({ finding, place, client, dependency, explanation, remedy }) => words(finding) + ", " + (place || "unknown place") + ", " + client + " to " + dependency + ": " + explanation + " " + remedy;
+
   const sidesOf = ({ explanation, sides = {} }) => Object.keys(sides).length < 2 ? explanation : Object.entries(sides).map(([side, each]) => words(side) + " requests: " + verdictOf(each.verdict) + ". " + each.explanation).join(" ");
   /** What a run that is over hit; empty where nothing is known. */
   const hitsOf = ({ requests, requests_hit, efficacy, efficacy_explanation }) => efficacy && efficacy !== "confirmed" ? efficacy_explanation.replace(/\.$/, "") : requests ? requests_hit + " of " + requests + " requests hit" : "";
