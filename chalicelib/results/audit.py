@@ -50,8 +50,8 @@ PAUSE_UNIT = 10_000
 
 MOST_ATTEMPTS = 6
 """How often one call may be made. Three attempts are usual, and the clients' own policies stay within it: botocore's
-has 3, or 5 in its older mode, urllib3's Retry usually 4, and aiohttp makes each once more whose connection breaks. More is
-two policies on top of each other, or one that does not end."""
+has 3, or 5 in its older mode, urllib3's Retry usually 4, and aiohttp makes each once more whose connection breaks.
+More is two policies on top of each other, or one that does not end."""
 
 RETRY_AFTER_SHARE = 0.9
 """Which share of Retry-After has to pass: clocks differ a little."""
