@@ -1,7 +1,7 @@
 """What passes a boundary: a request of a framework, seen through one interface. Nothing of it is copied."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import unquote_plus
 
@@ -83,6 +83,7 @@ class OutgoingCall:
     __slots__ = (
         "client",
         "faults",
+        "get_header",
         "host",
         "is_repeatable",
         "method",
@@ -91,6 +92,7 @@ class OutgoingCall:
         "port",
         "scheme",
         "service",
+        "set_header",
         "timeout_seconds",
     )
 
@@ -108,6 +110,8 @@ class OutgoingCall:
         operation: str = "",
         timeout_seconds: float = math.inf,
         is_repeatable: bool = True,
+        get_header: Callable[[str], str | None] | None = None,
+        set_header: Callable[[str, str], None] | None = None,
     ) -> None:
         self.client = client
         self.faults = faults
@@ -121,6 +125,10 @@ class OutgoingCall:
         self.timeout_seconds = timeout_seconds
         self.is_repeatable = is_repeatable
         """Whether it does no harm when it is made twice, as far as the library tells: a read, or one with a key."""
+        self.get_header = get_header
+        """The value of a header of the request that is about to be sent; None where the library has no headers."""
+        self.set_header = set_header
+        """Sets a header of that request, and of no object of the caller's."""
 
     @property
     def name(self) -> str:

@@ -4,12 +4,14 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from ..results.tally import MATCHED, UNREACHED
+from ..results.tally import MATCHED, UNREACHED, WOULD_HIT
 from .call import DependencyCall, OutgoingCall
 from .current import CURRENT
 from .decide import Hit, decide
 from .engine import Engine, InjectionResult
 from .plan import Outgoing, Plan
+from .propagation import HEADER as BAGGAGE
+from .propagation import Propagation, with_members
 
 if TYPE_CHECKING:
     from ..faults.dependency import FailDependency
@@ -53,11 +55,7 @@ class OutgoingCalls:
 
     def enter(self, call: OutgoingCall) -> Passage | None:
         """None where no run is about the call. Does not block."""
-        snapshot = self._engine.snapshot
-        plans = snapshot.cached()
-        if plans is None:
-            plans = snapshot.last_known()
-        met = _about(plans, call)
+        met = _about(self._plans(), call)
         if not met:
             return None
         inbound = self._inbound()
@@ -94,6 +92,31 @@ class OutgoingCalls:
         except Exception:
             log.exception("Could not count an outgoing call")
 
+    def mark(self, call: OutgoingCall) -> None:
+        """Send along what is decided about the request that the call is made for. Does not block, and never raises."""
+        if call.set_header is None or call.get_header is None:
+            return
+        try:
+            members = self._verdicts()
+            if members and not (call.get_header("authorization") or "").startswith("AWS"):
+                call.set_header(BAGGAGE, with_members(call.get_header(BAGGAGE), members))
+        except Exception:
+            log.exception("Could not mark an outgoing call")
+
+    def _verdicts(self) -> list[str]:
+        """As members of a baggage, of the runs whose verdicts travel."""
+        travelling = [(plan, plan.propagation) for plan in self._plans() if plan.propagation is not None]
+        inbound = self._inbound() if travelling else None
+        if inbound is None:
+            return []
+        known = {plan.run_id for plan in inbound.plans}
+        found = [_verdict(*each, inbound) for each in travelling if each[0].run_id in known]
+        return [member for member in found if member]
+
+    def _plans(self) -> Sequence[Plan]:
+        plans = self._engine.snapshot.cached()
+        return self._engine.snapshot.last_known() if plans is None else plans
+
     def _inbound(self) -> InjectionResult | None:
         """The request that is being served here and now, for which the call is made."""
         current = CURRENT.get()
@@ -115,4 +138,32 @@ def _about(plans: Sequence[Plan], call: OutgoingCall) -> list[Outgoing]:
 def _is_in_scope(outgoing: Outgoing, inbound: InjectionResult | None) -> bool:
     if inbound is None:
         return outgoing.fault is not None and outgoing.fault.in_background
+    return _is_aimed_at(outgoing, inbound)
+
+
+def _is_aimed_at(outgoing: Outgoing, inbound: InjectionResult) -> bool:
+    """Whether the run is about the request: as a service before has decided, or else by its target."""
+    inherited = outgoing.propagation.inherited(inbound) if outgoing.propagation is not None else None
+    if inherited is not None:
+        return inherited.is_hit
     return outgoing.target is None or outgoing.target.matches(inbound.call)
+
+
+def _verdict(plan: Plan, propagation: Propagation, inbound: InjectionResult) -> str | None:
+    """What is sent along of a run; None where nothing is decided, or what a service before has decided is over."""
+    inherited = propagation.inherited(inbound)
+    if inherited is not None:
+        return propagation.passed_on(inherited)
+    if plan.outgoing is not None:
+        is_hit = _is_aimed_at(plan.outgoing, inbound)
+    elif inbound.reached_route:
+        is_hit = _is_hit(plan.run_id, inbound)
+    else:
+        return None
+    return propagation.own(is_hit=is_hit, until=plan.expires_at)
+
+
+def _is_hit(run_id: str, inbound: InjectionResult) -> bool:
+    """Whether the run has hit the request, or would have, were it not dry."""
+    noted = (name == WOULD_HIT and run.run_id == run_id for run, name in inbound.notes)
+    return any(hit.plan.run_id == run_id for hit in inbound.hits) or any(noted)

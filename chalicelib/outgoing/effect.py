@@ -73,4 +73,4 @@ class Patches:
 
 
 def _is_needed(active: Sequence[Plan]) -> bool:
-    return any(plan.outgoing for plan in active)
+    return any(plan.outgoing or plan.propagation for plan in active)

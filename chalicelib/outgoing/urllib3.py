@@ -36,7 +36,9 @@ def _patched(original: Callable[..., HTTPResponse]) -> Callable[..., HTTPRespons
     def _make_request(
         self: HTTPConnectionPool, conn: HTTPConnection, method: str, url: str, *args: Any, **kwargs: Any
     ) -> HTTPResponse:
-        proceed = partial(original, self, conn, method, url, *args, **kwargs)
+        def proceed() -> HTTPResponse:
+            return original(self, conn, method, url, *args, **kwargs)
+
         if not is_to_be_asked():
             return proceed()
         call = _call(self, method, url, kwargs)
@@ -57,7 +59,21 @@ def _call(pool: HTTPConnectionPool, method: str, url: str, options: dict[str, An
         method=method,
         timeout_seconds=_seconds(options.get("timeout")),
         is_repeatable=method in SAFE_TO_REPEAT or "Idempotency-Key" in headers,
+        get_header=partial(_get_header, options),
+        set_header=partial(_set_header, options),
     )
+
+
+def _get_header(options: dict[str, Any], name: str) -> str | None:
+    headers = options.get("headers") or {}
+    found = [headers[key] for key in headers if key.lower() == name]
+    return found[0].decode("latin-1") if found and isinstance(found[0], bytes) else next(iter(found), None)
+
+
+def _set_header(options: dict[str, Any], name: str, value: str) -> None:
+    headers = (options.get("headers") or {}).copy()
+    headers[next((key for key in headers if key.lower() == name), name)] = value
+    options["headers"] = headers
 
 
 def _seconds(timeout: Any) -> float:

@@ -323,7 +323,7 @@ def _most_hits(run: Run) -> float:
     return min((number for number in most if isinstance(number, int)), default=math.inf)
 
 
-UNKNOWN_SHARE = ("target", "sticky", "every", "first", "max_requests", "ramp_seconds")
+UNKNOWN_SHARE = ("target", "sticky", "every", "first", "max_requests", "ramp_seconds", "propagate")
 """The options with which a run hits a share of the requests that depends on what comes, and when."""
 
 

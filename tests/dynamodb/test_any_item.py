@@ -59,6 +59,7 @@ OPTIONS = st.dictionaries(
             "seed",
             "ramp_seconds",
             "dry_run",
+            "propagate",
         ]
     ),
     JSON,
