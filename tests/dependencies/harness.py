@@ -1,5 +1,6 @@
 """A run of dependency_failure in this process, with stores in memory; and a request that is being served meanwhile."""
 
+import http.server
 import threading
 import time
 from collections.abc import Iterator
@@ -20,12 +21,12 @@ from tests.support import NOW, Clock, FakeBudgetStore, FakeResultStore, FakeRunS
 class Dependencies:
     """The module, wired; the clock is a test's, so that delays take no time: `clock.slept` has them."""
 
-    def __init__(self, *runs: Run, chance: float = 0.0) -> None:
+    def __init__(self, *runs: Run, chance: float = 0.0, settings: Settings | None = None) -> None:
         self.clock = Clock()
         self.store = FakeRunStore({run.label: run for run in runs})
         self.results = FakeResultStore()
         self.chaos: Chaos = bootstrap(
-            Settings(stage="dev"),
+            settings or Settings(stage="dev"),
             runs=self.store,
             results=self.results,
             tokens=FakeTokenStore(),
@@ -55,10 +56,11 @@ class Dependencies:
     @contextmanager
     def request(self, call: FakeCall | None = None) -> Iterator[InjectionResult]:
         """A request is served meanwhile."""
-        result = self.chaos.engine.arrive_now(call or FakeCall("/orders"))
-        assert isinstance(result, InjectionResult)
-        self.chaos.engine.decide(result)
-        token = CURRENT.set((SyncInjection(self.chaos.engine), result))
+        injection = SyncInjection(self.chaos.engine, self._sleep)
+        result = injection.arrive(call or FakeCall("/orders"))
+        assert result
+        injection.apply(result)
+        token = CURRENT.set((injection, result))
         try:
             yield result
         finally:
@@ -77,3 +79,28 @@ def failing(dependency: str, fault: str, **more: Any) -> Iterator[Dependencies]:
     finally:
         made.stop()
         assert not INSTALLATION.gates, "The patches are still installed."
+
+
+@contextmanager
+def answering(header: str) -> Iterator[tuple[str, list[str | None]]]:
+    """The address of a server, and what each request has had as a header of this name."""
+    got: list[str | None] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            got.append(self.headers[header])
+            self.rfile.read(int(self.headers["Content-Length"] or 0))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        do_POST = do_GET  # noqa: N815 - as the base class has them
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/", got
+        server.shutdown()
