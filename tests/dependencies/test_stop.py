@@ -39,7 +39,13 @@ def test_a_stop_is_obeyed_within_a_second(server: Server, dynamodb_url: str, dep
     if dependency == "dynamodb" and "botocore.endpoint" not in LIBRARIES:
         pytest.skip("botocore is not patched yet")
     named = dynamodb_url.removeprefix("http://") if dependency == "address" else dependency
-    run = {"experiment_name": "dependency_failure", "dependency": named, "fault": "dns", "duration_seconds": 300}
+    run = {
+        "experiment_name": "dependency_failure",
+        "dependency": named,
+        "fault": "dns",
+        "scope_of_calls": "process",
+        "duration_seconds": 60,
+    }
     assert server.call("POST", f"{API}/start", json=run).status_code == 200
     until(lambda: all(asked(server) == LOST for _ in range(8)))
 
