@@ -35,6 +35,7 @@ from .injection.observed import Observed
 from .injection.outgoing import OutgoingCalls
 from .injection.permits import StagePermits
 from .injection.plan import Compiler, Environment, Plan
+from .injection.propagation import Seal, inherited
 from .injection.selection import selector
 from .injection.server import longest_request_seconds, runs_threads
 from .injection.snapshot import Snapshot
@@ -377,7 +378,7 @@ def _reader(settings: Settings, ports: Ports, budgets: Budgets, observed: Observ
         catalogue,
         runs.record_defect,
         StagePermits(settings),
-        environment=Environment(ports.process.name, settings.lambda_function),
+        environment=Environment(ports.process.name, settings.lambda_function, _seal(settings, ports)),
         clock=ports.process.clock,
         timer=ports.clocks.timer,
         budgets=budgets.for_run,
@@ -393,6 +394,11 @@ def _reader(settings: Settings, ports: Ports, budgets: Budgets, observed: Observ
             return compiled(guardrails.enforce(current.runs))
 
     return read
+
+
+def _seal(settings: Settings, ports: Ports) -> Seal | None:
+    """None where this service shares no key with others."""
+    return Seal(settings.propagation_key, ports.process.clock) if settings.propagation_key else None
 
 
 def _turn(settings: Settings, ports: Ports) -> Turn:
@@ -508,7 +514,11 @@ def _api(
             spare_memory_mb=engine.effects["memory"].available_mb,
             on_change=engine.snapshot.invalidate,
             data_plane=DataPlane(
-                selector=selector, excluded=engine.excluded, prefix=prefix, why_not=StagePermits(settings)
+                selector=selector,
+                excluded=engine.excluded,
+                prefix=prefix,
+                why_not=StagePermits(settings),
+                inherited=partial(inherited, _seal(settings, ports)),
             ),
             knows_the_time=ports.clocks.is_known,
         )

@@ -61,6 +61,17 @@ NOT_READ = (
     "The log of this process has the details."
 )
 
+NO_KEY_TO_SHARE = "no_key_to_share"
+"""The kind of that problem, as those of `vacuity.py`."""
+
+NO_KEY: problems.Problem = {
+    "field": "propagate",
+    "kind": NO_KEY_TO_SHARE,
+    "problem": "needs a key that the services share, and CHAOS_PROPAGATION_KEY is not set in this process. Set it to "
+    "the same secret in all of them, such as openssl rand -hex 32 prints, and restart; or leave propagate out",
+    "allowed": "false, or true where CHAOS_PROPAGATION_KEY is set",
+}
+
 ALONE = (
     "Chaos experiments test endpoint of a process that serves no application, so nothing was injected into this "
     "request. Ask the application's own /test."
@@ -454,7 +465,8 @@ class Handlers:
     def _start_of(self, content: Mapping[str, Any], request: Request, caller: Caller) -> Previewed:
         """The run that a start would make. Raises what is refused in every stage."""
         start, above = self._start_above_limits(content)
-        refused = [*above, *_refusals(self._requirements(start.options.alarms))]
+        needs_key = partial(self._require_a_key, [start])
+        refused = [*above, *_refusals([needs_key, *self._requirements(start.options.alarms)])]
         now = self._clock()
         run = self._made(start, now, request, caller)
         refused += _refusals([partial(self._require_a_place, start, run, now)])
@@ -511,6 +523,15 @@ class Handlers:
             self._require_no_halt,  # the last one: it says what time it is
         )
 
+    def _require_a_key(self, starts: Sequence[requests.Start], *, in_list: bool = False) -> None:
+        """Raises InvalidParameters where runs are to travel between services that share no key."""
+        if self._settings.propagation_key:
+            return
+        travelling = [position for position, start in enumerate(starts) if start.options.propagate]
+        names = [f"{requests.EXPERIMENTS}.{position}.propagate" if in_list else "propagate" for position in travelling]
+        if names:
+            raise problems.invalid([{**NO_KEY, "field": name} for name in names])
+
     def _require_an_unlocked_stage(self) -> None:
         if self._settings.production_locked:
             stage = self._settings.stage
@@ -531,6 +552,7 @@ class Handlers:
         self, starts: Sequence[requests.Start], request: Request, caller: Caller, *, scenario: str = ""
     ) -> list[Run]:
         """The runs, all of which have started. `scenario` makes the id of those that belong together."""
+        self._require_a_key(starts, in_list=bool(scenario))
         for require in self._requirements(sorted({alarm for start in starts for alarm in start.options.alarms})):
             require()
         now = self._clock()

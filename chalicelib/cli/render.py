@@ -141,6 +141,7 @@ LIMITED: Mapping[str, Callable[[Any], str]] = {
     "sticky": _key,
     "seed": str,
     "ramp_seconds": lambda value: f"{plain(value)} s",
+    "propagate": lambda _value: "to other services",
 }
 """The options that say which calls are hit beside the target, and how each is shown."""
 

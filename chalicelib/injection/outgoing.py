@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, cast
 
-from ..results.tally import MATCHED, UNREACHED
+from ..results.tally import MATCHED, UNREACHED, WOULD_HIT
 from .call import DependencyCall, OutgoingCall
 from .current import CURRENT
 from .decide import Hit, decide
@@ -13,6 +13,8 @@ from .engine import Engine, InjectionResult
 from .observed import Observed
 from .places import place
 from .plan import Outgoing, Plan
+from .propagation import HEADER as BAGGAGE
+from .propagation import Propagation, with_members
 from .tasks import flow, is_time_limited
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 
 
 Asked = tuple[Callable[[OutgoingCall], bool], Outgoing]
+Travelling = tuple[Plan, Propagation]
 
 
 class Passage:
@@ -84,8 +87,9 @@ class OutgoingCalls:
         self._observed = observed
         self._server_seconds = server_seconds
         self._cached, self._last_known = engine.snapshot.cached, engine.snapshot.last_known
-        self._asked: tuple[Sequence[Plan], Sequence[Asked]] = ((), ())
-        """What each outgoing call is asked for the active plans. One tuple, so that no thread sees half of it."""
+        self._asked: tuple[Sequence[Plan], Sequence[Asked], Sequence[Travelling]] = ((), (), ())
+        """What each outgoing call is asked for the active plans, and which of these tell other services what they
+        decide. One tuple, so that no thread sees half of it."""
 
     @property
     def are_observed(self) -> bool:
@@ -100,10 +104,10 @@ class OutgoingCalls:
         plans = self._cached()
         if plans is None:
             plans = self._last_known()
-        known, asked = self._asked
+        known, asked, _ = self._asked
         if known is not plans:
             asked = _asked_for(plans)
-            self._asked = plans, asked
+            self._asked = plans, asked, _travelling(plans)
         met: list[Outgoing] | None = None
         for matches, outgoing in asked:
             if matches(call):
@@ -167,6 +171,30 @@ class OutgoingCalls:
         except Exception:
             log.exception("Could not count an outgoing call")
 
+    def mark(self, call: OutgoingCall) -> None:
+        """Send along what is decided about the request that the call is made for. Does not block, and never raises.
+
+        To be called after `enter`.
+        """
+        travelling = self._asked[2]
+        if not travelling or call.set_header is None or call.get_header is None:
+            return
+        try:
+            members = self._verdicts(travelling)
+            if members and not (call.get_header("authorization") or "").startswith("AWS"):
+                call.set_header(BAGGAGE, with_members(call.get_header(BAGGAGE), members))
+        except Exception:
+            log.exception("Could not mark an outgoing call")
+
+    def _verdicts(self, travelling: Sequence[Travelling]) -> list[str]:
+        """As members of a baggage."""
+        inbound = self._inbound()
+        if inbound is None:
+            return []
+        known = {plan.run_id for plan in inbound.plans}
+        found = [_verdict(*each, inbound) for each in travelling if each[0].run_id in known]
+        return [member for member in found if member]
+
     def _inbound(self) -> InjectionResult | None:
         """The request that is being served here and now, for which the call is made."""
         current = CURRENT.get()
@@ -181,6 +209,10 @@ def _asked_for(plans: Sequence[Plan]) -> Sequence[Asked]:
     return [(outgoing.fault.dependency.matches, outgoing) for outgoing in found if outgoing.fault]
 
 
+def _travelling(plans: Sequence[Plan]) -> Sequence[Travelling]:
+    return [(plan, plan.propagation) for plan in plans if plan.propagation is not None]
+
+
 def _is_its_step(outgoing: Outgoing, call: OutgoingCall) -> bool:
     """Whether the run is about this part of a call: a socket's look-up of a name is one of its own."""
     fault = outgoing.fault
@@ -190,4 +222,32 @@ def _is_its_step(outgoing: Outgoing, call: OutgoingCall) -> bool:
 def _is_in_scope(outgoing: Outgoing, inbound: InjectionResult | None) -> bool:
     if inbound is None:
         return outgoing.fault is not None and outgoing.fault.in_background
+    return _is_aimed_at(outgoing, inbound)
+
+
+def _is_aimed_at(outgoing: Outgoing, inbound: InjectionResult) -> bool:
+    """Whether the run is about the request: as a service before has decided, or else by its target."""
+    inherited = outgoing.propagation.inherited(inbound) if outgoing.propagation is not None else None
+    if inherited is not None:
+        return inherited.is_hit
     return outgoing.target is None or outgoing.target.matches(inbound.call)
+
+
+def _verdict(plan: Plan, propagation: Propagation, inbound: InjectionResult) -> str | None:
+    """What is sent along of a run; None where nothing is decided, or what a service before has decided is over."""
+    inherited = propagation.inherited(inbound)
+    if inherited is not None:
+        return propagation.passed_on(inherited)
+    if plan.outgoing is not None:
+        is_hit = _is_aimed_at(plan.outgoing, inbound)
+    elif inbound.reached_route:
+        is_hit = _is_hit(plan.run_id, inbound)
+    else:
+        return None
+    return propagation.own(is_hit=is_hit, until=plan.expires_at)
+
+
+def _is_hit(run_id: str, inbound: InjectionResult) -> bool:
+    """Whether the run has hit the request, or would have, were it not dry."""
+    noted = (name == WOULD_HIT and run.run_id == run_id for run, name in inbound.notes)
+    return any(hit.plan.run_id == run_id for hit in inbound.hits) or any(noted)

@@ -34,6 +34,10 @@ class Gate:
         hits: Sequence[Hit] = self._calls.decide(passage)
         return _failure(await self._on_loop.apply(passage.result, hits)) if hits else None
 
+    def mark(self, call: OutgoingCall) -> None:
+        """To be called right before the call is made: what is decided about its request is sent along."""
+        self._calls.mark(call)
+
     def leave(self, passage: Passage, status: int | None, error: BaseException | None) -> None:
         """The call has ended: with a status where it has one, or with an exception."""
         self._calls.finish(passage, status, error)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
+from chalicelib.api.handlers import NO_KEY_TO_SHARE
 from chalicelib.api.http import Response
 from chalicelib.api.openapi import document
 from chalicelib.api.requests import ONE_NAME, TAKEN_LABEL
@@ -191,6 +192,7 @@ BEYOND_THE_SCHEMA = {
     NEVER_HIT,
     ONE_NAME,
     TAKEN_LABEL,
+    NO_KEY_TO_SHARE,
     TOO_LONG,
     TWICE,
     CREDENTIAL,

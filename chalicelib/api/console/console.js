@@ -249,7 +249,7 @@
   }
 
   /** The options that say which requests are hit, and how many. They have a group of their own, beside the preview. */
-  const AIM = ["target", "first", "sticky", "every", "max_requests", "seed", "ramp_seconds", "dry_run"];
+  const AIM = ["target", "first", "sticky", "every", "max_requests", "seed", "ramp_seconds", "propagate", "dry_run"];
 
   /** Labels, scenarios and the preview came together: an application that does not publish the first has none of them. */
   const hasLabels = () => Boolean(startOptions().label);
