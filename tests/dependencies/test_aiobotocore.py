@@ -22,6 +22,7 @@ from aiobotocore.retries.bucket import AsyncTokenBucket
 from aiobotocore.session import get_session
 
 from chalicelib.injection.loops import AnyLoop
+from chalicelib.outgoing import botocore as patched
 from chalicelib.outgoing.aws_answers import GARBAGE
 from chalicelib.outgoing.passing import is_to_be_asked
 from chalicelib.own_calls import own_calls
@@ -199,18 +200,20 @@ def test_a_slow_answer_comes_at_so_many_bytes_a_second(session: type, server: Aw
 
 @pytest.mark.parametrize("session", SESSIONS)
 def test_a_client_gives_up_an_answer_of_which_no_byte_comes_in_its_time(
-    session: type, server: AwsServer, delayed: list[float]
+    session: type, server: AwsServer, delayed: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(patched, "_timeout_seconds", lambda *_: 0.5)
+
     async def calls() -> None:
-        async with client_of(server, session, service="s3", read_timeout=20) as s3:
-            with failing("s3", "slow", bytes_per_second=0.01):
+        async with client_of(server, session, service="s3") as s3:
+            with failing("s3", "slow", bytes_per_second=1.0):
                 answer = await s3.get_object(Bucket=BUCKET, Key="1")
                 with pytest.raises(exceptions.ReadTimeoutError):
                     await answer["Body"].read()
-                assert sum(delayed) == 20
+                assert sum(delayed) == 0.5
                 with pytest.raises(exceptions.ReadTimeoutError):
                     await s3.list_buckets()
-            assert sum(delayed) == 20 + 20 * ATTEMPTS
+            assert sum(delayed) == 0.5 + 0.5 * ATTEMPTS
 
     asyncio.run(calls())
 

@@ -19,6 +19,7 @@ from pynamodb.exceptions import GetError, PutError
 from pynamodb.models import Model
 
 from chalicelib import time_limits
+from chalicelib.outgoing import botocore as patched
 from chalicelib.outgoing.aws_answers import GARBAGE
 from chalicelib.outgoing.pace import LONGEST_SECONDS
 from chalicelib.own_calls import own_calls
@@ -204,14 +205,15 @@ def test_a_client_gives_up_an_answer_of_which_no_byte_comes_in_its_time(
 ) -> None:
     waited: list[float] = []
     monkeypatch.setattr(time_limits, "sleep", waited.append)
-    s3 = client_of(server, service="s3", read_timeout=20)
-    with failing("s3", "slow", bytes_per_second=0.01):
+    monkeypatch.setattr(patched, "_timeout_seconds", lambda *_: 0.5)
+    s3 = client_of(server, service="s3")
+    with failing("s3", "slow", bytes_per_second=1.0):
         with pytest.raises(exceptions.ReadTimeoutError):
             s3.get_object(Bucket=BUCKET, Key="1")["Body"].read()
-        assert sum(waited) == 20
+        assert sum(waited) == 0.5
         with pytest.raises(exceptions.ReadTimeoutError):
             s3.list_buckets()
-    assert sum(waited) == 20 + 20 * ATTEMPTS
+    assert sum(waited) == 0.5 + 0.5 * ATTEMPTS
 
 
 @pytest.mark.parametrize("mode", MODES)
