@@ -36,15 +36,20 @@ FAULTS = frozenset(
     {"latency", "error", "throttle", "timeout", "refused", "reset", "dns", "tls", "lost_reply", "slow", "garbage"}
 )
 
+SAFE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 READS = ("Get", "List", "Describe", "Query", "Scan", "Head", "BatchGet", "TransactGet", "Select", "Search", "Lookup")
 WRITES_OF_A_WHOLE = ("Put", "Delete")
 ADDITIONS = frozenset({"PutRecord", "PutRecords", "PutRecordBatch", "PutEvents", "PutLogEvents", "PutMetricData"})
 """What is called Put, and adds something each time."""
+KEYS: Mapping[str, bytes] = {
+    "dynamodb": b"ConditionExpression",
+    "sns": b"MessageDeduplicationId",
+    "sqs": b"MessageDeduplicationId",
+}
+"""With this in its body a write to the service does nothing the second time."""
+
 NOTHING = object()
 NUMBERS = (int, float)
-SAFE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
-CONDITIONS = (b"MessageDeduplicationId", b"ConditionExpression")
-"""With one of these in its body a write does nothing the second time."""
 
 
 def patches() -> Iterator[Patch]:
@@ -56,9 +61,9 @@ def noting(original: Callable[..., Any]) -> Callable[..., Any]:
     """Note on a request, which is one attempt's, the operation that it is for: `_send` gets nothing else."""
 
     @wraps(original)
-    def _do_get_response(self: Any, request: Any, operation_model: Any, *args: Any, **kwargs: Any) -> Any:
+    def _do_get_response(self: Any, request: Any, operation_model: Any, context: Any) -> Any:
         request.chaos_operation = operation_model
-        return original(self, request, operation_model, *args, **kwargs)
+        return original(self, request, operation_model, context)
 
     return _do_get_response
 
@@ -85,6 +90,7 @@ def described(client: str, faults: frozenset[str], endpoint: Any, operation: Any
     scheme, _, rest = request.url.partition("://")
     authority, _, path = rest.partition("/")
     host, port = _address(scheme, authority)
+    service = operation.service_model.service_name
     return OutgoingCall(
         client,
         faults,
@@ -93,10 +99,10 @@ def described(client: str, faults: frozenset[str], endpoint: Any, operation: Any
         scheme=scheme,
         path="/" + path.partition("?")[0],
         method=request.method,
-        service=operation.service_model.service_name,
+        service=service,
         operation=operation.name,
         timeout_seconds=_timeout_seconds(endpoint, request),
-        is_repeatable=_is_repeatable(operation, request),
+        is_repeatable=_is_repeatable(service, operation, request),
     )
 
 
@@ -123,16 +129,17 @@ def _timeout_seconds(endpoint: Any, request: Any) -> float:
     return seconds if isinstance(seconds, NUMBERS) else math.inf
 
 
-def _is_repeatable(operation: Any, request: Any) -> bool:
-    name = operation.name
-    if name.startswith(READS) or request.method in SAFE_METHODS:
+def _is_repeatable(service: str, operation: Any, request: Any) -> bool:
+    if _is_safe(operation.name, request.method) or operation.idempotent_members:
         return True
-    if name.startswith(WRITES_OF_A_WHOLE) and name not in ADDITIONS:
-        return True
-    if operation.idempotent_members:
-        return True
-    body = request.body
-    return isinstance(body, bytes) and any(condition in body for condition in CONDITIONS)
+    key, body = KEYS.get(service), request.body
+    return key is not None and isinstance(body, bytes) and key in body
+
+
+@lru_cache(maxsize=1024)
+def _is_safe(name: str, method: str) -> bool:
+    is_write_of_a_whole = name.startswith(WRITES_OF_A_WHOLE) and name not in ADDITIONS
+    return method in SAFE_METHODS or name.startswith(READS) or is_write_of_a_whole
 
 
 def status_of(response: AWSResponse) -> int:

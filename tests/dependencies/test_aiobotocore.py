@@ -198,6 +198,17 @@ def test_a_slow_answer_comes_at_so_many_bytes_a_second(session: type, server: Aw
     asyncio.run(calls())
 
 
+def test_a_slow_stream_of_events_is_slow_too(server: AwsServer, delayed: list[float]) -> None:
+    async def calls() -> None:
+        async with client_of(server, service="s3") as s3:
+            with failing("s3:GetObject", "slow", bytes_per_second=50.0):
+                raw = (await s3.get_object(Bucket=BUCKET, Key="1"))["Body"].raw_stream
+                assert b"".join([data async for data, _ in raw.content.iter_chunks()]) == b"x" * 100
+                assert sum(delayed) == pytest.approx(2)
+
+    asyncio.run(calls())
+
+
 @pytest.mark.parametrize("session", SESSIONS)
 def test_a_client_gives_up_an_answer_of_which_no_byte_comes_in_its_time(
     session: type, server: AwsServer, delayed: list[float], monkeypatch: pytest.MonkeyPatch
