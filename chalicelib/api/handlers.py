@@ -66,8 +66,8 @@ ALONE = (
 )
 
 CALLS_NOTHING = (
-    " It calls nothing, so nothing is hit here by the experiments that are about outgoing calls: {names}. Send requests "
-    "to a route of the application that calls the dependency."
+    " It calls nothing, so nothing is hit here by the experiments that are about outgoing calls: {names}. Send "
+    "requests to a route of the application that calls the dependency."
 )
 
 ONE_AT_A_TIME = (

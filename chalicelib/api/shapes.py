@@ -448,8 +448,8 @@ class Tested(TypedDict):
 
     `active_chaos_experiments` are the names of the active experiments, `injected` the faults that this request was hit
     by, and `would_hit` the labels of the dry runs that would have hit it. Those of `about_outgoing_calls` hit nothing
-    here, since the endpoint calls nothing. `problem` is null, or `store_unavailable` if the table could not be read: the
-    active experiments are then unknown or outdated.
+    here, since the endpoint calls nothing. `problem` is null, or `store_unavailable` if the table could not be read:
+    the active experiments are then unknown or outdated.
     """
 
     message: str

@@ -167,6 +167,14 @@ def test_calls_that_are_hit_too_seldom_confirm_nothing() -> None:
     assert whole["efficacy_explanation"].startswith(f"Only 10 of 100 calls to {PUT} were hit: too few to say")
 
 
+def test_a_request_that_dies_with_its_process_has_failed() -> None:
+    with failing(PUT, "refused", scope_of_calls="requests") as chaos:
+        with chaos.request():
+            Client().ask_in_vain()
+            chaos.chaos.engine.recorder.flush_last()
+        assert (of(chaos)["failed"], of(chaos)["requests"]) == (1, {"hit": 1, "untouched": 0})
+
+
 # How it is shown
 
 
