@@ -1,7 +1,7 @@
 """Which dependencies a text can name, and which outgoing calls it names: an AWS service, addresses over HTTP, hosts."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from ipaddress import IPv6Address
 from typing import Literal, Protocol
@@ -146,3 +146,16 @@ MAKE: dict[Kind, Callable[[re.Match[str]], Callable[[Named], bool]]] = {
     "host": _to_host,
 }
 """What asks a call whether it is to a dependency, by the dependency's kind."""
+
+
+CALLS_IN_C = "It connects and sends outside of Python, so no fault reaches its calls, and nothing counts them."
+BY_LIBPQ = (
+    "libpq connects for it, outside of Python, so its calls are not counted. Where Python looks its host's name up, "
+    "`dns` reaches new connections."
+)
+OUT_OF_REACH: Mapping[str, str] = {
+    **dict.fromkeys(("confluent_kafka", "curl_cffi", "grpc", "MySQLdb", "primp", "pycurl", "pyodbc"), CALLS_IN_C),
+    "psycopg": BY_LIBPQ,
+    "psycopg2": BY_LIBPQ,
+}
+"""Client libraries whose calls cannot be reached in the process, by the module's name, and what to know of each."""

@@ -73,6 +73,8 @@ class DataPlane:
     prefix: str
     why_not: Callable[[Run, Parameters], str | None]
     """Why a run must not hit anything, where the stage does not permit it."""
+    inherited: Callable[[Run, str | None], bool | None] = lambda _run, _baggage: None
+    """What a baggage says of a request, for a run: whether it is hit; None where the run decides itself."""
 
 
 class Criterion(NamedTuple):
@@ -194,7 +196,10 @@ class _Preview:
             yield Criterion("dependency", self._run.dependency, None, None)
 
     def _selection(self) -> list[Criterion]:
-        """The target, then sticky or the percentage, then every."""
+        """What a service before has decided; or the target, then sticky or the percentage, then every."""
+        inherited = self._data_plane.inherited(self._run, self._call.header("baggage"))
+        if inherited is not None:
+            return [Criterion("propagate", True, inherited, _certain(inherited))]  # noqa: FBT003 - JSON
         key = self._key_without_verdict
         selector = self._selector(without=("sticky",) if key else ())
         if selector is None:

@@ -7,6 +7,7 @@ from ..faults.answer import ERRORS, Answer
 from ..faults.base import declared_counters
 from ..faults.hold import Hold
 from ..faults.wait import Wait
+from ..results.audit import findings
 from ..results.dependencies import OfDependency, dependencies
 from ..results.judgement import Efficacy, Figure, SideJudgement, efficacy, judge, met, recovery
 from ..results.tally import (
@@ -31,11 +32,12 @@ from .shapes import (
     JudgedSide,
     JudgedSides,
     Results,
+    ResultsOfDependency,
     ShownAfter,
     ShownBucket,
     ShownCounter,
-    ShownDependency,
     ShownFigure,
+    ShownFinding,
     ShownHypothesis,
     ShownPhase,
     ShownPhases,
@@ -135,13 +137,14 @@ def _counts(shown: Run, tally: Tally, now: float) -> Results:
         "test": {"requests": tally.get(TEST_REQUESTS), "hit": tally.get(TEST_HIT)},
         "actual_error_rate": _rounded(tally.get(ERRORS) / requests) if requests else None,
         **_of_each_run(tally),
+        "audit": _audit(tally) if "dependency" in shown.parameters else None,
         "counters": _counters(tally),
         "hit": _side(tally, "hit"),
         "untouched": _side(tally, "untouched"),
     }
 
 
-def _dependency(each: OfDependency) -> ShownDependency:
+def _dependency(each: OfDependency) -> ResultsOfDependency:
     return {
         "name": each.called.name,
         "client": each.called.client,
@@ -160,6 +163,10 @@ def _dependency(each: OfDependency) -> ShownDependency:
         "failed": each.failed,
         "effective_error_rate": _rounded(each.effective_error_rate),
     }
+
+
+def _audit(tally: Tally) -> list[ShownFinding]:
+    return [cast("ShownFinding", found._asdict()) for found in findings(tally.counts)]
 
 
 def _names_calls(shown: Run) -> bool:

@@ -148,7 +148,7 @@ class CallsPerRequest(TypedDict):
     untouched: float | None
 
 
-class ShownDependency(TypedDict):
+class ResultsOfDependency(TypedDict):
     """What the calls to one dependency came to. Each attempt of a client's retries is a call.
 
     `client` is the library that makes them. `errors` are the calls that failed, by themselves or by the run;
@@ -218,6 +218,30 @@ class ShownRecovery(TypedDict):
     explanation: str
 
 
+class ShownFinding(TypedDict):
+    """Something about the retries and time-outs of an outgoing call that does harm when its dependency fails.
+
+    `place` is the line of the application that makes it, such as `shop/orders.py:42`; empty where nobody can tell.
+    `calls` show it. `remedy` is what to change there.
+    """
+
+    finding: Literal[
+        "write_repeated",
+        "no_timeout",
+        "waits_too_long",
+        "retry_amplification",
+        "no_backoff",
+        "retry_after_ignored",
+        "no_jitter",
+    ]
+    client: str
+    dependency: str
+    place: str
+    calls: int
+    explanation: str
+    remedy: str
+
+
 class Results(TypedDict, total=False):
     """What all environments have counted and flushed so far; empty before the first flush.
 
@@ -232,6 +256,7 @@ class Results(TypedDict, total=False):
     Of a run about outgoing calls `matched`, `would_hit` and `efficacy` are about these calls, `unreached` are those
     that could not be made to meet its fault, and `dependencies` is what came of them, at most 20 and the others as one;
     both are null for other runs. A request is hit if one of its calls was.
+    `audit` is what its outgoing calls show of retries and time-outs, the worst first; null for a run about requests.
     """
 
     requests: int
@@ -241,7 +266,7 @@ class Results(TypedDict, total=False):
     without_key: int | None
     would_hit: int | None
     unreached: int | None
-    dependencies: list[ShownDependency] | None
+    dependencies: list[ResultsOfDependency] | None
     efficacy: Literal["confirmed", "too_few", "never_hit"]
     efficacy_explanation: str
     environments: int
@@ -257,6 +282,7 @@ class Results(TypedDict, total=False):
     untouched: ShownSide
     phases: ShownPhases
     recovery: ShownRecovery | None
+    audit: list[ShownFinding] | None
     distribution: list[ShownBucket]
     timeline: list[ShownSlice]
     after: list[ShownAfter]
@@ -365,6 +391,37 @@ class Report(TypedDict):
 
     run: ShownRun
     events: list[Entry]
+
+
+class ShownDependency(TypedDict):
+    """What processes have called with one client library: an AWS operation, or a host and its port.
+
+    `errors` are exceptions and the statuses 429 and from 500 on. `faults` are those that its calls can be made to meet:
+    with `dependency` they are what a start of `dependency_failure` takes. `note` says why there are none, or null.
+    """
+
+    client: str
+    dependency: str
+    calls: int
+    errors: int
+    p50_seconds: float | None
+    p95_seconds: float | None
+    faults: list[str]
+    note: str | None
+
+
+class Dependencies(TypedDict):
+    """What processes have called in the observations of the last hour, the most calls first.
+
+    `observing` is whether they were observing already when this was asked, `observing_since` when that began,
+    and `observed_until` when it ends unless somebody asks again. `message` says what to do now.
+    """
+
+    observing: bool
+    observing_since: str
+    observed_until: str
+    message: str
+    dependencies: list[ShownDependency]
 
 
 class ShownCriterion(TypedDict):

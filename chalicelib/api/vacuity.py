@@ -112,4 +112,5 @@ def _is_targeted(options: StartOptions) -> bool:
 def _leaves_some(options: StartOptions) -> bool:
     """Whether the start leaves calls out that its target has: those without a key are, too, whatever the percentage."""
     limits = (options.max_requests, options.first, options.sticky, options.ramp_seconds)
-    return options.dry_run or (options.every or 1) > 1 or any(limit is not None for limit in limits)
+    is_decided_elsewhere = options.dry_run or options.propagate
+    return is_decided_elsewhere or (options.every or 1) > 1 or any(limit is not None for limit in limits)

@@ -141,6 +141,7 @@ LIMITED: Mapping[str, Callable[[Any], str]] = {
     "sticky": _key,
     "seed": str,
     "ramp_seconds": lambda value: f"{plain(value)} s",
+    "propagate": lambda _value: "to other services",
 }
 """The options that say which calls are hit beside the target, and how each is shown."""
 
@@ -200,7 +201,7 @@ def _results(results: Shown) -> list[RenderableType]:
         return ["[dim]No results yet: there were no requests, or their counts are not flushed yet.[/]"]
     is_empty = not (results["requests"] or results.get("died") or results.get("dependencies"))
     if is_empty and "efficacy" in results:
-        return list(_remarks(results))
+        return [*_remarks(results), *_audit(results)]
     where = "1 environment" if results["environments"] == 1 else f"{results['environments']} environments"
     figures = [f"{results['requests']} requests, {results['requests_hit']} hit, in {where}", *_aimed(results)]
     figures += [render(results) for counter, render in COUNTERS.items() if results.get(counter)]
@@ -213,7 +214,15 @@ def _results(results: Shown) -> list[RenderableType]:
         times = map(results[side].get, ("p50_seconds", "p95_seconds", "p99_seconds"))
         table.add_row(side, str(results[side]["requests"]), *map(seconds, times))
     dependencies = [line for each in results.get("dependencies") or () for line in _dependency(each)]
-    return [", ".join(figures), table, *dependencies, *_remarks(results)]
+    return [", ".join(figures), table, *dependencies, *_remarks(results), *_audit(results)]
+
+
+def _audit(results: Shown) -> Iterator[str]:
+    """What is wrong with retries and time-outs of outgoing calls, and what to do about it."""
+    for found in results.get("audit") or ():
+        where = f"{found['place'] or 'unknown place'}: {found['client']} to {found['dependency']}"
+        yield f"[yellow]{escape(found['finding'].replace('_', ' '))}[/] {escape(where)}"
+        yield f"  {escape(found['explanation'])} {escape(found['remedy'])}"
 
 
 def _remarks(results: Shown) -> Iterator[str]:

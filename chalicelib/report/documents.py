@@ -147,6 +147,8 @@ def _tables(report: Mapping[str, Any]) -> list[Table]:
         tables.append(("What came of the requests that made them", ENDS, list(map(_ends_row, results["dependencies"]))))
     tables.append(("Before, during, after", PHASES, _phase_rows(run)))
     tables.append(("Injected faults", ("", ""), _injected(results)))
+    if results.get("audit") is not None:
+        tables.append(("Retries and time-outs", AUDIT, _audit_rows(results["audit"])))
     return [*tables, *_events(report)]
 
 
@@ -178,6 +180,21 @@ def _ends_row(each: Mapping[str, Any]) -> list[str]:
 
 def _ratio(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
+
+
+AUDIT = ("finding", "where", "what was seen", "what to do")
+NO_FINDING = "nothing found"
+UNKNOWN_PLACE = "unknown place"
+
+
+def _audit_rows(found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """What outgoing calls show of time-outs and retries, the worst first."""
+    return [_audit_row(each) for each in found] or [[NO_FINDING, "", "", ""]]
+
+
+def _audit_row(found: Mapping[str, Any]) -> list[str]:
+    where = f"{found['place'] or UNKNOWN_PLACE}: {found['client']} to {found['dependency']}"
+    return [found["finding"].replace("_", " "), where, found["explanation"], found["remedy"]]
 
 
 PHASES = ("requests that no run hit", "requests", "failed", "95th percentile")

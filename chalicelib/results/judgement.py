@@ -330,7 +330,7 @@ def _most_hits(run: Run) -> float:
     return min((number for number in most if isinstance(number, int)), default=math.inf)
 
 
-UNKNOWN_SHARE = ("sticky", "every", "first", "max_requests", "ramp_seconds")
+UNKNOWN_SHARE = ("sticky", "every", "first", "max_requests", "ramp_seconds", "propagate")
 """The options with which a run hits a share of the requests that depends on what comes, and when. So does a target,
 except that it is known which outgoing calls are made for requests that match it."""
 

@@ -7,6 +7,7 @@ from itertools import islice
 from ..faults.answer import ERRORS
 from ..faults.wait import DELAY, MICROSECONDS
 from ..runs.run import NEVER, Run
+from .audit import Audit
 from .dependencies import DependencyCounter
 from .served import Passage, ServedCall
 from .store import MOST_COUNTERS
@@ -52,6 +53,7 @@ class PendingCounts:
     """For how long injected delays occupied all workers of this process, or a part of them for as much longer."""
     is_busy: bool = False
     outgoing: DependencyCounter = field(init=False)
+    audit: Audit = field(default_factory=Audit)
 
     def __post_init__(self) -> None:
         self.outgoing = DependencyCounter(self.run.run_id)
@@ -76,6 +78,7 @@ class PendingCounts:
     def count_outgoing(self, passage: Passage) -> None:
         """An outgoing call that serves no request: on neither side of any figure."""
         self.outgoing.count_alone(self.counters, passage)
+        self.audit.count_in_background(passage, self.counters)
         for hit in passage.result.hits:
             if hit.plan.run_id == self.run.run_id:
                 self.counters.merge(hit.applied.counters)

@@ -1,8 +1,9 @@
 """A call that is answered, as far as results need to know: what was active, and what hit it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
+from ..faults.base import Outcome
 from ..runs.run import Run
 
 
@@ -64,22 +65,42 @@ class ServedCall(Protocol):
     def remaining_seconds(self) -> float:
         """How long the call may still take: of a Lambda invocation; infinite elsewhere."""
 
+    @property
+    def outcome(self) -> Outcome:
+        """What became of it."""
+
 
 class OutgoingCall(Protocol):
-    """Which call a client library has made."""
-
-    client: str
+    """An outgoing call, as its client library describes it."""
 
     @property
-    def name(self) -> str:
-        """Of what it calls: `dynamodb:PutItem`, or `payments.example:443`."""
+    def client(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def service(self) -> str:
+        """Of AWS; empty elsewhere."""
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def timeout_seconds(self) -> float: ...
+
+    @property
+    def is_repeatable(self) -> bool: ...
 
 
 class Passage(Protocol):
-    """An outgoing call that runs are about, and how it has ended: with a status, with an exception, or with neither."""
+    """An outgoing call that runs are about, and how it has ended: with a status, with an exception, or with neither.
 
-    status: int | None
-    error: BaseException | None
+    Each attempt is one. Times are of a clock that never steps.
+    """
 
     @property
     def call(self) -> OutgoingCall: ...
@@ -87,3 +108,35 @@ class Passage(Protocol):
     @property
     def result(self) -> ServedCall:
         """What hit it, and what is to be counted besides."""
+
+    @property
+    def place(self) -> str:
+        """Where the application makes it."""
+
+    @property
+    def content(self) -> int:
+        """A hash of what tells it from others with the same path."""
+
+    @property
+    def flow(self) -> Hashable:
+        """The thread or the task that makes it."""
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether it has no time-out of its own, but who awaits it gives it up after a time."""
+
+    @property
+    def began(self) -> float: ...
+
+    @property
+    def ended(self) -> float: ...
+
+    @property
+    def left_seconds(self) -> float:
+        """How long the request that it is made for may still take when it begins."""
+
+    @property
+    def status(self) -> int | None: ...
+
+    @property
+    def error(self) -> BaseException | None: ...

@@ -145,6 +145,11 @@ class Run:
         return bool(self.options.get("dry_run"))
 
     @property
+    def propagates(self) -> bool:
+        """Whether its verdicts on requests travel between services."""
+        return self.options.get("propagate") is True
+
+    @property
     def aborts_itself(self) -> bool:
         """Whether it ends as soon as its hypothesis has failed beyond chance."""
         return self._expected.get("abort") is True

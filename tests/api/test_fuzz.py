@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
+from chalicelib.api.handlers import NO_KEY_TO_SHARE
 from chalicelib.api.http import Response
 from chalicelib.api.openapi import document
 from chalicelib.api.requests import ONE_NAME, TAKEN_LABEL
@@ -26,7 +27,7 @@ from chalicelib.frameworks.flask import ChaosExperiments
 from chalicelib.runs.target import CREDENTIAL, TOO_LONG, TWICE
 from chalicelib.settings import Settings
 from tests.api.conftest import Control
-from tests.support import Clock, FakeAlarms, FakeResultStore, FakeRunStore, FakeTokenStore
+from tests.support import Clock, FakeAlarms, FakeResultStore, FakeRunStore, FakeSeenStore, FakeTokenStore
 
 PREFIX = "/chaos_experiments"
 BAD_REQUEST = 400
@@ -166,6 +167,7 @@ def application() -> flask.Flask:
         runs=FakeRunStore(),
         tokens=FakeTokenStore(),
         results=FakeResultStore(),
+        seen=FakeSeenStore(),
         alarms=FakeAlarms(),
         clock=clock,
         sleep=clock.sleep,
@@ -190,6 +192,7 @@ BEYOND_THE_SCHEMA = {
     NEVER_HIT,
     ONE_NAME,
     TAKEN_LABEL,
+    NO_KEY_TO_SHARE,
     TOO_LONG,
     TWICE,
     CREDENTIAL,

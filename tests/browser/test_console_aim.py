@@ -143,6 +143,7 @@ def aim_at_everything(card: Locator) -> dict[str, Any]:
     card.get_by_role("group", name="Sticky").get_by_label("Query").fill("user")
     for label, value in {"Every": "3", "Max requests": "100", "Seed": "s", "Ramp": "30"}.items():
         card.get_by_label(label, exact=label == "Every").fill(value)
+    card.get_by_label("Travels between services").check()
     card.get_by_label("Dry run").check()
     return {
         "target": {
@@ -163,6 +164,7 @@ def aim_at_everything(card: Locator) -> dict[str, Any]:
         "max_requests": 100,
         "seed": "s",
         "ramp_seconds": 30,
+        "propagate": True,
         "dry_run": True,
     }
 

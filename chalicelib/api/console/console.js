@@ -113,13 +113,15 @@
   function signOut(message = "") {
     sessionStorage.removeItem(KEY);
     clearTimeout(state.timer);
+    clearTimeout(state.observing);
     Object.assign(state, { list: null, newest: null, loaded: 0, unreachable: false, viewer: false });
     state.entries.clear();
     document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close());
     for (const plot of state.plots.values()) plot.chart.destroy();
     state.plots.clear(); state.cards.clear(); state.schemas.clear(); state.maps.clear(); state.previews.clear();
     showScenario(state.scenario = []);
-    for (const id of ["running", "scenarios", "experiments", "history", "stops"]) $(id).replaceChildren();
+    for (const id of ["running", "scenarios", "experiments", "history", "stops", "called", "dependencies-said"]) $(id).replaceChildren();
+    $("called-table").hidden = true;
     $("signed-in").hidden = true; $("sign-in").hidden = false;
     document.querySelector(".controls").hidden = $("sign-out").hidden = true;
     delete document.body.dataset.state;
@@ -166,6 +168,7 @@
     $("warnings").textContent = (list.warnings || []).join(" ");
     $("warnings").hidden = !$("warnings").textContent;
     showExperiments(list.available_experiments);
+    $("dependencies").hidden = !$("experiment-" + FAILURE);
     showRunning(list.active_experiments);
     const newest = list.active_experiments.map((run) => run.run_id).join() + (list.halt ? list.halt.halted_at : "");
     if (newest !== state.newest && state.newest !== null) setTimeout(showHistory, FLUSH_MS);
@@ -246,7 +249,7 @@
   }
 
   /** The options that say which requests are hit, and how many. They have a group of their own, beside the preview. */
-  const AIM = ["target", "first", "sticky", "every", "max_requests", "seed", "ramp_seconds", "dry_run"];
+  const AIM = ["target", "first", "sticky", "every", "max_requests", "seed", "ramp_seconds", "propagate", "dry_run"];
 
   /** Labels, scenarios and the preview came together: an application that does not publish the first has none of them. */
   const hasLabels = () => Boolean(startOptions().label);
@@ -771,6 +774,51 @@
     return texts.join(" ") || error.message.replace(/ Press Replace .*/, " Stop that run, or choose another label.");
   }
 
+  // Dependencies: what the application calls. Asking makes its processes observe it, so it is asked for by a button, and for a while
+
+  const FAILURE = "dependency_failure", CALLED_MS = 2000, OBSERVED_MS = 60000;
+
+  async function askDependencies() {
+    const button = $("ask-dependencies"), until = Date.now() + OBSERVED_MS;
+    clearTimeout(state.observing);
+    await acting(button, () => observe(until));
+  }
+
+  async function observe(until) {
+    const answer = await ask("GET", "dependencies");
+    showCalled(answer);
+    if (Date.now() < until) state.observing = setTimeout(() => observe(until).catch(complain), CALLED_MS);
+  }
+
+  function showCalled({ observed_until, dependencies }) {
+    const said = (dependencies.length ? "" : "No outgoing call has been seen yet. Send requests to the application. ") + "Observed until " + new Date(observed_until).toLocaleTimeString() + ".";
+    if ($("dependencies-said").textContent !== said) $("dependencies-said").textContent = said;
+    const focused = document.activeElement.closest("#called tr")?.dataset.row, rows = dependencies.map(called);
+    $("called").replaceChildren(...rows);
+    rows.find((row) => row.dataset.row === focused)?.querySelector("button")?.focus({ preventScroll: true });
+    $("called-table").hidden = !dependencies.length;
+  }
+
+  function called({ client, dependency, calls, errors, p50_seconds, p95_seconds, faults, note }) {
+    const cell = (label, text) => make("td", { "data-label": label }, String(text));
+    const names = faults.map(words).map(inText);
+    const fail = names.length ? make("button", { type: "button", class: "quiet", "aria-label": "Start a failure of " + dependency, on: { click: () => openFailure(dependency, faults) } }, "Start a failure") : null;
+    return make("tr", { "data-row": client + " " + dependency }, make("td", {}, make("strong", {}, dependency || "–")), cell("Client", client), cell("Calls", calls), cell("Errors", errors),
+      cell("P50", time(p50_seconds)), cell("P95", time(p95_seconds)), cell("Faults that reach it", note || capital(names.join(", ")) || "None"), make("td", {}, fail));
+  }
+
+  /** The form of the experiment, with the dependency filled in, and a fault that reaches it. */
+  function openFailure(dependency, faults) {
+    const card = $("experiment-" + FAILURE), form = card.querySelector("form"), { dependency: named, fault } = form.elements;
+    card.open = true;
+    named.value = dependency;
+    if (fault && !faults.includes(fault.value)) fault.value = faults[0];
+    form.dispatchEvent(new Event("input"));
+    clearOfBars();
+    card.scrollIntoView({ block: "start" });
+    (named.matches(":disabled") ? card.querySelector("summary") : named).focus({ preventScroll: true });
+  }
+
   // What runs
 
   function showRunning(runs) {
@@ -834,7 +882,7 @@
     const title = "run-" + run.run_id, called = titleOf(run);
     const parts = {
       left: make("span", { class: "left" }), bar: make("progress", { max: run.parameters.duration_seconds || run.remaining_seconds || 1, "aria-label": "Time left of " + called }),
-      figures: make("dl"), verdict: make("p", { class: "verdict" }), plot: make("div", { class: "plot", role: "img" }),
+      figures: make("dl"), verdict: make("p", { class: "verdict" }), audit: make("ul", { class: "audit", "aria-label": "Retries and time-outs" }), plot: make("div", { class: "plot", role: "img" }),
       stop: make("button", { type: "button", class: "danger" }, "Stop " + called),
     };
     parts.stop.addEventListener("click", () => stop(parts.stop, run));
@@ -843,7 +891,7 @@
       make("div", { class: "run-head" }, make("h3", { id: title }, called, run.dry_run ? make("span", { class: "dry" }, "Dry run") : null), parts.left, parts.stop),
       parts.bar, make("p", { class: "faint" }, parametersOf(run.name, run.parameters)), make("p", { class: "faint aims" }, aimOf(run)),
       make("p", { class: "faint" }, "Started by " + (run.started_by || "somebody") + why),
-      parts.figures, parts.verdict, parts.plot, hasLabels() ? previewOfRun(title, run) : null);
+      parts.figures, parts.verdict, parts.audit, parts.plot, hasLabels() ? previewOfRun(title, run) : null);
     $("running").append(parts.root);
     return parts;
   }
@@ -912,6 +960,9 @@
     parts.verdict.textContent = expected ? "Hypothesis so far: " + verdictOf(expected.verdict) + ". " + unbroken(sidesOf(expected)) : "";
     parts.verdict.className = "verdict " + (expected ? expected.verdict : "");
     parts.verdict.hidden = !expected;
+    const found = results.audit || [];
+    parts.audit.replaceChildren(...found.map((each) => make("li", {}, auditOf(each))));
+    parts.audit.hidden = !found.length;
     draw(parts, run);
     if (run.defect) parts.verdict.hidden = false, parts.verdict.textContent += " Defect: " + run.defect;
   }
@@ -1089,6 +1140,9 @@
   const titleOf = ({ name, label }) => words(name) + (label && label !== name ? ": " + label : "");
   const verdictOf = (verdict) => ({ held: "held", failed: "failed", too_few_requests: "no verdict, not enough requests", cannot_tell: "no verdict" })[verdict] || words(verdict);
   /** Why: of each side by itself, where there are two. */
+  /** What is wrong with the retries or the time-outs of an outgoing call, where, and what to do about it. */
+  const auditOf = ({ finding, place, client, dependency, explanation, remedy }) => words(finding) + ", " + (place || "unknown place") + ", " + client + " to " + dependency + ": " + explanation + " " + remedy;
+
   const sidesOf = ({ explanation, sides = {} }) => Object.keys(sides).length < 2 ? explanation : Object.entries(sides).map(([side, each]) => words(side) + " requests: " + verdictOf(each.verdict) + ". " + each.explanation).join(" ");
   /** What a run that is over hit; empty where nothing is known. */
   const hitsOf = ({ requests, requests_hit, efficacy, efficacy_explanation }) => efficacy && efficacy !== "confirmed" ? efficacy_explanation.replace(/\.$/, "") : requests ? requests_hit + " of " + requests + " requests hit" : "";
@@ -1110,6 +1164,7 @@
   $("halting").querySelector("form").addEventListener("submit", halt);
   $("resume").addEventListener("click", resume);
   $("older").addEventListener("click", showOlder);
+  $("ask-dependencies").addEventListener("click", askDependencies);
   $("start-scenario").addEventListener("click", startScenario);
   $("clear-scenario").addEventListener("click", () => { showScenario(state.scenario = []); $("experiments-title").focus(); });
   document.querySelectorAll("[data-close]").forEach((button) => button.addEventListener("click", () => button.closest("dialog").close()));
