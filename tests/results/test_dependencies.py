@@ -1,10 +1,64 @@
 """Counters of outgoing calls, read again: whatever is among them, and however many there are."""
 
+from dataclasses import dataclass
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.results.dependencies import MOST_DEPENDENCIES, OTHERS, Side, calls_hit, dependencies
+from chalicelib.results.dependencies import MOST_DEPENDENCIES, OTHERS, DependencyCounter, Side, calls_hit, dependencies
 from chalicelib.results.tally import Tally
+from tests.results.test_recorder import Active, Hit, ServedCall, hit
+from tests.support import a_run
+
+RUN, OTHER = a_run("dependency_failure", dependency="dynamodb"), a_run(token="2")
+
+
+@dataclass
+class Outgoing:
+    """What a client library calls."""
+
+    client: str = "botocore"
+    name: str = "dynamodb:PutItem"
+
+
+@dataclass
+class Called:
+    """An outgoing call that runs are about."""
+
+    call: Outgoing
+    result: ServedCall
+    status: int | None = 200
+    error: BaseException | None = None
+
+
+def called(*hits: Hit, **of: str) -> Any:
+    return Called(Outgoing(**of), ServedCall([Active(RUN)], list(hits)))
+
+
+def test_what_only_another_run_hit_is_on_neither_side() -> None:
+    tally = Tally()
+    counter = DependencyCounter(RUN.run_id)
+    counter.count_request(tally, [called()], 200, is_untouched=False)
+    counter.count_request(tally, [called(hit(OTHER))], 200, is_untouched=False)
+    counter.count_request(tally, [called()], 200, is_untouched=True)
+    counter.count_request(tally, [called(), called(hit(RUN))], 500, is_untouched=False)
+    (found,) = dependencies(tally.counts)
+    assert (found.calls, found.calls_hit) == (5, 1)
+    assert (found.untouched, found.hit) == (Side(requests=1, calls=1), Side(requests=1, calls=2))
+
+
+def test_calls_of_another_run_are_not_counted() -> None:
+    tally = Tally()
+    DependencyCounter(OTHER.run_id).count_request(tally, [called()], 200, is_untouched=True)
+    assert tally.counts == {}
+
+
+def test_whatever_a_name_has_in_it_is_read_again_and_cut() -> None:
+    tally = Tally()
+    DependencyCounter(RUN.run_id).count_alone(tally, called(name="a|b" + "c" * 200))
+    (found,) = dependencies(tally.counts)
+    assert found.called.name == "a_b" + "c" * 97
 
 
 def counted(name: str, **counts: int) -> dict[str, int]:
