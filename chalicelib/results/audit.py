@@ -49,9 +49,9 @@ PAUSE_UNIT = 10_000
 """Pauses are counted in units of 100 µs."""
 
 MOST_ATTEMPTS = 6
-"""How often one call may be made. Three attempts are usual, and the clients' own policies stay within it: botocore's has
-3, or 5 in its older mode, urllib3's Retry usually 4, and aiohttp makes each once more whose connection breaks. More is
-two policies on top of each other, or one that does not end."""
+"""How often one call may be made. Three attempts are usual, and the clients' own policies stay within it: botocore's
+has 3, or 5 in its older mode, urllib3's Retry usually 4, and aiohttp makes each once more whose connection breaks. More
+is two policies on top of each other, or one that does not end."""
 
 RETRY_AFTER_SHARE = 0.9
 """Which share of Retry-After has to pass: clocks differ a little."""
@@ -69,6 +69,10 @@ UNKNOWN_OUTCOME = frozenset({"lost_reply", "timeout"})
 """After these nobody knows whether a write was done."""
 
 SERVER_ERROR, TOO_MANY = 500, 429
+
+
+NOTHING = ("", "", 0)
+"""What is known of what a call says, where its client's file knows nothing of it."""
 
 
 class Attempt(NamedTuple):
@@ -97,6 +101,11 @@ class Attempt(NamedTuple):
     def key(self) -> object:
         """Equal for the attempts of one call."""
         return self.client, self.dependency, self.place, self.what, self.flow
+
+    @property
+    def is_told_apart(self) -> bool:
+        """Whether it can be told from its neighbours, which would be taken for its retries."""
+        return self.what != NOTHING
 
     @property
     def whom(self) -> str:
@@ -234,7 +243,7 @@ def calls(attempts: Iterable[Attempt]) -> list[list[Attempt]]:
     for each in sorted(attempts, key=lambda attempt: attempt.began):
         key = each.key
         before = failed.get(key)
-        if before and before[-1].ended <= each.began:
+        if before and each.is_told_apart and before[-1].ended <= each.began:
             before.append(each)
         else:
             before = [each]
@@ -266,6 +275,8 @@ class Audit:
             return
         each = attempt(passage)
         self._add(_counts_of_each(each), counters)
+        if not each.is_told_apart:
+            return
         key = each.key
         before = self._background.pop(key, [])
         if before and each.began - before[-1].ended > LONGEST_ROUND_SECONDS:

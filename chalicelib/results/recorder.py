@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..errors import ChaosError
@@ -156,7 +157,8 @@ class Recorder:
         """Look at the retries and the time-outs of its outgoing calls."""
         for plan in call.plans:
             if pending := self._pending.get(plan.run_id):
-                pending.audit.count_request(call.passages, plan.run_id, pending.counters)
+                with _unless_it_raises():
+                    pending.audit.count_request(call.passages, plan.run_id, pending.counters)
 
     def notice(self, plans: Sequence[ActivePlan]) -> None:
         """Learn which runs are active, as just read from the table: others that have a hypothesis have ended."""
@@ -214,7 +216,8 @@ class Recorder:
                 for noted, name in call.result.notes:
                     if noted.run_id == plan.run_id:
                         pending.counters.add(name)
-                pending.audit.count_in_background(call, pending.counters)
+                with _unless_it_raises():
+                    pending.audit.count_in_background(call, pending.counters)
             if not self._scheduled:
                 self._plan_flush()
 
@@ -423,6 +426,15 @@ class Recorder:
 
     def _is_pending(self) -> bool:
         return bool(self._open) or any(not pending.is_flushed for pending in self._pending.values())
+
+
+@contextmanager
+def _unless_it_raises() -> Iterator[None]:
+    """What is counted besides must not cost the counts of requests."""
+    try:
+        yield
+    except Exception:
+        log.exception("Could not audit outgoing calls")
 
 
 def _remaining_seconds(call: ServedCall) -> float:

@@ -131,6 +131,13 @@ def test_what_differs_is_no_retry(other: Any) -> None:
     assert sizes([Passage(0, 1, REFUSED), Passage(2, 3, **other)]) == [1, 1]
 
 
+def test_what_cannot_be_told_from_its_neighbours_is_not_taken_for_their_retry() -> None:
+    redis = Call(client="redis", method="", path="", is_repeatable=False, timeout_seconds=math.inf)
+    assert sizes(retried(0.0, 0.0, call=redis)) == [1, 1, 1]
+    assert sizes(retried(0.0, 0.0, call=redis, content=7)) == [3]
+    assert in_background(retried(*[0.0] * 9, failure=Failure(way="timeout"), call=redis)) == ["no_timeout"]
+
+
 def test_calls_side_by_side_are_not_taken_for_retries() -> None:
     gathered = [Passage(0.0, 1.0 + number, REFUSED, flow=number) for number in range(5)]
     assert sizes(gathered) == [1] * 5
@@ -231,7 +238,7 @@ def test_many_attempts_are_found() -> None:
     assert found(retried(*pauses[1:])) == []
     (only,) = findings(counted([retried(*pauses), retried(*pauses, 100.0)]).counts)
     assert only.calls == 2
-    assert "13 times in all, 6.5 times each" in only.explanation
+    assert "15 times in all, 7.5 times each" in only.explanation
 
 
 def test_a_time_out_beyond_the_request_is_found_and_so_are_attempts_that_take_too_long_together() -> None:
