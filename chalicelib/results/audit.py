@@ -4,15 +4,19 @@ Counters are named `f|<finding>|<client>|<dependency>|<place>|<what>`, and are w
 is judged from samples (`SAMPLED`) is counted of sound clients, too.
 """
 
+import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Literal, NamedTuple, cast
 
 from ..faults.base import Fail, Failure
 from .remedies import TIMEOUTS, explanation, remedy
-from .served import OutgoingCall
+from .served import Passage
 from .tally import Tally
+
+log = logging.getLogger(__name__)
 
 Finding = Literal[
     "no_timeout",
@@ -50,8 +54,8 @@ PAUSE_UNIT = 10_000
 
 MOST_ATTEMPTS = 6
 """How often one call may be made. Three attempts are usual, and the clients' own policies stay within it: botocore's
-has 3, or 5 in its older mode, urllib3's Retry usually 4, and aiohttp makes each once more whose connection breaks. More
-is two policies on top of each other, or one that does not end."""
+has 3, or 5 in its older mode, urllib3's Retry usually 4, and aiohttp makes each once more whose connection breaks.
+More is two policies on top of each other, or one that does not end."""
 
 RETRY_AFTER_SHARE = 0.9
 """Which share of Retry-After has to pass: clocks differ a little."""
@@ -140,7 +144,7 @@ class Count(NamedTuple):
         return "|".join((PREFIX, self.finding, *cut, self.at.place.replace("|", "/")[-LONGEST_NAME:]))
 
 
-def attempt(passage: OutgoingCall) -> Attempt:
+def attempt(passage: Passage) -> Attempt:
     call, outcome, error = passage.call, passage.result.outcome, passage.error
     failure = outcome.failure if isinstance(outcome, Fail) else None
     status = passage.status or 0
@@ -255,6 +259,15 @@ def calls(attempts: Iterable[Attempt]) -> list[list[Attempt]]:
     return found
 
 
+@contextmanager
+def _unless_it_raises() -> Iterator[None]:
+    """What is counted besides must not cost the counts of requests."""
+    try:
+        yield
+    except Exception:
+        log.exception("Could not audit outgoing calls")
+
+
 class Audit:
     """What the outgoing calls of one run in one process add to its counters."""
 
@@ -262,18 +275,21 @@ class Audit:
         self._subjects: dict[bool, set[str]] = {False: set(), True: set()}
         self._background: dict[object, list[Attempt]] = {}
 
-    def count_request(self, passages: Sequence[OutgoingCall], run_id: str, counters: Tally) -> None:
+    def count_request(self, passages: Sequence[Passage], run_id: str, counters: Tally) -> None:
         """Count the outgoing calls of one request that the run is about."""
-        about = (each for each in passages if any(plan.run_id == run_id for plan in each.result.plans))
-        self._add(counts_of_request([attempt(each) for each in about if each.call.client in TIMEOUTS]), counters)
+        with _unless_it_raises():
+            about = (each for each in passages if any(plan.run_id == run_id for plan in each.result.plans))
+            self._add(counts_of_request([attempt(each) for each in about if each.call.client in TIMEOUTS]), counters)
 
-    def count_in_background(self, passage: OutgoingCall, counters: Tally) -> None:
+    def count_in_background(self, passage: Passage, counters: Tally) -> None:
         """Count an outgoing call that serves no request. The next round of what runs for ever looks like a retry, so
         only what no round may do is judged there.
         """
-        if passage.call.client not in TIMEOUTS:
-            return
-        each = attempt(passage)
+        with _unless_it_raises():
+            if passage.call.client in TIMEOUTS:
+                self._count_round(attempt(passage), counters)
+
+    def _count_round(self, each: Attempt, counters: Tally) -> None:
         self._add(_counts_of_each(each), counters)
         if not each.is_told_apart:
             return

@@ -54,6 +54,10 @@ class ServedCall(Protocol):
         """The counters of runs that it adds 1 to, beside those of faults and requests."""
 
     @property
+    def passages(self) -> "Sequence[Passage]":
+        """The outgoing calls that were made meanwhile, and that runs are about."""
+
+    @property
     def workers(self) -> int | None:
         """How many workers the process has, where a call that waits occupies one of them and its queue is not seen."""
 
@@ -62,15 +66,11 @@ class ServedCall(Protocol):
         """How long the call may still take: of a Lambda invocation; infinite elsewhere."""
 
     @property
-    def passages(self) -> Sequence["OutgoingCall"]:
-        """The outgoing calls that were made meanwhile, and that a run is about."""
-
-    @property
     def outcome(self) -> Outcome:
         """What became of it."""
 
 
-class CallOut(Protocol):
+class OutgoingCall(Protocol):
     """An outgoing call, as its client library describes it."""
 
     @property
@@ -96,11 +96,14 @@ class CallOut(Protocol):
     def is_repeatable(self) -> bool: ...
 
 
-class OutgoingCall(Protocol):
-    """An outgoing call that runs are about; each attempt is one. Times are of a clock that never steps."""
+class Passage(Protocol):
+    """An outgoing call that runs are about, and how it has ended: with a status, with an exception, or with neither.
+
+    Each attempt is one. Times are of a clock that never steps.
+    """
 
     @property
-    def call(self) -> CallOut: ...
+    def call(self) -> OutgoingCall: ...
 
     @property
     def result(self) -> ServedCall:

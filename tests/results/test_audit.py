@@ -296,6 +296,14 @@ def test_what_is_remembered_of_the_background_is_bounded() -> None:
     assert len(audit._background) == MOST_FLOWS
 
 
+def test_what_cannot_be_audited_costs_no_count(caplog: pytest.LogCaptureFixture) -> None:
+    audit, counters = Audit(), Tally({"requests": 1})
+    audit.count_request([object()], RUN, counters)  # type: ignore[list-item]
+    audit.count_in_background(object(), counters)  # type: ignore[arg-type]
+    assert counters.counts == {"requests": 1}
+    assert caplog.text.count("Could not audit outgoing calls") == 2
+
+
 # Counters and words
 
 

@@ -678,13 +678,3 @@ def test_after_a_failure_the_table_is_settled_when_every_process_that_lives_has_
         recorder.flush()
         settled.append(recorder.is_table_settled)
     assert settled == [False, False, False, True]
-
-
-def test_what_cannot_be_audited_costs_no_count(
-    clock: Clock, store: FakeResultStore, caplog: pytest.LogCaptureFixture
-) -> None:
-    recorder = a_recorder(clock, store)
-    recorder.count(ServedCall([Active(RUN)], [], passages=(object(),)), 200, 0.1)
-    recorder.flush()
-    assert tallied(store, clock).requests == 1
-    assert "Could not audit outgoing calls" in caplog.text
