@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Literal, NamedTuple, cast
 
 from ..faults.base import Fail, Failure
+from .dependencies import has_failed
 from .remedies import TIMEOUTS, explanation, remedy
 from .served import Passage
 from .tally import Tally
@@ -71,8 +72,6 @@ GIVEN_UP = frozenset({"CancelledError", "Cancelled"})
 """Exceptions, by name, of a call whose caller does not wait any longer: there is a time limit above the client's."""
 UNKNOWN_OUTCOME = frozenset({"lost_reply", "timeout"})
 """After these nobody knows whether a write was done."""
-
-SERVER_ERROR, TOO_MANY = 500, 429
 
 
 NOTHING = ("", "", 0)
@@ -145,9 +144,8 @@ class Count(NamedTuple):
 
 
 def attempt(passage: Passage) -> Attempt:
-    call, outcome, error = passage.call, passage.result.outcome, passage.error
+    call, outcome = passage.call, passage.result.outcome
     failure = outcome.failure if isinstance(outcome, Fail) else None
-    status = passage.status or 0
     return Attempt(
         client=call.client,
         dependency=call.name,
@@ -161,11 +159,8 @@ def attempt(passage: Passage) -> Attempt:
         is_repeatable=call.is_repeatable,
         heeds_retry_after=not call.service,
         failure=failure,
-        has_failed=error is not None
-        or status >= SERVER_ERROR
-        or status == TOO_MANY
-        or (failure is not None and failure.way != "slow"),
-        is_limited=passage.is_limited or type(error).__name__ in GIVEN_UP,
+        has_failed=has_failed(passage),
+        is_limited=passage.is_limited or (passage.error is not None and passage.error.__name__ in GIVEN_UP),
     )
 
 

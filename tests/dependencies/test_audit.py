@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from chalicelib.injection import outgoing
+from chalicelib.injection.current import CURRENT
 from chalicelib.injection.drivers import SyncInjection
 from chalicelib.results.audit import findings
 from tests.dependencies import defects
@@ -222,6 +224,31 @@ def test_a_seeded_defect_is_found_where_it_is_and_nothing_in_its_mended_twin(
     needs(seeded.client)
     assert found_in(seeded.defect, url, seeded, own_time) == [(seeded.finding, line_of(seeded.defect))]
     assert found_in(seeded.mended, url, seeded, own_time) == []
+
+
+def test_a_request_that_retries_without_end_is_found_and_is_not_remembered_without_end(
+    monkeypatch: pytest.MonkeyPatch, own_time: Callable[[Clock], None]
+) -> None:
+    import requests
+
+    monkeypatch.setattr(outgoing, "MOST_PASSAGES", 10)
+    with failing("127.0.0.1:9", "refused", duration_seconds=600.0) as chaos:
+        own_time(chaos.clock)
+        watched = Watched(chaos)
+        kept = []
+
+        def serve() -> None:
+            for _ in range(50):
+                with suppress(requests.ConnectionError):
+                    requests.get("http://127.0.0.1:9/", timeout=3)
+                time.sleep(defects.jitter(0))
+            kept.append(len(CURRENT.get()[1].passages))  # type: ignore[index]
+
+        watched.request(serve)
+        assert kept == [10]
+        assert [finding for finding, _ in watched.found] == ["retry_amplification"]
+        (tally,) = chaos.results.tallies.values()
+        assert tally.get("d|urllib3|127.0.0.1:9|calls") == tally.get("matched") == 50
 
 
 # What is sound
