@@ -10,7 +10,7 @@ import errno
 import math
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial, wraps
@@ -40,6 +40,7 @@ from aiohttp.streams import EmptyStreamReader, StreamReader
 from ..faults.base import Failure, Way
 from ..injection.call import OutgoingCall
 from .answers import SAFE_TO_REPEAT, body_of, headers_of, reason_of, status_of
+from .content import content_of
 from .installation import Patch
 from .pace import Pace
 from .passing import is_to_be_asked, send_on_loop
@@ -119,7 +120,12 @@ def _call(request: ClientRequest, limits: Any) -> OutgoingCall:
         is_repeatable=method in SAFE_TO_REPEAT or "Idempotency-Key" in headers,
         get_header=headers.get,
         set_header=headers.__setitem__,
+        content=partial(_content, request),
     )
+
+
+def _content(request: ClientRequest) -> Hashable:
+    return content_of(request.url.raw_path_qs, getattr(request.body, "_value", request.body))
 
 
 def _status(response: ClientResponse) -> int:

@@ -27,6 +27,7 @@ from .. import time_limits
 from ..faults.base import Failure, Way
 from ..injection.call import OutgoingCall
 from .aws_answers import answer_of
+from .content import content_of
 from .installation import Patch
 from .pace import Pace
 from .passing import is_to_be_asked, send
@@ -97,6 +98,7 @@ def described(client: str, faults: frozenset[str], endpoint: Any, operation: Any
         operation=operation.name,
         timeout_seconds=_timeout_seconds(endpoint, request),
         is_repeatable=_is_repeatable(operation, request),
+        content=partial(content_of, request.url, request.body),
     )
 
 

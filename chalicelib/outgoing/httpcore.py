@@ -8,7 +8,7 @@ import math
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator
 from contextlib import aclosing
 from copy import copy
 from functools import wraps
@@ -19,6 +19,7 @@ from ..faults.base import Failure, Way
 from ..injection.call import OutgoingCall
 from ..injection.loops import AnyLoop
 from .answers import SAFE_TO_REPEAT, body_of, headers_of, reason_of, status_of
+from .content import content_of
 from .installation import Patch
 from .pace import Pace
 from .passing import is_to_be_asked, send, send_on_loop
@@ -137,7 +138,12 @@ class _Attempt:
             is_repeatable=method in SAFE_TO_REPEAT,
             get_header=self.get_header,
             set_header=self.set_header,
+            content=self.content,
         )
+
+    def content(self) -> Hashable:
+        stream = self._request.stream
+        return content_of(self._request.url.target, getattr(stream, "_stream", stream))
 
     @property
     def _waits_seconds(self) -> float:
