@@ -1,5 +1,6 @@
 """What a fault is: what it asks of whoever drives it, what it may decide, and what it reports."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -67,6 +68,10 @@ Way = Literal["error", "throttle", "timeout", "refused", "reset", "dns", "tls", 
 """How an outgoing call can fail. `lost_reply`: it is made, and its answer is lost. `slow`: its answer trickles."""
 
 
+def _always() -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """How an outgoing call fails. The file of its client library makes of it what users of that library know."""
@@ -81,6 +86,10 @@ class Failure:
     """A text or JSON; None where it is not said."""
     bytes_per_second: float = 0.0
     """Of an answer that is `slow`."""
+    longest_seconds: float = math.inf
+    """How long an answer that is `slow` may take for it."""
+    goes_on: Callable[[], bool] = _always
+    """Whether its run goes on, for what lasts: an answer that is `slow`, and one that is lost when it is whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +140,9 @@ class HitCall(Protocol):
 
     def is_active(self) -> Generator[Step, Any, bool]:
         """Whether the run goes on."""
+
+    def goes_on(self) -> bool:
+        """As `is_active`, as far as is known: nothing is read."""
 
     def now(self) -> float:
         """Epoch seconds."""

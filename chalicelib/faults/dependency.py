@@ -1,15 +1,17 @@
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from ..dependencies import Dependency
-from .base import Applied, Counter, Fail, Failure, Fault, HitCall, Outcome, Steps
+from .base import Applied, Counter, Fail, Failure, Fault, HitCall, Outcome, Steps, Way
 from .wait import DELAY, LIMIT, MICROSECONDS, wait
 
 FAILED_CALLS = "failed_calls"
 """Counter: outgoing calls that were made to fail."""
 
 TIMEOUT = Failure(way="timeout")
+LASTING: frozenset[Way] = frozenset({"slow", "lost_reply"})
+"""Ways to fail that go on after the call is made, until the run is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,12 @@ class FailDependency(Fault):
         return self.failure.way if self.failure else "timeout" if math.isinf(self.delay_seconds) else "latency"
 
     def apply(self, call: HitCall) -> Applied | Steps:
-        return self._delay(call) if self.delay_seconds else self._applied(Applied(), self.failure)
+        return self._delay(call) if self.delay_seconds else self._applied(Applied(), self._failure(call))
+
+    def _failure(self, call: HitCall) -> Failure | None:
+        if self.failure is None or self.failure.way not in LASTING:
+            return self.failure
+        return replace(self.failure, goes_on=call.goes_on, longest_seconds=call.limit(LIMIT))
 
     def _delay(self, call: HitCall) -> Steps:
         """As long as it is to last, but no longer than its client waits, or the stage allows, or the run lasts.
@@ -58,7 +65,7 @@ class FailDependency(Fault):
         gives_up = self.delay_seconds >= patience < math.inf and waited.details["seconds"] >= round(
             min(patience, limit), 3
         )
-        return self._applied(waited, TIMEOUT if gives_up else self.failure)
+        return self._applied(waited, TIMEOUT if gives_up else self._failure(call))
 
     @staticmethod
     def _applied(waited: Applied, failure: Failure | None) -> Applied:

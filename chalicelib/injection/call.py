@@ -7,6 +7,8 @@ from urllib.parse import unquote_plus
 
 from ..faults.base import Kind
 
+IDEMPOTENCY_KEY = "idempotency-key"
+
 
 class LambdaContext(Protocol):
     """What Lambda hands to an invocation."""
@@ -81,11 +83,11 @@ class OutgoingCall:
     """
 
     __slots__ = (
+        "_is_repeatable",
         "client",
         "faults",
         "get_header",
         "host",
-        "is_repeatable",
         "method",
         "operation",
         "path",
@@ -123,12 +125,16 @@ class OutgoingCall:
         self.service = service
         self.operation = operation
         self.timeout_seconds = timeout_seconds
-        self.is_repeatable = is_repeatable
-        """Whether it does no harm when it is made twice, as far as the library tells: a read, or one with a key."""
+        self._is_repeatable = is_repeatable
         self.get_header = get_header
         """The value of a header of the request that is about to be sent; None where the library has no headers."""
         self.set_header = set_header
         """Sets a header of that request, and of no object of the caller's."""
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it does no harm when it is made twice, as far as the library tells: a read, or one with a key."""
+        return self._is_repeatable or (self.get_header is not None and self.get_header(IDEMPOTENCY_KEY) is not None)
 
     @property
     def name(self) -> str:

@@ -204,6 +204,9 @@ class _HitCall:
     def is_active(self) -> Generator[Step, Any, bool]:
         return self.engine.is_active(self.plan)
 
+    def goes_on(self) -> bool:
+        return any(each.run_id == self.plan.run_id for each in self.engine.snapshot.last_known())
+
     def now(self) -> float:
         return self.engine.process.clock()
 

@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 LIBRARIES: Mapping[str, str] = {
     "urllib3.connectionpool": "urllib3",
+    "httpcore": "httpcore",
+    "httpcore2": "httpcore2",
 }
 """What must be imported by the application, and the file here that patches it: it has `patches()`."""
 

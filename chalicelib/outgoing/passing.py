@@ -16,6 +16,9 @@ T = TypeVar("T")
 _WITHIN: ContextVar[bool] = ContextVar("chaos_experiments_within_a_call", default=False)
 """Whether what is called now belongs to a call that a patch above has decided about: of botocore, urllib3 makes it."""
 
+is_within = _WITHIN.get
+"""Whether what is called now belongs to a call that a run is about."""
+
 
 def is_to_be_asked() -> bool:
     """Whether a patch has to describe a call at all. Every call passes here while patches are installed."""
