@@ -44,6 +44,7 @@ class Patches:
     def settle(self, active: Sequence[Plan]) -> None:
         """Install or take out what the active runs need. Does not block."""
         with self._changing:
+            self._gate.marks = any(plan.propagation for plan in active)
             if _is_needed(active):
                 self._installation.join(self._gate)
                 self._watch()

@@ -16,6 +16,8 @@ class Gate:
         self._calls = calls
         self._injection = injection
         self._on_loop = on_loop
+        self.marks = False
+        """Whether calls are to be marked, since a run's scope travels."""
 
     def enter(self, call: OutgoingCall) -> Passage | None:
         """None where no run of the module is about the call. Does not block."""

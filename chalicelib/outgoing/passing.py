@@ -91,7 +91,6 @@ def _enter(call: OutgoingCall) -> tuple[Gate, Passage] | None:
 
 def _mark(call: OutgoingCall) -> None:
     """What is decided about the request that the call is made for is sent along; not to AWS, whose calls are signed."""
-    if call.set_header is None or call.service:
-        return
     for gate in INSTALLATION.gates:
-        gate.mark(call)
+        if gate.marks and not call.service:
+            gate.mark(call)
