@@ -200,3 +200,21 @@ def _read_by_opentelemetry(header: str) -> Any:
     from opentelemetry.baggage.propagation import W3CBaggagePropagator  # noqa: PLC0415 - as above
 
     return W3CBaggagePropagator().extract({"baggage": header})
+
+
+def test_a_run_that_begins_while_a_request_is_served_says_nothing_of_it(following: Next) -> None:
+    late = a_run("error_injection", label="late", token="2", options={"propagate": True}, duration_seconds=60.0)
+    with active(travelling()) as service, service.request():
+        service.store.runs[late.label] = late
+        service.refresh()
+        requests.get(following.url, timeout=5)
+    (got,) = following.got
+    assert got
+    assert [member.partition("=")[0] for member in got.split(",")] == ["chaos.slow"]
+
+
+def test_before_its_baseline_is_over_a_run_says_that_it_hits_nothing(following: Next) -> None:
+    run = travelling(options={"hypothesis": {"p95_seconds": 1.0, "of": "hit", "baseline_seconds": 10.0}})
+    with active(run) as service, service.request():
+        requests.get(following.url, timeout=5)
+    assert following.verdicts(run) == [False]
