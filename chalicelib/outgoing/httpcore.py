@@ -5,8 +5,6 @@ lets fail before there would be a connection: each attempt is a call.
 """
 
 import math
-import socket
-import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
@@ -18,6 +16,7 @@ from .. import time_limits
 from ..faults.base import Failure, Way
 from ..injection.call import OutgoingCall
 from ..injection.loops import AnyLoop
+from . import causes
 from .answers import SAFE_TO_REPEAT, body_of, headers_of, reason_of, status_of
 from .installation import Patch
 from .pace import Pace
@@ -225,17 +224,12 @@ class _Attempt:
 DISCONNECTED = "Server disconnected without sending a response."
 
 
-def _not_trusted() -> Exception:
-    reason = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired"
-    return ssl.SSLCertVerificationError(1, reason)
-
-
 ERRORS: dict[Way, tuple[str, Callable[[], Exception | None]]] = {
-    "timeout": ("ReadTimeout", lambda: TimeoutError("timed out")),
-    "refused": ("ConnectError", lambda: ConnectionRefusedError(111, "Connection refused")),
-    "reset": ("ReadError", lambda: ConnectionResetError(104, "Connection reset by peer")),
-    "dns": ("ConnectError", lambda: socket.gaierror(socket.EAI_NONAME, "Name or service not known")),
-    "tls": ("ConnectError", _not_trusted),
+    "timeout": ("ReadTimeout", causes.timed_out),
+    "refused": ("ConnectError", causes.refused),
+    "reset": ("ReadError", causes.reset),
+    "dns": ("ConnectError", causes.not_resolved),
+    "tls": ("ConnectError", causes.not_trusted),
     "lost_reply": ("RemoteProtocolError", lambda: None),
 }
 """httpcore's exception, and of what it makes that."""

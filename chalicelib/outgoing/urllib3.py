@@ -6,7 +6,6 @@ response of it. So an answer is parsed by `http.client` from bytes, whatever the
 
 import math
 import socket
-import ssl
 from collections.abc import Callable, Iterator
 from functools import wraps
 from http.client import HTTPResponse as Parsed
@@ -27,6 +26,7 @@ from urllib3.util.timeout import Timeout
 from .. import time_limits
 from ..faults.base import Failure, Way
 from ..injection.call import OutgoingCall
+from . import causes
 from .answers import SAFE_TO_REPEAT, body_of, headers_of, reason_of, status_of
 from .installation import Patch
 from .pace import Pace
@@ -45,6 +45,12 @@ WITHOUT_TLS = FAULTS - {"tls"}
 
 IS_CURRENT = NameResolutionError is not None
 """Whether it is version 2, where `_make_request` makes urllib3's own response."""
+
+UNREAD = {"preload_content": False} if IS_CURRENT else {}
+"""Options for an answer whose body is not read yet."""
+UNREAD_AND_KEPT = {**UNREAD, "response_conn": None} if IS_CURRENT else {}
+"""As that, and it does not give its connection back to the pool."""
+RAW = {"decode_content": False} if IS_CURRENT else {}
 
 NUMBER = (int, float)
 READ_BYTES = 65_536
@@ -79,7 +85,7 @@ def _status(response: Any) -> int | None:
 class _Attempt:
     """One attempt of a call: what `_make_request` was called with."""
 
-    __slots__ = ("_conn", "_method", "_options", "_original", "_pool", "_url", "_waits_seconds")
+    __slots__ = ("_method", "_options", "_original", "conn", "pool", "url", "waits_seconds")
 
     def __init__(
         self,
@@ -92,17 +98,17 @@ class _Attempt:
         options: dict[str, Any],
     ) -> None:
         self._original = original
-        self._pool = pool
-        self._conn = conn
+        self.pool = pool
+        self.conn = conn
         self._method = method
-        self._url = url
+        self.url = url
         self._options = options
-        self._waits_seconds = _seconds(options.get("timeout"))
+        self.waits_seconds = _seconds(options.get("timeout"))
 
     def described(self) -> OutgoingCall:
-        pool, method, url = self._pool, self._method, self._url
+        pool, method, url = self.pool, self._method, self.url
         scheme, host, port = pool.scheme, pool.host, pool.port or 0
-        if url[0] != "/":  # a proxy is asked to forward it
+        if url.startswith(("http://", "https://")):  # a proxy is asked to forward it
             scheme, host, port, url = _address(url)
         return OutgoingCall(
             CLIENT,
@@ -112,7 +118,7 @@ class _Attempt:
             scheme=scheme,
             path=url.partition("?")[0],
             method=method,
-            timeout_seconds=self._waits_seconds,
+            timeout_seconds=self.waits_seconds,
             is_repeatable=method in SAFE_TO_REPEAT,
             get_header=self.get_header,
             set_header=self.set_header,
@@ -139,40 +145,40 @@ class _Attempt:
 
     def proceed(self, **options: Any) -> Any:
         """`options` are used in place of those of the call."""
-        conn = self._conn
+        conn = self.conn
         if is_within() and conn.sock is not None and is_connection_dropped(conn):  # while it was delayed
             self._reconnect()
         options = {**self._options, **options} if options else self._options
-        return self._original(self._pool, conn, self._method, self._url, **options)
+        return self._original(self.pool, conn, self._method, self.url, **options)
 
     def _reconnect(self) -> None:
         """As urllib3 does it when it takes a connection from its pool."""
-        is_tunnel = bool(getattr(self._conn, "_tunnel_host", None))
-        self._conn.close()
+        is_tunnel = bool(getattr(self.conn, "_tunnel_host", None))
+        self.conn.close()
         if is_tunnel:
-            self._pool._prepare_proxy(self._conn)  # noqa: SLF001 - nothing else opens one
+            self.pool._prepare_proxy(self.conn)  # noqa: SLF001 - nothing else opens one
 
     def fail(self, failure: Failure, _proceed: Callable[[], Any]) -> Any:
         if failure.way == "lost_reply":
             self._lose_reply(failure)
         if failure.way in ERRORS:
-            if self._conn.proxy:  # it is not the proxy that fails
-                self._conn._has_connected_to_proxy = True  # noqa: SLF001 - urllib3 asks for nothing else
-            raise ERRORS[failure.way](self._pool, self._conn, self._waits_seconds)
+            if self.conn.proxy:  # it is not the proxy that fails
+                self.conn._has_connected_to_proxy = True  # noqa: SLF001 - urllib3 asks for nothing else
+            raise ERRORS[failure.way](self)
         return self._slow(failure) if failure.way == "slow" else self._answer(failure)
 
     def _lose_reply(self, failure: Failure) -> None:
-        """Make the call, and read its answer to the end, without giving the connection back to its pool."""
-        response = self.proceed(**({"preload_content": False, "response_conn": None} if IS_CURRENT else {}))
-        while failure.goes_on() and response.read(READ_BYTES):
+        """Make the call, and read its answer to the end."""
+        response = self.proceed(**UNREAD_AND_KEPT)
+        while failure.goes_on() and response.read(READ_BYTES, **RAW):
             pass
 
     def _slow(self, failure: Failure) -> Any:
-        response = self.proceed(**({"preload_content": False} if IS_CURRENT else {}))
+        response = self.proceed(**UNREAD)
         parsed = response._original_response if IS_CURRENT else response  # noqa: SLF001 - it has no other name
         if parsed is not None and parsed.fp is not None:
-            pace = Pace(failure, self._waits_seconds)
-            parsed.fp = BufferedReader(_Trickle(parsed.fp, pace), pace.piece)
+            pace = Pace(failure, self.waits_seconds)
+            parsed.fp = BufferedReader(_Trickle(parsed.fp, pace), min(pace.piece, READ_BYTES))
         if IS_CURRENT and self._options.get("preload_content", True):
             response.read(decode_content=self._options.get("decode_content", True), cache_content=True)
         return response
@@ -194,11 +200,11 @@ class _Attempt:
             original_response=parsed,
             enforce_content_length=options.get("enforce_content_length", True),
             request_method=self._method,
-            request_url=self._url,
+            request_url=self.url,
         )
         response.retries = options.get("retries")
         response._connection = options.get("response_conn")  # noqa: SLF001 - as `_make_request` does
-        response._pool = self._pool  # noqa: SLF001
+        response._pool = self.pool  # noqa: SLF001
         return response
 
 
@@ -225,35 +231,35 @@ def _address(url: str) -> tuple[str, str, int, str]:
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), parts.path or "/"
 
 
-def _timed_out(pool: HTTPConnectionPool, _conn: HTTPConnection, seconds: float) -> Exception:
-    return ReadTimeoutError(pool, "", f"Read timed out. (read timeout={seconds:g})")
+def _timed_out(attempt: _Attempt) -> Exception:
+    message = f"Read timed out. (read timeout={attempt.waits_seconds:g})"
+    return ReadTimeoutError(attempt.pool, attempt.url, message)
 
 
-def _refused(_pool: HTTPConnectionPool, conn: HTTPConnection, _seconds: float) -> Exception:
-    return NewConnectionError(conn, "Failed to establish a new connection: [Errno 111] Connection refused")
+def _refused(attempt: _Attempt) -> Exception:
+    return NewConnectionError(attempt.conn, f"Failed to establish a new connection: {causes.refused()}")
 
 
-def _reset(*_: object) -> Exception:
-    return ConnectionResetError(104, "Connection reset by peer")
+def _reset(_attempt: _Attempt) -> Exception:
+    return causes.reset()
 
 
-def _not_resolved(pool: HTTPConnectionPool, conn: HTTPConnection, _seconds: float) -> Exception:
-    error = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+def _not_resolved(attempt: _Attempt) -> Exception:
+    error = causes.not_resolved()
     if NameResolutionError is None:
-        return NewConnectionError(conn, f"Failed to establish a new connection: {error}")
-    return NameResolutionError(pool.host, conn, error)
+        return NewConnectionError(attempt.conn, f"Failed to establish a new connection: {error}")
+    return NameResolutionError(attempt.pool.host, attempt.conn, error)
 
 
-def _not_trusted(*_: object) -> Exception:
-    reason = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired"
-    return SSLError(ssl.SSLCertVerificationError(1, reason))
+def _not_trusted(_attempt: _Attempt) -> Exception:
+    return SSLError(causes.not_trusted())
 
 
-def _disconnected(*_: object) -> Exception:
+def _disconnected(_attempt: _Attempt) -> Exception:
     return RemoteDisconnected("Remote end closed connection without response")
 
 
-ERRORS: dict[Way, Callable[[HTTPConnectionPool, HTTPConnection, float], Exception]] = {
+ERRORS: dict[Way, Callable[[_Attempt], Exception]] = {
     "timeout": _timed_out,
     "refused": _refused,
     "reset": _reset,

@@ -13,7 +13,7 @@ from anyio.from_thread import start_blocking_portal
 
 from chalicelib.outgoing import httpcore as patched
 from tests.dependencies.harness import failing
-from tests.dependencies.http_server import BODY, Server
+from tests.dependencies.http_server import BODY, Server, tunnelling
 from tests.dependencies.over_http import ALL, MADE, PATIENCE, Answer, meets, opened
 
 
@@ -216,6 +216,14 @@ def test_behind_a_proxy_the_dependency_is_the_target(open_client: Opener, server
         with failing(server.host, "throttle"):
             assert client.call(path="http://payments.example/v1/pay").status == 200
     assert server.requests == ["GET http://payments.example/v1/pay"]
+
+
+def test_through_a_tunnel_the_target_fails(open_client: Opener, secure_server: Server) -> None:
+    with tunnelling() as proxy, opened(lambda server: open_client(server, proxy=proxy), secure_server) as client:
+        for _ in ("on a new connection", "on a pooled one"):
+            with failing(f"{secure_server.address}/*", "tls"), pytest.raises(client.errors["tls"]):
+                client.call()
+            assert client.call().body == BODY
 
 
 # Cancellation

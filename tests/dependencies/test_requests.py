@@ -1,6 +1,8 @@
 """requests: what its users see of each fault, below the retries of urllib3 that they have mounted."""
 
+import socket
 import time
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -10,7 +12,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 from tests.dependencies.harness import failing
-from tests.dependencies.http_server import BODY, Server
+from tests.dependencies.http_server import BODY, Server, tunnelling
 from tests.dependencies.over_http import ALL, MADE, PATIENCE, Answer, meets, opened
 
 
@@ -181,3 +183,29 @@ def test_a_time_out_shorter_than_the_delay_is_the_clients_own(server: Server) ->
         assert sum(chaos.clock.slept) == pytest.approx(0.5)
         assert client.call(timeout=None).body == BODY
         assert sum(chaos.clock.slept) == pytest.approx(5.5)
+
+
+@pytest.mark.parametrize(("fault", "error"), [("timeout", requests.ReadTimeout), ("refused", requests.ConnectionError)])
+def test_through_a_tunnel_the_target_fails(fault: str, error: type[Exception], secure_server: Server) -> None:
+    with tunnelling() as proxy, opened(Session, secure_server) as client:
+        for _ in ("on a new connection", "on a pooled one"):
+            with failing(f"{secure_server.address}/*", fault), pytest.raises(error) as raised:
+                client.call(proxies={"https": proxy})
+            assert not isinstance(raised.value, requests.exceptions.ProxyError)
+            assert client.call(proxies={"https": proxy}).body == BODY
+
+
+def test_a_tunnel_that_is_closed_while_its_call_is_delayed_is_made_anew(
+    secure_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tunnelling() as proxy, opened(Session, secure_server) as client:
+        client.call(proxies={"https": proxy})
+        adapter: Any = client.session.get_adapter(secure_server.address)
+        pools = adapter.proxy_manager[proxy].pools
+        [pool] = [pools[key] for key in pools.keys()]  # noqa: SIM118 - it has no iterator
+        connection = pool._get_conn()
+        pool._put_conn(connection)
+        hang_up = partial(connection.sock.shutdown, socket.SHUT_RD)
+        with failing(secure_server.host, "latency", delay_seconds=1.0) as chaos:
+            monkeypatch.setattr(chaos.clock, "sleep", lambda _: hang_up())
+            assert client.call(proxies={"https": proxy}, timeout=9).body == BODY
