@@ -52,6 +52,7 @@ UNREAD_AND_KEPT = {**UNREAD, "response_conn": None} if IS_CURRENT else {}
 """As that, and it does not give its connection back to the pool."""
 RAW = {"decode_content": False} if IS_CURRENT else {}
 
+NOT_CONNECTED = "Failed to establish a new connection"
 NUMBER = (int, float)
 READ_BYTES = 65_536
 
@@ -85,7 +86,7 @@ def _status(response: Any) -> int | None:
 class _Attempt:
     """One attempt of a call: what `_make_request` was called with."""
 
-    __slots__ = ("_method", "_options", "_original", "conn", "pool", "url", "waits_seconds")
+    __slots__ = ("_conn", "_method", "_options", "_original", "_pool", "_url", "_waits_seconds")
 
     def __init__(
         self,
@@ -98,17 +99,17 @@ class _Attempt:
         options: dict[str, Any],
     ) -> None:
         self._original = original
-        self.pool = pool
-        self.conn = conn
+        self._pool = pool
+        self._conn = conn
         self._method = method
-        self.url = url
+        self._url = url
         self._options = options
-        self.waits_seconds = _seconds(options.get("timeout"))
+        self._waits_seconds = _seconds(options.get("timeout"))
 
     def described(self) -> OutgoingCall:
-        pool, method, url = self.pool, self._method, self.url
+        pool, method, url = self._pool, self._method, self._url
         scheme, host, port = pool.scheme, pool.host, pool.port or 0
-        if url.startswith(("http://", "https://")):  # a proxy is asked to forward it
+        if url[:4] == "http":  # and no path: a proxy is asked to forward it
             scheme, host, port, url = _address(url)
         return OutgoingCall(
             CLIENT,
@@ -118,7 +119,7 @@ class _Attempt:
             scheme=scheme,
             path=url.partition("?")[0],
             method=method,
-            timeout_seconds=self.waits_seconds,
+            timeout_seconds=self._waits_seconds,
             is_repeatable=method in SAFE_TO_REPEAT,
             get_header=self.get_header,
             set_header=self.set_header,
@@ -145,27 +146,48 @@ class _Attempt:
 
     def proceed(self, **options: Any) -> Any:
         """`options` are used in place of those of the call."""
-        conn = self.conn
+        conn = self._conn
         if is_within() and conn.sock is not None and is_connection_dropped(conn):  # while it was delayed
             self._reconnect()
         options = {**self._options, **options} if options else self._options
-        return self._original(self.pool, conn, self._method, self.url, **options)
+        return self._original(self._pool, conn, self._method, self._url, **options)
 
     def _reconnect(self) -> None:
         """As urllib3 does it when it takes a connection from its pool."""
-        is_tunnel = bool(getattr(self.conn, "_tunnel_host", None))
-        self.conn.close()
+        is_tunnel = bool(getattr(self._conn, "_tunnel_host", None))
+        self._conn.close()
         if is_tunnel:
-            self.pool._prepare_proxy(self.conn)  # noqa: SLF001 - nothing else opens one
+            self._pool._prepare_proxy(self._conn)  # noqa: SLF001 - nothing else opens one
 
     def fail(self, failure: Failure, _proceed: Callable[[], Any]) -> Any:
         if failure.way == "lost_reply":
             self._lose_reply(failure)
-        if failure.way in ERRORS:
-            if self.conn.proxy:  # it is not the proxy that fails
-                self.conn._has_connected_to_proxy = True  # noqa: SLF001 - urllib3 asks for nothing else
-            raise ERRORS[failure.way](self)
+        error = self._error(failure.way)
+        if error is not None:
+            if self._conn.proxy:  # it is not the proxy that fails
+                self._conn._has_connected_to_proxy = True  # noqa: SLF001 - urllib3 asks for nothing else
+            raise error
         return self._slow(failure) if failure.way == "slow" else self._answer(failure)
+
+    def _error(self, way: Way) -> Exception | None:
+        """None where it fails with an answer."""
+        make: dict[Way, Callable[[], Exception]] = {
+            "timeout": lambda: ReadTimeoutError(
+                self._pool, self._url, f"Read timed out. (read timeout={self._waits_seconds:g})"
+            ),
+            "refused": lambda: NewConnectionError(self._conn, f"{NOT_CONNECTED}: {causes.refused()}"),
+            "reset": causes.reset,
+            "dns": self._not_resolved,
+            "tls": lambda: SSLError(causes.not_trusted()),
+            "lost_reply": lambda: RemoteDisconnected("Remote end closed connection without response"),
+        }
+        return make[way]() if way in make else None
+
+    def _not_resolved(self) -> Exception:
+        error = causes.not_resolved()
+        if NameResolutionError is None:
+            return NewConnectionError(self._conn, f"{NOT_CONNECTED}: {error}")
+        return NameResolutionError(self._pool.host, self._conn, error)
 
     def _lose_reply(self, failure: Failure) -> None:
         """Make the call, and read its answer to the end."""
@@ -177,7 +199,7 @@ class _Attempt:
         response = self.proceed(**UNREAD)
         parsed = response._original_response if IS_CURRENT else response  # noqa: SLF001 - it has no other name
         if parsed is not None and parsed.fp is not None:
-            pace = Pace(failure, self.waits_seconds)
+            pace = Pace(failure, self._waits_seconds)
             parsed.fp = BufferedReader(_Trickle(parsed.fp, pace), min(pace.piece, READ_BYTES))
         if IS_CURRENT and self._options.get("preload_content", True):
             response.read(decode_content=self._options.get("decode_content", True), cache_content=True)
@@ -200,11 +222,11 @@ class _Attempt:
             original_response=parsed,
             enforce_content_length=options.get("enforce_content_length", True),
             request_method=self._method,
-            request_url=self.url,
+            request_url=self._url,
         )
         response.retries = options.get("retries")
         response._connection = options.get("response_conn")  # noqa: SLF001 - as `_make_request` does
-        response._pool = self.pool  # noqa: SLF001
+        response._pool = self._pool  # noqa: SLF001
         return response
 
 
@@ -229,44 +251,6 @@ def _address(url: str) -> tuple[str, str, int, str]:
     """Scheme, host, port and path."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), parts.path or "/"
-
-
-def _timed_out(attempt: _Attempt) -> Exception:
-    message = f"Read timed out. (read timeout={attempt.waits_seconds:g})"
-    return ReadTimeoutError(attempt.pool, attempt.url, message)
-
-
-def _refused(attempt: _Attempt) -> Exception:
-    return NewConnectionError(attempt.conn, f"Failed to establish a new connection: {causes.refused()}")
-
-
-def _reset(_attempt: _Attempt) -> Exception:
-    return causes.reset()
-
-
-def _not_resolved(attempt: _Attempt) -> Exception:
-    error = causes.not_resolved()
-    if NameResolutionError is None:
-        return NewConnectionError(attempt.conn, f"Failed to establish a new connection: {error}")
-    return NameResolutionError(attempt.pool.host, attempt.conn, error)
-
-
-def _not_trusted(_attempt: _Attempt) -> Exception:
-    return SSLError(causes.not_trusted())
-
-
-def _disconnected(_attempt: _Attempt) -> Exception:
-    return RemoteDisconnected("Remote end closed connection without response")
-
-
-ERRORS: dict[Way, Callable[[_Attempt], Exception]] = {
-    "timeout": _timed_out,
-    "refused": _refused,
-    "reset": _reset,
-    "dns": _not_resolved,
-    "tls": _not_trusted,
-    "lost_reply": _disconnected,
-}
 
 
 def _on_the_wire(failure: Failure) -> bytes:
