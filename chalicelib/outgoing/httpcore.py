@@ -30,7 +30,15 @@ FAULTS = frozenset(
     {"latency", "error", "throttle", "timeout", "refused", "reset", "dns", "tls", "lost_reply", "slow", "garbage"}
 )
 WITHOUT_TLS = FAULTS - {"tls"}
-SECURE = frozenset({"https", "wss"})
+SCHEMES: dict[bytes, tuple[str, int, frozenset[str]]] = {
+    b"http": ("http", 80, WITHOUT_TLS),
+    b"https": ("https", 443, FAULTS),
+    b"ws": ("ws", 80, WITHOUT_TLS),
+    b"wss": ("wss", 443, FAULTS),
+}
+"""What is said of a call, its default port, and which faults it can meet."""
+UNKNOWN = ("", 0, WITHOUT_TLS)
+"""A scheme that a pool refuses."""
 
 BACKOFF_SECONDS = 0.5
 """httpcore's own: how long it waits before it connects for the third time; then twice as long, and so on."""
@@ -122,25 +130,25 @@ class _Attempt:
     def described(self, client: str) -> OutgoingCall:
         request = self._request
         url = request.url
-        scheme, method = url.scheme.decode(), request.method.decode()
-        is_secure = scheme in SECURE
+        method = request.method.decode()
+        scheme, port, faults = SCHEMES.get(url.scheme, UNKNOWN)
         return OutgoingCall(
             client,
-            FAULTS if is_secure else WITHOUT_TLS,
-            host=url.host.decode().strip("[]").lower(),
-            port=url.port or (443 if is_secure else 80),
+            faults,
+            host=url.host.decode().lower(),
+            port=url.port or port,
             scheme=scheme,
             path=url.target.partition(b"?")[0].decode("latin-1"),
             method=method,
-            timeout_seconds=self._waits_seconds,
+            timeout_seconds=self._waits_seconds(),
             is_repeatable=method in SAFE_TO_REPEAT,
             get_header=self.get_header,
             set_header=self.set_header,
         )
 
-    @property
     def _waits_seconds(self) -> float:
-        seconds = self._request.extensions.get("timeout", {}).get("read")
+        timeout = self._request.extensions.get("timeout")
+        seconds = timeout.get("read") if timeout else None
         return math.inf if seconds is None else seconds
 
     def get_header(self, name: str) -> str | None:
@@ -173,7 +181,7 @@ class _Attempt:
             self._raise(failure.way)
         if failure.way == "slow":
             slow = self.proceed()
-            return self._slow(slow, _Trickle(slow.stream, Pace(failure, self._waits_seconds), self._core.ReadTimeout))
+            return self._slow(slow, _Trickle(slow.stream, Pace(failure, self._waits_seconds()), self._core.ReadTimeout))
         return self._answer(failure, self._core.NetworkStream())
 
     async def fail_on_loop(self, failure: Failure, _proceed: Callable[[], Awaitable["Response"]]) -> "Response":
@@ -190,7 +198,7 @@ class _Attempt:
             self._raise(failure.way)
         if failure.way == "slow":
             slow = await self.proceed()
-            pace = Pace(failure, self._waits_seconds)
+            pace = Pace(failure, self._waits_seconds())
             return self._slow(slow, _TrickleOnLoop(slow.stream, pace, self._core.ReadTimeout))
         return self._answer(failure, self._core.AsyncNetworkStream())
 

@@ -144,13 +144,16 @@ class _Attempt:
                 return key
         return None
 
-    def proceed(self, **options: Any) -> Any:
-        """`options` are used in place of those of the call."""
+    def proceed(self) -> Any:
         conn = self._conn
         if is_within() and conn.sock is not None and is_connection_dropped(conn):  # while it was delayed
             self._reconnect()
-        options = {**self._options, **options} if options else self._options
-        return self._original(self._pool, conn, self._method, self._url, **options)
+        return self._original(self._pool, conn, self._method, self._url, **self._options)
+
+    def _proceed_with(self, options: dict[str, Any]) -> Any:
+        """`options` are used in place of those of the call."""
+        self._options = {**self._options, **options}
+        return self.proceed()
 
     def _reconnect(self) -> None:
         """As urllib3 does it when it takes a connection from its pool."""
@@ -191,17 +194,18 @@ class _Attempt:
 
     def _lose_reply(self, failure: Failure) -> None:
         """Make the call, and read its answer to the end."""
-        response = self.proceed(**UNREAD_AND_KEPT)
+        response = self._proceed_with(UNREAD_AND_KEPT)
         while failure.goes_on() and response.read(READ_BYTES, **RAW):
             pass
 
     def _slow(self, failure: Failure) -> Any:
-        response = self.proceed(**UNREAD)
+        is_to_be_read = self._options.get("preload_content", True)
+        response = self._proceed_with(UNREAD)
         parsed = response._original_response if IS_CURRENT else response  # noqa: SLF001 - it has no other name
         if parsed is not None and parsed.fp is not None:
             pace = Pace(failure, self._waits_seconds)
             parsed.fp = BufferedReader(_Trickle(parsed.fp, pace), min(pace.piece, READ_BYTES))
-        if IS_CURRENT and self._options.get("preload_content", True):
+        if IS_CURRENT and is_to_be_read:
             response.read(decode_content=self._options.get("decode_content", True), cache_content=True)
         return response
 
