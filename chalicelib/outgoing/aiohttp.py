@@ -116,7 +116,7 @@ def _call(request: ClientRequest, limits: Any) -> OutgoingCall:
         path=url.raw_path,
         method=method,
         timeout_seconds=min(total, read),
-        is_repeatable=method in SAFE_TO_REPEAT or "Idempotency-Key" in headers,
+        is_repeatable=method in SAFE_TO_REPEAT,
         get_header=headers.get,
         set_header=headers.__setitem__,
     )

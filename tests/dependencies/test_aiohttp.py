@@ -68,7 +68,6 @@ def open_client(request: pytest.FixtureRequest) -> Open:
     return lambda server, **options: Client(request.param, server, **options)
 
 
-@pytest.mark.matrix
 @pytest.mark.parametrize("made", MADE)
 @pytest.mark.parametrize("fault", ALL)
 def test_a_client_meets_a_fault(fault: str, made: str, open_client: Open, server_of: Callable[[str], Server]) -> None:

@@ -108,7 +108,6 @@ def count(client: Any, key: str) -> int:
     return int(client.run(client.client.get(key)) or 0)
 
 
-@pytest.mark.matrix
 @pytest.mark.parametrize("made", ["before", "pooled", "during"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_command_meets_a_fault(opened, server: servers.Address, key: str, fault: str, made: str) -> None:
@@ -124,7 +123,6 @@ def test_a_command_meets_a_fault(opened, server: servers.Address, key: str, faul
     assert single(client, key) == reached + 1
 
 
-@pytest.mark.matrix
 @pytest.mark.parametrize("call", [transaction, pipeline])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_pipeline_is_one_call(opened, server: servers.Address, key: str, fault: str, call) -> None:
