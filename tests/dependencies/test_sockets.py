@@ -4,12 +4,16 @@ import asyncio
 import http.client
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from chalicelib.outgoing.sockets import NAMES, Names
+from tests.dependencies import servers
 from tests.dependencies.harness import failing
 
 FAULTS = {
@@ -104,6 +108,29 @@ def test_a_connection_fails_as_the_system_says_it(call: Callable[[int], None], f
         assert server.seen == 1
     call(server.port)
     assert server.seen == 2
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_connection_that_there_is_goes_on(fault: str) -> None:
+    """Only new ones meet faults: here, of http.client to Apache's httpd."""
+    with servers.httpd() as httpd:
+        connection = http.client.HTTPConnection(NAME, httpd.address.port, timeout=3)
+
+        def get() -> int:
+            connection.request("GET", "/page")
+            with connection.getresponse() as response:
+                return len(response.read())
+
+        size = get()
+        with failing(str(httpd.address), fault):
+            assert get() == size
+            connection.close()
+            with pytest.raises(FAULTS[fault][0]):
+                get()
+        connection.close()
+        assert get() == size
+        connection.close()
+        assert httpd.seen(3) == 3
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -266,3 +293,37 @@ def test_classes_and_modules_are_as_before() -> None:
     with failing(NAME, "refused"):
         assert [dict(vars(owner)) != was for owner, was in zip(owners, before, strict=True)] == [True] * 3
     assert [dict(vars(owner)) for owner in owners] == before
+
+
+def test_sockets_of_gevent_meet_faults_and_other_greenlets_go_on() -> None:
+    pytest.importorskip("gevent")
+    done = subprocess.run(
+        [sys.executable, "-c", GREENLETS], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+ROOT = Path(__file__).parents[2]
+GREENLETS = """
+import gevent.monkey
+gevent.monkey.patch_all()
+import socket, time
+from tests.dependencies.harness import failing
+
+listening = socket.create_server(("127.0.0.1", 0))
+address = ("localhost", listening.getsockname()[1])
+for fault, error in (("refused", ConnectionRefusedError), ("dns", socket.gaierror), ("timeout", TimeoutError)):
+    with failing("localhost:%d" % address[1], fault):
+        try:
+            socket.create_connection(address, timeout=3)
+        except error:
+            continue
+        raise AssertionError(fault)
+with failing("localhost:%d" % address[1], "latency", delay_seconds=0.5) as chaos:
+    chaos.clock.sleep = lambda seconds: (time.sleep(seconds), setattr(chaos.clock, "now", chaos.clock.now + seconds))
+    ticks = []
+    ticking = gevent.spawn(lambda: [(time.sleep(0.01), ticks.append(1)) for _ in range(10)])
+    socket.create_connection(address).close()
+    assert len(ticks) == 10, ticks
+assert "connect" not in vars(socket.socket) or vars(socket.socket)["connect"].__module__.startswith("gevent")
+"""
