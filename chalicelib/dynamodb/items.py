@@ -13,8 +13,8 @@ and halted, and never injected. Format 1 (items without the attribute) had the o
 `hypothesis` as attributes of their own, and the same `parameters`: versions of that format see, inject and stop the
 runs of format 2, too, but do not know their options; alarms and hypotheses are then watched by the others.
 Format 3 are runs with a target of environments or a baseline, of which versions before it would hit too much, and
-format 4 those with any other criterion, or with a limit, a key, a ramp or a dry run. All others are still written as
-format 2, so that those versions go on to inject them.
+format 4 those with any other criterion, or with a limit, a key, a ramp, a dry run or verdicts that travel. All others
+are still written as format 2, so that those versions go on to inject them.
 
 The label is an attribute where it is not the experiment's name. Versions before labels expect the experiment's name in
 the key: they list, stop and halt a run with a label as a damaged one, and do not inject it.
@@ -29,6 +29,7 @@ from pynamodb.attributes import Attribute, BooleanAttribute, NumberAttribute, Un
 from pynamodb.expressions.condition import Condition
 
 from ..runs.event import Action, Event
+from ..runs.observation import Observation
 from ..runs.run import FOREVER, NEVER, Run
 from .table import RETENTION_SECONDS, Item, ttl
 
@@ -43,11 +44,12 @@ FORMAT_OF_ENVIRONMENTS = 3
 FORMAT_OF_ALL_REQUESTS = 2
 """Of a run with neither: an older version hits the same requests."""
 
-SINCE_FORMAT_4 = frozenset({"max_requests", "first", "every", "sticky", "seed", "ramp_seconds", "dry_run"})
+SINCE_FORMAT_4 = frozenset({"max_requests", "first", "every", "sticky", "seed", "ramp_seconds", "dry_run", "propagate"})
 """Options without which an older version would hit too much. (A target of more than environments, too.)"""
 
 RUN = "run#"
 HALT = "halt"
+OBSERVE = "observe"
 """Sort keys in the scope's partition: that of a run ends with its label."""
 
 HISTORY = "history#"
@@ -69,6 +71,7 @@ OPTION_TYPES: Mapping[str, type | tuple[type, ...]] = {
     "seed": str,
     "ramp_seconds": (int, float),
     "dry_run": bool,
+    "propagate": bool,
 }
 MOST_DIGITS = 18
 """Of a whole number: one with more is damaged."""
@@ -129,6 +132,13 @@ class HaltItem(EventItem):
     """In effect as long as it is there. Format 1 left it there, and wrote when it was resumed from."""
 
     resumed_at = NumberAttribute(null=True)
+
+
+class ObservationItem(Item):
+    """Asks all environments to observe their outgoing calls. It says by itself until when."""
+
+    began = NumberAttribute()
+    until = NumberAttribute()
 
 
 def is_typed(attribute: Attribute[Any]) -> Condition:
@@ -240,6 +250,17 @@ def is_identifier(run_id: str) -> bool:
 def is_halt(raw: Raw) -> bool:
     """Whether an item of the scope's partition is a halt that is in effect."""
     return bool(raw["sk"]["S"] == HALT and "N" not in raw.get("resumed_at", {}))
+
+
+def read_observation(found: Iterable[Raw]) -> Observation | None:
+    """The observation among the items of the scope's partition; None, too, where it cannot be read."""
+    for raw in found:
+        if raw["sk"]["S"] == OBSERVE:
+            try:
+                return Observation(moment(raw, "began"), moment(raw, "until"))
+            except DAMAGED as error:
+                log.debug("Cannot read the item %s: %r", OBSERVE, error)
+    return None
 
 
 def read_halt(raw: Raw) -> Event:

@@ -1,7 +1,7 @@
 """What passes a boundary: a request of a framework, seen through one interface. Nothing of it is copied."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 from urllib.parse import unquote_plus
 
@@ -89,6 +89,7 @@ class OutgoingCall:
     __slots__ = (
         "_is_repeatable",
         "client",
+        "content",
         "faults",
         "get_header",
         "host",
@@ -120,6 +121,7 @@ class OutgoingCall:
         get_header: Callable[[str], str | None] | None = None,
         set_header: Callable[[str, str], None] | None = None,
         step: Step | None = None,
+        content: Callable[[], Hashable] | None = None,
     ) -> None:
         self.client = client
         self.faults = faults
@@ -138,6 +140,8 @@ class OutgoingCall:
         """Sets a header of that request, and of no object of the caller's."""
         self.step = step
         """Which step of a call the patch sees, where it does not see all of it."""
+        self.content = content
+        """What tells it from other calls with the same path, as its query and body do; asked before it is made."""
 
     @property
     def is_repeatable(self) -> bool:

@@ -7,6 +7,7 @@ from ..faults.base import Chance, Fault
 from ..runs.run import Run
 from .call import Call
 from .plan import Plan
+from .propagation import Verdicts
 
 Hit = tuple[Plan, Fault, Chance]
 """One fault of one run, for one call, and what it draws from."""
@@ -16,6 +17,7 @@ class Decided(Protocol):
     """What is decided about: a call, and what becomes known of it."""
 
     call: Call
+    verdicts: Verdicts
 
     def note(self, run: Run, name: str) -> None:
         """Add 1 to a counter of a run, beside those of faults and requests."""
@@ -27,7 +29,11 @@ def decide(plans: Sequence[Plan], chance: Chance, decided: Decided) -> list[Hit]
     for plan in plans:
         drawn = chance
         if plan.selector is not None:
-            selected = plan.selector.select(decided.call, chance, decided.note)
+            inherited = plan.propagation.inherited(decided) if plan.propagation is not None else None
+            if inherited is None:
+                selected = plan.selector.select(decided.call, chance, decided.note)
+            else:
+                selected = plan.selector.take(decided.call, chance, decided.note, is_hit=inherited.is_hit)
             if selected is None:
                 continue
             drawn = selected

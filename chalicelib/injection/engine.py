@@ -23,6 +23,7 @@ from .call import Call
 from .decide import Hit, decide
 from .effects.base import Effect
 from .plan import Plan
+from .propagation import UNREAD, Verdicts
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class InjectionResult:
         "plans",
         "problem",
         "reached_route",
+        "verdicts",
     )
 
     def __init__(
@@ -114,6 +116,7 @@ class InjectionResult:
         self.reached_route = False
         self.is_answered = False
         """Whether its answer has begun. A context that outlives the call has its result, too."""
+        self.verdicts: Verdicts = UNREAD
         self.problem: Literal["store_unavailable"] | None = None
 
     def drop_defective(self) -> None:
@@ -127,7 +130,8 @@ class InjectionResult:
     @property
     def would_hit(self) -> list[str]:
         """The labels of the dry runs that would have hit it."""
-        return [run.label for run, name in self.notes if name == WOULD_HIT]
+        labels = {run.label: None for run, name in self.notes if name == WOULD_HIT}
+        return list(labels)  # each once, however many outgoing calls of the request it would have hit
 
     @property
     def remaining_seconds(self) -> float:

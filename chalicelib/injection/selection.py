@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Note = Callable[[Run, str], None]
 """Called with a run and the name of a counter of it, which one call adds 1 to."""
 
-OPTIONS = ("sticky", "seed", "every", "ramp_seconds")
+OPTIONS = ("sticky", "seed", "every", "ramp_seconds", "propagate")
 """The options of a start that a selector reads."""
 
 WHOLE = 100.0
@@ -129,6 +129,14 @@ class Selector:
         digest = self._digest(key)
         return Draws(digest, DRAW_BYTES) if draw(digest) < self.share() and self._is_turn() else None
 
+    def take(self, call: Call, chance: Chance, note: Note, *, is_hit: bool) -> Chance | None:
+        """As `select`, where another service has decided."""
+        if not is_hit:
+            return None
+        if self._matcher is not None:
+            note(self._run, MATCHED)
+        return self.chance_of(call) or chance
+
     def _is_turn(self) -> bool:
         return self._every is None or not next(self._turns) % self._every
 
@@ -142,7 +150,7 @@ class Selector:
     def chance_of(self, call: Call) -> Chance | None:
         """What the faults' own shares are drawn from where a key decides; None where it is chance, or there is no key.
 
-        For `POST /preview`: it counts nothing.
+        It counts nothing.
         """
         key = self._read_key(call) if self._read_key else None
         return None if key is None else Draws(self._digest(key), DRAW_BYTES)

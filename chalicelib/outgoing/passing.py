@@ -52,11 +52,13 @@ def send(
     """
     entered = _enter(call)
     if entered is None:
+        _mark(call)
         return proceed()
     gate, passage = entered
     token = _WITHIN.set(True)
     try:
         failure = gate.meet(passage)
+        _mark(call)
         result = proceed() if failure is None else fail(failure, proceed)
     except BaseException as error:
         gate.leave(passage, None, error)
@@ -76,11 +78,13 @@ async def send_on_loop(
     """As `send`, on an event loop."""
     entered = _enter(call)
     if entered is None:
+        _mark(call)
         return await proceed()
     gate, passage = entered
     token = _WITHIN.set(True)
     try:
         failure = await gate.meet_on_loop(passage)
+        _mark(call)
         result = await (proceed() if failure is None else fail(failure, proceed))
     except BaseException as error:
         gate.leave(passage, None, error)
@@ -93,8 +97,17 @@ async def send_on_loop(
 
 def _enter(call: OutgoingCall) -> tuple[Gate, Passage] | None:
     """The first module with a run that is about the call."""
-    for gate in INSTALLATION.gates:
-        passage = gate.enter(call)
-        if passage is not None:
+    for joined in INSTALLATION.gates:
+        gate = joined()
+        if gate is not None and (passage := gate.enter(call)) is not None:
             return gate, passage
     return None
+
+
+def _mark(call: OutgoingCall) -> None:
+    """What is decided about the request that the call is made for is sent along; not to AWS, whose calls are signed."""
+    if call.set_header is None or call.service:
+        return
+    for joined in INSTALLATION.gates:
+        if (gate := joined()) is not None:
+            gate.mark(call)

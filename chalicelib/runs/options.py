@@ -206,6 +206,12 @@ class StartOptions(BaseModel):
         default=False,
         description="Decide, count and name in a header (X-Chaos-Dry-Run) what would be hit, and do nothing.",
     )
+    propagate: bool = Field(
+        default=False,
+        description="Hit the same requests in all services of a chain: each sends along what it has decided, and a run "
+        "with the same label takes that instead of its own target and percentage. Needs CHAOS_PROPAGATION_KEY.",
+        json_schema_extra={"label": "Travels between services"},
+    )
     label: Label | None = Field(
         default=None,
         description="Name of this run, of which only one can be active. With labels an experiment can be active "

@@ -15,8 +15,9 @@ from chalicelib.experiments.catalogue import installed
 from chalicelib.injection.permits import StagePermits
 from chalicelib.injection.selection import selector
 from chalicelib.paths import PathSet
+from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
-from tests.support import Clock, FakeAlarms, FakeResultStore, FakeRunStore, FakeTokenStore
+from tests.support import Clock, FakeAlarms, FakeResultStore, FakeRunStore, FakeSeenStore, FakeTokenStore
 
 OPERATOR = Caller("ada", Role.OPERATOR)
 CATALOGUE = installed()
@@ -34,18 +35,21 @@ class Control:
         *,
         open_endpoints: bool = True,
         document: Callable[[], dict[str, Any]] = PUBLISHED,
+        inherited: Callable[[Run, str | None], bool | None] = lambda _run, _baggage: None,
     ) -> None:
         self.clock = clock
         self.alarms = FakeAlarms()
         self.store = FakeRunStore()
         self.tokens = FakeTokenStore()
         self.results = FakeResultStore()
+        self.seen = FakeSeenStore()
         self.changes = 0
         settings = settings or Settings(stage="qa")
         stage = Stage(
             settings=settings,
             runs=self.store,
             results=self.results,
+            seen=self.seen,
             alarms=self.alarms,
             catalogue=CATALOGUE,
         )
@@ -59,6 +63,7 @@ class Control:
                 excluded=PathSet(["/health", "/internal/*"]),
                 prefix=PREFIX,
                 why_not=StagePermits(settings),
+                inherited=inherited,
             ),
         )
         handlers = Handlers(stage, server, prefix=PREFIX, document=document)
