@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,16 @@ def test_one_connection_is_one_call_of_the_run(fault: str, server: Server) -> No
     assert server.seen == 1
 
 
+@pytest.mark.parametrize(
+    ("fault", "notes"), [("refused", ["matched"]), ("dns", ["matched"]), ("tls", ["matched", "unreached"])]
+)
+def test_each_connection_is_counted_once(fault: str, notes: list[str], server: Server) -> None:
+    with failing(f"{NAME}:{server.port}", fault, scope_of_calls="requests") as chaos, chaos.request() as result:
+        with suppress(OSError):
+            with_a_socket(server.port)
+        assert [note for _, note in result.notes] == notes
+
+
 def test_who_names_an_address_meets_what_is_about_the_address_and_has_no_name_to_look_up(server: Server) -> None:
     address = ("127.0.0.1", server.port)
     for fault, error in (("refused", ConnectionRefusedError), ("dns", None)):
@@ -273,18 +284,29 @@ def test_a_connection_of_a_loop_with_tls_meets_a_bad_certificate_and_one_without
     assert server.seen == 1
 
 
-def test_a_loop_looks_up_on_a_thread_that_knows_for_which_request(server: Server) -> None:
-    """Otherwise what is about requests alone would not be met, and what is about the process would be met twice."""
+async def look_up(port: int) -> None:
+    await asyncio.get_running_loop().getaddrinfo(NAME, port)
 
-    async def look_up() -> None:
-        await asyncio.get_running_loop().getaddrinfo(NAME, server.port)
 
+def test_a_look_up_of_a_loop_is_of_the_request_that_it_serves(server: Server) -> None:
     with failing(f"{NAME}:{server.port}", "dns", scope_of_calls="requests") as chaos:
-        asyncio.run(look_up())
+        asyncio.run(look_up(server.port))
         with chaos.request() as result:
             with pytest.raises(socket.gaierror):
-                asyncio.run(look_up())
+                asyncio.run(look_up(server.port))
             assert [hit.applied.details["failure"] for hit in result.hits] == ["dns"]
+
+
+def test_a_look_up_of_a_loop_is_not_decided_about_on_its_thread_once_more(server: Server) -> None:
+    def fails() -> bool:
+        try:
+            asyncio.run(look_up(server.port))
+        except socket.gaierror:
+            return True
+        return False
+
+    with failing(f"{NAME}:{server.port}", "dns", options={"every": 2}):
+        assert sorted([fails(), fails()]) == [False, True]
 
 
 def test_classes_and_modules_are_as_before() -> None:
