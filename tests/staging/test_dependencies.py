@@ -43,7 +43,7 @@ def test_the_table_has_no_dns_and_a_stop_is_obeyed_by_every_environment_within_a
     with Fleet(stage, "/stock") as fleet:
         fleet.wait_until(lambda answers: len(environments(answers)) >= SIZE, since=0, seconds=90)
         for _ in range(rounds):
-            stage.start(FAILURE, dependency="dynamodb", fault="dns", duration_seconds=120)
+            stage.start(FAILURE, dependency="dynamodb", fault="dns", scope_of_calls="process", duration_seconds=120)
             started = time.time()
             fleet.wait_until(everywhere(feels(FAILURE)), since=started, seconds=START_SECONDS)
             starts += last(fleet.answers(started), spared(FAILURE), since=started)
