@@ -3,11 +3,7 @@
 The fault takes the place of the request on the wire: botocore itself parses what comes back, and decides on retries.
 """
 
-import errno
 import math
-import os
-import socket
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial, wraps
 from io import BytesIO
@@ -26,7 +22,9 @@ from urllib3 import HTTPResponse
 from .. import time_limits
 from ..faults.base import Failure, Way
 from ..injection.call import OutgoingCall
+from . import causes
 from .aws_answers import answer_of
+from .content import content_of
 from .installation import Patch
 from .pace import Pace
 from .passing import is_to_be_asked, send
@@ -103,6 +101,7 @@ def described(client: str, faults: frozenset[str], endpoint: Any, operation: Any
         operation=operation.name,
         timeout_seconds=_timeout_seconds(endpoint, request),
         is_repeatable=_is_repeatable(service, operation, request),
+        content=partial(content_of, request.url, request.body),
     )
 
 
@@ -167,20 +166,15 @@ def _discard(raw: Any) -> None:
     raw.release_conn()
 
 
-ERRORS: Mapping[Way, tuple[Callable[..., Exception], Callable[[], Exception]]] = {
-    "timeout": (ReadTimeoutError, lambda: TimeoutError("Read timed out")),
-    "refused": (EndpointConnectionError, lambda: _os_error(errno.ECONNREFUSED)),
-    "dns": (EndpointConnectionError, lambda: socket.gaierror(socket.EAI_NONAME, "Name or service not known")),
-    "reset": (ConnectionClosedError, lambda: _os_error(errno.ECONNRESET)),
-    "lost_reply": (ConnectionClosedError, lambda: _os_error(errno.ECONNRESET)),
-    "tls": (SSLError, lambda: ssl.SSLCertVerificationError(1, "certificate verify failed: certificate has expired")),
+ERRORS: Mapping[Way, tuple[Callable[..., Exception], Callable[[], OSError]]] = {
+    "timeout": (ReadTimeoutError, causes.timed_out),
+    "refused": (EndpointConnectionError, causes.refused),
+    "dns": (EndpointConnectionError, causes.not_resolved),
+    "reset": (ConnectionClosedError, causes.reset),
+    "lost_reply": (ConnectionClosedError, causes.reset),
+    "tls": (SSLError, causes.not_trusted),
 }
 """What botocore raises where there is no answer, and why it does."""
-
-
-def _os_error(number: int) -> OSError:
-    """Python makes a ConnectionResetError of it where it is one."""
-    return OSError(number, os.strerror(number))
 
 
 def raise_error(way: Way, request: Any) -> None:

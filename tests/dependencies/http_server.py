@@ -1,6 +1,8 @@
 """A server over HTTP on loopback, with or without TLS, that remembers what it was asked."""
 
 import json
+import select
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -87,6 +89,42 @@ def serving(context: ssl.SSLContext | None = None, authority: Path | None = None
     thread.start()
     try:
         yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class Tunnel(BaseHTTPRequestHandler):
+    """A proxy that connects its clients to whatever they name."""
+
+    def do_CONNECT(self) -> None:
+        host, _, port = self.path.partition(":")
+        with socket.create_connection((host, int(port)), timeout=5) as target:
+            self.send_response(200)
+            self.end_headers()
+            ends = {self.connection: target, target: self.connection}
+            while True:
+                readable, _, _ = select.select(list(ends), [], [], 5)
+                parts = [(ends[each], each.recv(65_536)) for each in readable]
+                if not all(part for _, part in parts) or not parts:
+                    return
+                for end, part in parts:
+                    end.sendall(part)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def tunnelling() -> Iterator[str]:
+    """The address of a proxy."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Tunnel)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
