@@ -112,6 +112,13 @@ def test_a_write_whose_reply_is_lost_was_made_and_is_made_again_if_the_client_sa
         assert server.bodies[1:] == [b"order 2", b"order 2"]
 
 
+def test_the_whole_answer_is_read_before_it_is_lost(server: Server) -> None:
+    with opened(Session, server) as client, failing(server.host, "lost_reply"):
+        with pytest.raises(requests.ConnectionError):
+            client.call(path="/big")
+        assert server.sent_big.wait(5)
+
+
 def test_each_hop_of_a_redirect_is_a_call(server: Server) -> None:
     with opened(Session, server) as client, failing(f"{server.address}/orders", "error"):
         assert client.call(path="/moved").status == 503
