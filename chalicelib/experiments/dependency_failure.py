@@ -118,7 +118,7 @@ class DependencyFailure(base.Experiment):
         )
         bytes_per_second: float = Field(
             default=cast("float", None),
-            ge=1,
+            ge=0.1,
             description=f"How fast a slow answer comes. If it is not set, {BYTES_PER_SECOND:g}.",
             examples=[1000.0],
             json_schema_extra={"unit": "bytes per second"},

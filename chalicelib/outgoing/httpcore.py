@@ -6,7 +6,7 @@ lets fail before there would be a connection: each attempt is a call.
 
 import math
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator
 from contextlib import aclosing
 from copy import copy
 from functools import wraps
@@ -18,6 +18,7 @@ from ..injection.call import OutgoingCall
 from ..injection.loops import AnyLoop
 from . import causes
 from .answers import SAFE_TO_REPEAT, body_of, headers_of, reason_of, status_of
+from .content import content_of
 from .installation import Patch
 from .pace import Pace
 from .passing import is_to_be_asked, send, send_on_loop
@@ -144,7 +145,12 @@ class _Attempt:
             is_repeatable=method in SAFE_TO_REPEAT,
             get_header=self.get_header,
             set_header=self.set_header,
+            content=self.content,
         )
+
+    def content(self) -> Hashable:
+        stream = self._request.stream
+        return content_of(self._request.url.target, getattr(stream, "_stream", stream))
 
     def _waits_seconds(self) -> float:
         timeout = self._request.extensions.get("timeout")

@@ -6,7 +6,7 @@ response of it. So an answer is parsed by `http.client` from bytes, whatever the
 
 import math
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import wraps
 from http.client import HTTPResponse as Parsed
 from http.client import RemoteDisconnected
@@ -28,6 +28,7 @@ from ..faults.base import Failure, Way
 from ..injection.call import OutgoingCall
 from . import causes
 from .answers import SAFE_TO_REPEAT, body_of, headers_of, reason_of, status_of
+from .content import content_of
 from .installation import Patch
 from .pace import Pace
 from .passing import is_to_be_asked, is_within, send
@@ -123,7 +124,11 @@ class _Attempt:
             is_repeatable=method in SAFE_TO_REPEAT,
             get_header=self.get_header,
             set_header=self.set_header,
+            content=self.content,
         )
+
+    def content(self) -> Hashable:
+        return content_of(self._url, self._options.get("body"))
 
     def get_header(self, name: str) -> str | None:
         key = self._key(name)

@@ -12,6 +12,7 @@ import pytest
 
 aiohttp = pytest.importorskip("aiohttp")
 
+from tests.dependencies import servers  # noqa: E402
 from tests.dependencies.harness import failing  # noqa: E402 - where it is installed
 from tests.dependencies.http_server import BODY, Server  # noqa: E402
 from tests.dependencies.over_http import ALL, MADE, PATIENCE, Answer, meets, opened  # noqa: E402
@@ -68,7 +69,6 @@ def open_client(request: pytest.FixtureRequest) -> Open:
     return lambda server, **options: Client(request.param, server, **options)
 
 
-@pytest.mark.matrix
 @pytest.mark.parametrize("made", MADE)
 @pytest.mark.parametrize("fault", ALL)
 def test_a_client_meets_a_fault(fault: str, made: str, open_client: Open, server_of: Callable[[str], Server]) -> None:
@@ -212,6 +212,21 @@ def test_its_look_up_and_its_connection_are_no_calls_of_their_own(open_client: O
         server.address = f"http://localhost:{port}"
         assert client.call().body == BODY
         assert [(passage.call.client, passage.status) for passage in result.passages] == [("aiohttp", 200)]
+
+
+@pytest.mark.parametrize(("fault", "reached"), [("lost_reply", 1), ("slow", 1), ("error", 0), ("reset", 0)])
+def test_apaches_httpd_sees_what_is_sent(fault: str, reached: int, open_client: Open, server: Server) -> None:
+    """With one connection for all."""
+    with servers.httpd() as httpd, opened(open_client, server) as client:
+        server.address = f"http://{httpd.address}"
+        assert client.call(path="/page").status == 200
+        with failing(f"http://{httpd.address}/page", fault):
+            try:
+                client.call(path="/page")
+            except client.errors.get(fault, ZeroDivisionError):
+                assert fault in client.errors
+        assert client.call(path="/page").status == 200
+        assert httpd.seen(2 + reached) == 2 + reached
 
 
 def test_classes_are_as_before() -> None:

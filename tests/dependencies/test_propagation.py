@@ -171,3 +171,50 @@ def test_the_headers_that_the_caller_has_stay_its_own(following: Next) -> None:
         urllib3.PoolManager().request("GET", following.url, headers=headers)
     assert headers == {"X-Own": "1"}
     assert following.got != [None]
+
+
+def test_an_agent_that_passes_baggage_on_is_corrected(following: Next) -> None:
+    """OpenTelemetry's: it sends what came with the request, also what has expired."""
+    instrumentation = pytest.importorskip("opentelemetry.instrumentation.requests").RequestsInstrumentor()
+    from opentelemetry import baggage, context  # noqa: PLC0415 - only where it is installed
+
+    run = travelling()
+    came = baggage.set_baggage("chaos.slow", "0.1.x.old", baggage.set_baggage("user", "a b"))
+    instrumentation.instrument()
+    token = context.attach(came)
+    try:
+        with active(run) as service, service.request():
+            requests.get(following.url, timeout=5)
+    finally:
+        context.detach(token)
+        instrumentation.uninstrument()
+    (got,) = following.got
+    assert got
+    user, verdict = got.split(",")
+    assert user == "user=a+b"
+    assert following.verdicts(run) == [True]
+    assert baggage.get_baggage("chaos.slow", _read_by_opentelemetry(verdict)) == verdict.partition("=")[2]
+
+
+def _read_by_opentelemetry(header: str) -> Any:
+    from opentelemetry.baggage.propagation import W3CBaggagePropagator  # noqa: PLC0415 - as above
+
+    return W3CBaggagePropagator().extract({"baggage": header})
+
+
+def test_a_run_that_begins_while_a_request_is_served_says_nothing_of_it(following: Next) -> None:
+    late = a_run("error_injection", label="late", token="2", options={"propagate": True}, duration_seconds=60.0)
+    with active(travelling()) as service, service.request():
+        service.store.runs[late.label] = late
+        service.refresh()
+        requests.get(following.url, timeout=5)
+    (got,) = following.got
+    assert got
+    assert [member.partition("=")[0] for member in got.split(",")] == ["chaos.slow"]
+
+
+def test_before_its_baseline_is_over_a_run_says_that_it_hits_nothing(following: Next) -> None:
+    run = travelling(options={"hypothesis": {"p95_seconds": 1.0, "of": "hit", "baseline_seconds": 10.0}})
+    with active(run) as service, service.request():
+        requests.get(following.url, timeout=5)
+    assert following.verdicts(run) == [False]

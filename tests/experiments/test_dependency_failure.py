@@ -122,7 +122,7 @@ def test_no_address_without_tls_can_fail_by_it() -> None:
         {"dependency": AWS, "fault": "latency", "delay_seconds": 0.0},
         {"dependency": AWS, "fault": "latency", "delay_seconds": 60.1},
         {"dependency": AWS, "fault": "latency", "delay_seconds": math.inf},
-        {"dependency": AWS, "fault": "slow", "bytes_per_second": 0.9},
+        {"dependency": AWS, "fault": "slow", "bytes_per_second": 0.09},
         {"dependency": AWS, "code": "no code"},
         {"dependency": AWS, "code": ""},
         {"dependency": AWS, "code": "X" * 101},

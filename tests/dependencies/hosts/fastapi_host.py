@@ -3,14 +3,14 @@ from typing import Annotated, Any
 import fastapi
 
 from chalicelib.frameworks.fastapi import ChaosExperiments
-from tests.dependencies.chained import served
+from tests.dependencies.chained import served_on_loop
 
 app = fastapi.FastAPI()
 ChaosExperiments(app)
 
 
 @app.get("/chain")
-def chain(
+async def chain(
     baggage: Annotated[str | None, fastapi.Header()] = None, then: Annotated[list[str] | None, fastapi.Query()] = None
 ) -> dict[str, Any]:
-    return served(baggage, then or [])
+    return await served_on_loop(baggage, then or [])
