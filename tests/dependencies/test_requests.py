@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
@@ -199,7 +200,9 @@ def test_through_a_tunnel_the_target_fails(fault: str, error: type[Exception], s
         for _ in ("on a new connection", "on a pooled one"):
             with failing(f"{secure_server.address}/*", fault), pytest.raises(error) as raised:
                 client.call(proxies={"https": proxy}, read=PATIENCE)
-            assert not isinstance(raised.value, requests.exceptions.ProxyError)
+            # urllib3 1.26 blames the proxy for whatever is refused behind it
+            blames_proxy = fault == "refused" and urllib3.__version__.startswith("1.")
+            assert isinstance(raised.value, requests.exceptions.ProxyError) is blames_proxy
             assert client.call(proxies={"https": proxy}).body == BODY
 
 
