@@ -13,6 +13,8 @@ from typing import Any
 
 OK = {"ok": True, "padding": "x" * 80}
 BODY = json.dumps(OK).encode()
+BIG = 30_000_000
+"""More bytes than a client's system takes that does not read them."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -35,6 +37,12 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         if self.path == "/chunked":
             self._send_in_chunks()
+            return
+        if self.path == "/big":
+            self.send_header("Content-Length", str(BIG))
+            self.end_headers()
+            self.wfile.write(bytes(BIG))
+            self.server.sent_big.set()
             return
         self.send_header("Content-Length", str(len(BODY)))
         self.end_headers()
@@ -64,6 +72,7 @@ class Server(ThreadingHTTPServer):
         self.bodies: list[bytes] = []
         self.headers: list[dict[str, str]] = []
         self.connections = 0
+        self.sent_big = threading.Event()
         self.authority = authority
         """The certificate of who vouches for it; None without TLS."""
         self._context = context

@@ -152,6 +152,13 @@ def test_a_write_whose_reply_is_lost_was_made(open_client: Opener, server: Serve
         assert (server.requests, server.bodies) == (["POST /orders"], [b"order 1"])
 
 
+def test_the_whole_answer_is_read_before_it_is_lost(open_client: Opener, server: Server) -> None:
+    with opened(open_client, server) as client, failing(server.host, "lost_reply"):
+        with pytest.raises(client.errors["lost_reply"]):
+            client.call(path="/big")
+        assert server.sent_big.wait(5)
+
+
 def test_each_hop_of_a_redirect_is_a_call(open_client: Opener, server: Server) -> None:
     with opened(open_client, server) as client, failing(f"{server.address}/orders", "error"):
         assert client.call(path="/moved", follow_redirects=True).status == 503
