@@ -15,7 +15,7 @@ aiohttp = pytest.importorskip("aiohttp")
 from tests.dependencies import servers  # noqa: E402
 from tests.dependencies.harness import failing  # noqa: E402 - where it is installed
 from tests.dependencies.http_server import BODY, Server  # noqa: E402
-from tests.dependencies.over_http import ALL, MADE, PATIENCE, Answer, meets, opened  # noqa: E402
+from tests.dependencies.over_http import ALL, LONG, MADE, PATIENCE, Answer, meets, opened  # noqa: E402
 
 LOOPS = ("asyncio", "uvloop")
 
@@ -35,7 +35,7 @@ class Client:
     def __init__(self, loop: str, server: Server, **options: Any) -> None:
         self._runner = asyncio.Runner(loop_factory=_factory(loop))
         self._server = server
-        options = {"timeout": aiohttp.ClientTimeout(sock_read=PATIENCE), **options}
+        options = {"timeout": aiohttp.ClientTimeout(sock_read=LONG), **options}
         self.session = self.run(self._opened(options))
 
     async def _opened(self, options: Any) -> Any:
@@ -45,7 +45,10 @@ class Client:
     def run(self, coroutine: Any) -> Any:
         return self._runner.run(coroutine, context=copy_context())
 
-    def call(self, method: str = "POST", path: str = "/orders", **options: Any) -> Answer:
+    def call(self, method: str = "POST", path: str = "/orders", *, read: float | None = None, **options: Any) -> Answer:
+        if read is not None:
+            options["timeout"] = aiohttp.ClientTimeout(sock_read=read)
+
         async def called() -> Answer:
             async with self.session.request(method, self._server.address + path, **options) as response:
                 return Answer(response.status, response.headers, await response.read())
@@ -97,7 +100,7 @@ def test_what_aiohttp_repeats_by_itself_is_repeated_once(fault: str, open_client
 def test_what_is_not_repeated_is_one_call(fault: str, open_client: Open, server: Server) -> None:
     with opened(open_client, server) as client, failing(server.host, fault, options={"first": {"requests": 1}}):
         with pytest.raises(client.errors[fault]):
-            client.call("GET")
+            client.call("GET", read=PATIENCE)
         assert client.call("GET").body == BODY
 
 
@@ -160,7 +163,7 @@ def test_an_answer_so_slow_that_not_a_byte_comes_in_time_is_a_time_out(open_clie
         failing(server.host, "slow", bytes_per_second=2.0),
         pytest.raises(aiohttp.SocketTimeoutError),
     ):
-        client.call()
+        client.call(read=PATIENCE)
 
 
 @pytest.mark.parametrize("fault", ["error", "garbage", "reset", "refused", "lost_reply", "slow"])
