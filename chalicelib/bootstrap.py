@@ -31,12 +31,13 @@ from .injection.effects.memory import Memory
 from .injection.effects.spare_memory import spare_mb
 from .injection.engine import Engine, Process, Slots
 from .injection.loops import AnyLoop
+from .injection.observed import Observed
 from .injection.outgoing import OutgoingCalls
 from .injection.permits import StagePermits
 from .injection.plan import Compiler, Environment, Plan
 from .injection.propagation import Seal, inherited
 from .injection.selection import selector
-from .injection.server import longest_request_seconds
+from .injection.server import longest_request_seconds, runs_threads
 from .injection.snapshot import Snapshot
 from .logs import log_as_json
 from .outgoing.effect import Patches
@@ -44,7 +45,7 @@ from .outgoing.gate import Gate
 from .paths import PathSet
 from .results.metrics import Metrics
 from .results.recorder import LONGEST_INVOCATION_SECONDS, FlushPolicy, OnFlush, Recorder, Schedule, in_a_thread
-from .results.store import ResultStore
+from .results.store import ResultStore, SeenStore
 from .runs.store import BudgetStore, RunStore
 from .settings import Settings, read_settings
 from .time_limits import request_time
@@ -76,6 +77,7 @@ class Stores:
 
     runs: RunStore
     results: ResultStore
+    seen: SeenStore
     alarms: Alarms
 
 
@@ -103,6 +105,7 @@ class Instead(TypedDict, total=False):
 
     runs: RunStore
     results: ResultStore
+    seen: SeenStore
     budgets: BudgetStore
     tokens: TokenStore
     alarms: Alarms
@@ -254,8 +257,7 @@ def _schedule(settings: Settings, instead: Instead) -> Schedule | None:
     """What flushes counts between requests; None where nothing runs then, so that requests do."""
     if settings.in_lambda:
         return None
-    uwsgi = sys.modules.get("uwsgi")
-    if uwsgi and not getattr(uwsgi, "has_threads", True):
+    if not runs_threads():
         log.warning(
             "uWSGI runs without threads in this process, so requests flush the counts of runs to the table, and each "
             "that does waits for the answer. Start it with --enable-threads, and a thread does it."
@@ -269,11 +271,13 @@ def _stores(
 ) -> Stores:
     from .dynamodb.results import DynamoDBResultStore  # noqa: PLC0415 - as above
     from .dynamodb.runs import DynamoDBRunStore  # noqa: PLC0415
+    from .dynamodb.seen import DynamoDBSeenStore  # noqa: PLC0415
     from .guardrails.cloudwatch import CloudWatchAlarms  # noqa: PLC0415
 
     return Stores(
         runs=instead.get("runs") or DynamoDBRunStore(settings, clock=clock),
         results=instead.get("results") or DynamoDBResultStore(settings),
+        seen=instead.get("seen") or DynamoDBSeenStore(settings),
         alarms=instead.get("alarms") or CloudWatchAlarms(settings, alarms_seconds),
     )
 
@@ -296,12 +300,12 @@ def _catalogue() -> "Catalogue":
 def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str]) -> Engine:
     clock = ports.process.clock
     budgets = _budgets(settings, ports, lambda: snapshot)
-    read = _reader(settings, ports, budgets)
+    observed = Observed(ports.data_plane.seen, clock, lambda: recorder.plan_flush())  # noqa: PLW0108 - made below
+    read = _reader(settings, ports, budgets, observed)
 
     def noticed() -> Sequence[Plan]:
         plans = read()
         recorder.notice(plans)
-        patches.settle(plans)
         return plans
 
     snapshot = Snapshot(
@@ -311,8 +315,10 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
         idle_refresh_seconds=settings.idle_refresh_seconds,
         max_staleness_seconds=settings.max_staleness_seconds,
         local=ports.clocks.local,
+        notice=lambda active: patches.notice(active),  # noqa: PLW0108 - it is made below, of what needs the snapshot
     )
     recorder = _recorder(settings, ports, snapshot)
+    recorder.flush_with(observed)
     trusted = settings.trust_request_start
     spare_memory = partial(spare_mb, settings.lambda_memory_mb)
     engine = Engine(
@@ -326,15 +332,15 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
         longest_request_seconds=min(settings.max_wait_seconds, longest_request_seconds()),
         limits=settings.limits,
     )
-    patches = _patches(engine, ports)
+    patches = _patches(engine, ports, observed)
     engine.add_effect("patches", patches)
     return engine
 
 
-def _patches(engine: Engine, ports: Ports) -> Patches:
+def _patches(engine: Engine, ports: Ports, observed: Observed) -> Patches:
     snapshot = engine.snapshot
     injection, on_loop = SyncInjection(engine, ports.sleep), AsyncInjection(engine, AnyLoop())
-    gate = Gate(OutgoingCalls(engine), injection, on_loop)
+    gate = Gate(OutgoingCalls(engine, observed, longest_request_seconds()), injection, on_loop)
     return Patches(gate, snapshot.get, snapshot.seconds_until_stale, ports.sleep)
 
 
@@ -357,7 +363,7 @@ def _budgets(settings: Settings, ports: Ports, snapshot: Callable[[], Snapshot])
     return budgets
 
 
-def _reader(settings: Settings, ports: Ports, budgets: Budgets) -> Callable[[], Sequence[Plan]]:
+def _reader(settings: Settings, ports: Ports, budgets: Budgets, observed: Observed) -> Callable[[], Sequence[Plan]]:
     """What a refresh of the snapshot reads: the active runs, less those that a guardrail has just ended, compiled."""
     runs = ports.data_plane.runs
     guardrails = Guardrails(
@@ -383,7 +389,9 @@ def _reader(settings: Settings, ports: Ports, budgets: Budgets) -> Callable[[], 
 
     def read() -> Sequence[Plan]:
         with request_time(seconds):
-            return compiled(guardrails.enforce(runs.active(ports.process.clock())))
+            current = runs.current(ports.process.clock())
+            observed.notice(current.observation)
+            return compiled(guardrails.enforce(current.runs))
 
     return read
 
@@ -493,7 +501,12 @@ def _api(
         _warn_of_limits(catalogue, settings)
         stores = ports.patient()
         stage = Stage(
-            settings=settings, runs=stores.runs, results=stores.results, alarms=stores.alarms, catalogue=catalogue
+            settings=settings,
+            runs=stores.runs,
+            results=stores.results,
+            seen=stores.seen,
+            alarms=stores.alarms,
+            catalogue=catalogue,
         )
         server = Server(
             environment=ports.process.name,

@@ -9,11 +9,13 @@ from chalicelib.errors import AlarmsUnavailable, Halted, StoreUnavailable, Unkno
 from chalicelib.experiments.base import Parameters
 from chalicelib.experiments.catalogue import installed
 from chalicelib.results.recorder import FlushPolicy, Recorder, Schedule
+from chalicelib.results.seen import Seen, SeenCalls, SeenKey
 from chalicelib.results.tally import OpenCalls, Tally
 from chalicelib.runs.event import Action, Event
+from chalicelib.runs.observation import Observation
 from chalicelib.runs.options import Hypothesis
 from chalicelib.runs.run import Run
-from chalicelib.runs.store import Exchange, HistoryPage, Lease, RunStore, require_room
+from chalicelib.runs.store import Current, Exchange, HistoryPage, Lease, RunStore, require_room
 
 NOW = 1_800_000_000.0
 
@@ -83,6 +85,7 @@ class FakeRunStore:
     reads: int = 0
     halt_event: Event | None = None
     past: dict[str, Run | Event] = field(default_factory=dict)
+    observation: Observation | None = None
 
     def latest(self) -> Sequence[Run]:
         """The current or last run of each experiment."""
@@ -102,9 +105,17 @@ class FakeRunStore:
     def _past_runs(self) -> Sequence[Run]:
         return [run for run in self.past.values() if isinstance(run, Run)]
 
-    def active(self, now: float) -> Sequence[Run]:
+    def current(self, now: float) -> Current:
         runs = self.latest()
-        return [] if self.halt_event else [run for run in runs if run.is_active(now)]
+        observed = self.observation if self.observation and self.observation.is_active(now) else None
+        return Current([] if self.halt_event else [run for run in runs if run.is_active(now)], observed)
+
+    def observe(self, observation: Observation) -> None:
+        self._answer()
+        self.observation = observation
+
+    def active(self, now: float) -> Sequence[Run]:
+        return self.current(now).runs
 
     def start(self, runs: Sequence[Run], *, now: float, replaced: Sequence[Run] = ()) -> Run | None:
         self._answer()
@@ -271,6 +282,34 @@ class FakeResultStore:
         if self.broken:
             raise StoreUnavailable("The table does not answer.")
         return {run.run_id: self.tallies[run.run_id] for run in runs if run.run_id in self.tallies}
+
+
+@dataclass
+class FakeSeenStore:
+    """A `SeenStore` that counts its writes, and fails while `broken`; with `loses_answers` after it has added."""
+
+    counts: dict[SeenKey, SeenCalls] = field(default_factory=dict)
+    additions: dict[SeenKey, str] = field(default_factory=dict)
+    broken: bool = False
+    loses_answers: bool = False
+    writes: int = 0
+
+    def add(self, key: SeenKey, calls: SeenCalls, *, addition: str) -> None:
+        self.writes += 1
+        self._fail_if(self.broken)
+        if self.additions.get(key) != addition:
+            self.additions[key] = addition
+            self.counts.setdefault(key, SeenCalls()).merge(calls)
+        self._fail_if(self.loses_answers)
+
+    def seen(self, since: float) -> Seen:
+        self._fail_if(self.broken)
+        return {key: calls for key, calls in self.counts.items() if key.observation >= since}
+
+    @staticmethod
+    def _fail_if(fails: object) -> None:
+        if fails:
+            raise StoreUnavailable("The table does not answer.")
 
 
 @dataclass

@@ -41,6 +41,7 @@ ENDPOINTS = (
     Endpoint("POST", "/halt", Role.VIEWER, "halt"),
     Endpoint("POST", "/resume", Role.OPERATOR, "resume"),
     Endpoint("GET", "/history", Role.VIEWER, "history"),
+    Endpoint("GET", "/dependencies", Role.VIEWER, "dependencies"),
     Endpoint("GET", "/report", Role.VIEWER, "report", formats=("json", "markdown", "html")),
     Endpoint("GET", TEST, Role.ANYONE, "test", closable=True),
     Endpoint("POST", TEST, Role.ANYONE, "test", closable=True),

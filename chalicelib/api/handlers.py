@@ -28,13 +28,14 @@ from ..errors import (
 from ..experiments.base import Experiment, Limits
 from ..experiments.catalogue import LONGEST_NAME_SHOWN, Catalogue
 from ..guardrails.alarms import Alarms, alarm_reason
-from ..results.store import ResultStore
+from ..results.store import ResultStore, SeenStore
 from ..results.tally import Tally
 from ..runs.event import Action, Event, identifier, moment_of
+from ..runs.observation import Observation
 from ..runs.run import Run
 from ..runs.store import RunStore, require_room
 from ..settings import Settings
-from . import problems, requests, responses, shapes
+from . import dependencies, problems, requests, responses, shapes
 from .console import page
 from .described import PreviewOfRun, divided
 from .http import Request, Response
@@ -76,6 +77,11 @@ ALONE = (
     "request. Ask the application's own /test."
 )
 
+CALLS_NOTHING = (
+    " It calls nothing, so nothing is hit here by the experiments that are about outgoing calls: {names}. Send "
+    "requests to a route of the application that calls the dependency."
+)
+
 ONE_AT_A_TIME = (
     "This process serves one request at a time, so a stop or a halt that is sent to it waits behind the requests that "
     "a run delays. Serve the control plane beside the application, too: `chaos-experiments serve`. Send it there."
@@ -89,6 +95,7 @@ class Stage:
     settings: Settings
     runs: RunStore
     results: ResultStore
+    seen: SeenStore
     alarms: Alarms
     catalogue: Catalogue
 
@@ -117,6 +124,7 @@ class Handlers:
         self._settings = stage.settings
         self._runs = stage.runs
         self._results = stage.results
+        self._seen = stage.seen
         self._alarms = stage.alarms
         self._catalogue = stage.catalogue
         self._server = server
@@ -288,6 +296,23 @@ class Handlers:
         tallies = self._tallies(shown)
         return {"entries": self._entries(kept, now, tallies), "next": found.next}
 
+    def dependencies(self, request: Request, caller: Caller) -> shapes.Dependencies:
+        """List what the application calls, and let all processes observe it for 60 seconds.
+
+        For each client library and dependency: calls, errors and response times, as observed in the last hour, and the
+        faults that can be injected into the calls. Processes begin to observe within 5 seconds, with the next request
+        that they serve: who is the first to ask asks again soon. Paths, queries and contents are not observed.
+        """
+        del request, caller
+        known = self._runs.current(self._clock()).observation
+        now = self._clock()
+        observation = Observation.asked(now, known)
+        self._runs.observe(observation)
+        if known is None:
+            self._server.on_change()
+        seen = self._seen.seen(now - dependencies.SHOWN_SECONDS)
+        return dependencies.shown(seen, observation, was_asked=known is not None)
+
     def report(self, request: Request, caller: Caller) -> shapes.Report:
         """Report on a run.
 
@@ -325,20 +350,31 @@ class Handlers:
         Reads which experiments are active, applies them to this request as to any request of the application, and
         answers with what was injected; with the injected error, if `error_injection` hits it. `would_hit` are the
         labels of the dry runs that would have hit it. It is a request for its own path, so a run whose target names the
-        paths of the application does not hit it. `problem` is
+        paths of the application does not hit it. It calls nothing, so those that are `about_outgoing_calls` do nothing
+        here. `problem` is
         `store_unavailable` if the table could not be read: the active experiments are then unknown or outdated, and
         the log of the process has the details.
         """
         del caller
+        of_calls = [name for name in request.active if self._is_about_calls(name)]
+        message = TESTED if request.serves_application else ALONE
         return {
-            "message": NOT_READ if request.problem else TESTED if request.serves_application else ALONE,
+            "message": NOT_READ if request.problem else message + self._calls_nothing(of_calls),
             "timestamp": iso(self._clock()),
             "active_chaos_experiments": list(request.active),
             "environment": self._server.environment,
+            "about_outgoing_calls": of_calls,
             "injected": list(request.injected),
             "would_hit": list(request.would_hit),
             "problem": request.problem,
         }
+
+    def _is_about_calls(self, name: str) -> bool:
+        return name in self._catalogue and self._catalogue[name].applies_to == "dependency"
+
+    @staticmethod
+    def _calls_nothing(names: Sequence[str]) -> str:
+        return CALLS_NOTHING.format(names=", ".join(names)) if names else ""
 
     @cached_property
     def _published(self) -> Response:

@@ -139,6 +139,7 @@ ANSWERS: Mapping[str, str] = {
     "resume": "The halt that was resumed from.",
     "history": "One page of the history.",
     "report": "The report.",
+    "dependencies": "What the processes have called.",
     "test": "The active experiments, and what was injected into this request.",
     "console": "The console, an HTML page.",
     "openapi": "An OpenAPI 3.1 document.",
@@ -230,7 +231,7 @@ class _Document:
             "description": experiment.description,
             **content,
             "properties": {**options["properties"], **content["properties"]},
-            "required": options["required"],
+            "required": [*options["required"], *content.get("required", ())],
         }
 
     def _previewed(self, name: str) -> Schema:

@@ -121,6 +121,7 @@ class _Preview:
         self._options = run.options
         self._parameters: Parameters = previewed.experiment.Parameters.model_validate(run.parameters)
         self._target = Target.stored(run.options.get("target"))
+        self._applies_to = previewed.experiment.applies_to
         self._faults = _faults(previewed.experiment, self._parameters)
         self._refused = previewed.refused
         self._request = request
@@ -133,6 +134,7 @@ class _Preview:
             *self._place(),
             *self._moment(),
             *self._environments(),
+            *self._outgoing(),
             *self._selection(),
             *self._applied(),
             *self._budget(),
@@ -143,6 +145,7 @@ class _Preview:
             "faults": [self._shown_fault(each) for each in self._faults],
             "refused": [_refused(each) for each in self._refused],
             "dry_run": self._run.is_dry,
+            "applies_to": self._applies_to,
         }
 
     def _shown_fault(self, fault: Fault) -> PreviewedFault:
@@ -186,6 +189,11 @@ class _Preview:
             return None
         target = Target.stored({"functions": functions})
         return _certain(target is not None and target.has_environment("", "", self._request.function))
+
+    def _outgoing(self) -> Iterator[Criterion]:
+        """Whether the request makes a call that the run is about, which nobody knows. What follows is about each."""
+        if self._applies_to == "dependency":
+            yield Criterion("dependency", self._run.dependency, None, None)
 
     def _selection(self) -> list[Criterion]:
         """What a service before has decided; or the target, then sticky or the percentage, then every."""

@@ -15,7 +15,7 @@ from ..bootstrap import Chaos
 from ..errors import ChaosError
 from ..experiments.catalogue import installed
 from ..settings import Settings
-from . import PROGRAM, halt, history, load_test, profiles, runs, serve, table, tokens
+from . import PROGRAM, dependencies, halt, history, load_test, profiles, runs, serve, table, tokens
 from .context import CommandContext, Selection, context_of
 from .examples import add_examples
 from .forms import Verb, add_experiments
@@ -58,11 +58,12 @@ Prints whether the request would be hit, what decides that, and for what a start
 The exit code is 7 if the request would not be hit; otherwise 1 if the start would be refused; otherwise 0.
 """
 ORDER = (
-    "start", "preview", "stop", "status", "watch", "list", "test", "halt", "resume", "history", "report", "serve",
-    "profile", "token", "table",
+    "start", "preview", "stop", "status", "watch", "list", "dependencies", "test", "halt", "resume", "history",
+    "report", "serve", "profile", "token", "table",
 )  # fmt: skip
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "list": runs.list_experiments,
+    "dependencies": dependencies.dependencies,
     "stop": runs.stop,
     "status": runs.status,
     "watch": runs.watch,

@@ -1,4 +1,4 @@
-"""Completions of names: of this version's experiments, and of what runs."""
+"""Completions of names: of this version's experiments, of what runs, and of what the application calls."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,3 +27,12 @@ def active(field: str) -> Callable[[typer.Context, str], list[str]]:
         return []
 
     return complete
+
+
+def called(typer_context: typer.Context, incomplete: str) -> list[str]:
+    """The dependencies that the application has been seen to call, and that faults reach."""
+    with suppress(Refused, Unreachable, ChaosError):
+        rows = context_of(typer_context).remote.ask("GET", "/dependencies")["dependencies"]
+        names = dict.fromkeys(str(row["dependency"]) for row in rows if row["faults"])
+        return [name for name in names if name.startswith(incomplete)]
+    return []

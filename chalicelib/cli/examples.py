@@ -22,6 +22,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "status": ("status --label slow-orders", "status latency_injection"),
     "watch": ("watch",),
     "list": ("list",),
+    "dependencies": ("dependencies", "dependencies --watch"),
     "test": ("test --requests 100 --target /orders/1 --header x-tenant=acme",),
     "halt": ('halt --reason "orders are lost"', 'halt --stage staging --reason "the API does not answer"'),
     "resume": ('resume --reason "the cause is found"', "resume --stage staging"),

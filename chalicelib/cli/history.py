@@ -97,7 +97,7 @@ def report(
     ] = None,
     open_it: Annotated[bool, typer.Option("--open", help="Open the report in the browser, as HTML.")] = False,
 ) -> None:
-    """Print the report of a run, with the verdict on its hypothesis."""
+    """Print a run's report, with the verdict on its hypothesis."""
     context = context_of(typer_context)
     if run_id and label:
         raise Wrong("Which run? Give its id or --label, not both.", ctx=typer_context)

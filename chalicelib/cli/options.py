@@ -4,7 +4,7 @@ What can be sent is a tree: a hypothesis has bounds. On the command line it is f
 """
 
 import json
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -12,6 +12,7 @@ import typer
 
 from ..api.endpoints import METHODS
 from . import conditions
+from .complete import called
 from .messages import option
 from .usage import Schema, allowed, either, plain, value
 
@@ -33,6 +34,9 @@ WORDS = {"boolean": "yes or no", "string": "a text", "number": "a number", "inte
 COMPLETIONS: Mapping[str, Sequence[str]] = {"--method": METHODS}
 """Words that are likely, of options that may have others."""
 
+COMPLETED_BY: Mapping[str, Callable[[typer.Context, str], list[str]]] = {"--dependency": called}
+"""What asks the application for words."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Option:
@@ -51,9 +55,8 @@ class Option:
     def annotation(self) -> Any:  # noqa: ANN401 - typer's
         words: Sequence[str] = self.schema.get("enum", ())
         metavar = f"<{'|'.join(words)}>" if words else PLACEHOLDERS[self.schema["type"]]
-        return Annotated[
-            str | None, typer.Option(self.name, help=self.help, metavar=metavar, autocompletion=self.complete)
-        ]
+        complete = COMPLETED_BY.get(self.name, self.complete)
+        return Annotated[str | None, typer.Option(self.name, help=self.help, metavar=metavar, autocompletion=complete)]
 
     def complete(self, incomplete: str) -> list[str]:
         """The words that there are to choose from."""

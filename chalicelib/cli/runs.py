@@ -51,7 +51,7 @@ def _selected(typer_context: typer.Context, **chosen: str) -> dict[str, str]:
 
 
 def list_experiments(typer_context: typer.Context) -> None:
-    """List the experiments with their options, and what is running."""
+    """List the experiments, their options, and what is running."""
     context = context_of(typer_context)
     listed = context.remote.ask("GET", "/list")
     context.print_result(

@@ -29,6 +29,7 @@ from pynamodb.attributes import Attribute, BooleanAttribute, NumberAttribute, Un
 from pynamodb.expressions.condition import Condition
 
 from ..runs.event import Action, Event
+from ..runs.observation import Observation
 from ..runs.run import FOREVER, NEVER, Run
 from .table import RETENTION_SECONDS, Item, ttl
 
@@ -48,6 +49,7 @@ SINCE_FORMAT_4 = frozenset({"max_requests", "first", "every", "sticky", "seed", 
 
 RUN = "run#"
 HALT = "halt"
+OBSERVE = "observe"
 """Sort keys in the scope's partition: that of a run ends with its label."""
 
 HISTORY = "history#"
@@ -130,6 +132,13 @@ class HaltItem(EventItem):
     """In effect as long as it is there. Format 1 left it there, and wrote when it was resumed from."""
 
     resumed_at = NumberAttribute(null=True)
+
+
+class ObservationItem(Item):
+    """Asks all environments to observe their outgoing calls. It says by itself until when."""
+
+    began = NumberAttribute()
+    until = NumberAttribute()
 
 
 def is_typed(attribute: Attribute[Any]) -> Condition:
@@ -241,6 +250,17 @@ def is_identifier(run_id: str) -> bool:
 def is_halt(raw: Raw) -> bool:
     """Whether an item of the scope's partition is a halt that is in effect."""
     return bool(raw["sk"]["S"] == HALT and "N" not in raw.get("resumed_at", {}))
+
+
+def read_observation(found: Iterable[Raw]) -> Observation | None:
+    """The observation among the items of the scope's partition; None, too, where it cannot be read."""
+    for raw in found:
+        if raw["sk"]["S"] == OBSERVE:
+            try:
+                return Observation(moment(raw, "began"), moment(raw, "until"))
+            except DAMAGED as error:
+                log.debug("Cannot read the item %s: %r", OBSERVE, error)
+    return None
 
 
 def read_halt(raw: Raw) -> Event:

@@ -1,4 +1,5 @@
-"""Runs in the table. The scope's partition has only what runs, and the halt: every environment reads all of it.
+"""Runs in the table. The scope's partition has only what runs, the halt, and whether calls are observed: every
+environment reads all of it.
 
 - What runs: one item a run, `pk` the scope, `sk` "run#<label>". A stop deletes it, a start in its place overwrites it.
   One whose time is up is overwritten by the next start of its label, deleted by the next start of another one, or
@@ -24,12 +25,14 @@ from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
 from ..errors import Halted, StoreUnavailable
+from ..runs.observation import Observation
 from ..runs.run import FOREVER, Run
-from ..runs.store import require_room
+from ..runs.store import Current, require_room
 from .halt import HaltItems
 from .items import (
     HALT,
     LATEST,
+    OBSERVE,
     RUN,
     Raw,
     RunItem,
@@ -38,6 +41,7 @@ from .items import (
     is_identifier,
     is_typed,
     read_current,
+    read_observation,
     retention,
 )
 from .table import ttl
@@ -67,9 +71,21 @@ CLOCK_SKEW_SECONDS = 300.0
 class DynamoDBRunStore(HaltItems):
     """`RunStore` on DynamoDB."""
 
-    def active(self, now: float) -> Sequence[Run]:
+    def current(self, now: float) -> Current:
         found, now = self._read_scope(now)
-        return [] if any(is_halt(raw) for raw in found) else _running(found, now)
+        observation = read_observation(found)
+        return Current(
+            runs=[] if any(is_halt(raw) for raw in found) else _running(found, now),
+            observation=observation if observation and observation.is_active(now) else None,
+        )
+
+    def observe(self, observation: Observation) -> None:
+        item = self._observation_item(self._scope, OBSERVE, ttl=ttl(observation.until))
+        item.began, item.until = observation.began, observation.until
+        self._connection.call(item.save, writes=True)
+
+    def active(self, now: float) -> Sequence[Run]:
+        return self.current(now).runs
 
     def running(self, now: float) -> Sequence[Run]:
         return _running(*self._read_scope(now))

@@ -14,7 +14,7 @@ from .. import time_limits
 from ..errors import StoreUnavailable
 from ..settings import Settings
 from .clock import TableClock
-from .items import HISTORY, LAST, EventItem, HaltItem, LastRunItem, Raw, RunItem
+from .items import HISTORY, LAST, EventItem, HaltItem, LastRunItem, ObservationItem, Raw, RunItem
 from .table import Connection, bind
 
 T = TypeVar("T")
@@ -60,6 +60,7 @@ class Transactions:
         self._event_item = bind(EventItem, settings)
         self._halt_item = bind(HaltItem, settings)
         self._last_item = bind(LastRunItem, settings)
+        self._observation_item = bind(ObservationItem, settings)
         self._clock = clock
         self._connection = Connection(self._item, settings)
         self._scope = settings.scope

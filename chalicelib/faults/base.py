@@ -68,6 +68,10 @@ Way = Literal["error", "throttle", "timeout", "refused", "reset", "dns", "tls", 
 """How an outgoing call can fail. `lost_reply`: it is made, and its answer is lost. `slow`: its answer trickles."""
 
 
+RETRY_AFTER_SECONDS = 1
+"""What an answer that throttles has in its header Retry-After."""
+
+
 def _always() -> bool:
     return True
 
@@ -91,12 +95,24 @@ class Failure:
     goes_on: Callable[[], bool] = _always
     """Whether its run goes on, for what lasts: an answer that is `slow`, and one that is lost when it is whole."""
 
+    @property
+    def retry_after_seconds(self) -> float:
+        """How long its answer asks the client to wait; 0 where it does not, or names a time of day."""
+        for name, value in self.headers.items():
+            if name.lower() == "retry-after":
+                return float(value) if value.isdecimal() else 0.0
+        return float(RETRY_AFTER_SECONDS) if self.way == "throttle" else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Fail:
     """The outgoing call fails like this."""
 
     failure: Failure
+
+
+FAILED_CALLS = "failed_calls"
+"""Counter: outgoing calls that were made to fail."""
 
 
 Outcome = Proceed | Answer | Raise | Fail

@@ -1,13 +1,17 @@
 """What passes a boundary: a request of a framework, seen through one interface. Nothing of it is copied."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Literal, Protocol
 from urllib.parse import unquote_plus
 
 from ..faults.base import Kind
 
 IDEMPOTENCY_KEY = "idempotency-key"
+
+Step = Literal["lookup", "connect"]
+"""A step of an outgoing call: the look-up of its host's name, which meets `dns`, or what comes after it, which meets
+every other fault."""
 
 
 class LambdaContext(Protocol):
@@ -85,6 +89,7 @@ class OutgoingCall:
     __slots__ = (
         "_is_repeatable",
         "client",
+        "content",
         "faults",
         "get_header",
         "host",
@@ -95,6 +100,7 @@ class OutgoingCall:
         "scheme",
         "service",
         "set_header",
+        "step",
         "timeout_seconds",
     )
 
@@ -114,6 +120,8 @@ class OutgoingCall:
         is_repeatable: bool = True,
         get_header: Callable[[str], str | None] | None = None,
         set_header: Callable[[str, str], None] | None = None,
+        step: Step | None = None,
+        content: Callable[[], Hashable] | None = None,
     ) -> None:
         self.client = client
         self.faults = faults
@@ -130,6 +138,10 @@ class OutgoingCall:
         """The value of a header of the request that is about to be sent; None where the library has no headers."""
         self.set_header = set_header
         """Sets a header of that request, and of no object of the caller's."""
+        self.step = step
+        """Which step of a call the patch sees, where it does not see all of it."""
+        self.content = content
+        """What tells it from other calls with the same path, as its query and body do; asked before it is made."""
 
     @property
     def is_repeatable(self) -> bool:

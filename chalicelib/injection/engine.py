@@ -130,7 +130,8 @@ class InjectionResult:
     @property
     def would_hit(self) -> list[str]:
         """The labels of the dry runs that would have hit it."""
-        return [run.label for run, name in self.notes if name == WOULD_HIT]
+        labels = {run.label: None for run, name in self.notes if name == WOULD_HIT}
+        return list(labels)  # each once, however many outgoing calls of the request it would have hit
 
     @property
     def remaining_seconds(self) -> float:

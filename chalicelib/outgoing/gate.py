@@ -1,6 +1,6 @@
 """What the patches ask about each outgoing call, on behalf of one module."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..faults.base import Fail, Failure, Outcome
 from ..injection.call import OutgoingCall
@@ -13,15 +13,18 @@ class Gate:
     """Where the outgoing calls of this process pass, for the runs of one module."""
 
     def __init__(self, calls: OutgoingCalls, injection: SyncInjection, on_loop: AsyncInjection) -> None:
+        self.enter: Callable[[OutgoingCall], Passage | None] = calls.enter
+        """None where no run of the module is about the call. Does not block."""
         self._calls = calls
         self._injection = injection
         self._on_loop = on_loop
         self.marks = False
         """Whether calls are to be marked, since a run's scope travels."""
 
-    def enter(self, call: OutgoingCall) -> Passage | None:
-        """None where no run of the module is about the call. Does not block."""
-        return self._calls.enter(call)
+    @property
+    def is_observing(self) -> bool:
+        """Whether somebody asks what this process calls."""
+        return self._calls.are_observed
 
     def meet(self, passage: Passage) -> Failure | None:
         """Apply what the call meets, which may wait. How it is to fail; None: it is made."""

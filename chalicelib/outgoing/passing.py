@@ -1,6 +1,7 @@
 """How a patched client library makes its calls: `send`, or `send_on_loop`, in place of what it would do."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
@@ -23,6 +24,20 @@ is_within = _WITHIN.get
 def is_to_be_asked() -> bool:
     """Whether a patch has to describe a call at all. Every call passes here while patches are installed."""
     return bool(INSTALLATION.gates) and not _WITHIN.get() and not is_own_call()
+
+
+@contextmanager
+def part_of_a_call() -> Iterator[None]:
+    """What the block calls belongs to a call that is decided about as a whole, or is not to be decided about."""
+    token = _WITHIN.set(True)
+    try:
+        yield
+    finally:
+        _WITHIN.reset(token)
+
+
+def no_status(_result: object) -> None:
+    """The `status` of calls that have none."""
 
 
 def send(
@@ -82,15 +97,16 @@ async def send_on_loop(
 
 def _enter(call: OutgoingCall) -> tuple[Gate, Passage] | None:
     """The first module with a run that is about the call."""
-    for gate in INSTALLATION.gates:
-        passage = gate.enter(call)
-        if passage is not None:
+    for joined in INSTALLATION.gates:
+        gate = joined()
+        if gate is not None and (passage := gate.enter(call)) is not None:
             return gate, passage
     return None
 
 
 def _mark(call: OutgoingCall) -> None:
     """What is decided about the request that the call is made for is sent along; not to AWS, whose calls are signed."""
-    for gate in INSTALLATION.gates:
-        if gate.marks and not call.service:
+    for joined in INSTALLATION.gates:
+        gate = joined()
+        if gate is not None and gate.marks and not call.service:
             gate.mark(call)

@@ -1,15 +1,17 @@
 """Counts what this process serves while runs are active, and flushes the counts to the table once per interval."""
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from ..errors import ChaosError
 from ..runs.run import NEVER, Run
 from .aftermath import Aftermath
 from .pending import Addition, PendingCounts
-from .served import ActivePlan, OutgoingCall, ServedCall
+from .served import ActivePlan, Passage, ServedCall
 from .store import ResultStore
 from .tally import TEST_HIT, TEST_REQUESTS, Counting, Tally
 
@@ -39,6 +41,17 @@ MARGIN_SECONDS = 1.0
 
 OnFlush = Callable[[Run, Mapping[str, int]], None]
 """Called with the counts of a run that have just been flushed. May raise ChaosError if the table is unreachable."""
+
+
+class Beside(Protocol):
+    """What is flushed beside the counts of runs."""
+
+    @property
+    def is_pending(self) -> bool: ...
+
+    def flush(self, patience_seconds: float = math.inf, *, is_last: bool = False) -> None:
+        """Does nothing where it is not due, unless it is the last time. May block; never raises."""
+
 
 Schedule = Callable[[float, Callable[[], None]], None]
 """Calls something in so many seconds."""
@@ -106,6 +119,7 @@ class Recorder:
         self._begun_at = NEVER
         self._is_end_due = False
         self._aftermaths: dict[str, Aftermath] = {}
+        self._beside: Beside | None = None
         self.is_waiting = False
         """Whether there is something that a request has to flush."""
         self.is_watching = False
@@ -142,15 +156,21 @@ class Recorder:
                     continue
                 counting = pending.counting
                 counting.add(pending.cells, counting.group_of_untouched(began), status, began, seconds)
+            self._count_passages(call, status)
             for run, name in call.notes:
                 if pending := self._pending.get(run.run_id):
                     pending.counters.add(name)
             if self.is_watching and not call.hits:
-                for run_id in tuple(self._aftermaths):
-                    if not _was_active(run_id, call.plans):
-                        self._count_after(run_id, status, began, seconds)
+                self._count_aftermaths(call, status, began, seconds)
             if not self._scheduled:
                 self._plan_flush()
+
+    def _count_passages(self, call: ServedCall, status: int | None) -> None:
+        """Count the outgoing calls that a request has made, for each run that is about some of them."""
+        for plan in call.plans if call.passages else ():
+            if pending := self._pending.get(plan.run_id):
+                pending.outgoing.count_request(pending.counters, call.passages, status, is_untouched=not call.hits)
+                pending.audit.count_request(call.passages, plan.run_id, pending.counters)
 
     def notice(self, plans: Sequence[ActivePlan]) -> None:
         """Learn which runs are active, as just read from the table: others that have a hypothesis have ended."""
@@ -163,6 +183,11 @@ class Recorder:
             for run_id, plan in active.items():
                 self._aftermaths.setdefault(run_id, Aftermath(plan))
             self._watch()
+
+    def _count_aftermaths(self, call: ServedCall, status: int | None, began: float, seconds: float) -> None:
+        for run_id in tuple(self._aftermaths):
+            if not _was_active(run_id, call.plans):
+                self._count_after(run_id, status, began, seconds)
 
     def _count_after(self, run_id: str, status: int | None, began: float, seconds: float) -> None:
         """Count a call that no run hit for a run that may have ended before it came."""
@@ -190,19 +215,12 @@ class Recorder:
                         pending.counters.add(name)
             self._plan_flush()
 
-    def count_outgoing(self, call: OutgoingCall) -> None:
-        """Count an outgoing call that serves no request: what hit it, on neither side of any figure."""
+    def count_outgoing(self, passage: Passage) -> None:
+        """Count an outgoing call that serves no request."""
         with self._counting:
-            for plan in call.result.plans:
-                pending = self._pending.get(plan.run_id) or self._begin_counting(plan)
-                if pending is None:
-                    continue
-                for hit in call.result.hits:
-                    if hit.plan.run_id == plan.run_id:
-                        pending.counters.merge(hit.applied.counters)
-                for noted, name in call.result.notes:
-                    if noted.run_id == plan.run_id:
-                        pending.counters.add(name)
+            for plan in passage.result.plans:
+                if pending := self._pending.get(plan.run_id) or self._begin_counting(plan):
+                    pending.count_outgoing(passage)
             if not self._scheduled:
                 self._plan_flush()
 
@@ -217,6 +235,16 @@ class Recorder:
         return pending
 
     # When to flush
+
+    def flush_with(self, beside: Beside) -> None:
+        """Flush that, too, from now on: it calls `plan_flush` when it has something."""
+        self._beside = beside
+
+    def plan_flush(self) -> None:
+        """Schedule a flush, unless one is scheduled."""
+        if not self._scheduled:
+            with self._counting:
+                self._plan_flush()
 
     def is_flush_due(self) -> bool:
         """Whether it is this request's turn to flush, where requests do."""
@@ -254,6 +282,8 @@ class Recorder:
         try:
             self._is_end_due = False
             self._flush_all(begins=False)
+            if self._beside:
+                self._beside.flush(self._policy.patience_seconds if self._flushes_in_requests else math.inf)
         except Exception:
             log.exception("Flushing the request counts raised an exception")
         finally:
@@ -285,6 +315,8 @@ class Recorder:
             for pending in self._pending.values():
                 pending.count_open_as_dead(died, now)
         self.flush()
+        if self._beside:
+            self._beside.flush(is_last=True)
 
     def _settle(self) -> None:
         """After a flush."""
@@ -410,7 +442,8 @@ class Recorder:
             del self._pending[run_id]
 
     def _is_pending(self) -> bool:
-        return bool(self._open) or any(not pending.is_flushed for pending in self._pending.values())
+        is_beside_pending = self._beside is not None and self._beside.is_pending
+        return is_beside_pending or bool(self._open) or any(not each.is_flushed for each in self._pending.values())
 
 
 def _remaining_seconds(call: ServedCall) -> float:

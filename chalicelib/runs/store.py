@@ -1,4 +1,4 @@
-"""The port to the runs, the halt and the history of one scope."""
+"""The port to the runs, the halt and the history of one scope, and to whether its calls are observed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Protocol
 
 from ..errors import TooManyRuns
 from .event import Event
+from .observation import Observation
 from .run import Run
 
 MOST_RUNS = 20
@@ -23,8 +24,23 @@ class HistoryPage:
     next: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Current:
+    """What every environment of a scope goes by, at one moment."""
+
+    runs: Sequence[Run] = ()
+    observation: Observation | None = None
+    """While outgoing calls are observed, also while the scope is halted: that hits nothing."""
+
+
 class RunStore(Protocol):
     """The runs of one scope. Every method may raise StoreUnavailable, which says what may have been changed."""
+
+    def current(self, now: float) -> Current:
+        """The runs that are active at `now`, and the observation that is, by one strongly consistent read."""
+
+    def observe(self, observation: Observation) -> None:
+        """Let all environments observe their outgoing calls, instead of as was asked before."""
 
     def active(self, now: float) -> Sequence[Run]:
         """The runs that are running at `now`, by one strongly consistent read; none while the scope is halted."""

@@ -17,7 +17,7 @@ from chalicelib.injection.selection import selector
 from chalicelib.paths import PathSet
 from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
-from tests.support import Clock, FakeAlarms, FakeResultStore, FakeRunStore, FakeTokenStore
+from tests.support import Clock, FakeAlarms, FakeResultStore, FakeRunStore, FakeSeenStore, FakeTokenStore
 
 OPERATOR = Caller("ada", Role.OPERATOR)
 CATALOGUE = installed()
@@ -42,12 +42,14 @@ class Control:
         self.store = FakeRunStore()
         self.tokens = FakeTokenStore()
         self.results = FakeResultStore()
+        self.seen = FakeSeenStore()
         self.changes = 0
         settings = settings or Settings(stage="qa")
         stage = Stage(
             settings=settings,
             runs=self.store,
             results=self.results,
+            seen=self.seen,
             alarms=self.alarms,
             catalogue=CATALOGUE,
         )

@@ -65,6 +65,7 @@ def test_a_start_without_options_hits_every_request(control: Control) -> None:
         "faults": [{"kind": "wait", "share": 1.0, "delay_seconds": 2.0, "allow_timeout": False}],
         "refused": [],
         "dry_run": False,
+        "applies_to": "request",
     }
 
 
@@ -96,6 +97,36 @@ def test_it_is_true_or_false_where_that_is_certain_and_otherwise_the_product(
     previewed = preview(control, **more)
     assert (previewed["would_hit"], type(previewed["would_hit"])) == (likely, type(likely))
     assert control.store.runs == control.store.past == {}
+
+
+OF_CALLS = {"experiment_name": "dependency_failure", "dependency": "dynamodb:PutItem", "fault": "dns"}
+
+
+@pytest.mark.parametrize(
+    ("more", "likely"),
+    [
+        ({}, 1.0),
+        ({"percentage": 20}, 0.2),
+        ({"every": 4}, 0.25),
+        ({"dry_run": True}, 1.0),
+        ({"scope_of_calls": "process"}, 1.0),
+        ({"target": {"paths": ["/orders/*"]}}, 1.0),
+        ({"target": {"paths": ["/carts/*"]}}, False),
+        ({"sticky": {"header": "x-user"}, "percentage": 50}, False),
+        ({"first": {"requests": 2}}, 1.0),
+    ],
+)
+def test_of_outgoing_calls_it_says_how_likely_each_is_hit_and_never_that_the_request_is(
+    control: Control, more: Result, likely: Any
+) -> None:
+    """Nobody knows whether the request makes any."""
+    previewed = preview(control, **{**OF_CALLS, **more})
+    assert (previewed["would_hit"], type(previewed["would_hit"])) == (likely, type(likely))
+    assert previewed["applies_to"] == "dependency"
+    assert criteria(previewed)["dependency"] == (None, None)
+    assert seen(previewed, "dependency") == ("dynamodb:PutItem", None)
+    (fault,) = previewed["faults"]
+    assert (fault["kind"], fault["fault"], fault["share"]) == ("dependency", "dns", 1.0)
 
 
 def test_it_shows_each_criterion_that_matches_and_each_that_does_not(control: Control) -> None:

@@ -4,12 +4,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.contract.in_process import CLIENTS, in_process
-from tests.contract.servers import Server, settle
+from tests.contract.in_process import CLIENTS, InProcess, in_process
+from tests.contract.servers import settle
 
 
 @pytest.fixture(scope="session")
-def in_processes(dynamodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Server]]:
+def in_processes(dynamodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, InProcess]]:
     """The applications without a server, each on a table of its own."""
     with ExitStack() as stack:
         yield {
@@ -26,8 +26,9 @@ def in_processes(dynamodb_url: str, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(params=CLIENTS)
-def server(request: pytest.FixtureRequest, in_processes: dict[str, Server]) -> Iterator[Server]:
+def server(request: pytest.FixtureRequest, in_processes: dict[str, InProcess]) -> Iterator[InProcess]:
     """One of them; nothing runs before and after."""
     server = in_processes[request.param]
     yield server
     settle(server)
+    server.stop_observing()

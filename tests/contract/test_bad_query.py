@@ -14,6 +14,7 @@ from chalicelib.api.openapi import document
 from chalicelib.api.preview import DataPlane
 from chalicelib.dynamodb.results import DynamoDBResultStore
 from chalicelib.dynamodb.runs import DynamoDBRunStore
+from chalicelib.dynamodb.seen import DynamoDBSeenStore
 from chalicelib.experiments.catalogue import installed
 from chalicelib.injection.permits import StagePermits
 from chalicelib.injection.selection import selector
@@ -92,6 +93,7 @@ def api(settings: Settings, clock: Clock) -> Api:
         settings=settings,
         runs=DynamoDBRunStore(settings),
         results=DynamoDBResultStore(settings),
+        seen=DynamoDBSeenStore(settings),
         alarms=FakeAlarms(),
         catalogue=catalogue,
     )

@@ -38,6 +38,7 @@ def test_the_list_tells_what_there_is_and_what_runs(server: Server) -> None:
         "latency_injection",
         "error_injection",
         "resource_exhaustion",
+        "dependency_failure",
     }
     assert content["resultset"]["active_experiments"] == []
 
@@ -102,6 +103,18 @@ def test_a_preview_says_what_would_be_hit_and_starts_nothing(server: Server) -> 
     assert of_run.json()["resultset"]["would_hit"] is True
     again = server.call("POST", f"{API}/preview", json={**start, "request": {"path": "/orders/1"}}).json()
     assert [each["code"] for each in again["resultset"]["refused"]] == ["already_running"]
+
+
+def test_what_the_application_calls_is_observed_from_the_first_question_on(server: Server) -> None:
+    first = server.call("GET", f"{API}/dependencies")
+    assert (first.status_code, first.headers["Cache-Control"]) == (200, "no-store"), first.text
+    again = server.call("GET", f"{API}/dependencies").json()["resultset"]
+    assert again["observing"] is True
+    assert again["observed_until"] > first.json()["resultset"]["observing_since"]
+    assert set(again) == set(first.json()["resultset"])
+    wrong = server.call("POST", f"{API}/dependencies", json={})
+    if not server.gateway:
+        assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
 
 
 def test_runs_of_one_experiment_have_labels_and_are_named_in_four_ways(server: Server) -> None:
@@ -184,6 +197,7 @@ def test_without_a_valid_token_nothing_but_the_test_endpoint_answers(server: Ser
     for method, path in [
         ("GET", "/list"),
         ("GET", "/status"),
+        ("GET", "/dependencies"),
         *(("POST", each) for each in ("/start", "/stop", "/preview")),
     ]:
         answer = server.call(method, API + path, token, **({"json": LATENCY} if method == "POST" else {}))

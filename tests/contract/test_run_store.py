@@ -8,8 +8,9 @@ import pytest
 from chalicelib.dynamodb.runs import DynamoDBRunStore
 from chalicelib.errors import Halted, TooManyRuns
 from chalicelib.runs.event import Event
+from chalicelib.runs.observation import Observation
 from chalicelib.runs.run import Run
-from chalicelib.runs.store import RunStore
+from chalicelib.runs.store import Current, RunStore
 from chalicelib.settings import Settings
 from tests.support import NOW, FakeRunStore, a_run, an_event, latest
 
@@ -297,3 +298,23 @@ def test_the_history_of_a_label_has_its_runs_alone(store: RunStore) -> None:
     assert history("slow") == history("slow", "latency_injection") == [slow]
     assert history("latency_injection") == [plain]
     assert history("slow", "error_injection") == history("nothing") == []
+
+
+def test_an_observation_is_read_with_what_runs_until_it_is_over(store: RunStore) -> None:
+    run = a_run()
+    store.start([run], now=NOW)
+    assert store.current(NOW) == Current([run], None)
+    asked = Observation.asked(NOW)
+    store.observe(asked)
+    assert store.current(NOW + 59) == Current([], asked)  # the run's 30 seconds are over
+    assert store.current(NOW + 60).observation is None
+    store.observe(Observation.asked(NOW + 30, asked))
+    assert store.current(NOW + 60).observation == Observation(asked.began, NOW + 90)
+    assert store.current(NOW - 60).observation is None  # of a clock that is far ahead
+
+
+def test_a_halt_ends_no_observation(store: RunStore) -> None:
+    store.observe(Observation.asked(NOW))
+    store.start([a_run()], now=NOW)
+    store.halt(an_event("halt"))
+    assert store.current(NOW + 1) == Current([], Observation.asked(NOW))

@@ -3,38 +3,60 @@
 import http.server
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from chalicelib.api.results import results
 from chalicelib.bootstrap import Chaos, bootstrap
 from chalicelib.injection.current import CURRENT
 from chalicelib.injection.drivers import SyncInjection
 from chalicelib.injection.engine import InjectionResult
 from chalicelib.outgoing.installation import INSTALLATION
+from chalicelib.results.recorder import Schedule
+from chalicelib.results.tally import Tally
 from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
 from tests.injection.support import FakeCall
-from tests.support import NOW, Clock, FakeBudgetStore, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
+from tests.support import (
+    NOW,
+    Clock,
+    FakeBudgetStore,
+    FakeResultStore,
+    FakeRunStore,
+    FakeSeenStore,
+    FakeTokenStore,
+    a_run,
+)
+
+
+def never(_seconds: float, _call: object) -> None:
+    """`Schedule` that calls nothing."""
 
 
 class Dependencies:
     """The module, wired; the clock is a test's, so that delays take no time: `clock.slept` has them."""
 
-    def __init__(self, *runs: Run, chance: float = 0.0, settings: Settings | None = None) -> None:
+    def __init__(
+        self, *runs: Run, chance: float = 0.0, schedule: Schedule | None = never, settings: Settings | None = None
+    ) -> None:
+        self.chance = lambda: chance
         self.clock = Clock()
+        self.started = runs
         self.store = FakeRunStore({run.label: run for run in runs})
         self.results = FakeResultStore()
+        self.seen = FakeSeenStore()
         self.chaos: Chaos = bootstrap(
             settings or Settings(stage="dev"),
             runs=self.store,
             results=self.results,
+            seen=self.seen,
             tokens=FakeTokenStore(),
             budgets=FakeBudgetStore(),
             clock=self.clock,
             sleep=self._sleep,
-            chance=lambda: chance,
-            schedule=lambda _seconds, _call: None,
+            chance=lambda: self.chance(),  # noqa: PLW0108 - a test may change it
+            schedule=schedule,  # type: ignore[arg-type]
         )
 
     def _sleep(self, seconds: float) -> None:
@@ -49,8 +71,9 @@ class Dependencies:
         self.chaos.engine.snapshot.get_fresh()
 
     def stop(self) -> None:
-        """End all runs, and obey that."""
+        """End all runs, and what is observed, and obey that."""
         self.store.runs.clear()
+        self.store.observation = None
         self.refresh()
 
     @contextmanager
@@ -65,6 +88,21 @@ class Dependencies:
             yield result
         finally:
             CURRENT.reset(token)
+
+    def serve(self, status: int | None, work: Callable[[], Any], call: FakeCall | None = None) -> InjectionResult:
+        """A request is served with this status (None: it dies), and counted. `work` is what the application does."""
+        with self.request(call) as result:
+            work()
+        result.is_answered = True
+        self.chaos.engine.count(result, status)
+        return result
+
+    @property
+    def shown(self) -> Mapping[str, Any]:
+        """The results of the only run, as the API shows them."""
+        self.chaos.engine.recorder.flush()
+        (run,) = self.started
+        return results(run, self.results.tallies.get(run.run_id, Tally()), self.clock.now, whole=False)
 
 
 @contextmanager

@@ -28,12 +28,15 @@ from chalicelib.dynamodb.clock import TableClock
 from chalicelib.dynamodb.lease import DynamoDBLease
 from chalicelib.dynamodb.results import DynamoDBResultStore
 from chalicelib.dynamodb.runs import DynamoDBRunStore
+from chalicelib.dynamodb.seen import DynamoDBSeenStore
 from chalicelib.dynamodb.table import create_table
 from chalicelib.dynamodb.tokens import DynamoDBTokenStore
 from chalicelib.errors import AlarmsUnavailable
 from chalicelib.guardrails.cloudwatch import CloudWatchAlarms
 from chalicelib.own_calls import is_own_call
-from chalicelib.results.store import ResultStore
+from chalicelib.results.seen import SeenCalls, SeenKey
+from chalicelib.results.store import ResultStore, SeenStore
+from chalicelib.runs.observation import Observation
 from chalicelib.runs.store import BudgetStore, Exchange, RunStore
 from chalicelib.settings import Settings
 from chalicelib.web_keys import WebKeys, fetch_keys
@@ -46,6 +49,8 @@ RUN = a_run("latency_injection")
 METHODS: Mapping[type, Mapping[str, Callable[[Any], object]]] = {
     RunStore: {
         "start": lambda runs: runs.start([RUN], now=NOW),
+        "current": lambda runs: runs.current(NOW),
+        "observe": lambda runs: runs.observe(Observation(NOW, NOW)),
         "active": lambda runs: runs.active(NOW),
         "running": lambda runs: runs.running(NOW),
         "last": lambda runs: runs.last(RUN.experiment),
@@ -64,6 +69,10 @@ METHODS: Mapping[type, Mapping[str, Callable[[Any], object]]] = {
     ResultStore: {
         "add": lambda results: results.add(RUN, {"requests": 1}, environment="here", number=1),
         "results": lambda results: results.results([RUN]),
+    },
+    SeenStore: {
+        "add": lambda seen: seen.add(SeenKey(NOW, "urllib3", "x:80"), SeenCalls(), addition="a"),
+        "seen": lambda seen: seen.seen(NOW - 60),
     },
     BudgetStore: {
         "lease": lambda budgets: budgets.lease(RUN, 5, Exchange(environment="here", number=1, wanted=1, used=0)),
@@ -117,6 +126,7 @@ def stores(settings: Settings) -> Mapping[type, Any]:
     return {
         RunStore: DynamoDBRunStore(settings, clock=clock),
         ResultStore: DynamoDBResultStore(settings),
+        SeenStore: DynamoDBSeenStore(settings),
         BudgetStore: DynamoDBBudgetStore(settings),
         TokenStore: DynamoDBTokenStore(settings, clock),
     }

@@ -11,12 +11,14 @@ from typing import Any
 
 import boto3
 import pytest
+import urllib3
 from botocore.client import BaseClient
 from chalice.test import Client
 
 from chalicelib import cli
 from chalicelib.api.http import Request
 from chalicelib.dynamodb.table import create_table
+from chalicelib.runs.observation import Observation
 from chalicelib.settings import read_settings
 from deployment.__main__ import main
 from deployment.project import open_stage
@@ -172,11 +174,18 @@ def exercise(module: Any, token: str, recorder: Recorder) -> None:
         client.http.get(f"{prefix}/test")
         module.chaos._module.get().engine.recorder.flush()
         module.chaos._module.get().runs.record_defect(a_run(), "it broke")
+        assert control(client.http.get, "/dependencies").status_code == 200
+        module.chaos._module.get().engine.snapshot.get_fresh()
+        urllib3.PoolManager().request("GET", os.environ["AWS_ENDPOINT_URL"])  # the application calls something
+        module.chaos._module.get().engine.recorder.flush()
         for path in ("/history", "/list", f"/report?run_id={started}", "/status?experiment_name=latency_injection"):
             assert control(client.http.get, path).status_code == 200
         for previewed in ({"run_id": started}, json.loads(guarded)):
             answer = control(client.http.post, "/preview", body=json.dumps({**previewed, **of_path}))
             assert answer.status_code == 200
+        module.chaos._module.get().runs.observe(Observation(0.0, 0.0))  # so that nothing of it goes on
+        module.chaos._module.get().engine.snapshot.get_fresh()
+        module.chaos._module.get().engine.recorder.flush_last()
     # Where the authorizer could not tell, the endpoint authenticates.
     api = module.chaos._module.get().api()
     lowered = {name.lower(): value for name, value in headers.items()}

@@ -7,26 +7,39 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.api import responses
+from chalicelib.api import dependencies, responses
 from chalicelib.dynamodb.items import (
     HaltItem,
+    ObservationItem,
     RunItem,
     attributes_of_event,
     attributes_of_run,
     read_current,
     read_event,
     read_halt,
+    read_observation,
     read_run,
 )
 from chalicelib.dynamodb.results import _counted
+from chalicelib.dynamodb.seen import _calls, _key
 from chalicelib.experiments.catalogue import installed
 from chalicelib.injection.plan import Compiler
 from chalicelib.report.documents import html, markdown
+from chalicelib.results.seen import SeenKey
 from chalicelib.results.tally import Tally
+from chalicelib.runs.observation import Observation
 from chalicelib.runs.run import Run
 from tests.support import NOW, Clock, a_run, an_event, with_hypothesis
 
 RUN = RunItem("app#dev", "run#latency_injection", **attributes_of_run(with_hypothesis(a_run(), max_error_rate=0.1)))
+OBSERVATION = ObservationItem("app#dev", "observe", began=NOW, until=NOW + 60)
+SEEN = {
+    "sk": {"S": "1800000000#urllib3#payments.example:443"},
+    "calls": {"N": "1"},
+    "errors": {"N": "1"},
+    "b40": {"N": "1"},
+    "faults": {"SS": ["dns"]},
+}
 HALT = HaltItem("app#dev", "halt", **attributes_of_event(an_event(details={"a": 1})))
 
 NUMBERS = st.sampled_from(["NaN", "Infinity", "-Infinity", "1e400", "-1", "0", "1E+100", "1e-130", "x", "", "٣"])
@@ -141,5 +154,30 @@ def test_counts_are_whole_numbers_or_left_out(many: Any) -> None:
     def every(raw: dict[str, Any]) -> None:
         counts = _counted({**raw, "sk": {"S": "id"}}).counts
         assert all(number > 0 for number in counts.values())
+
+    every()
+
+
+def test_anything_below_the_key_of_an_observation_is_one_or_none(many: Any) -> None:
+    @many
+    @given(items(dict(OBSERVATION.serialize())))
+    def every(raw: dict[str, Any]) -> None:
+        observation = read_observation([raw])
+        assert observation is None or isinstance(observation.is_active(NOW), bool)
+
+    every()
+
+
+def test_anything_that_was_seen_is_counted_or_left_out(many: Any) -> None:
+    @many
+    @given(items(SEEN), st.text(max_size=20) | st.just("1800000000#urllib3#a"))
+    def every(raw: dict[str, Any], key: str) -> None:
+        if _key({**raw, "sk": {"S": key}}):
+            json.dumps(list(responses_of(raw)), allow_nan=False)
+
+    def responses_of(raw: dict[str, Any]) -> Any:
+        return dependencies.shown(
+            {SeenKey(NOW, "urllib3", "a:1"): _calls(raw)}, Observation.asked(NOW), was_asked=True
+        )["dependencies"]
 
     every()

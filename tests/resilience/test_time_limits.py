@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -22,7 +22,7 @@ from chalicelib.errors import AlarmsUnavailable, StoreUnavailable
 from chalicelib.frameworks.flask import ChaosExperiments
 from chalicelib.frameworks.module import ChaosModule
 from chalicelib.guardrails.cloudwatch import CloudWatchAlarms
-from chalicelib.runs.run import Run
+from chalicelib.runs.store import Current
 from chalicelib.settings import Settings
 from tests.fault_proxy import FaultProxy
 from tests.injection.support import FakeCall
@@ -260,10 +260,10 @@ def test_a_refresh_has_one_limit_for_all_that_is_done_beside(tell: Tell) -> None
     released = threading.Event()
 
     class Hanging(FakeRunStore):
-        def active(self, now: float) -> Sequence[Run]:
+        def current(self, now: float) -> Current:
             del now
             time_limits.within(FOREVER_SECONDS, partial(released.wait, FOREVER_SECONDS))
-            return []
+            return Current()
 
     chaos = bootstrap(settings_for(), runs=Hanging(), results=FakeResultStore(), tokens=FakeTokenStore())
     began = time.monotonic()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import StoreUnavailable
+from chalicelib.faults.base import PROCEED, Outcome
 from chalicelib.results.judgement import fails_beyond_chance
 from chalicelib.results.recorder import LIFE_INTERVALS, PENDING_SECONDS, FlushPolicy, Recorder, in_a_thread
 from chalicelib.results.store import MOST_COUNTERS
@@ -65,6 +66,8 @@ class ServedCall:
     workers: int | None = None
     environment: str = "here"
     notes: tuple[tuple[Run, str], ...] = ()
+    passages: tuple[Any, ...] = ()
+    outcome: Outcome = PROCEED
 
 
 def hit(run: Run = RUN, **counters: int) -> Hit:
