@@ -1,6 +1,7 @@
 """What a service sends along with the calls that it makes."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -218,3 +219,27 @@ def test_before_its_baseline_is_over_a_run_says_that_it_hits_nothing(following: 
     with active(run) as service, service.request():
         requests.get(following.url, timeout=5)
     assert following.verdicts(run) == [False]
+
+
+async def _by_httpx(url: str) -> None:
+    httpx = pytest.importorskip("httpx")
+    httpx.get(url)
+    async with httpx.AsyncClient() as client:
+        await client.get(url)
+
+
+async def _by_aiohttp(url: str) -> None:
+    aiohttp = pytest.importorskip("aiohttp")
+    async with aiohttp.ClientSession() as client, client.get(url) as answer:
+        await answer.read()
+
+
+@pytest.mark.parametrize("calls", [_by_httpx, _by_aiohttp])
+def test_clients_of_event_loops_send_it_too(following: Next, calls: Callable[[str], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(calls(following.url))
+    following.got.clear()
+    run = travelling()
+    with active(run) as service, service.request():
+        asyncio.run(calls(following.url))
+    assert following.got
+    assert set(following.verdicts(run)) == {True}
