@@ -1,4 +1,4 @@
-"""What all processes of an application call is seen by asking one of them, on each framework, and none of it is lost."""
+"""What all processes of an application call is seen by asking one of them, on each framework; none of it is lost."""
 
 import threading
 from collections.abc import Iterator
