@@ -112,16 +112,16 @@ def _call(request: ClientRequest, limits: Any) -> OutgoingCall:
     return OutgoingCall(
         CLIENT,
         FAULTS if scheme in WITH_TLS else WITHOUT_TLS,
-        host=url.host or "",
-        port=url.port or 0,
-        scheme=SCHEMES.get(scheme, scheme),
-        path=url.raw_path,
-        method=method,
-        timeout_seconds=min(total, read),
-        is_repeatable=method in SAFE_TO_REPEAT,
-        get_header=headers.get,
-        set_header=headers.__setitem__,
-        content=partial(_content, request),
+        url.host or "",
+        url.port or 0,
+        SCHEMES.get(scheme, scheme),
+        url.raw_path,
+        method,
+        min(total, read),
+        method in SAFE_TO_REPEAT,
+        partial(_content, request),
+        headers.get,
+        headers.__setitem__,
     )
 
 

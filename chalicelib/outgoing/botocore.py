@@ -92,16 +92,16 @@ def described(client: str, faults: frozenset[str], endpoint: Any, operation: Any
     return OutgoingCall(
         client,
         faults,
-        host=host,
-        port=port,
-        scheme=scheme,
-        path="/" + path.partition("?")[0],
-        method=request.method,
+        host,
+        port,
+        scheme,
+        "/" + path.partition("?")[0],
+        request.method,
+        _timeout_seconds(endpoint, request),
+        _is_repeatable(service, operation, request),
+        partial(content_of, request.url, request.body),
         service=service,
         operation=operation.name,
-        timeout_seconds=_timeout_seconds(endpoint, request),
-        is_repeatable=_is_repeatable(service, operation, request),
-        content=partial(content_of, request.url, request.body),
     )
 
 

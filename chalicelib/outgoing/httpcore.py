@@ -136,16 +136,16 @@ class _Attempt:
         return OutgoingCall(
             client,
             faults,
-            host=url.host.decode().lower(),
-            port=url.port or port,
-            scheme=scheme,
-            path=url.target.partition(b"?")[0].decode("latin-1"),
-            method=method,
-            timeout_seconds=self._waits_seconds(),
-            is_repeatable=method in SAFE_TO_REPEAT,
-            get_header=self.get_header,
-            set_header=self.set_header,
-            content=self.content,
+            url.host.decode().lower(),
+            url.port or port,
+            scheme,
+            url.target.partition(b"?")[0].decode("latin-1"),
+            method,
+            self._waits_seconds(),
+            method in SAFE_TO_REPEAT,
+            self.content,
+            self.get_header,
+            self.set_header,
         )
 
     def content(self) -> Hashable:

@@ -115,16 +115,16 @@ class _Attempt:
         return OutgoingCall(
             CLIENT,
             FAULTS if scheme == "https" else WITHOUT_TLS,
-            host=host,
-            port=port,
-            scheme=scheme,
-            path=url.partition("?")[0],
-            method=method,
-            timeout_seconds=self._waits_seconds,
-            is_repeatable=method in SAFE_TO_REPEAT,
-            get_header=self.get_header,
-            set_header=self.set_header,
-            content=self.content,
+            host,
+            port,
+            scheme,
+            url.partition("?")[0],
+            method,
+            self._waits_seconds,
+            method in SAFE_TO_REPEAT,
+            self.content,
+            self.get_header,
+            self.set_header,
         )
 
     def content(self) -> Hashable:
