@@ -59,6 +59,7 @@ def test_an_environment_where_nothing_runs_never_loads_the_control_plane(
         store.observe(Observation.asked(time.time()))
     check = """
 import json, sys, app
+assert "asyncio" not in sys.modules, "the test client has it, and a function in Lambda does without it"
 from chalice.test import Client
 with Client(app.app, stage_name="staging") as client:
     assert client.http.get("/").status_code == 200

@@ -1,13 +1,15 @@
 """Sleep, and calls that may block, on the event loop that runs, for outgoing calls: asyncio's, or one of anyio's."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from threading import Thread
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    import asyncio as aio  # not before it is needed: a process without event loops does without it
 
 T = TypeVar("T")
 
@@ -23,10 +25,12 @@ class AnyLoop:
     """
 
     def __init__(self) -> None:
-        self._free: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+        self._free: WeakKeyDictionary[aio.AbstractEventLoop, aio.Semaphore] = WeakKeyDictionary()
 
     async def sleep(self, seconds: float) -> None:
         if _is_asyncio():
+            import asyncio  # noqa: PLC0415 - as above
+
             await asyncio.sleep(seconds)
         else:
             import anyio  # noqa: PLC0415 - only where the application has it, and another loop than asyncio's
@@ -42,6 +46,8 @@ class AnyLoop:
 
     async def _run_on_asyncio(self, call: Callable[[], T]) -> T:
         """Raises RuntimeError where the process may have no more threads."""
+        import asyncio  # noqa: PLC0415 - as above
+
         loop = asyncio.get_running_loop()
         free = self._free.setdefault(loop, asyncio.Semaphore(THREADS))
         await free.acquire()
@@ -69,6 +75,8 @@ class AnyLoop:
 
 
 def _is_asyncio() -> bool:
+    import asyncio  # noqa: PLC0415 - as above
+
     try:
         asyncio.get_running_loop()
     except RuntimeError:
