@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, get_args
 
 Kind = Literal["request", "invocation", "dependency"]
 """What passes a boundary: an inbound request, an invocation of a handler, an outgoing call to a dependency."""
@@ -66,6 +66,9 @@ class Raise:
 
 Way = Literal["error", "throttle", "timeout", "refused", "reset", "dns", "tls", "lost_reply", "slow", "garbage"]
 """How an outgoing call can fail. `lost_reply`: it is made, and its answer is lost. `slow`: its answer trickles."""
+
+ALL_FAULTS = frozenset({"latency", *get_args(Way)})
+"""What an outgoing call can meet at all."""
 
 
 RETRY_AFTER_SECONDS = 1

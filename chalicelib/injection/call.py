@@ -147,6 +147,11 @@ class OutgoingCall:
         """Whether it does no harm when it is made twice, as far as the library tells: a read, or one with a key."""
         return self._is_repeatable or (self.get_header is not None and self.get_header(IDEMPOTENCY_KEY) is not None)
 
+    def release(self) -> None:
+        """Forget what the library hands out: it has sent the request, or given it up."""
+        self._is_repeatable = self.is_repeatable
+        self.content = self.get_header = self.set_header = None
+
     @property
     def name(self) -> str:
         """`dynamodb:PutItem`, or `payments.example:443`."""

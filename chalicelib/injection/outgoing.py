@@ -3,19 +3,19 @@
 import logging
 import math
 from collections.abc import Callable, Hashable, Sequence
+from threading import Lock
 from typing import TYPE_CHECKING, cast
 
 from ..results.tally import MATCHED, UNREACHED, WOULD_HIT
+from ..time_limits import pass_on
 from .call import DependencyCall, OutgoingCall
 from .current import CURRENT
 from .decide import Hit, decide
 from .engine import Engine, InjectionResult
 from .observed import Observed
-from .places import place
 from .plan import Outgoing, Plan
 from .propagation import HEADER as BAGGAGE
 from .propagation import Propagation, with_members
-from .tasks import flow, is_time_limited
 
 if TYPE_CHECKING:
     from ..faults.dependency import FailDependency
@@ -81,6 +81,14 @@ class Passage:
         self.left_seconds = math.inf
         """How long the request may still take when the call begins, as far as this process knows."""
 
+    def release(self) -> None:
+        """Let the request go, which has this, and all that the client sends: only numbers are asked for after its end.
+
+        Otherwise bodies and connections would live until a garbage collection, or for as long as the request does.
+        """
+        self.inbound = None
+        self.call.release()
+
 
 class OutgoingCalls:
     """The outgoing calls of this process, for the runs of one engine."""
@@ -91,6 +99,7 @@ class OutgoingCalls:
         self._observed = observed
         self._server_seconds = server_seconds
         self._cached, self._last_known = engine.snapshot.cached, engine.snapshot.last_known
+        self._noting = Lock()
         self._asked: tuple[Sequence[Plan], Sequence[Asked], Sequence[Travelling]] = ((), (), ())
         """What each outgoing call is asked for the active plans, and which of these tell other services what they
         decide. One tuple, so that no thread sees half of it."""
@@ -130,6 +139,10 @@ class OutgoingCalls:
 
     def _describe(self, passage: Passage) -> None:
         """Note what the audit of retries and time-outs asks for."""
+        # asyncio, which a process in which nothing runs does without
+        from .places import place  # noqa: PLC0415
+        from .tasks import flow, is_time_limited  # noqa: PLC0415
+
         try:
             passage.place, passage.flow = place(), flow()
             call, inbound = passage.call, passage.inbound
@@ -142,7 +155,16 @@ class OutgoingCalls:
             log.exception("Could not note where an outgoing call is made")
 
     def decide(self, passage: Passage) -> list[Hit]:
-        """What the call meets. A fault that its client's file cannot let it meet is left out, and counted."""
+        """What the call meets. A defect is logged, and then it is nothing."""
+        try:
+            return self._decide(passage)
+        except Exception as error:
+            pass_on(error)
+            log.exception("What an outgoing call meets could not be decided; it is made untouched")
+            return []
+
+    def _decide(self, passage: Passage) -> list[Hit]:
+        """A fault that its client's file cannot let it meet is left out, and counted."""
         result = passage.result
         for plan in result.plans:
             if plan.share:  # not during a baseline, when none is to be hit
@@ -168,10 +190,12 @@ class OutgoingCalls:
             inbound, result = passage.inbound, passage.result
             if inbound is None or inbound.is_answered or len(inbound.passages) >= MOST_PASSAGES:
                 self._engine.recorder.count_outgoing(passage)
-                return
-            inbound.hits.extend(result.hits)
-            inbound.notes = (*inbound.notes, *result.notes)
-            inbound.passages.append(passage)
+            else:
+                inbound.hits.extend(result.hits)
+                inbound.passages.append(passage)
+                with self._noting:  # a request may make calls on several threads
+                    inbound.notes = (*inbound.notes, *result.notes)
+            passage.release()
         except Exception:
             log.exception("Could not count an outgoing call")
 

@@ -9,13 +9,12 @@ from aiobotocore.awsrequest import AioAWSResponse
 from aiobotocore.endpoint import AioEndpoint
 
 from ..faults.base import Failure
-from ..injection.call import OutgoingCall
 from ..injection.loops import AnyLoop
 from .aws_answers import answer_of
-from .botocore import ERRORS, FAULTS, described, noting, operation_of, raise_error, status_of, waits
+from .botocore import ERRORS, FAULTS, call_of, noting, operation_of, raise_error, status_of, timeout_seconds, waits
 from .installation import Patch
 from .pace import Pace
-from .passing import is_to_be_asked, send_on_loop
+from .passing import described, is_to_be_asked, send_on_loop
 
 CLIENT = "aiobotocore"
 
@@ -33,19 +32,19 @@ def _gated(original: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any
         operation = operation_of(request)
         if operation is None or not is_to_be_asked():
             return await original(self, request)
-        call = described(CLIENT, FAULTS, self, operation, request)
-        fail = partial(_fail, operation, request, call)
+        call = described(call_of, CLIENT, FAULTS, self, operation, request)
+        fail = partial(_fail, self, operation, request)
         return await send_on_loop(call, partial(original, self, request), fail, status_of)
 
     return _send
 
 
 async def _fail(
-    operation: Any, request: Any, call: OutgoingCall, failure: Failure, proceed: Callable[[], Awaitable[Any]]
+    endpoint: Any, operation: Any, request: Any, failure: Failure, proceed: Callable[[], Awaitable[Any]]
 ) -> Any:
     way = failure.way
     if way == "slow":
-        return await _slowed(await proceed(), request, Pace(failure, call.timeout_seconds))
+        return await _slowed(await proceed(), request, Pace(failure, timeout_seconds(endpoint, request)))
     if way == "lost_reply":
         await _discard((await proceed()).raw)
     if way in ERRORS:

@@ -8,8 +8,6 @@ it is. There, what is to be answered otherwise gets a connection that leads nowh
 import asyncio
 import errno
 import math
-import socket
-import ssl
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -37,18 +35,17 @@ from aiohttp.connector import Connection
 from aiohttp.helpers import sentinel
 from aiohttp.streams import EmptyStreamReader, StreamReader
 
-from ..faults.base import Failure, Way
+from ..faults.base import ALL_FAULTS, Failure, Way
 from ..injection.call import OutgoingCall
+from . import causes
 from .answers import SAFE_TO_REPEAT, body_of, headers_of, reason_of, status_of
 from .content import content_of
 from .installation import Patch
 from .pace import Pace
-from .passing import is_to_be_asked, send_on_loop
+from .passing import described, is_to_be_asked, send_on_loop
 
 CLIENT = "aiohttp"
-FAULTS = frozenset(
-    {"latency", "error", "throttle", "timeout", "refused", "reset", "dns", "tls", "lost_reply", "slow", "garbage"}
-)
+FAULTS = ALL_FAULTS
 WITHOUT_TLS = FAULTS - {"tls"}
 SCHEMES = {"ws": "http", "wss": "https"}
 WITH_TLS = frozenset({"https", "wss"})
@@ -95,7 +92,7 @@ def _connecting(original: Callable[..., Awaitable[Connection]]) -> Callable[...,
 
 def _attempt(began: float, limits: Any, request: ClientRequest, handler: Handler) -> Awaitable[ClientResponse]:
     fail = partial(_fail, began, limits, request)
-    return send_on_loop(_call(request, limits), partial(handler, request), fail, _status)
+    return send_on_loop(described(_call, request, limits), partial(handler, request), fail, _status)
 
 
 def _seconds(limits: Any) -> tuple[float, float]:
@@ -182,7 +179,7 @@ async def _lose_reply(response: ClientResponse, failure: Failure) -> None:
 
 
 def _reset(_key: Any) -> Any:
-    return ClientOSError(errno.ECONNRESET, "Connection reset by peer")
+    return ClientOSError(*causes.reset().args)
 
 
 def _refused(key: Any) -> Any:
@@ -192,12 +189,11 @@ def _refused(key: Any) -> Any:
 
 def _not_resolved(key: Any) -> Any:
     kind = getattr(errors, "ClientConnectorDNSError", ClientConnectorError)
-    return kind(key, socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+    return kind(key, causes.not_resolved())
 
 
 def _not_trusted(key: Any) -> Any:
-    reason = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired"
-    return ClientConnectorCertificateError(key, ssl.SSLCertVerificationError(1, reason))
+    return ClientConnectorCertificateError(key, causes.not_trusted())
 
 
 ERRORS: Mapping[Way, Callable[[Any], Exception]] = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
-from ..faults.base import Failure
+from ..faults.base import RETRY_AFTER_SECONDS, Failure
 
 DEFAULT_CODE = "InternalServerError"
 MESSAGE = "Injected by a chaos experiment."
@@ -24,7 +24,6 @@ THROTTLING: Mapping[str, str] = {
     "ec2": "RequestLimitExceeded",
 }
 """How a service says that it is asked too much, where that is not as the others of its protocol say it."""
-RETRY_AFTER_SECONDS = 1
 
 STATUSES: Mapping[str, int] = {
     "RequestThrottled": 403,

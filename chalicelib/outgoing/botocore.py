@@ -20,19 +20,17 @@ from botocore.exceptions import (
 from urllib3 import HTTPResponse
 
 from .. import time_limits
-from ..faults.base import Failure, Way
+from ..faults.base import ALL_FAULTS, Failure, Way
 from ..injection.call import OutgoingCall
 from . import causes
 from .aws_answers import answer_of
 from .content import content_of
 from .installation import Patch
 from .pace import Pace
-from .passing import is_to_be_asked, send
+from .passing import described, is_to_be_asked, send
 
 CLIENT = "botocore"
-FAULTS = frozenset(
-    {"latency", "error", "throttle", "timeout", "refused", "reset", "dns", "tls", "lost_reply", "slow", "garbage"}
-)
+FAULTS = ALL_FAULTS
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 READS = ("Get", "List", "Describe", "Query", "Scan", "Head", "BatchGet", "TransactGet", "Select", "Search", "Lookup")
@@ -59,9 +57,9 @@ def noting(original: Callable[..., Any]) -> Callable[..., Any]:
     """Note on a request, which is one attempt's, the operation that it is for: `_send` gets nothing else."""
 
     @wraps(original)
-    def _do_get_response(self: Any, request: Any, operation_model: Any, context: Any) -> Any:
+    def _do_get_response(self: Any, request: Any, operation_model: Any, *context: Any) -> Any:
         request.chaos_operation = operation_model
-        return original(self, request, operation_model, context)
+        return original(self, request, operation_model, *context)
 
     return _do_get_response
 
@@ -77,13 +75,14 @@ def _gated(original: Callable[[Endpoint, Any], AWSResponse]) -> Callable[[Endpoi
         operation = operation_of(request)
         if operation is None or not is_to_be_asked():
             return original(self, request)
-        call = described(CLIENT, FAULTS, self, operation, request)
-        return send(call, partial(original, self, request), partial(_fail, operation, request, call), status_of)
+        call = described(call_of, CLIENT, FAULTS, self, operation, request)
+        fail = partial(_fail, self, operation, request)
+        return send(call, partial(original, self, request), fail, status_of)
 
     return _send
 
 
-def described(client: str, faults: frozenset[str], endpoint: Any, operation: Any, request: Any) -> OutgoingCall:
+def call_of(client: str, faults: frozenset[str], endpoint: Any, operation: Any, request: Any) -> OutgoingCall:
     """A request of botocore or aiobotocore, as a call."""
     scheme, _, rest = request.url.partition("://")
     authority, _, path = rest.partition("/")
@@ -97,7 +96,7 @@ def described(client: str, faults: frozenset[str], endpoint: Any, operation: Any
         scheme,
         "/" + path.partition("?")[0],
         request.method,
-        _timeout_seconds(endpoint, request),
+        timeout_seconds(endpoint, request),
         _is_repeatable(service, operation, request),
         partial(content_of, request.url, request.body),
         service=service,
@@ -113,7 +112,7 @@ def _address(scheme: str, authority: str) -> tuple[str, int]:
     return host.strip("[]").lower(), int(port or {"http": 80, "https": 443}.get(scheme, 0))
 
 
-def _timeout_seconds(endpoint: Any, request: Any) -> float:
+def timeout_seconds(endpoint: Any, request: Any) -> float:
     """How long the client waits for an answer: as this request says, or the session, of urllib3, aiohttp or httpx."""
     context = getattr(request, "context", None)
     timeout = context.get("read_timeout") if context else None
@@ -146,11 +145,11 @@ def status_of(response: AWSResponse) -> int:
 
 
 def _fail(
-    operation: Any, request: Any, call: OutgoingCall, failure: Failure, proceed: Callable[[], AWSResponse]
+    endpoint: Endpoint, operation: Any, request: Any, failure: Failure, proceed: Callable[[], AWSResponse]
 ) -> AWSResponse:
     way = failure.way
     if way == "slow":
-        return _slowed(proceed(), request, Pace(failure, call.timeout_seconds))
+        return _slowed(proceed(), request, Pace(failure, timeout_seconds(endpoint, request)))
     if way == "lost_reply":
         _discard(proceed().raw)
     if way in ERRORS:
@@ -219,5 +218,7 @@ def _slowed(response: AWSResponse, request: Any, pace: Pace) -> AWSResponse:
             wait(len(data))
             yield data
 
-    raw.read, raw.read1, raw.read_chunked = slow(raw.read), slow(raw.read1), slow_chunks
+    raw.read, raw.read_chunked = slow(raw.read), slow_chunks
+    if hasattr(raw, "read1"):  # of urllib3 from version 2.1
+        raw.read1 = slow(raw.read1)
     return response

@@ -17,7 +17,7 @@ def not_resolved() -> socket.gaierror:
     return socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
-def not_trusted() -> OSError:
+def not_trusted() -> ssl.SSLCertVerificationError:
     reason = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired"
     return ssl.SSLCertVerificationError(1, reason)
 

@@ -13,7 +13,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import time_limits
-from ..faults.base import Failure, Way
+from ..faults.base import ALL_FAULTS, Failure, Way
 from ..injection.call import OutgoingCall
 from ..injection.loops import AnyLoop
 from . import causes
@@ -21,15 +21,13 @@ from .answers import SAFE_TO_REPEAT, body_of, headers_of, reason_of, status_of
 from .content import content_of
 from .installation import Patch
 from .pace import Pace
-from .passing import is_to_be_asked, send, send_on_loop
+from .passing import described, is_to_be_asked, send, send_on_loop
 
 if TYPE_CHECKING:
     from httpcore2 import AsyncConnectionPool, ConnectionPool, Request, Response
 
 CLIENT = "httpx"
-FAULTS = frozenset(
-    {"latency", "error", "throttle", "timeout", "refused", "reset", "dns", "tls", "lost_reply", "slow", "garbage"}
-)
+FAULTS = ALL_FAULTS
 WITHOUT_TLS = FAULTS - {"tls"}
 SCHEMES: dict[bytes, tuple[str, int, frozenset[str]]] = {
     b"http": ("http", 80, WITHOUT_TLS),
@@ -75,8 +73,8 @@ class _Wraps:
             while True:
                 attempt = _Attempt(self._core, original, pool, request)
                 try:
-                    described = attempt.described(self._client)
-                    return send(described, attempt.proceed, attempt.fail, _status)
+                    call = described(attempt.described, self._client)
+                    return send(call, attempt.proceed, attempt.fail, _status)
                 except self._core.ConnectError:
                     seconds = next(waits, None) if attempt.is_unconnected else None
                     if seconds is None:
@@ -94,8 +92,8 @@ class _Wraps:
             while True:
                 attempt = _Attempt(self._core, original, pool, request)
                 try:
-                    described = attempt.described(self._client)
-                    return await send_on_loop(described, attempt.proceed, attempt.fail_on_loop, _status)
+                    call = described(attempt.described, self._client)
+                    return await send_on_loop(call, attempt.proceed, attempt.fail_on_loop, _status)
                 except self._core.ConnectError:
                     seconds = next(waits, None) if attempt.is_unconnected else None
                     if seconds is None:

@@ -1,8 +1,7 @@
 """Event loops of asyncio: whatever connects with them and is patched nowhere else. One call is one new connection."""
 
 import socket
-import ssl
-from asyncio import BaseEventLoop
+from asyncio import BaseEventLoop, base_events
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import copy_context
 from functools import partial, wraps
@@ -10,7 +9,7 @@ from typing import Any
 
 from ..faults.base import Failure
 from .installation import Patch
-from .passing import is_to_be_asked, no_status, part_of_a_call, send_on_loop
+from .passing import described, is_to_be_asked, no_status, part_of_a_call, send_on_loop
 from .sockets import FAULTS, NAMES, connection, error_of, is_address, lookup, port_of, text_of
 
 CLIENT = "asyncio"
@@ -33,7 +32,7 @@ def connecting(client: str, original: Coroutine) -> Coroutine:
         if not host or how.get("sock") is not None or not is_to_be_asked():
             return await proceed()
         faults = WITH_TLS if how.get("ssl") else FAULTS
-        call = connection(client, faults, text_of(host), port_of(port))
+        call = described(connection, client, faults, text_of(host), port_of(port))
         return await send_on_loop(call, proceed, _fail, no_status)
 
     return create_connection
@@ -45,7 +44,9 @@ def looking_up(client: str, original: Coroutine) -> Coroutine:
         proceed = partial(original, self, host, port, **how)
         if not host or not is_to_be_asked():
             return await proceed()
-        call = lookup(client, host, port)
+        call = described(lookup, client, host, port)
+        if call is None:
+            return await proceed()
         found = await (proceed() if is_address(call.host) else send_on_loop(call, proceed, _fail, no_status))
         NAMES.remember(call.host, found)
         return found
@@ -54,7 +55,12 @@ def looking_up(client: str, original: Coroutine) -> Coroutine:
 
 
 def _with_context(original: Coroutine) -> Coroutine:
-    """The look-up on a thread that has the caller's context variables, and is not decided about once more there."""
+    """The look-up on a thread that has the caller's context variables, and is not decided about once more there.
+
+    Only in the place of asyncio's own: what an agent has put there looks up as it will.
+    """
+    if getattr(original, "__globals__", None) is not vars(base_events):
+        return original
 
     @wraps(original)
     async def getaddrinfo(self: BaseEventLoop, host: Any, port: Any, **how: Any) -> Any:
@@ -66,6 +72,4 @@ def _with_context(original: Coroutine) -> Coroutine:
 
 
 async def _fail(failure: Failure, _proceed: Callable[[], Awaitable[Any]]) -> Any:
-    if failure.way == "tls":
-        raise ssl.SSLCertVerificationError(1, "certificate verify failed: certificate has expired")
     raise error_of(failure)

@@ -1,18 +1,27 @@
-"""How a patched client library makes its calls: `send`, or `send_on_loop`, in place of what it would do."""
+"""How a patched client library makes its calls: `send`, or `send_on_loop`, in place of what it would do.
 
+A defect in what is ours is logged, and the call is made as if there were no patch.
+"""
+
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..faults.base import Failure
 from ..injection.call import OutgoingCall
 from ..injection.outgoing import Passage
 from ..own_calls import is_own_call
+from ..time_limits import pass_on
 from .gate import Gate
 from .installation import INSTALLATION
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
+
+DEFECT = "A patch of a client library raised an exception; the call is made untouched"
 
 _WITHIN: ContextVar[bool] = ContextVar("chaos_experiments_within_a_call", default=False)
 """Whether what is called now belongs to a call that a patch above has decided about: of botocore, urllib3 makes it."""
@@ -36,18 +45,29 @@ def part_of_a_call() -> Iterator[None]:
         _WITHIN.reset(token)
 
 
+def described(describe: Callable[..., OutgoingCall], *of: Any) -> OutgoingCall | None:
+    """What `describe` returns; None where it raises, as it may where the library is not quite what its file expects."""
+    try:
+        return describe(*of)
+    except Exception as error:
+        pass_on(error)
+        log.exception(DEFECT)
+        return None
+
+
 def no_status(_result: object) -> None:
     """The `status` of calls that have none."""
 
 
 def send(
-    call: OutgoingCall,
+    call: OutgoingCall | None,
     proceed: Callable[[], T],
     fail: Callable[[Failure, Callable[[], T]], T],
     status: Callable[[T], int | None],
 ) -> T:
     """Make the call with `proceed`, unless it is to fail: then `fail` does that, as its client's users know it.
 
+    One that could not be described (None) is made, too.
     `fail` gets `proceed`, too, for what fails after the call is made. `status` is of what either has returned.
     """
     entered = _enter(call)
@@ -65,12 +85,12 @@ def send(
         raise
     finally:
         _WITHIN.reset(token)
-    gate.leave(passage, status(result), None)
+    gate.leave(passage, _status(status, result), None)
     return result
 
 
 async def send_on_loop(
-    call: OutgoingCall,
+    call: OutgoingCall | None,
     proceed: Callable[[], Awaitable[T]],
     fail: Callable[[Failure, Callable[[], Awaitable[T]]], Awaitable[T]],
     status: Callable[[T], int | None],
@@ -91,22 +111,38 @@ async def send_on_loop(
         raise
     finally:
         _WITHIN.reset(token)
-    gate.leave(passage, status(result), None)
+    gate.leave(passage, _status(status, result), None)
     return result
 
 
-def _enter(call: OutgoingCall) -> tuple[Gate, Passage] | None:
+def _enter(call: OutgoingCall | None) -> tuple[Gate, Passage] | None:
     """The first module with a run that is about the call."""
-    for joined in INSTALLATION.gates:
-        gate = joined()
-        if gate is not None and (passage := gate.enter(call)) is not None:
-            return gate, passage
+    if call is None:
+        return None
+    try:
+        for joined in INSTALLATION.gates:
+            gate = joined()
+            if gate is not None and (passage := gate.enter(call)) is not None:
+                return gate, passage
+    except Exception as error:
+        pass_on(error)
+        log.exception(DEFECT)
     return None
 
 
-def _mark(call: OutgoingCall) -> None:
+def _status(status: Callable[[T], int | None], result: T) -> int | None:
+    """None, too, where the library's file does not know what has been returned: an agent's, or a test's."""
+    try:
+        return status(result)
+    except Exception as error:
+        pass_on(error)
+        log.exception("The status of an outgoing call cannot be read")
+        return None
+
+
+def _mark(call: OutgoingCall | None) -> None:
     """What is decided about the request that the call is made for is sent along; not to AWS, whose calls are signed."""
-    if call.set_header is None or call.service:
+    if call is None or call.set_header is None or call.service:
         return
     for joined in INSTALLATION.gates:
         if (gate := joined()) is not None:

@@ -24,7 +24,7 @@ from ..injection.call import OutgoingCall
 from .answers import GARBAGE
 from .installation import Patch
 from .pace import Pace
-from .passing import is_to_be_asked, no_status, part_of_a_call, send, send_on_loop
+from .passing import described, is_to_be_asked, no_status, part_of_a_call, send, send_on_loop
 
 CLIENT = "redis"
 FAULTS = frozenset({"latency", "timeout", "refused", "reset", "dns", "lost_reply", "garbage", "slow"})
@@ -80,7 +80,7 @@ def _answered(original: Callable[..., Any]) -> Callable[..., Any]:
         if not _is_call(conn):
             return original(self, conn, *args, **options)
         proceed = partial(original, self, conn, *args, **options)
-        return send(_call(conn, FAULTS), proceed, partial(_fail, conn), no_status)
+        return send(described(_call, conn, FAULTS), proceed, partial(_fail, conn), no_status)
 
     return attempt
 
@@ -91,7 +91,7 @@ def _answered_on_loop(original: Callable[..., Awaitable[Any]]) -> Callable[..., 
         if not _is_call(conn):
             return await original(self, conn, *args, **options)
         proceed = partial(original, self, conn, *args, **options)
-        return await send_on_loop(_call(conn, FAULTS), proceed, partial(_fail_on_loop, conn), no_status)
+        return await send_on_loop(described(_call, conn, FAULTS), proceed, partial(_fail_on_loop, conn), no_status)
 
     return attempt
 
@@ -106,7 +106,7 @@ def _sent(original: Callable[..., None]) -> Callable[..., None]:
         def fail(failure: Failure, _proceed: Callable[[], Any]) -> Any:
             return _fail(self, failure, lambda: (proceed(), self.read_response(push_request=True)))
 
-        return send(_call(self, AS_IT_IS_SENT), proceed, fail, no_status)
+        return send(described(_call, self, AS_IT_IS_SENT), proceed, fail, no_status)
 
     return send_packed_command
 
@@ -125,7 +125,7 @@ def _sent_on_loop(original: Callable[..., Awaitable[None]]) -> Callable[..., Awa
         async def fail(failure: Failure, _proceed: Callable[[], Awaitable[Any]]) -> Any:
             return await _fail_on_loop(self, failure, answered)
 
-        return await send_on_loop(_call(self, AS_IT_IS_SENT), proceed, fail, no_status)
+        return await send_on_loop(described(_call, self, AS_IT_IS_SENT), proceed, fail, no_status)
 
     return send_packed_command
 

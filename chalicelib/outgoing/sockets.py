@@ -3,31 +3,32 @@
 Only a name's look-up knows which host the application means; `connect` gets an address. So look-ups are remembered.
 """
 
-import errno
 import math
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial, wraps
 from typing import Any
 
 from ..faults.base import Failure, Way
 from ..injection.call import OutgoingCall
+from . import causes
 from .installation import Patch
-from .passing import is_to_be_asked, no_status, send
+from .passing import described, is_to_be_asked, no_status, send
 
 CLIENT = "socket"
 FAULTS = frozenset({"latency", "timeout", "refused", "reset", "dns"})
 LOOKUP = frozenset({"dns"})
 
 ERRORS: Mapping[Way, Callable[[], OSError]] = {
-    "timeout": partial(TimeoutError, "timed out"),
-    "refused": partial(ConnectionRefusedError, errno.ECONNREFUSED, "Connection refused"),
-    "reset": partial(ConnectionResetError, errno.ECONNRESET, "Connection reset by peer"),
-    "dns": partial(socket.gaierror, socket.EAI_NONAME, "Name or service not known"),
+    "timeout": causes.timed_out,
+    "refused": causes.refused,
+    "reset": causes.reset,
+    "dns": causes.not_resolved,
+    "tls": causes.not_trusted,
 }
-"""What the operating system's errors are in Python."""
 
 
 def error_of(failure: Failure) -> OSError:
@@ -43,14 +44,20 @@ class Names:
         self._timer = timer
         self._names: OrderedDict[tuple[str, int], tuple[str, float]] = OrderedDict()
 
-    def remember(self, name: str, found: Iterable[Any]) -> None:
-        """`found` is what `getaddrinfo` returns."""
+    def remember(self, name: str, found: Any) -> None:
+        """`found` is what `getaddrinfo` returns, or an agent in its place: what is unlike that is not remembered.
+
+        Without a lock, which a copy of the process might inherit locked: each step stands by itself.
+        """
+        if not isinstance(found, list):
+            return
         until = self._timer() + self.SECONDS
-        for _, _, _, _, address in found:
-            self._names[address[:2]] = name, until
-            self._names.move_to_end(address[:2])
-        while len(self._names) > self.MOST:
-            self._names.popitem(last=False)
+        with suppress(TypeError, ValueError, KeyError):
+            for _, _, _, _, address in found:
+                self._names.pop(address[:2], None)
+                self._names[address[:2]] = name, until
+            while len(self._names) > self.MOST:
+                self._names.popitem(last=False)
 
     def of(self, address: str, port: int) -> str:
         """Empty where it was looked up by none lately, or is what the application named itself."""
@@ -100,15 +107,19 @@ def is_address(host: str) -> bool:
     return host[-1:].isdigit() or ":" in host
 
 
+def _is_of_host(address: Any) -> bool:
+    return isinstance(address, tuple) and len(address) > 1 and isinstance(address[0], str)
+
+
 def connecting(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def connect(self: socket.socket, address: Any) -> Any:
-        if not is_to_be_asked() or not isinstance(address, tuple) or not isinstance(address[0], str):
+        if not is_to_be_asked() or not _is_of_host(address):
             return original(self, address)
         timeout = self.gettimeout()
         if timeout == 0 or self.type != socket.SOCK_STREAM:
             return original(self, address)
-        call = connection(CLIENT, FAULTS, address[0], address[1], math.inf if timeout is None else timeout)
+        call = described(connection, CLIENT, FAULTS, *address[:2], math.inf if timeout is None else timeout)
         return send(call, partial(original, self, address), _fail, no_status)
 
     return connect
@@ -120,7 +131,9 @@ def looking_up(original: Callable[..., Any]) -> Callable[..., Any]:
         if not host or not is_to_be_asked():
             return original(host, port, *args, **kwargs)
         proceed = partial(original, host, port, *args, **kwargs)
-        call = lookup(CLIENT, host, port)
+        call = described(lookup, CLIENT, host, port)
+        if call is None:
+            return proceed()
         found = proceed() if is_address(call.host) else send(call, proceed, _fail, no_status)
         NAMES.remember(call.host, found)
         return found

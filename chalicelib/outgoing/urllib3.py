@@ -24,14 +24,14 @@ from urllib3.util.connection import is_connection_dropped
 from urllib3.util.timeout import Timeout
 
 from .. import time_limits
-from ..faults.base import Failure, Way
+from ..faults.base import ALL_FAULTS, Failure, Way
 from ..injection.call import OutgoingCall
 from . import causes
 from .answers import SAFE_TO_REPEAT, body_of, headers_of, reason_of, status_of
 from .content import content_of
 from .installation import Patch
 from .pace import Pace
-from .passing import is_to_be_asked, is_within, send
+from .passing import described, is_to_be_asked, is_within, send
 
 try:
     from urllib3.exceptions import NameResolutionError
@@ -39,9 +39,7 @@ except ImportError:  # version 1.26
     NameResolutionError = None  # type: ignore[assignment, misc]
 
 CLIENT = "urllib3"
-FAULTS = frozenset(
-    {"latency", "error", "throttle", "timeout", "refused", "reset", "dns", "tls", "lost_reply", "slow", "garbage"}
-)
+FAULTS = ALL_FAULTS
 WITHOUT_TLS = FAULTS - {"tls"}
 
 IS_CURRENT = NameResolutionError is not None
@@ -69,12 +67,12 @@ def _patched(original: Callable[..., Any]) -> Callable[..., Any]:
     def _make_request(
         self: HTTPConnectionPool, conn: HTTPConnection, method: str, url: str, *args: Any, **options: Any
     ) -> Any:
-        if not is_to_be_asked():
+        if not is_to_be_asked() or len(args) > len(names):
             return original(self, conn, method, url, *args, **options)
         if args:
             options.update(zip(names, args, strict=False))
         attempt = _Attempt(original, self, conn, method, url, options=options)
-        return send(attempt.described(), attempt.proceed, attempt.fail, _status)
+        return send(described(attempt.described), attempt.proceed, attempt.fail, _status)
 
     return _make_request
 

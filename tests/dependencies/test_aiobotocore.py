@@ -22,7 +22,6 @@ from aiobotocore.retries.bucket import AsyncTokenBucket
 from aiobotocore.session import get_session
 
 from chalicelib.injection.loops import AnyLoop
-from chalicelib.outgoing import botocore as patched
 from chalicelib.outgoing.aws_answers import GARBAGE
 from chalicelib.outgoing.passing import is_to_be_asked
 from chalicelib.own_calls import own_calls
@@ -213,7 +212,7 @@ def test_a_slow_stream_of_events_is_slow_too(server: AwsServer, delayed: list[fl
 def test_a_client_gives_up_an_answer_of_which_no_byte_comes_in_its_time(
     session: type, server: AwsServer, delayed: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patched, "_timeout_seconds", lambda *_: 0.5)
+    monkeypatch.setattr("chalicelib.outgoing.aiobotocore.timeout_seconds", lambda *_: 0.5)
 
     async def calls() -> None:
         async with client_of(server, session, service="s3") as s3:

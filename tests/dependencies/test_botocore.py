@@ -1,5 +1,6 @@
 """boto3 and pynamodb against moto's server: what their users see of each fault, and what reached the server."""
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,9 +20,10 @@ from pynamodb.exceptions import GetError, PutError
 from pynamodb.models import Model
 
 from chalicelib import time_limits
+from chalicelib.faults.base import Failure
 from chalicelib.outgoing import botocore as patched
 from chalicelib.outgoing.aws_answers import GARBAGE
-from chalicelib.outgoing.pace import LONGEST_SECONDS
+from chalicelib.outgoing.pace import LONGEST_SECONDS, Pace
 from chalicelib.own_calls import own_calls
 from tests.dependencies.aws_server import BUCKET, TABLE, AwsServer, aws_server, options
 from tests.dependencies.harness import failing
@@ -205,7 +207,7 @@ def test_a_client_gives_up_an_answer_of_which_no_byte_comes_in_its_time(
 ) -> None:
     waited: list[float] = []
     monkeypatch.setattr(time_limits, "sleep", waited.append)
-    monkeypatch.setattr(patched, "_timeout_seconds", lambda *_: 0.5)
+    monkeypatch.setattr(patched, "timeout_seconds", lambda *_: 0.5)
     s3 = client_of(server, service="s3")
     with failing("s3", "slow", bytes_per_second=1.0):
         with pytest.raises(exceptions.ReadTimeoutError):
@@ -350,3 +352,17 @@ def test_threads_share_a_client_and_each_call_is_decided_once(server: AwsServer)
             thread.join()
     assert (len(failed), len(answered)) == (40, 40)
     assert server.seen == ["GetItem"] * 40
+
+
+def test_a_slow_answer_of_a_urllib3_without_read1_is_read() -> None:
+    raw = SimpleNamespace(read=lambda: b"x", read_chunked=lambda: iter([b"x"]))
+    response, request = SimpleNamespace(raw=raw), SimpleNamespace(stream_output=True)
+    pace = Pace(Failure(way="slow", bytes_per_second=1000.0), math.inf)
+    slow = patched._slowed(response, request, pace)
+    assert (slow.raw.read(), [*slow.raw.read_chunked()], hasattr(slow.raw, "read1")) == (b"x", [b"x"], False)
+
+
+def test_an_older_botocore_hands_no_context_to_an_attempt() -> None:
+    request = SimpleNamespace()
+    assert patched.noting(lambda *args: args)("endpoint", request, "operation") == ("endpoint", request, "operation")
+    assert patched.operation_of(request) == "operation"

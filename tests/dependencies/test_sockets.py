@@ -214,6 +214,33 @@ def test_names_are_forgotten_after_a_while_and_the_oldest_first() -> None:
     assert names.of("10.0.0.1", 2) == ""
 
 
+def test_what_is_no_answer_of_a_look_up_is_not_remembered_and_the_applications() -> None:
+    names = Names()
+    for found in (None, iter(()), ["10.0.0.1"], [(0, 0, 0, "", [])], [(0, 0, 0, "", None)]):
+        names.remember("db.example", found)
+    assert names.of("10.0.0.1", 0) == ""
+
+
+def test_an_address_that_is_none_fails_as_without_a_patch() -> None:
+    with failing("127.0.0.1", "refused"), socket.socket() as connection:
+        for address in ((), ("127.0.0.1",)):
+            with pytest.raises(TypeError, match="must be a pair"):
+                connection.connect(address)
+
+
+def test_a_loop_looks_names_up_as_an_agent_does_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def getaddrinfo(_loop: object, host: str, port: int, **_: object) -> list[object]:
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    with failing("payments.example", "timeout"):
+        asyncio.run(connect(server.port))
+    assert asked == [NAME]
+
+
 async def connect(port: int, **how: object) -> None:
     reader, writer = await asyncio.open_connection(NAME, port, **how)
     writer.write(b"x")

@@ -206,3 +206,15 @@ def test_a_slow_answer_takes_its_time(server: Server) -> None:
         response = client.manager.request("GET", client.address, preload_content=False)
         assert b"".join(response.stream(20)) == BODY
         assert time.monotonic() - began > 0.9 * len(BODY) / 2000
+
+
+def test_an_agent_that_hides_the_signature_loses_none_of_what_is_handed_on() -> None:
+    seen: list[tuple[object, ...]] = []
+
+    def agent(*args: object) -> str:
+        seen.append(args)
+        return "made"
+
+    with failing("http://payments.example/*", "refused"):
+        assert patched._patched(agent)("pool", "conn", "GET", "/", "body", None) == "made"
+    assert seen == [("pool", "conn", "GET", "/", "body", None)]

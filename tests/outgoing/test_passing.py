@@ -1,17 +1,19 @@
 """What becomes of one outgoing call where the process changes meanwhile: its deadline, a stop, a call within it."""
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from weakref import ref
 
 import pytest
 
 from chalicelib.faults.base import Failure
 from chalicelib.injection.call import OutgoingCall
 from chalicelib.outgoing.installation import INSTALLATION
-from chalicelib.outgoing.passing import is_to_be_asked, send, send_on_loop
+from chalicelib.outgoing.passing import described, is_to_be_asked, send, send_on_loop
 from chalicelib.own_calls import own_calls
 from tests.dependencies.harness import Dependencies
 from tests.support import NOW, a_run
@@ -134,3 +136,68 @@ def test_an_exception_of_the_client_is_the_callers(failing: Dependencies) -> Non
         send(CALL, lambda: "made", fail, no_status)
     assert is_to_be_asked()
     failing.stop()
+
+
+# A defect of ours costs the application nothing
+
+
+def broken(*_: object) -> int:
+    raise ZeroDivisionError("a defect")
+
+
+def test_a_call_that_cannot_be_described_is_made(failing: Dependencies, caplog: pytest.LogCaptureFixture) -> None:
+    async def proceed() -> str:
+        return "made"
+
+    call = described(broken, "payments.example")
+    assert send(call, lambda: "made", fails, no_status) == "made"
+    assert asyncio.run(send_on_loop(call, proceed, fails_on_loop, no_status)) == "made"
+    assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize("step", ["enter", "_decide"])
+def test_a_call_that_cannot_be_decided_about_is_made(
+    failing: Dependencies, step: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (joined,) = INSTALLATION.gates
+    gate = joined()
+    assert gate
+    monkeypatch.setattr(gate if step == "enter" else gate._calls, step, broken)
+    assert send(CALL, lambda: "made", fails, no_status) == "made"
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_an_answer_without_a_status_is_the_applications(
+    failing: Dependencies, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def proceed() -> str:
+        return "made"
+
+    assert send(CALL, lambda: "made", fails, broken) == "failed"
+    assert asyncio.run(send_on_loop(CALL, proceed, fails_on_loop, broken)) == "failed"
+    assert caplog.text.count("ZeroDivisionError: a defect") == 2
+
+
+class Client:
+    """Hands out a header of what it sends."""
+
+    def get_header(self, _name: str) -> str | None:
+        return "key"
+
+
+def test_what_the_client_sends_is_let_go_when_its_call_has_ended(failing: Dependencies) -> None:
+    client = Client()
+    known = ref(client)
+    gc.disable()
+    try:
+        with failing.request() as result:
+            call = OutgoingCall(
+                "client", CALL.faults, "payments.example", is_repeatable=False, get_header=client.get_header
+            )
+            assert send(call, lambda: "made", fails, no_status) == "failed"
+            del client
+            (passage,) = result.passages
+            assert (known(), passage.inbound) == (None, None)
+            assert passage.call.is_repeatable
+    finally:
+        gc.enable()
