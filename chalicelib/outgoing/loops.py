@@ -3,13 +3,12 @@
 import socket
 from asyncio import BaseEventLoop, base_events
 from collections.abc import Awaitable, Callable, Iterator
-from contextvars import copy_context
 from functools import partial, wraps
 from typing import Any
 
 from ..faults.base import Failure
 from .installation import Patch
-from .passing import described, is_to_be_asked, no_status, part_of_a_call, send_on_loop
+from .passing import context_of_a_part, described, is_to_be_asked, no_status, send_on_loop
 from .sockets import FAULTS, NAMES, connection, error_of, is_address, lookup, port_of, text_of
 
 CLIENT = "asyncio"
@@ -64,8 +63,7 @@ def _with_context(original: Coroutine) -> Coroutine:
 
     @wraps(original)
     async def getaddrinfo(self: BaseEventLoop, host: Any, port: Any, **how: Any) -> Any:
-        with part_of_a_call():
-            look_up = partial(copy_context().run, socket.getaddrinfo, host, port, **how)
+        look_up = partial(context_of_a_part().run, socket.getaddrinfo, host, port, **how)
         return await self.run_in_executor(None, look_up)
 
     return getaddrinfo

@@ -6,7 +6,7 @@ A defect in what is ours is logged, and the call is made as if there were no pat
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
 
 from ..faults.base import Failure
@@ -23,26 +23,53 @@ T = TypeVar("T")
 
 DEFECT = "A patch of a client library raised an exception; the call is made untouched"
 
-_WITHIN: ContextVar[bool] = ContextVar("chaos_experiments_within_a_call", default=False)
-"""Whether what is called now belongs to a call that a patch above has decided about: of botocore, urllib3 makes it."""
 
-is_within = _WITHIN.get
-"""Whether what is called now belongs to a call that a run is about."""
+class _Whole:
+    """A call that is decided about as a whole: of botocore, urllib3 makes it. A context may outlive it: that of a task
+    which a protocol starts when its connection is made, and whose own calls are others.
+    """
+
+    __slots__ = ("is_over",)
+
+    def __init__(self) -> None:
+        self.is_over = False
+
+
+_WITHIN: ContextVar[_Whole | None] = ContextVar("chaos_experiments_within_a_call", default=None)
+"""What the calls that are made now are part of, as a patch above has decided."""
+
+
+def is_within() -> bool:
+    """Whether what is called now belongs to a call that a run is about."""
+    whole = _WITHIN.get()
+    return whole is not None and not whole.is_over
 
 
 def is_to_be_asked() -> bool:
     """Whether a patch has to describe a call at all. Every call passes here while patches are installed."""
-    return bool(INSTALLATION.gates) and not _WITHIN.get() and not is_own_call()
+    return bool(INSTALLATION.gates) and ((whole := _WITHIN.get()) is None or whole.is_over) and not is_own_call()
 
 
 @contextmanager
 def part_of_a_call() -> Iterator[None]:
     """What the block calls belongs to a call that is decided about as a whole, or is not to be decided about."""
-    token = _WITHIN.set(True)
+    if is_within():
+        yield
+        return
+    whole = _Whole()
+    token = _WITHIN.set(whole)
     try:
         yield
     finally:
+        whole.is_over = True
         _WITHIN.reset(token)
+
+
+def context_of_a_part() -> Context:
+    """A copy of this context, for a thread: what is called there is part of the call that is made here."""
+    context = copy_context()
+    context.run(_WITHIN.set, _Whole())
+    return context
 
 
 def described(describe: Callable[..., OutgoingCall], *of: Any) -> OutgoingCall | None:
@@ -75,16 +102,14 @@ def send(
         _mark(call)
         return proceed()
     gate, passage = entered
-    token = _WITHIN.set(True)
     try:
-        failure = gate.meet(passage)
-        _mark(call)
-        result = proceed() if failure is None else fail(failure, proceed)
+        with part_of_a_call():
+            failure = gate.meet(passage)
+            _mark(call)
+            result = proceed() if failure is None else fail(failure, proceed)
     except BaseException as error:
         gate.leave(passage, None, error)
         raise
-    finally:
-        _WITHIN.reset(token)
     gate.leave(passage, _status(status, result), None)
     return result
 
@@ -101,16 +126,14 @@ async def send_on_loop(
         _mark(call)
         return await proceed()
     gate, passage = entered
-    token = _WITHIN.set(True)
     try:
-        failure = await gate.meet_on_loop(passage)
-        _mark(call)
-        result = await (proceed() if failure is None else fail(failure, proceed))
+        with part_of_a_call():
+            failure = await gate.meet_on_loop(passage)
+            _mark(call)
+            result = await (proceed() if failure is None else fail(failure, proceed))
     except BaseException as error:
         gate.leave(passage, None, error)
         raise
-    finally:
-        _WITHIN.reset(token)
     gate.leave(passage, _status(status, result), None)
     return result
 

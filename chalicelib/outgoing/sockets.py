@@ -8,7 +8,6 @@ import socket
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from functools import partial, wraps
 from typing import Any
 
@@ -52,12 +51,14 @@ class Names:
         if not isinstance(found, list):
             return
         until = self._timer() + self.SECONDS
-        with suppress(TypeError, ValueError, KeyError):
+        try:
             for _, _, _, _, address in found:
                 self._names.pop(address[:2], None)
                 self._names[address[:2]] = name, until
             while len(self._names) > self.MOST:
                 self._names.popitem(last=False)
+        except (TypeError, ValueError, KeyError):
+            pass
 
     def of(self, address: str, port: int) -> str:
         """Empty where it was looked up by none lately, or is what the application named itself."""

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from contextvars import Context, copy_context
 from weakref import ref
 
 import pytest
@@ -13,7 +14,14 @@ import pytest
 from chalicelib.faults.base import Failure
 from chalicelib.injection.call import OutgoingCall
 from chalicelib.outgoing.installation import INSTALLATION
-from chalicelib.outgoing.passing import described, is_to_be_asked, send, send_on_loop
+from chalicelib.outgoing.passing import (
+    context_of_a_part,
+    described,
+    is_to_be_asked,
+    part_of_a_call,
+    send,
+    send_on_loop,
+)
 from chalicelib.own_calls import own_calls
 from tests.dependencies.harness import Dependencies
 from tests.support import NOW, a_run
@@ -70,6 +78,20 @@ def test_a_call_within_one_is_not_asked_again(failing: Dependencies) -> None:
         assert not is_to_be_asked()
     failing.stop()
     assert not is_to_be_asked()
+
+
+def test_a_context_that_outlives_a_call_is_of_that_call_no_longer(failing: Dependencies) -> None:
+    kept: list[Context] = []
+
+    def fail(_failure: Failure, _proceed: Callable[[], str]) -> str:
+        with part_of_a_call():  # such as that of a connection that is made for it
+            kept.append(copy_context())
+        kept.append(context_of_a_part())
+        assert [context.run(is_to_be_asked) for context in kept] == [False, False]
+        return "failed"
+
+    assert send(CALL, lambda: "made", fail, no_status) == "failed"
+    assert [context.run(is_to_be_asked) for context in kept] == [True, False]
 
 
 def test_a_deadline_of_the_application_ends_the_delay_of_a_call_on_a_loop(delayed: Dependencies) -> None:
