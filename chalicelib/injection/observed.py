@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from ..dependencies import OUT_OF_REACH
 from ..errors import ChaosError
+from ..results.dependencies import LONGEST_NAME, says_failure
 from ..results.seen import OTHER, SeenCalls, SeenKey
 from ..results.store import SeenStore
 from ..results.tally import bucket
@@ -22,7 +23,6 @@ log = logging.getLogger(__name__)
 MOST_NAMES = 100
 """How many dependencies a process tells apart; calls to further ones are counted under `OTHER`."""
 
-LONGEST_NAME = 100
 INTERVAL_SECONDS = 5.0
 """How long after a flush the next one begins: there may be thousands of processes."""
 
@@ -31,8 +31,6 @@ MOST_FAILURES = 5
 
 FORGOTTEN_SECONDS = 3600.0
 """How long after an observation began counts are still added to it."""
-
-SERVER_ERROR, TOO_MANY = 500, 429
 
 
 class Observed:
@@ -93,7 +91,7 @@ class Observed:
         observation = self._observation
         if observation is None:
             return
-        is_error = error is not None or (status is not None and (status >= SERVER_ERROR or status == TOO_MANY))
+        is_error = error is not None or says_failure(status)
         key = SeenKey(observation.began, call.client, call.name[:LONGEST_NAME] or OTHER)
         with self._counting:
             seen = self._counts.get(key) or self._begin(key, call.faults)

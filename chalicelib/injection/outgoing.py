@@ -195,6 +195,8 @@ class OutgoingCalls:
                 inbound.passages.append(passage)
                 with self._noting:  # a request may make calls on several threads
                     inbound.notes = (*inbound.notes, *result.notes)
+                    over = {plan.run_id for plan in result.plans}
+                    inbound.meets = [run_id for run_id in inbound.meets if run_id not in over]
             passage.release()
         except Exception:
             log.exception("Could not count an outgoing call")

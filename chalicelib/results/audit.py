@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Literal, NamedTuple, cast
 
 from ..faults.base import Fail, Failure
-from .dependencies import has_failed
+from .dependencies import LONGEST_NAME, has_failed
 from .remedies import TIMEOUTS, explanation, remedy
 from .served import Passage
 from .tally import Tally
@@ -32,8 +32,6 @@ Finding = Literal[
 PREFIX = "f"
 MOST_FINDINGS = 20
 """Of a run and process, so that the table's items stay small; of those that are judged from samples as many again."""
-
-LONGEST_NAME = 100
 
 AT_ONCE_SECONDS = 0.01
 """A pause that is none. A client's own work between two attempts takes a few ms, and the shortest sound pauses that are

@@ -133,10 +133,14 @@ class DependencyCounter:
         return any(run.run_id == self.run_id and name == UNREACHED for run, name in passage.result.notes)
 
 
+def says_failure(status: int | None) -> bool:
+    """Whether an answer's status says that the service failed, or refused for now."""
+    return status is not None and (status >= SERVER_ERROR or status == TOO_MANY_REQUESTS)
+
+
 def has_failed(passage: Passage) -> bool:
     """Whether the call ended without an answer, or with one that says that the service failed."""
-    status = passage.status
-    if passage.error is not None or (status is not None and (status >= SERVER_ERROR or status == TOO_MANY_REQUESTS)):
+    if passage.error is not None or says_failure(passage.status):
         return True
     return any(FAILED_CALLS in hit.applied.counters for hit in passage.result.hits)
 

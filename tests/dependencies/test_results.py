@@ -94,6 +94,15 @@ def test_calls_fail_by_themselves_too() -> None:
     assert (shown["calls"], shown["calls_hit"], shown["errors"], shown["survived"]) == (7, 1, 4, 1)
 
 
+def test_a_request_whose_call_was_not_admitted_is_not_taken_for_hit_if_it_dies() -> None:
+    with failing(PUT, "error", options={"max_requests": 1}, scope_of_calls="requests") as chaos:
+        client = Client(answers=[200, 200])
+        chaos.serve(200, client.ask)
+        with chaos.request() as result:
+            client.ask()
+        assert (result.hits, [*result.meets]) == ([], [])
+
+
 def test_a_call_that_ends_after_its_request_is_background_work() -> None:
     with failing(PUT, "refused", scope_of_calls="requests") as chaos, chaos.request() as result:
         result.is_answered = True
