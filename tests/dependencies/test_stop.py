@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.outgoing.installation import LIBRARIES
 from tests.contract.servers import SERVERS, Server, serving
 from tests.loopback import until
 
@@ -36,8 +35,6 @@ def server(dynamodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.mark.parametrize("dependency", ["address", "dynamodb"])
 def test_a_stop_is_obeyed_within_a_second(server: Server, dynamodb_url: str, dependency: str) -> None:
-    if dependency == "dynamodb" and "botocore.endpoint" not in LIBRARIES:
-        pytest.skip("botocore is not patched yet")
     named = dynamodb_url.removeprefix("http://") if dependency == "address" else dependency
     run = {
         "experiment_name": "dependency_failure",
