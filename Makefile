@@ -51,13 +51,21 @@ $(GENERICSUITE)/installed: requirements.txt
 	    chalice flask gunicorn fastapi uvicorn "pyjwt[crypto]"
 	touch $@
 
+# The client libraries that outgoing calls are made with: aiobotocore needs an older botocore than the application has.
+CLIENTS := .tools/clients
+$(CLIENTS)/installed: tests/dependencies/requirements.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check -r tests/dependencies/requirements.txt
+	touch $@
+
 # The parts of the test suite, by folder; a test keeps each folder in exactly one of them.
 TESTS := tests/test_*.py tests/api tests/bench tests/cli tests/contract tests/development tests/dynamodb \
-    tests/experiments tests/faults tests/frameworks tests/guardrails tests/injection tests/report tests/results tests/runs
+    tests/experiments tests/faults tests/frameworks tests/guardrails tests/injection tests/outgoing tests/report tests/results tests/runs
 TESTS_SERVERS := tests/browser tests/contract_servers tests/examples tests/hosts tests/processes
 TESTS_LOAD := tests/soak tests/resilience
 TESTS_AWS := tests/deployment tests/staging
 TESTS_GENERICSUITE := tests/genericsuite
+TESTS_DEPENDENCIES := tests/dependencies
 
 # So many at once, but where time is measured under load.
 WORKERS ?= 2
@@ -86,14 +94,21 @@ test-aws: $(VENV)/installed $(MINISTACK)/installed ## The tests of the deploymen
 test-genericsuite: $(VENV)/installed $(GENERICSUITE)/installed ## The tests in backends that are made by GenericSuite
 	$(BIN)/pytest $(TESTS_GENERICSUITE)
 
+MATRIX ?= --whole-matrix
+.PHONY: test-dependencies
+test-dependencies: $(CLIENTS)/installed ## Each client library with every fault, on real servers (Debian's redis-server, mariadb-server, postgresql, apache2)
+	$(CLIENTS)/bin/python -m pytest $(TESTS_DEPENDENCIES) $(MATRIX)
+
 .PHONY: test-all
 test-all: export PYTEST_ADDOPTS := --cov --cov-append --cov-report= --cov-fail-under=0
+test-all: export MATRIX :=
 test-all: $(VENV)/installed ## All of them, and the coverage of all together
 	rm -f .coverage
 	$(MAKE) test
 	$(MAKE) test-servers
 	$(MAKE) test-aws
 	$(MAKE) test-genericsuite
+	$(MAKE) test-dependencies
 	$(BIN)/coverage report
 
 .PHONY: rehearsal
@@ -183,6 +198,7 @@ format: $(VENV)/installed ## Format the code, and mend what can be mended
 lock: $(VENV)/installed ## Resolve requirements.txt and requirements-dev.txt anew from pyproject.toml
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --no-annotate --custom-compile-command "make lock" --extra metrics pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --no-annotate --custom-compile-command "make lock" tests/dependencies/requirements.in -o tests/dependencies/requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --no-annotate --custom-compile-command "make lock" -c requirements.txt --group dev pyproject.toml -o requirements-dev.txt
 
 .PHONY: clean

@@ -17,6 +17,7 @@ from botocore.credentials import Credentials, ReadOnlyCredentials, RefreshableCr
 from botocore.exceptions import BotoCoreError, CredentialRetrievalError, NoCredentialsError
 from botocore.session import Session
 
+from .own_calls import own_calls
 from .settings import Settings
 
 STAND_IN = "local"
@@ -97,6 +98,7 @@ class DeferredCredentials(Credentials):
     def access_key(self) -> str | None:  # type: ignore[override]
         return self.get_frozen_credentials().access_key
 
+    @own_calls()
     def _once(self, look_up: Callable[[], ReadOnlyCredentials]) -> ReadOnlyCredentials:
         """The result of the look-up that is under way, or of this one."""
         with self._starting:

@@ -35,8 +35,9 @@ from .injection.observed import Observed
 from .injection.outgoing import OutgoingCalls
 from .injection.permits import StagePermits
 from .injection.plan import Compiler, Environment, Plan
+from .injection.propagation import Seal, inherited
 from .injection.selection import selector
-from .injection.server import longest_request_seconds
+from .injection.server import longest_request_seconds, runs_threads
 from .injection.snapshot import Snapshot
 from .logs import log_as_json
 from .outgoing.effect import Patches
@@ -256,8 +257,7 @@ def _schedule(settings: Settings, instead: Instead) -> Schedule | None:
     """What flushes counts between requests; None where nothing runs then, so that requests do."""
     if settings.in_lambda:
         return None
-    uwsgi = sys.modules.get("uwsgi")
-    if uwsgi and not getattr(uwsgi, "has_threads", True):
+    if not runs_threads():
         log.warning(
             "uWSGI runs without threads in this process, so requests flush the counts of runs to the table, and each "
             "that does waits for the answer. Start it with --enable-threads, and a thread does it."
@@ -306,7 +306,6 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
     def noticed() -> Sequence[Plan]:
         plans = read()
         recorder.notice(plans)
-        patches.settle(plans)
         return plans
 
     snapshot = Snapshot(
@@ -316,6 +315,7 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
         idle_refresh_seconds=settings.idle_refresh_seconds,
         max_staleness_seconds=settings.max_staleness_seconds,
         local=ports.clocks.local,
+        notice=lambda active: patches.notice(active),  # noqa: PLW0108 - it is made below, of what needs the snapshot
     )
     recorder = _recorder(settings, ports, snapshot)
     recorder.flush_with(observed)
@@ -340,7 +340,7 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
 def _patches(engine: Engine, ports: Ports, observed: Observed) -> Patches:
     snapshot = engine.snapshot
     injection, on_loop = SyncInjection(engine, ports.sleep), AsyncInjection(engine, AnyLoop())
-    gate = Gate(OutgoingCalls(engine, observed), injection, on_loop)
+    gate = Gate(OutgoingCalls(engine, observed, longest_request_seconds()), injection, on_loop)
     return Patches(gate, snapshot.get, snapshot.seconds_until_stale, ports.sleep)
 
 
@@ -378,7 +378,7 @@ def _reader(settings: Settings, ports: Ports, budgets: Budgets, observed: Observ
         catalogue,
         runs.record_defect,
         StagePermits(settings),
-        environment=Environment(ports.process.name, settings.lambda_function),
+        environment=Environment(ports.process.name, settings.lambda_function, _seal(settings, ports)),
         clock=ports.process.clock,
         timer=ports.clocks.timer,
         budgets=budgets.for_run,
@@ -394,6 +394,11 @@ def _reader(settings: Settings, ports: Ports, budgets: Budgets, observed: Observ
             return compiled(guardrails.enforce(current.runs))
 
     return read
+
+
+def _seal(settings: Settings, ports: Ports) -> Seal | None:
+    """None where this service shares no key with others."""
+    return Seal(settings.propagation_key, ports.process.clock) if settings.propagation_key else None
 
 
 def _turn(settings: Settings, ports: Ports) -> Turn:
@@ -509,7 +514,11 @@ def _api(
             spare_memory_mb=engine.effects["memory"].available_mb,
             on_change=engine.snapshot.invalidate,
             data_plane=DataPlane(
-                selector=selector, excluded=engine.excluded, prefix=prefix, why_not=StagePermits(settings)
+                selector=selector,
+                excluded=engine.excluded,
+                prefix=prefix,
+                why_not=StagePermits(settings),
+                inherited=partial(inherited, _seal(settings, ports)),
             ),
             knows_the_time=ports.clocks.is_known,
         )

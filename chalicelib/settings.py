@@ -27,6 +27,9 @@ MISSPELT_EDITS = 2
 GATEWAY_SECONDS = 29.0
 """How long API Gateway waits for an integration, unless an account has asked for more."""
 
+SHORTEST_KEY = 16
+"""In bytes, of what others could otherwise guess."""
+
 ENDPOINTS = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL")
 HMAC = "HS256"
 ALGORITHMS = {
@@ -76,6 +79,8 @@ class Settings:
     allow_production: str | None = None
     excluded_paths: tuple[str, ...] = ()
     dev_token: str | None = field(default=None, repr=False)
+    propagation_key: str = field(default="", repr=False)
+    """What services share that tell each other which requests runs hit; empty: this one does not."""
     web_tokens: WebTokens | None = None
     lambda_memory_mb: int | None = None
     log_stream: str | None = None
@@ -139,6 +144,12 @@ def _count(text: str) -> int:
     return math.ceil(_positive(text))
 
 
+def _key(text: str) -> str:
+    if len(text.encode()) < SHORTEST_KEY:
+        raise ValueError
+    return text
+
+
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(filter(None, map(str.strip, text.split(","))))
 
@@ -200,6 +211,13 @@ VARIABLES = (
         "dev_token",
         _matching(r"[ -~]{1,256}"),
         "1 to 256 letters, digits and signs of ASCII",
+        is_secret=True,
+    ),
+    _Variable(
+        "CHAOS_PROPAGATION_KEY",
+        "propagation_key",
+        _key,
+        f"at least {SHORTEST_KEY} bytes, such as openssl rand -hex 32 prints",
         is_secret=True,
     ),
     _Variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "lambda_memory_mb", _decimal),
@@ -276,7 +294,7 @@ class _Reader:
 
     def _refuse_secret(self, name: str, allowed: str) -> None:
         """The log and, without a token, anybody can read what is refused."""
-        self._problem(name, f"must be {allowed}; it has others", allowed)
+        self._problem(name, f"must be {allowed}; its value is not shown", allowed)
 
     def require(self, name: str, allowed: str) -> None:
         self._problem(name, f"must be {allowed}; it is not set", allowed)

@@ -11,6 +11,7 @@ from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from .errors import KeysUnavailable
+from .own_calls import own_calls
 
 log = logging.getLogger(__name__)
 
@@ -154,6 +155,7 @@ def _opened(request: Request) -> Any:  # noqa: ANN401 - urllib's
         raise
 
 
+@own_calls()
 def fetch_keys(url: str, parse: Callable[[dict[str, Any]], Any]) -> Keys:
     """The keys that may check signatures. `parse` is PyJWT's, from a key set to its keys. Raises what goes wrong."""
     deadline = time.monotonic() + PATIENCE_SECONDS

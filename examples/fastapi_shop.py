@@ -1,9 +1,13 @@
-"""An order service. Its stock is slow, and feels the experiments; the orders and the health check do not."""
+"""An order service. Its stock is slow, and feels the experiments; the orders and the health check do not.
+
+Its checkout depends on a payment service, a table and a cache, which experiments can let fail.
+"""
 
 import asyncio
 from dataclasses import asdict
 
 from chaos_experiments.frameworks.fastapi import ChaosExperiments
+from checkout import check_out, running
 from fastapi import FastAPI, Request, Response
 from ordering import place_order
 
@@ -19,6 +23,13 @@ def order(request: Request, response: Response) -> dict[str, object]:  # in a th
     return asdict(placed)
 
 
+@app.post("/checkout/{item}")
+def checkout(item: str, response: Response) -> dict[str, object]:
+    done = check_out(item)
+    response.status_code = done.status
+    return asdict(done)
+
+
 @app.get("/stock/{item}")
 async def stock(item: str) -> dict[str, object]:
     global asked
@@ -29,4 +40,4 @@ async def stock(item: str) -> dict[str, object]:
 
 @app.get("/health")
 async def health() -> dict[str, object]:
-    return {"health": "good", "stock_answered": asked}
+    return {"health": "good", "stock_answered": asked, "charged": len(running.charged)}

@@ -10,6 +10,8 @@ from chalicelib.cli.context import Selection
 from chalicelib.cli.remote import Destination
 from chalicelib.errors import Misconfigured
 from chalicelib.experiments.catalogue import Catalogue
+from chalicelib.injection.plan import Environment
+from chalicelib.injection.propagation import Seal
 from chalicelib.paths import ALLOWED_PATH
 from chalicelib.settings import (
     ELSEWHERE,
@@ -65,6 +67,9 @@ def test_a_stage_is_all_that_is_needed() -> None:
         ("CHAOS_EXCLUDED_PATHS", "", "excluded_paths", ()),
         ("CHAOS_DEV_TOKEN", "dev-token", "dev_token", "dev-token"),
         ("CHAOS_DEV_TOKEN", " ", "dev_token", None),
+        ("CHAOS_PROPAGATION_KEY", "0123456789abcdef", "propagation_key", "0123456789abcdef"),
+        ("CHAOS_PROPAGATION_KEY", "\u00fc" * 8, "propagation_key", "\u00fc" * 8),
+        ("CHAOS_PROPAGATION_KEY", " ", "propagation_key", ""),
         ("CHAOS_MAX_DURATION_SECONDS", "60", "limits", {"duration_seconds": 60.0}),
         ("CHAOS_MAX_DELAY_SECONDS", "2.5", "limits", {"duration_seconds": 3600.0, "delay_seconds": 2.5}),
         ("CHAOS_MAX_ERROR_RATE", "0.5", "limits", {"duration_seconds": 3600.0, "error_rate": 0.5}),
@@ -205,6 +210,7 @@ def test_other_stages_are_not(stage: str | None) -> None:
         ("CHAOS_STAGE", "qa\nprod", "1 to 64 letters, digits, dots, underscores and hyphens"),
         ("CHAOS_APPLICATION", "shop#1", "1 to 128 characters without # and line breaks"),
         ("CHAOS_TABLE", "ab", "3 to 255 letters, digits, dots, underscores and hyphens; or an ARN"),
+        ("CHAOS_PROPAGATION_KEY", "0123456789abcde", "at least 16 bytes, such as openssl rand -hex 32 prints"),
         ("CHAOS_DEV_TOKEN", "\u00fcmlaut", "1 to 256 letters, digits and signs of ASCII"),
         ("AWS_ENDPOINT_URL_DYNAMODB", "localhost:8001", "a URL such as http://localhost:8001"),
         ("AWS_ENDPOINT_URL", "localhost:8001", "a URL such as http://localhost:8001"),
@@ -220,7 +226,7 @@ def test_a_name_that_cannot_be_is_refused_with_what_is_allowed(variable: str, va
 
 
 SECRET = "s3cret-\u00fcmlaut"
-HELD = Settings(dev_token=SECRET, web_tokens=WebTokens(secret=SECRET))
+HELD = Settings(dev_token=SECRET, propagation_key=SECRET, web_tokens=WebTokens(secret=SECRET))
 
 
 @pytest.mark.parametrize(
@@ -235,6 +241,8 @@ HELD = Settings(dev_token=SECRET, web_tokens=WebTokens(secret=SECRET))
         new_token("ada", Role.VIEWER, now=0)[1],
         Authenticator(FakeTokenStore(), Clock(), SECRET),
         WebTokenAuthentication(WebTokens(secret=SECRET)),
+        Seal(SECRET, Clock()),
+        Environment("here", "", Seal(SECRET, Clock())),
     ],
     ids=lambda kept: type(kept).__name__,
 )
@@ -244,9 +252,10 @@ def test_what_holds_a_secret_does_not_show_it(kept: object) -> None:
         assert SECRET.encode("unicode_escape").decode() not in text
 
 
-def test_a_token_that_is_refused_is_not_repeated() -> None:
+@pytest.mark.parametrize("variable", ["CHAOS_DEV_TOKEN", "CHAOS_PROPAGATION_KEY"])
+def test_a_secret_that_is_refused_is_not_repeated(variable: str) -> None:
     with pytest.raises(Misconfigured) as refused:
-        read_settings({"CHAOS_STAGE": "qa", "CHAOS_DEV_TOKEN": SECRET})
+        read_settings({"CHAOS_STAGE": "qa", variable: SECRET})
     assert "s3cret" not in f"{refused.value.message}{refused.value.details}"
 
 

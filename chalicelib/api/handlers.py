@@ -61,9 +61,25 @@ NOT_READ = (
     "The log of this process has the details."
 )
 
+NO_KEY_TO_SHARE = "no_key_to_share"
+"""The kind of that problem, as those of `vacuity.py`."""
+
+NO_KEY: problems.Problem = {
+    "field": "propagate",
+    "kind": NO_KEY_TO_SHARE,
+    "problem": "needs a key that the services share, and CHAOS_PROPAGATION_KEY is not set in this process. Set it to "
+    "the same secret in all of them, such as openssl rand -hex 32 prints, and restart; or leave propagate out",
+    "allowed": "false, or true where CHAOS_PROPAGATION_KEY is set",
+}
+
 ALONE = (
     "Chaos experiments test endpoint of a process that serves no application, so nothing was injected into this "
     "request. Ask the application's own /test."
+)
+
+CALLS_NOTHING = (
+    " It calls nothing, so nothing is hit here by the experiments that are about outgoing calls: {names}. Send "
+    "requests to a route of the application that calls the dependency."
 )
 
 ONE_AT_A_TIME = (
@@ -334,20 +350,31 @@ class Handlers:
         Reads which experiments are active, applies them to this request as to any request of the application, and
         answers with what was injected; with the injected error, if `error_injection` hits it. `would_hit` are the
         labels of the dry runs that would have hit it. It is a request for its own path, so a run whose target names the
-        paths of the application does not hit it. `problem` is
+        paths of the application does not hit it. It calls nothing, so those that are `about_outgoing_calls` do nothing
+        here. `problem` is
         `store_unavailable` if the table could not be read: the active experiments are then unknown or outdated, and
         the log of the process has the details.
         """
         del caller
+        of_calls = [name for name in request.active if self._is_about_calls(name)]
+        message = TESTED if request.serves_application else ALONE
         return {
-            "message": NOT_READ if request.problem else TESTED if request.serves_application else ALONE,
+            "message": NOT_READ if request.problem else message + self._calls_nothing(of_calls),
             "timestamp": iso(self._clock()),
             "active_chaos_experiments": list(request.active),
             "environment": self._server.environment,
+            "about_outgoing_calls": of_calls,
             "injected": list(request.injected),
             "would_hit": list(request.would_hit),
             "problem": request.problem,
         }
+
+    def _is_about_calls(self, name: str) -> bool:
+        return name in self._catalogue and self._catalogue[name].applies_to == "dependency"
+
+    @staticmethod
+    def _calls_nothing(names: Sequence[str]) -> str:
+        return CALLS_NOTHING.format(names=", ".join(names)) if names else ""
 
     @cached_property
     def _published(self) -> Response:
@@ -438,7 +465,8 @@ class Handlers:
     def _start_of(self, content: Mapping[str, Any], request: Request, caller: Caller) -> Previewed:
         """The run that a start would make. Raises what is refused in every stage."""
         start, above = self._start_above_limits(content)
-        refused = [*above, *_refusals(self._requirements(start.options.alarms))]
+        needs_key = partial(self._require_a_key, [start])
+        refused = [*above, *_refusals([needs_key, *self._requirements(start.options.alarms)])]
         now = self._clock()
         run = self._made(start, now, request, caller)
         refused += _refusals([partial(self._require_a_place, start, run, now)])
@@ -495,6 +523,15 @@ class Handlers:
             self._require_no_halt,  # the last one: it says what time it is
         )
 
+    def _require_a_key(self, starts: Sequence[requests.Start], *, in_list: bool = False) -> None:
+        """Raises InvalidParameters where runs are to travel between services that share no key."""
+        if self._settings.propagation_key:
+            return
+        travelling = [position for position, start in enumerate(starts) if start.options.propagate]
+        names = [f"{requests.EXPERIMENTS}.{position}.propagate" if in_list else "propagate" for position in travelling]
+        if names:
+            raise problems.invalid([{**NO_KEY, "field": name} for name in names])
+
     def _require_an_unlocked_stage(self) -> None:
         if self._settings.production_locked:
             stage = self._settings.stage
@@ -515,6 +552,7 @@ class Handlers:
         self, starts: Sequence[requests.Start], request: Request, caller: Caller, *, scenario: str = ""
     ) -> list[Run]:
         """The runs, all of which have started. `scenario` makes the id of those that belong together."""
+        self._require_a_key(starts, in_list=bool(scenario))
         for require in self._requirements(sorted({alarm for start in starts for alarm in start.options.alarms})):
             require()
         now = self._clock()

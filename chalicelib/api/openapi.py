@@ -231,7 +231,7 @@ class _Document:
             "description": experiment.description,
             **content,
             "properties": {**options["properties"], **content["properties"]},
-            "required": options["required"],
+            "required": [*options["required"], *content.get("required", ())],
         }
 
     def _previewed(self, name: str) -> Schema:

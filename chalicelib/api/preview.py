@@ -73,6 +73,8 @@ class DataPlane:
     prefix: str
     why_not: Callable[[Run, Parameters], str | None]
     """Why a run must not hit anything, where the stage does not permit it."""
+    inherited: Callable[[Run, str | None], bool | None] = lambda _run, _baggage: None
+    """What a baggage says of a request, for a run: whether it is hit; None where the run decides itself."""
 
 
 class Criterion(NamedTuple):
@@ -119,6 +121,7 @@ class _Preview:
         self._options = run.options
         self._parameters: Parameters = previewed.experiment.Parameters.model_validate(run.parameters)
         self._target = Target.stored(run.options.get("target"))
+        self._applies_to = previewed.experiment.applies_to
         self._faults = _faults(previewed.experiment, self._parameters)
         self._refused = previewed.refused
         self._request = request
@@ -131,6 +134,7 @@ class _Preview:
             *self._place(),
             *self._moment(),
             *self._environments(),
+            *self._outgoing(),
             *self._selection(),
             *self._applied(),
             *self._budget(),
@@ -141,6 +145,7 @@ class _Preview:
             "faults": [self._shown_fault(each) for each in self._faults],
             "refused": [_refused(each) for each in self._refused],
             "dry_run": self._run.is_dry,
+            "applies_to": self._applies_to,
         }
 
     def _shown_fault(self, fault: Fault) -> PreviewedFault:
@@ -185,8 +190,25 @@ class _Preview:
         target = Target.stored({"functions": functions})
         return _certain(target is not None and target.has_environment("", "", self._request.function))
 
+    def _outgoing(self) -> Iterator[Criterion]:
+        """Whether the request makes a call that the run is about, which nobody knows. What follows is about each."""
+        if self._applies_to == "dependency":
+            yield Criterion("dependency", self._run.dependency, None, None)
+
     def _selection(self) -> list[Criterion]:
-        """The target, then sticky or the percentage, then every."""
+        """What a service before has decided; or the target, then sticky or the percentage, then every.
+
+        Of outgoing calls it has decided whether the run is about the request, which is what the target would say.
+        """
+        inherited = self._data_plane.inherited(self._run, self._call.header("baggage"))
+        if inherited is None:
+            return self._chosen()
+        decided = Criterion("propagate", True, inherited, _certain(inherited))  # noqa: FBT003 - JSON
+        if self._applies_to != "dependency":
+            return [decided]
+        return [decided, *(each for each in self._chosen() if not each.name.startswith("target."))]
+
+    def _chosen(self) -> list[Criterion]:
         key = self._key_without_verdict
         selector = self._selector(without=("sticky",) if key else ())
         if selector is None:

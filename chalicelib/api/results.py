@@ -1,12 +1,14 @@
 """Renders what a run did, and the verdict on its hypothesis, for the API."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 from ..faults.answer import ERRORS, Answer
 from ..faults.base import declared_counters
 from ..faults.hold import Hold
 from ..faults.wait import Wait
+from ..results.audit import findings
+from ..results.dependencies import OfDependency, dependencies
 from ..results.judgement import Efficacy, Figure, SideJudgement, efficacy, judge, met, recovery
 from ..results.tally import (
     MATCHED,
@@ -14,6 +16,7 @@ from ..results.tally import (
     SIDES,
     TEST_HIT,
     TEST_REQUESTS,
+    UNREACHED,
     WITHOUT_KEY,
     WOULD_HIT,
     AfterPart,
@@ -29,10 +32,12 @@ from .shapes import (
     JudgedSide,
     JudgedSides,
     Results,
+    ResultsOfDependency,
     ShownAfter,
     ShownBucket,
     ShownCounter,
     ShownFigure,
+    ShownFinding,
     ShownHypothesis,
     ShownPhase,
     ShownPhases,
@@ -60,14 +65,27 @@ def hypothesis(shown: Run, tally: Tally | None, now: float) -> ShownHypothesis |
         return None
     judgement = judge(expected, tally or Tally(), shown, now)
     unread = NOT_READ if tally is UNREAD else ""
-    sides = {side: _judged(each, unread or each.explanation) for side, each in judgement.sides.items()}
+    advice = {side: _advice(shown, side, each) for side, each in judgement.sides.items()}
+    sides = {side: _judged(each, unread or each.explanation + advice[side]) for side, each in judgement.sides.items()}
     judged: ShownHypothesis = {
         "verdict": judgement.verdict,
-        "explanation": unread or judgement.explanation,
+        "explanation": unread or "".join([judgement.explanation, *advice.values()]),
         "figures": next(iter(sides[side]["figures"] for side in reversed(SIDES) if side in sides), []),
         "sides": cast("JudgedSides", sides),
     }
     return cast("ShownHypothesis", {**shown.options["hypothesis"], **expected.model_dump(mode="json"), **judged})
+
+
+NATURAL = (
+    "Requests that do not call the dependency are untouched. To judge what the application answers where its calls are "
+    'hit, start with "of": "hit" in hypothesis.'
+)
+
+
+def _advice(shown: Run, side: Side, judged: SideJudgement) -> str:
+    """What to do where a run about outgoing calls leaves too few requests untouched."""
+    is_natural = shown.dependency is not None and side == "untouched" and judged.verdict == "too_few_requests"
+    return f" {NATURAL}" if is_natural else ""
 
 
 def _judged(side: SideJudgement, explanation: str) -> JudgedSide:
@@ -108,19 +126,47 @@ def _counts(shown: Run, tally: Tally, now: float) -> Results:
         "requests": requests,
         "requests_hit": tally.requests("hit"),
         "requests_untouched": tally.requests("untouched"),
-        "matched": tally.get(MATCHED) if _names_calls(shown) else None,
+        "matched": tally.get(MATCHED) if _names_calls(shown) or shown.dependency is not None else None,
         "without_key": tally.get(WITHOUT_KEY) if _has_key(shown) else None,
         "would_hit": tally.get(WOULD_HIT) if shown.is_dry else None,
+        "unreached": None if shown.dependency is None else tally.get(UNREACHED),
+        "dependencies": None if shown.dependency is None else list(map(_dependency, dependencies(tally.counts))),
         "environments": tally.environments,
         "died": sum(side.died for side in sides),
         "open": sum(side.open for side in sides),
         "test": {"requests": tally.get(TEST_REQUESTS), "hit": tally.get(TEST_HIT)},
         "actual_error_rate": _rounded(tally.get(ERRORS) / requests) if requests else None,
         **_of_each_run(tally),
+        "audit": None if shown.dependency is None else _audit(tally),
         "counters": _counters(tally),
         "hit": _side(tally, "hit"),
         "untouched": _side(tally, "untouched"),
     }
+
+
+def _dependency(each: OfDependency) -> ResultsOfDependency:
+    return {
+        "name": each.called.name,
+        "client": each.called.client,
+        "calls": each.calls,
+        "calls_hit": each.calls_hit,
+        "errors": each.errors,
+        "unreached": each.unreached,
+        "requests": {"hit": each.hit.requests, "untouched": each.untouched.requests},
+        "calls_per_request": {
+            "hit": _rounded(each.hit.calls_per_request),
+            "untouched": _rounded(each.untouched.calls_per_request),
+        },
+        "amplification": _rounded(each.amplification),
+        "survived": each.survived,
+        "degraded": each.degraded,
+        "failed": each.failed,
+        "effective_error_rate": _rounded(each.effective_error_rate),
+    }
+
+
+def _audit(tally: Tally) -> list[ShownFinding]:
+    return [cast("ShownFinding", found._asdict()) for found in findings(tally.counts)]
 
 
 def _names_calls(shown: Run) -> bool:
@@ -167,26 +213,45 @@ def _verdicts(shown: Run, tally: Tally, now: float) -> Results:
     }
 
 
-def _in_words(hits: Efficacy, requests: int, hit: int, shown: Run, now: float) -> str:
-    """Whether the run hit requests, as a sentence."""
-    is_active = shown.is_active(now)
+def _in_words(hits: Efficacy, calls: int, hit: int, shown: Run, now: float) -> str:
+    """Whether the run hit requests, or outgoing calls, as a sentence."""
     were, was = ("would have been",) * 2 if shown.is_dry else ("were", "was")
-    counts = f"{hit} of {requests} requests {were} hit"
+    several = "requests" if shown.dependency is None else f"calls to {shown.dependency}"
+    counts = f"{hit} of {calls} {several} {were} hit"
     if hits == "confirmed":
         return f"{counts}."
     if hits == "too_few":
         return f"Only {counts}: too few to say that the run did what it was to do."
-    if requests:
-        return f"Requests came ({requests}), but none {was} hit{' so far' if is_active else ''}."
-    return "No request has reached the application so far." if is_active else NOBODY
+    so_far = " so far" if shown.is_active(now) else ""
+    several = f"{several[0].upper()}{several[1:]}"
+    return f"{several} came ({calls}), but none {was} hit{so_far}." if calls else _nothing(shown, so_far)
+
+
+def _nothing(shown: Run, so_far: str) -> str:
+    if shown.dependency is not None:
+        return f"No call has matched {shown.dependency}{so_far}."
+    return f"No request has reached the application{so_far}." if so_far else NOBODY
 
 
 def _why_not(shown: Run, tally: Tally) -> str:
-    """What kept requests from being hit, as further sentences."""
+    """What kept requests, or calls, from being hit, as further sentences."""
+    if shown.dependency is not None:
+        return "".join(f" {each}" for each in _why_no_call(shown, tally))
     if _names_calls(shown) and tally.get(REQUESTS) and not tally.get(MATCHED):
         return " The target matched none of them."
     without_key = tally.get(WITHOUT_KEY) if _has_key(shown) else 0
     return f" {without_key} of them had no key to decide by." if without_key else ""
+
+
+def _why_no_call(shown: Run, tally: Tally) -> Iterator[str]:
+    if not tally.get(MATCHED):
+        yield "GET /dependencies shows what the application calls."
+        if shown.parameters.get("scope_of_calls") != "process":
+            yield "Calls that serve no request of the target are not looked at, unless scope_of_calls is process."
+    if unreached := tally.get(UNREACHED):
+        yield f"{unreached} of them could not be hit: their client library cannot be made to meet this fault."
+    if _has_key(shown) and (without_key := tally.get(WITHOUT_KEY)):
+        yield f"{without_key} of them had no key to decide by."
 
 
 NOBODY = "No request reached the application while the run was active."

@@ -134,6 +134,45 @@ class ShownCounter(TypedDict):
     value: float
 
 
+class OfEachSide(TypedDict):
+    """Requests that call the dependency: of which the run hit such a call, and those that no run hit."""
+
+    hit: int
+    untouched: int
+
+
+class CallsPerRequest(TypedDict):
+    """How many calls such a request makes on average; null where there is none."""
+
+    hit: float | None
+    untouched: float | None
+
+
+class ResultsOfDependency(TypedDict):
+    """What the calls to one dependency came to. Each attempt of a client's retries is a call.
+
+    `client` is the library that makes them. `errors` are the calls that failed, by themselves or by the run;
+    `unreached` those whose client cannot be made to meet the fault. `amplification` is how many times as many calls a
+    request makes where they are hit. What the application answered to the requests of which a call was hit:
+    `survived` below 400, `degraded` 4xx, `failed` 5xx or never; `effective_error_rate` is the share of the failed ones,
+    after all retries and fallbacks.
+    """
+
+    name: str
+    client: str
+    calls: int
+    calls_hit: int
+    errors: int
+    unreached: int
+    requests: OfEachSide
+    calls_per_request: CallsPerRequest
+    amplification: float | None
+    survived: int
+    degraded: int
+    failed: int
+    effective_error_rate: float | None
+
+
 class ShownTest(TypedDict):
     """The calls to `/test`, which count nowhere else."""
 
@@ -179,6 +218,30 @@ class ShownRecovery(TypedDict):
     explanation: str
 
 
+class ShownFinding(TypedDict):
+    """Something about the retries and time-outs of an outgoing call that does harm when its dependency fails.
+
+    `place` is the line of the application that makes it, such as `shop/orders.py:42`; empty where nobody can tell.
+    `calls` show it. `remedy` is what to change there.
+    """
+
+    finding: Literal[
+        "write_repeated",
+        "no_timeout",
+        "waits_too_long",
+        "retry_amplification",
+        "no_backoff",
+        "retry_after_ignored",
+        "no_jitter",
+    ]
+    client: str
+    dependency: str
+    place: str
+    calls: int
+    explanation: str
+    remedy: str
+
+
 class Results(TypedDict, total=False):
     """What all environments have counted and flushed so far; empty before the first flush.
 
@@ -190,6 +253,10 @@ class Results(TypedDict, total=False):
     hypothesis. The history leaves out `distribution`, `timeline` and `after`.
     `matched` are the requests that the target matched, `without_key` those that were not hit because they lack the key,
     `would_hit` those that the dry run would have hit; each is null where the run has no such option.
+    Of a run about outgoing calls `matched`, `would_hit` and `efficacy` are about these calls, `unreached` are those
+    that could not be made to meet its fault, and `dependencies` is what came of them, at most 20 and the others as one;
+    both are null for other runs. A request is hit if one of its calls was.
+    `audit` is what its outgoing calls show of retries and time-outs, the worst first; null for a run about requests.
     """
 
     requests: int
@@ -198,6 +265,8 @@ class Results(TypedDict, total=False):
     matched: int | None
     without_key: int | None
     would_hit: int | None
+    unreached: int | None
+    dependencies: list[ResultsOfDependency] | None
     efficacy: Literal["confirmed", "too_few", "never_hit"]
     efficacy_explanation: str
     environments: int
@@ -213,6 +282,7 @@ class Results(TypedDict, total=False):
     untouched: ShownSide
     phases: ShownPhases
     recovery: ShownRecovery | None
+    audit: list[ShownFinding] | None
     distribution: list[ShownBucket]
     timeline: list[ShownSlice]
     after: list[ShownAfter]
@@ -389,6 +459,9 @@ class Preview(TypedDict):
     `would_hit` is true or false where that is certain, otherwise how likely it is, as long as something is left of
     `first` and `max_requests`. It is true of a dry run that would hit the request, too. `refused` is empty where a
     start would not be refused.
+    `applies_to` is `dependency` for a run about outgoing calls, which hits no request itself: then `would_hit` is false
+    where the request is not in the target, and otherwise how likely each call to the dependency is hit that is made for
+    it. It is never true, since nobody knows whether the request makes one.
     """
 
     would_hit: bool | float
@@ -396,6 +469,7 @@ class Preview(TypedDict):
     faults: list[PreviewedFault]
     refused: list[Refused]
     dry_run: bool
+    applies_to: Literal["request", "invocation", "dependency"]
 
 
 class ShownCaller(TypedDict):
@@ -430,14 +504,16 @@ class Tested(TypedDict):
     """What this request met. `environment` identifies the process that answered.
 
     `active_chaos_experiments` are the names of the active experiments, `injected` the faults that this request was hit
-    by, and `would_hit` the labels of the dry runs that would have hit it. `problem` is null, or `store_unavailable` if
-    the table could not be read: the active experiments are then unknown or outdated.
+    by, and `would_hit` the labels of the dry runs that would have hit it. Those of `about_outgoing_calls` hit nothing
+    here, since the endpoint calls nothing. `problem` is null, or `store_unavailable` if the table could not be read:
+    the active experiments are then unknown or outdated.
     """
 
     message: str
     timestamp: str
     environment: str
     active_chaos_experiments: list[str]
+    about_outgoing_calls: list[str]
     injected: list[Mapping[str, Any]]
     would_hit: list[str]
     problem: Literal["store_unavailable"] | None

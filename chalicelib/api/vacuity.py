@@ -88,7 +88,13 @@ def _no_time(expected: Hypothesis, parameters: Parameters) -> Problem | None:
 
 
 def _hits_everything(options: StartOptions, parameters: Parameters, experiment: Experiment) -> bool:
-    """Whether no request is left untouched: none is out of the target, and each meets a fault."""
+    """Whether no request is left untouched: none is out of the target, and each meets a fault.
+
+    Not where outgoing calls are hit: requests that make none are untouched. If all make some, the verdict is that these
+    are too few.
+    """
+    if experiment.applies_to == "dependency":
+        return False
     if parameters.percentage < WHOLE or _is_targeted(options) or _leaves_some(options):
         return False
     try:
@@ -106,4 +112,5 @@ def _is_targeted(options: StartOptions) -> bool:
 def _leaves_some(options: StartOptions) -> bool:
     """Whether the start leaves calls out that its target has: those without a key are, too, whatever the percentage."""
     limits = (options.max_requests, options.first, options.sticky, options.ramp_seconds)
-    return options.dry_run or (options.every or 1) > 1 or any(limit is not None for limit in limits)
+    is_decided_elsewhere = options.dry_run or options.propagate
+    return is_decided_elsewhere or (options.every or 1) > 1 or any(limit is not None for limit in limits)

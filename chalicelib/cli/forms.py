@@ -1,7 +1,7 @@
 """Commands for each experiment, whose options are what the application publishes: of `start`, and of `preview`."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -11,7 +11,7 @@ import typer
 from ..experiments.base import Parameters
 from .examples import epilog
 from .messages import option
-from .options import Option, incomplete, parameter_options, start_options
+from .options import Option, Path, incomplete, parameter_options, start_options
 from .usage import NUMBERS, Schema, Wrong, option_names, plain, strangers
 
 STRANGERS = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -49,11 +49,19 @@ def add_experiments(
 
 
 def _example(verb: Verb, experiment: Mapping[str, Any]) -> str:
-    """A start with the experiment's own first number."""
+    """A start with what the experiment needs, and its own first number."""
     schemas: Mapping[str, Schema] = experiment["parameters"]["properties"]
     own = [name for name in schemas if name not in Parameters.model_fields and _is_number(schemas[name])]
-    options = "".join(f"{option(name)} {plain(schemas[name]['default'])} " for name in own[:1])
+    typed = {name: schemas[name].get("examples", ["..."])[0] for name in _required(experiment)}
+    typed |= {name: schemas[name]["default"] for name in own[:1]}
+    options = "".join(f"{option(name)} {plain(each)} " for name, each in typed.items())
     return f"{verb.name} {experiment['name']} {options}--percentage 20 {verb.example}"
+
+
+def _required(experiment: Mapping[str, Any]) -> Sequence[str]:
+    """The parameters without which it cannot be started."""
+    names: Sequence[str] = experiment["parameters"].get("required", ())
+    return names
 
 
 def _is_number(schema: Schema) -> bool:
@@ -65,7 +73,8 @@ def _command(verb: Verb, experiment: Mapping[str, Any], properties: Mapping[str,
     parameters = list(parameter_options(experiment["parameters"]["properties"]))
     taken = {"--help", *(name for name, _, _ in verb.own.values()), *(each.name for each in parameters)}
     general = start_options(properties, taken)
-    form = _Form(properties, {f"option_{number}": each for number, each in enumerate(chain(parameters, general))})
+    options = {f"option_{number}": each for number, each in enumerate(chain(parameters, general))}
+    form = _Form(properties, options, _required(experiment))
 
     def command(typer_context: typer.Context, **typed: Any) -> None:  # noqa: ANN401 - as typer has it
         own = {name: typed.pop(name) for name in verb.own}
@@ -83,10 +92,14 @@ def _command(verb: Verb, experiment: Mapping[str, Any], properties: Mapping[str,
 
 @dataclass(frozen=True)
 class _Form:
-    """The options of one command, by the names of its arguments. `properties` is what its start options are made of."""
+    """The options of one command, by the names of its arguments. `properties` is what its start options are made of.
+
+    `required` are the parameters that must be given.
+    """
 
     properties: Mapping[str, Schema]
     options: Mapping[str, Option]
+    required: Sequence[str]
 
     @property
     def arguments(self) -> list[inspect.Parameter]:
@@ -102,10 +115,20 @@ class _Form:
                 _put(body, each.path, each.read(text))
             except ValueError as error:
                 problems.append(f"{each.name} {error}")
+        problems += self._missing(given)
         problems += incomplete(self.properties, given, self.options.values())
         if problems:
             raise Wrong("\n".join(problems), ctx=typer_context)
         return body
+
+    def _missing(self, given: Collection[Option]) -> list[str]:
+        """A sentence for each option that must be given, and is not."""
+        missing = [each for each in self.options.values() if each.path in self._required and each not in given]
+        return [f"{each.name} is required: {each.choice}." for each in missing]
+
+    @property
+    def _required(self) -> Collection[Path]:
+        return [(name,) for name in self.required]
 
 
 def _keyword(name: str, default: object, annotation: Any) -> inspect.Parameter:  # noqa: ANN401 - any type

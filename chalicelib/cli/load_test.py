@@ -11,6 +11,7 @@ import typer
 import urllib3
 
 from ..api.endpoints import METHODS, PREFIX
+from ..own_calls import own_calls
 from ..results.tally import bucket, upper_bound
 from . import conditions, render
 from .address import address_or_path
@@ -135,6 +136,7 @@ class _Answer(NamedTuple):
     hit_by: str
 
 
+@own_calls()
 def _measured(pool: urllib3.PoolManager, sent: _Request) -> _Answer:
     began = time.perf_counter()
     try:

@@ -182,11 +182,27 @@ def _drawn(context: CommandContext, answer: Mapping[str, Any], request: Mapping[
 
 def _verdict(answer: Mapping[str, Any]) -> str:
     would_hit = answer["would_hit"]
+    if answer.get("applies_to") == "dependency":
+        return _verdict_on_calls(answer)
     if would_hit is False:
         return "[yellow]would not be hit[/]"
     likely = "" if would_hit is True else f", with a probability of {_percent(would_hit)}"
     dry = ". It is a dry run: nothing would be done to it" if answer.get("dry_run") else ""
     return f"[green]would be hit[/]{likely}{dry}"
+
+
+def _verdict_on_calls(answer: Mapping[str, Any]) -> str:
+    """Of a run about outgoing calls: whether the request makes any, nobody knows."""
+    would_hit, calls = answer["would_hit"], f"calls to {escape(_dependency(answer))} that are made for it"
+    if would_hit is False:
+        return f"[yellow]{calls} would not be hit[/]"
+    likely = "" if would_hit == 1 else f", each with a probability of {_percent(would_hit)}"
+    dry = ". It is a dry run: nothing would be done to them" if answer.get("dry_run") else ""
+    return f"[green]{calls} would be hit[/]{likely}{dry}"
+
+
+def _dependency(answer: Mapping[str, Any]) -> str:
+    return next((_text(each["allowed"]) for each in answer["criteria"] if each["name"] == "dependency"), "a dependency")
 
 
 def _percent(share: float) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import urllib3
 
 from ..errors import Misconfigured
+from ..own_calls import own_calls
 from .address import DOCUMENT, address, names_no_prefix, nearby, published
 from .messages import SERVER_ERROR, TOO_MANY, Answer, explained
 
@@ -157,6 +158,7 @@ class Remote:
         """What is published at an address. The token is not sent: it is for the endpoints alone."""
         return self._request("GET", url + DOCUMENT, None, {})
 
+    @own_calls()
     def _request(
         self, method: str, url: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
     ) -> urllib3.BaseHTTPResponse:

@@ -141,6 +141,7 @@ LIMITED: Mapping[str, Callable[[Any], str]] = {
     "sticky": _key,
     "seed": str,
     "ramp_seconds": lambda value: f"{plain(value)} s",
+    "propagate": lambda _value: "to other services",
 }
 """The options that say which calls are hit beside the target, and how each is shown."""
 
@@ -153,14 +154,36 @@ def _aimed(results: Shown) -> Iterator[str]:
     """What an aim came to, where the run has one."""
     yield from _would_hit(results)
     if results.get("matched") is not None:
-        yield f"{results['matched']:,} matched the target"
+        matched = f"{results['matched']:,}"
+        yield f"{matched} calls matched" if _is_about_calls(results) else f"{matched} matched the target"
+    if results.get("unreached"):
+        yield f"{results['unreached']:,} could not be made to fail"
     if results.get("without_key"):
         yield f"{results['without_key']:,} without the key"
 
 
 def _would_hit(results: Shown) -> Iterator[str]:
     if results.get("would_hit") is not None:
-        yield f"would hit {results['would_hit']:,} of {results['requests']:,}"
+        calls = f"{results['matched']:,} calls" if _is_about_calls(results) else f"{results['requests']:,}"
+        yield f"would hit {results['would_hit']:,} of {calls}"
+
+
+def _is_about_calls(results: Shown) -> bool:
+    return results.get("dependencies") is not None
+
+
+def _dependency(each: Shown) -> Iterator[str]:
+    """What came of the calls to one dependency, and of the requests that made them."""
+    client = f" by {each['client']}" if each["client"] else ""
+    counts = f"{each['calls']:,} calls, {each['calls_hit']:,} hit, {each['errors']:,} failed"
+    yield f"[bold]{escape(each['name'])}[/]{escape(client)}: {counts}"
+    attempts, hit = each["calls_per_request"]["hit"], each["requests"]["hit"]
+    if hit:
+        usual = each["amplification"]
+        times = "" if usual is None else f", {usual:.3g} times as many as of untouched ones"
+        yield f"  {attempts:.3g} calls a request that was hit{times}"
+        ends = ", ".join(f"{each[end]:,} {end}" for end in ("survived", "degraded", "failed"))
+        yield f"  of {hit:,} such requests {ends}: effective error rate {each['effective_error_rate']:.1%}"
 
 
 COUNTERS: Mapping[str, Callable[[Shown], str]] = {
@@ -176,8 +199,9 @@ COUNTERS: Mapping[str, Callable[[Shown], str]] = {
 def _results(results: Shown) -> list[RenderableType]:
     if not results:
         return ["[dim]No results yet: there were no requests, or their counts are not flushed yet.[/]"]
-    if not (results["requests"] or results.get("died")) and "efficacy" in results:
-        return list(_remarks(results))
+    is_empty = not (results["requests"] or results.get("died") or results.get("dependencies"))
+    if is_empty and "efficacy" in results:
+        return [*_remarks(results), *_audit(results)]
     where = "1 environment" if results["environments"] == 1 else f"{results['environments']} environments"
     figures = [f"{results['requests']} requests, {results['requests_hit']} hit, in {where}", *_aimed(results)]
     figures += [render(results) for counter, render in COUNTERS.items() if results.get(counter)]
@@ -189,7 +213,16 @@ def _results(results: Shown) -> list[RenderableType]:
     for side in ("hit", "untouched"):
         times = map(results[side].get, ("p50_seconds", "p95_seconds", "p99_seconds"))
         table.add_row(side, str(results[side]["requests"]), *map(seconds, times))
-    return [", ".join(figures), table, *_remarks(results)]
+    dependencies = [line for each in results.get("dependencies") or () for line in _dependency(each)]
+    return [", ".join(figures), table, *dependencies, *_remarks(results), *_audit(results)]
+
+
+def _audit(results: Shown) -> Iterator[str]:
+    """What is wrong with retries and time-outs of outgoing calls, and what to do about it."""
+    for found in results.get("audit") or ():
+        where = f"{found['place'] or 'unknown place'}: {found['client']} to {found['dependency']}"
+        yield f"[yellow]{escape(found['finding'].replace('_', ' '))}[/] {escape(where)}"
+        yield f"  {escape(found['explanation'])} {escape(found['remedy'])}"
 
 
 def _remarks(results: Shown) -> Iterator[str]:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import Misconfigured
+from ..own_calls import own_calls
 from ..settings import Settings
 
 if TYPE_CHECKING:
@@ -193,6 +194,7 @@ def _shared_text(path: Path, text: str) -> str:
     return path.read_text()
 
 
+@own_calls()
 def _find(shared: Shared) -> Embedded | None:
     """The server, if it is running. Call it with the lock held, so that the server does not end at this moment."""
     known = _joined.get(shared.key)

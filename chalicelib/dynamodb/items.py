@@ -13,8 +13,8 @@ and halted, and never injected. Format 1 (items without the attribute) had the o
 `hypothesis` as attributes of their own, and the same `parameters`: versions of that format see, inject and stop the
 runs of format 2, too, but do not know their options; alarms and hypotheses are then watched by the others.
 Format 3 are runs with a target of environments or a baseline, of which versions before it would hit too much, and
-format 4 those with any other criterion, or with a limit, a key, a ramp or a dry run. All others are still written as
-format 2, so that those versions go on to inject them.
+format 4 those with any other criterion, or with a limit, a key, a ramp, a dry run or verdicts that travel. All others
+are still written as format 2, so that those versions go on to inject them.
 
 The label is an attribute where it is not the experiment's name. Versions before labels expect the experiment's name in
 the key: they list, stop and halt a run with a label as a damaged one, and do not inject it.
@@ -44,7 +44,7 @@ FORMAT_OF_ENVIRONMENTS = 3
 FORMAT_OF_ALL_REQUESTS = 2
 """Of a run with neither: an older version hits the same requests."""
 
-SINCE_FORMAT_4 = frozenset({"max_requests", "first", "every", "sticky", "seed", "ramp_seconds", "dry_run"})
+SINCE_FORMAT_4 = frozenset({"max_requests", "first", "every", "sticky", "seed", "ramp_seconds", "dry_run", "propagate"})
 """Options without which an older version would hit too much. (A target of more than environments, too.)"""
 
 RUN = "run#"
@@ -71,6 +71,7 @@ OPTION_TYPES: Mapping[str, type | tuple[type, ...]] = {
     "seed": str,
     "ramp_seconds": (int, float),
     "dry_run": bool,
+    "propagate": bool,
 }
 MOST_DIGITS = 18
 """Of a whole number: one with more is damaged."""

@@ -26,6 +26,7 @@ from pynamodb.models import Model
 
 from .. import aws
 from ..errors import StoreUnavailable
+from ..own_calls import own_calls
 from ..settings import Settings
 from ..time_limits import NoTimeLeft, TimeLimitExceeded, within
 from .clock import TableClock
@@ -132,6 +133,7 @@ class Connection:
         self._opening = threading.Lock()
         self._client: Any = None
 
+    @own_calls()
     def call(self, operation: Callable[[], T], *, writes: bool = False) -> T:
         """What the operation gives. Raises StoreUnavailable; the driver's own where the table refuses a condition.
 
@@ -237,6 +239,7 @@ def _may_be_made(error: Exception) -> bool:
     return not isinstance(cause_of(error), NEVER_SENT)
 
 
+@own_calls()
 def create_table(settings: Settings, *, timeout_seconds: float = CREATION_SECONDS, wait: bool = True) -> bool:
     """Make the table that the settings name when it is missing, with its TTL. Whether this call made it.
 

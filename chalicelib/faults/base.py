@@ -1,5 +1,6 @@
 """What a fault is: what it asks of whoever drives it, what it may decide, and what it reports."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -67,6 +68,14 @@ Way = Literal["error", "throttle", "timeout", "refused", "reset", "dns", "tls", 
 """How an outgoing call can fail. `lost_reply`: it is made, and its answer is lost. `slow`: its answer trickles."""
 
 
+RETRY_AFTER_SECONDS = 1
+"""What an answer that throttles has in its header Retry-After."""
+
+
+def _always() -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """How an outgoing call fails. The file of its client library makes of it what users of that library know."""
@@ -81,6 +90,18 @@ class Failure:
     """A text or JSON; None where it is not said."""
     bytes_per_second: float = 0.0
     """Of an answer that is `slow`."""
+    longest_seconds: float = math.inf
+    """How long an answer that is `slow` may take for it."""
+    goes_on: Callable[[], bool] = _always
+    """Whether its run goes on, for what lasts: an answer that is `slow`, and one that is lost when it is whole."""
+
+    @property
+    def retry_after_seconds(self) -> float:
+        """How long its answer asks the client to wait; 0 where it does not, or names a time of day."""
+        for name, value in self.headers.items():
+            if name.lower() == "retry-after":
+                return float(value) if value.isdecimal() else 0.0
+        return float(RETRY_AFTER_SECONDS) if self.way == "throttle" else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +109,10 @@ class Fail:
     """The outgoing call fails like this."""
 
     failure: Failure
+
+
+FAILED_CALLS = "failed_calls"
+"""Counter: outgoing calls that were made to fail."""
 
 
 Outcome = Proceed | Answer | Raise | Fail
@@ -131,6 +156,9 @@ class HitCall(Protocol):
 
     def is_active(self) -> Generator[Step, Any, bool]:
         """Whether the run goes on."""
+
+    def goes_on(self) -> bool:
+        """As `is_active`, as far as is known: nothing is read."""
 
     def now(self) -> float:
         """Epoch seconds."""

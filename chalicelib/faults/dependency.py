@@ -1,15 +1,14 @@
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from ..dependencies import Dependency
-from .base import Applied, Counter, Fail, Failure, Fault, HitCall, Outcome, Steps
+from .base import FAILED_CALLS, Applied, Counter, Fail, Failure, Fault, HitCall, Outcome, Steps, Way
 from .wait import DELAY, LIMIT, MICROSECONDS, wait
 
-FAILED_CALLS = "failed_calls"
-"""Counter: outgoing calls that were made to fail."""
-
 TIMEOUT = Failure(way="timeout")
+LASTING: frozenset[Way] = frozenset({"slow", "lost_reply"})
+"""Ways to fail that go on after the call is made, until the run is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +26,7 @@ class FailDependency(Fault):
     applies_to = "dependency"
     order = 3
     counters = (
-        Counter(name=FAILED_CALLS, title="Outgoing calls that failed", unit="calls", metric="FailedCalls"),
+        Counter(name=FAILED_CALLS, title="Outgoing calls that failed", unit="calls"),
         Counter(
             name="injected_delay_seconds",
             title="Injected delay, total",
@@ -44,21 +43,31 @@ class FailDependency(Fault):
         return self.failure.way if self.failure else "timeout" if math.isinf(self.delay_seconds) else "latency"
 
     def apply(self, call: HitCall) -> Applied | Steps:
-        return self._delay(call) if self.delay_seconds else self._applied(Applied(), self.failure)
+        return self._delay(call) if self.delay_seconds else self._applied(Applied(), self._failure(call))
+
+    def _failure(self, call: HitCall) -> Failure | None:
+        if self.failure is None or self.failure.way not in LASTING:
+            return self.failure
+        return replace(self.failure, goes_on=call.goes_on, longest_seconds=call.limit(LIMIT))
 
     def _delay(self, call: HitCall) -> Steps:
         """As long as it is to last, but no longer than its client waits, or the stage allows, or the run lasts.
 
-        A client without a time-out waits until the run is over, and then gets its answer.
+        A client without a time-out waits until the run is over, and then gets its answer. One with a time-out that is
+        longer than the stage allows is told before its time.
         """
         patience, limit = call.client_timeout_seconds(), call.limit(LIMIT)
         wanted = min(self.delay_seconds, patience)
-        longest = min(wanted, limit, call.run.expires_at - call.now())
+        waits = min(wanted, limit)
+        longest = max(min(waits, call.run.expires_at - call.now()), 0.0)
         waited = yield from wait(call, longest if math.isinf(wanted) else wanted, longest, partial(float, math.inf))
-        gives_up = self.delay_seconds >= patience < math.inf and waited.details["seconds"] >= round(
-            min(patience, limit), 3
-        )
-        return self._applied(waited, TIMEOUT if gives_up else self.failure)
+        is_whole = waited.details["seconds"] >= round(waits, 3)
+        return self._applied(waited, TIMEOUT if is_whole and self._outlasts(patience, limit) else self._failure(call))
+
+    def _outlasts(self, patience: float, limit: float) -> bool:
+        """Whether the client gives up, if the delay is as long as the stage allows."""
+        delay = self.delay_seconds if math.isinf(self.delay_seconds) else min(self.delay_seconds, limit)
+        return delay >= patience < math.inf
 
     @staticmethod
     def _applied(waited: Applied, failure: Failure | None) -> Applied:

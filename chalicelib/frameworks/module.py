@@ -18,6 +18,7 @@ from ..injection.call import Call
 from ..injection.current import CURRENT
 from ..injection.drivers import SyncInjection
 from ..injection.engine import Engine, InjectionResult, answer_of
+from ..outgoing.installation import INSTALLATION
 from ..paths import ALLOWED_PATH, problem_of, problem_of_prefix
 from ..results.spans import annotate
 from ..settings import Settings
@@ -90,6 +91,7 @@ class ChaosModule:
         if current := CURRENT.get():
             current[1].reached_route = False  # so it is not counted here
             CURRENT.set(None)
+        INSTALLATION.renew()
         self._reset()
 
     def flush_last(self) -> None:

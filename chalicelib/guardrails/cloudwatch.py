@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import AlarmsUnavailable, UnknownAlarm
+from ..own_calls import own_calls
 from ..settings import Settings
 from ..time_limits import within
 
@@ -28,6 +29,7 @@ class CloudWatchAlarms:
         self._opening = threading.Lock()
         self._client: Any = None
 
+    @own_calls()
     def firing(self, names: Sequence[str]) -> Mapping[str, str]:
         try:
             self._open()

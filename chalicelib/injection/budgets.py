@@ -336,7 +336,7 @@ class KeyBudget:
     def admit(self, call: Call, note: Note) -> bool | Admission:
         key = self._read_key(call)
         if key is None:
-            note(WITHOUT_KEY)
+            note(self.run, WITHOUT_KEY)
             return False
         hashed = hashed_key(self.run, key)
         if self._is_done(hashed) or not self._counters.may_be_asked():

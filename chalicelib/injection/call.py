@@ -1,11 +1,17 @@
 """What passes a boundary: a request of a framework, seen through one interface. Nothing of it is copied."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Literal, Protocol
 from urllib.parse import unquote_plus
 
 from ..faults.base import Kind
+
+IDEMPOTENCY_KEY = "idempotency-key"
+
+Step = Literal["lookup", "connect"]
+"""A step of an outgoing call: the look-up of its host's name, which meets `dns`, or what comes after it, which meets
+every other fault."""
 
 
 class LambdaContext(Protocol):
@@ -81,16 +87,20 @@ class OutgoingCall:
     """
 
     __slots__ = (
+        "_is_repeatable",
         "client",
+        "content",
         "faults",
+        "get_header",
         "host",
-        "is_repeatable",
         "method",
         "operation",
         "path",
         "port",
         "scheme",
         "service",
+        "set_header",
+        "step",
         "timeout_seconds",
     )
 
@@ -108,6 +118,10 @@ class OutgoingCall:
         operation: str = "",
         timeout_seconds: float = math.inf,
         is_repeatable: bool = True,
+        get_header: Callable[[str], str | None] | None = None,
+        set_header: Callable[[str, str], None] | None = None,
+        step: Step | None = None,
+        content: Callable[[], Hashable] | None = None,
     ) -> None:
         self.client = client
         self.faults = faults
@@ -119,8 +133,20 @@ class OutgoingCall:
         self.service = service
         self.operation = operation
         self.timeout_seconds = timeout_seconds
-        self.is_repeatable = is_repeatable
+        self._is_repeatable = is_repeatable
+        self.get_header = get_header
+        """The value of a header of the request that is about to be sent; None where the library has no headers."""
+        self.set_header = set_header
+        """Sets a header of that request, and of no object of the caller's."""
+        self.step = step
+        """Which step of a call the patch sees, where it does not see all of it."""
+        self.content = content
+        """What tells it from other calls with the same path, as its query and body do; asked before it is made."""
+
+    @property
+    def is_repeatable(self) -> bool:
         """Whether it does no harm when it is made twice, as far as the library tells: a read, or one with a key."""
+        return self._is_repeatable or (self.get_header is not None and self.get_header(IDEMPOTENCY_KEY) is not None)
 
     @property
     def name(self) -> str:

@@ -1,12 +1,13 @@
 """The pure decision: which faults of the active runs one call meets."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Protocol
 
 from ..faults.base import Chance, Fault
+from ..runs.run import Run
 from .call import Call
 from .plan import Plan
+from .propagation import Verdicts
 
 Hit = tuple[Plan, Fault, Chance]
 """One fault of one run, for one call, and what it draws from."""
@@ -16,8 +17,9 @@ class Decided(Protocol):
     """What is decided about: a call, and what becomes known of it."""
 
     call: Call
+    verdicts: Verdicts
 
-    def note(self, plan: Plan, name: str) -> None:
+    def note(self, run: Run, name: str) -> None:
         """Add 1 to a counter of a run, beside those of faults and requests."""
 
 
@@ -27,7 +29,11 @@ def decide(plans: Sequence[Plan], chance: Chance, decided: Decided) -> list[Hit]
     for plan in plans:
         drawn = chance
         if plan.selector is not None:
-            selected = plan.selector.select(decided.call, chance, partial(decided.note, plan))
+            inherited = plan.propagation.inherited(decided) if plan.propagation is not None else None
+            if inherited is None:
+                selected = plan.selector.select(decided.call, chance, decided.note)
+            else:
+                selected = plan.selector.take(decided.call, chance, decided.note, is_hit=inherited.is_hit)
             if selected is None:
                 continue
             drawn = selected

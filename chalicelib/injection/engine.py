@@ -16,12 +16,14 @@ from ..faults.base import PROCEED, Answer, Applied, Chance, Outcome, RefreshSnap
 from ..paths import PathSet
 from ..results.recorder import Recorder
 from ..results.tally import WOULD_HIT
+from ..runs.run import Run
 from .arrival import Arrival
 from .budgets import Budget
 from .call import Call
 from .decide import Hit, decide
 from .effects.base import Effect
 from .plan import Plan
+from .propagation import UNREAD, Verdicts
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ class InjectionResult:
         "plans",
         "problem",
         "reached_route",
+        "verdicts",
     )
 
     def __init__(
@@ -99,7 +102,7 @@ class InjectionResult:
         self.environment = environment
         self.is_test = is_test
         self.hits: list[AppliedHit] = []
-        self.notes: Sequence[tuple[Plan, str]] = ()
+        self.notes: Sequence[tuple[Run, str]] = ()
         """The counters of runs that it adds 1 to, beside those of faults and requests."""
         self.passages: list[Passage] = []
         """The outgoing calls that were made meanwhile, and that a run is about."""
@@ -113,20 +116,22 @@ class InjectionResult:
         self.reached_route = False
         self.is_answered = False
         """Whether its answer has begun. A context that outlives the call has its result, too."""
+        self.verdicts: Verdicts = UNREAD
         self.problem: Literal["store_unavailable"] | None = None
 
     def drop_defective(self) -> None:
         """Forget a fault that raised an exception: it did nothing."""
         self.hits = [hit for hit in self.hits if hit.applied is not UNFINISHED]
 
-    def note(self, plan: Plan, name: str) -> None:
+    def note(self, run: Run, name: str) -> None:
         """Add 1 to a counter of a run, beside those of faults and requests."""
-        self.notes = (*self.notes, (plan, name))
+        self.notes = (*self.notes, (run, name))
 
     @property
     def would_hit(self) -> list[str]:
         """The labels of the dry runs that would have hit it."""
-        return [plan.run.label for plan, name in self.notes if name == WOULD_HIT]
+        labels = {run.label: None for run, name in self.notes if name == WOULD_HIT}
+        return list(labels)  # each once, however many outgoing calls of the request it would have hit
 
     @property
     def remaining_seconds(self) -> float:
@@ -199,6 +204,9 @@ class _HitCall:
 
     def is_active(self) -> Generator[Step, Any, bool]:
         return self.engine.is_active(self.plan)
+
+    def goes_on(self) -> bool:
+        return any(each.run_id == self.plan.run_id for each in self.engine.snapshot.last_known())
 
     def now(self) -> float:
         return self.engine.process.clock()
@@ -422,13 +430,13 @@ def _is_to_hit(plan: Plan, result: InjectionResult, used: list[Budget]) -> Gener
     `used` gets the budget that has admitted the call.
     """
     if plan.budget is not None:
-        admitted = plan.budget.admit(result.call, partial(result.note, plan))
+        admitted = plan.budget.admit(result.call, result.note)
         if not (admitted if isinstance(admitted, bool) else (yield from admitted)):
             result.meets = {run_id for run_id in result.meets if run_id != plan.run_id}
             return False
         used.append(plan.budget)
     if plan.is_dry:
-        result.note(plan, WOULD_HIT)
+        result.note(plan.run, WOULD_HIT)
     return not plan.is_dry
 
 

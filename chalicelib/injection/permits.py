@@ -26,6 +26,8 @@ class StagePermits:
         settings = self._settings
         if settings.production_locked:
             return f"stage {settings.stage} is locked (CHAOS_ALLOW_PRODUCTION)"
+        if run.propagates and not settings.propagation_key:
+            return "CHAOS_PROPAGATION_KEY is not set in this environment"
         limits = parameters.limited(settings.limits)
         asked = {name: getattr(parameters, name) or 0 for name in limits}
         asked["duration_seconds"] = max(parameters.duration_seconds, run.duration_seconds - ROUNDING_SECONDS)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from ..faults.base import Fault, Kind
 from ..runs.run import NEVER, Run
 from .budgets import Budget
+from .propagation import Propagation, Seal
 from .selection import Selector, selector
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Plan:
         "is_dry",
         "is_limited",
         "outgoing",
+        "propagation",
         "run",
         "run_id",
         "selector",
@@ -68,6 +70,8 @@ class Plan:
         """Whether it is dry or has a budget."""
         self.outgoing: Outgoing | None = None
         """What it does to outgoing calls, instead of to requests."""
+        self.propagation: Propagation | None = None
+        """How its verdicts on requests travel between services, where they do."""
         self._timer: Callable[[], float] | None = None
         self._ends = 0.0
 
@@ -97,14 +101,21 @@ class Plan:
         plan = Plan(self.run, 0.0, ())
         plan.expires_at = min(until, self.run.expires_at)
         if self.outgoing:
-            plan.outgoing = Outgoing(Plan(self.run, 0.0, self.hitting.faults), self.outgoing.is_target)
+            plan.outgoing = self.outgoing._replace(plan=Plan(self.run, 0.0, self.hitting.faults))
+        plan.propagation = self.propagation
         return plan
 
-    def of_outgoing_calls(self, is_target: "Matcher | None") -> "Plan":
+    def of_outgoing_calls(self, target: "Matcher | None") -> "Plan":
         """The plan of a run that hits no request, but outgoing calls, as this one says."""
         plan = Plan(self.run, 0.0, (), active_from=self.active_from)
-        plan.outgoing = Outgoing(self, is_target)
+        plan.outgoing = Outgoing(self, target)
         return plan
+
+    def travel_by(self, propagation: Propagation | None) -> None:
+        """Take what services before have decided about requests, and tell others."""
+        self.propagation = propagation
+        if self.outgoing:
+            self.outgoing = self.outgoing._replace(propagation=propagation)
 
     @property
     def hitting(self) -> "Plan":
@@ -118,11 +129,13 @@ class Plan:
 class Outgoing(NamedTuple):
     """What a run does to outgoing calls: `plan` has its share, selector, budget and faults, as another's of requests.
 
-    `is_target` is the run's target, of the request that a call is made for; None where it has none.
+    `target` is the run's target, of the request that a call is made for; None where it has none.
     """
 
     plan: Plan
-    is_target: "Matcher | None"
+    target: "Matcher | None"
+    propagation: Propagation | None = None
+    """By which a service before may have decided instead of the target."""
 
     @property
     def fault(self) -> "FailDependency | None":
@@ -138,10 +151,12 @@ class Seen(NamedTuple):
 
 
 class Environment(NamedTuple):
-    """This process, as targets name it: by its own name, and by the Lambda function's where it is one."""
+    """This process, as targets name it, by its own name, and by the Lambda function's where it is one; and its seal."""
 
     name: str = ""
     function: str = ""
+    seal: Seal | None = None
+    """With which it tells other services what it has decided; None where it does not."""
 
 
 NOWHERE = Environment()
@@ -202,6 +217,8 @@ class Compiler:
         except Exception as error:
             log.exception("Experiment %s raised an exception; its run %s hits nothing", run.experiment, run.run_id)
             self._record(run, f"{type(error).__name__}: {error}"[:LONGEST_DEFECT])
+        if self._environment.seal:
+            whole.travel_by(self._environment.seal.propagation(run))
         plans = (whole,) if whole.active_from == NEVER else (whole.baseline(run.hits_from), whole)
         if self._clock:
             duration = min(parameters.duration_seconds, run.duration_seconds)
@@ -221,7 +238,8 @@ class Compiler:
 
         active_from = run.hits_from if run.hits_from > run.started_at else NEVER
         target = Target.stored(run.options.get("target"))
-        if target and not target.has_environment(run.run_id, *self._environment):
+        here = self._environment
+        if target and not target.has_environment(run.run_id, here.name, here.function):
             return Plan(run, 0.0, (), active_from=active_from)
         plan = Plan(run, parameters.percentage / WHOLE, (), active_from=active_from)
         matcher = target.matcher() if target else None

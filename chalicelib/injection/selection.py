@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from ..runs.options import StartOptions
     from ..runs.target import Matcher
 
-Note = Callable[[str], None]
-"""Called with the name of a counter of the run, which one call adds 1 to."""
+Note = Callable[[Run, str], None]
+"""Called with a run and the name of a counter of it, which one call adds 1 to."""
 
-OPTIONS = ("sticky", "seed", "every", "ramp_seconds")
+OPTIONS = ("sticky", "seed", "every", "ramp_seconds", "propagate")
 """The options of a start that a selector reads."""
 
 WHOLE = 100.0
@@ -88,6 +88,7 @@ class Selector:
         "_ramp_seconds",
         "_ramps_from",
         "_read_key",
+        "_run",
         "_share",
         "_sticky",
         "_turns",
@@ -96,6 +97,7 @@ class Selector:
     def __init__(
         self, run: Run, share: float, matcher: "Matcher | None", chosen: "StartOptions", clock: Callable[[], float]
     ) -> None:
+        self._run = run
         self._share = share
         self._matcher = matcher
         self._clock = clock
@@ -112,13 +114,13 @@ class Selector:
     def select(self, call: Call, chance: Chance, note: Note) -> Chance | None:
         """None where the call is not hit; otherwise the chance by which its faults are chosen."""
         if self._matcher is not None:
-            if not self._matcher(call):
+            if not self._matcher.matches(call):
                 return None
-            note(MATCHED)
+            note(self._run, MATCHED)
         if self._read_key is not None:
             key = self._read_key(call)
             if key is None:
-                note(WITHOUT_KEY)
+                note(self._run, WITHOUT_KEY)
                 return None
         elif self._numbers is not None:
             key = str(next(self._numbers))
@@ -126,6 +128,14 @@ class Selector:
             return chance if chance() < self.share() and self._is_turn() else None
         digest = self._digest(key)
         return Draws(digest, DRAW_BYTES) if draw(digest) < self.share() and self._is_turn() else None
+
+    def take(self, call: Call, chance: Chance, note: Note, *, is_hit: bool) -> Chance | None:
+        """As `select`, where another service has decided."""
+        if not is_hit:
+            return None
+        if self._matcher is not None:
+            note(self._run, MATCHED)
+        return self.chance_of(call) or chance
 
     def _is_turn(self) -> bool:
         return self._every is None or not next(self._turns) % self._every
@@ -140,7 +150,7 @@ class Selector:
     def chance_of(self, call: Call) -> Chance | None:
         """What the faults' own shares are drawn from where a key decides; None where it is chance, or there is no key.
 
-        For `POST /preview`: it counts nothing.
+        It counts nothing.
         """
         key = self._read_key(call) if self._read_key else None
         return None if key is None else Draws(self._digest(key), DRAW_BYTES)

@@ -1,4 +1,4 @@
-"""What is known of the server that runs this process: how long it lets a request take before it kills the worker."""
+"""What is known of the server that runs this process: how long it lets a request take, and whether it runs threads."""
 
 import math
 import signal
@@ -33,3 +33,8 @@ def _uwsgi() -> float:
     except (TypeError, ValueError):  # it is not set
         return math.inf
     return seconds - UWSGI_TICK_SECONDS if seconds else math.inf
+
+
+def runs_threads() -> bool:
+    """Whether threads run between requests: uWSGI lets none without `--enable-threads`."""
+    return bool(getattr(sys.modules.get("uwsgi"), "has_threads", True))

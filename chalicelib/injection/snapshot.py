@@ -34,14 +34,16 @@ class Snapshot:
         idle_refresh_seconds: float = 5.0,
         max_staleness_seconds: float = 3.0,
         local: Callable[[], float] | None = None,
+        notice: Callable[[tuple[Plan, ...]], None] = lambda _: None,
     ) -> None:
-        """`clock` is the table's, `local` this machine's."""
+        """`clock` is the table's, `local` this machine's. `notice` hears of each view, one after the other."""
         self._read = read
         self._clock = clock
         self._local = local or clock
         self._refresh_seconds = refresh_seconds
         self._idle_refresh_seconds = idle_refresh_seconds
         self._max_staleness_seconds = max_staleness_seconds
+        self._notice = notice
         self._reading = threading.Lock()
         self._failures = 0
         self._attempted_at = NEVER
@@ -135,6 +137,7 @@ class Snapshot:
             by_the_table = self._clock()
             until = min(until, trusted_until, *(now + run.remaining_seconds(by_the_table) for run in active))
         self._view = (now, until, active)
+        self._notice(active)
         return active
 
     def _known_to_be_active(self, now: float) -> tuple[tuple[Plan, ...], float]:

@@ -3,10 +3,12 @@ asks what is called.
 """
 
 import logging
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
+from ..injection.effects.watcher import Watcher
 from ..injection.plan import Plan
+from ..time_limits import pass_on
 from .gate import Gate
 from .installation import INSTALLATION, Installation
 
@@ -29,49 +31,54 @@ class Patches:
     ) -> None:
         self._gate = gate
         self._active = active
-        self._seconds_until_stale = seconds_until_stale
-        self._sleep = sleep
+        self.watch_seconds = seconds_until_stale
         self._installation = installation
-        self._changing = threading.Lock()
-        self._watcher: threading.Thread | None = None
+        self._watcher = Watcher(self, sleep, "chaos-patches")
+        self.is_holding = False
 
-    @property
-    def is_holding(self) -> bool:
-        return self._gate in self._installation.gates
+    def is_due(self, _active: Sequence[Plan]) -> bool:
+        """Whether a library may have been imported since."""
+        return self._installation.may_be_incomplete
 
-    def is_due(self, active: Sequence[Plan]) -> bool:
-        """Whether they are to be taken out, or a library may have been imported since."""
-        return not self._is_needed(active) or self._installation.may_be_incomplete
+    def settle(self, _active: Sequence[Plan]) -> None:
+        """Patch what has been imported since. Does not block, and never raises."""
+        with _logged():
+            if self.is_holding:
+                self._installation.settle()
 
-    def settle(self, active: Sequence[Plan]) -> None:
-        """Install or take out what the active runs need. Does not block."""
-        with self._changing:
-            if self._is_needed(active):
-                self._installation.join(self._gate)
-                self._watch()
-            elif self.is_holding:
-                self._installation.leave(self._gate)
+    def notice(self, active: Sequence[Plan]) -> None:
+        """Install or take out what the active runs need. Does not block, and never raises.
 
-    def _watch(self) -> None:
-        if self._watcher is None:
-            self._watcher = threading.Thread(target=self._watch_until_over, name="chaos-patches", daemon=True)
-            try:
-                self._watcher.start()
-            except RuntimeError:  # the process may have no more threads: requests do the same
-                self._watcher = None
+        Only the snapshot calls it, with each new view: other threads may know of an older one.
+        """
+        with _logged():
+            if self._gate.is_observing or any(plan.outgoing or plan.propagation for plan in active):
+                self._hold()
+            else:
+                self._release()
 
-    def _watch_until_over(self) -> None:
-        try:
-            while True:
-                self._sleep(self._seconds_until_stale())
-                self.settle(self._active())
-                with self._changing:
-                    if not self.is_holding:
-                        self._watcher = None
-                        return
-        except Exception:
-            log.exception("The watcher of patches raised an exception; the next request takes them out instead")
-            self._watcher = None
+    def look(self) -> None:
+        """Read which runs are active if that is due, of which `notice` hears, and patch what has been imported."""
+        self.settle(self._active())
 
-    def _is_needed(self, active: Sequence[Plan]) -> bool:
-        return any(plan.outgoing for plan in active) or self._gate.is_observing
+    def _hold(self) -> None:
+        self.is_holding = True
+        self._installation.join(self._gate)
+        with suppress(RuntimeError):  # the process may have no more threads: requests do the same
+            self._watcher.watch()
+
+    def _release(self) -> None:
+        if self.is_holding:
+            self.is_holding = False
+            self._installation.leave(self._gate)
+        elif self._installation.has_leftovers:
+            self._installation.settle()
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        pass_on(error)
+        log.exception("The patches of client libraries raised an exception; the next read of the runs tries again")

@@ -1,6 +1,6 @@
 """What the patches ask about each outgoing call, on behalf of one module."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..faults.base import Fail, Failure, Outcome
 from ..injection.call import OutgoingCall
@@ -13,6 +13,8 @@ class Gate:
     """Where the outgoing calls of this process pass, for the runs of one module."""
 
     def __init__(self, calls: OutgoingCalls, injection: SyncInjection, on_loop: AsyncInjection) -> None:
+        self.enter: Callable[[OutgoingCall], Passage | None] = calls.enter
+        """None where no run of the module is about the call. Does not block."""
         self._calls = calls
         self._injection = injection
         self._on_loop = on_loop
@@ -21,10 +23,6 @@ class Gate:
     def is_observing(self) -> bool:
         """Whether somebody asks what this process calls."""
         return self._calls.are_observed
-
-    def enter(self, call: OutgoingCall) -> Passage | None:
-        """None where no run of the module is about the call, and it is not observed. Does not block."""
-        return self._calls.enter(call)
 
     def meet(self, passage: Passage) -> Failure | None:
         """Apply what the call meets, which may wait. How it is to fail; None: it is made."""
@@ -35,6 +33,10 @@ class Gate:
         """As `meet`, on an event loop."""
         hits: Sequence[Hit] = self._calls.decide(passage)
         return _failure(await self._on_loop.apply(passage.result, hits)) if hits else None
+
+    def mark(self, call: OutgoingCall) -> None:
+        """To be called right before the call is made: what is decided about its request is sent along."""
+        self._calls.mark(call)
 
     def leave(self, passage: Passage, status: int | None, error: BaseException | None) -> None:
         """The call has ended: with a status where it has one, or with an exception."""

@@ -9,7 +9,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
+from inspect import getattr_static
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import ref
 
 if TYPE_CHECKING:
     from .gate import Gate
@@ -18,92 +20,187 @@ log = logging.getLogger(__name__)
 
 LIBRARIES: Mapping[str, str] = {
     "urllib3.connectionpool": "urllib3",
+    "httpcore": "httpcore",
+    "httpcore2": "httpcore2",
+    "botocore.endpoint": "botocore",
+    "aiobotocore.endpoint": "aiobotocore",
+    "aiohttp.client": "aiohttp",
+    "redis.asyncio.client": "redis",
+    "socket": "sockets",
+    "gevent.socket": "gevent",
+    "asyncio.base_events": "loops",
+    "uvloop": "uvloop",
 }
 """What must be imported by the application, and the file here that patches it: it has `patches()`."""
 
+METHODS = (staticmethod, classmethod)
+MISSING = object()
+
 
 class Patch(NamedTuple):
-    """An attribute of a class or a module, and what is made of it: `wrap` gets the original."""
+    """An attribute of a class or a module, and what is made of it: `wrap` gets the original function."""
 
     owner: Any
     name: str
     wrap: Callable[[Any], Any]
 
 
-class Replaced:
-    """An attribute that has been replaced."""
+class Hook:
+    """An attribute, ours in its place, and how to get it back.
+
+    An agent that wraps it in its turn keeps its wrapper when ours is to be taken out. Then ours stays below and lets
+    all calls pass; it is used again by the next run, and goes when that wrapper has gone.
+    """
 
     def __init__(self, patch: Patch) -> None:
-        self._owner, self._name = patch.owner, patch.name
-        self._is_own = patch.name in vars(patch.owner)
-        """Whether the owner has it itself; otherwise a base class does."""
-        self._original = vars(patch.owner)[patch.name] if self._is_own else getattr(patch.owner, patch.name)
-        self._replacement = patch.wrap(self._original)
-        setattr(self._owner, self._name, self._replacement)
+        self._owner, self._name, self._wrap = patch
+        self._ours: Callable[[], Any] = _nothing
+        """None where nobody has it any more: neither the owner, nor who wrapped it."""
+        self._covered: Any = MISSING
+        """What the owner itself had in its place."""
 
-    def restore(self) -> bool:
-        """False where somebody has replaced it since: theirs stays, and calls ours, which lets all calls pass."""
-        if vars(self._owner).get(self._name) is not self._replacement:
+    def install(self) -> None:
+        """Raises AttributeError where the library has no such attribute."""
+        if self._find():
+            return
+        current = getattr_static(self._owner, self._name)
+        kind = type(current) if isinstance(current, METHODS) else None
+        function = self._wrap(_function(current))
+        self._ours, self._covered = ref(function), vars(self._owner).get(self._name, MISSING)
+        setattr(self._owner, self._name, kind(function) if kind else function)
+
+    def uninstall(self) -> bool:
+        """False where somebody has replaced it since, and still has ours."""
+        ours = self._find()
+        if ours is None:
+            return True
+        if _function(vars(self._owner).get(self._name)) is not ours:
             return False
-        if self._is_own:
-            setattr(self._owner, self._name, self._original)
-        else:
+        if self._covered is MISSING:  # a base class has the attribute
             delattr(self._owner, self._name)
+        else:
+            setattr(self._owner, self._name, self._covered)
+        self._ours, self._covered = _nothing, MISSING
         return True
+
+    def _find(self) -> Any:
+        """Ours, in its place or below an agent's; None where it is in neither."""
+        is_there = vars(self._owner).get(self._name, MISSING) is not self._covered
+        return self._ours() if is_there else None
+
+
+def _nothing() -> None:
+    return None
+
+
+def _function(attribute: Any) -> Any:
+    return attribute.__func__ if isinstance(attribute, METHODS) else attribute
 
 
 class Installation:
-    """Installed while somebody has joined. Safe to share between threads."""
+    """Installed while a gate of a module has joined. One whose module is garbage has left.
+
+    Safe to share between threads, and waits for none: whoever finds another one at work leaves the rest to it.
+    """
 
     def __init__(self, libraries: Mapping[str, str] = LIBRARIES) -> None:
         self._libraries = libraries
-        self._changing = threading.RLock()
-        self._replaced: dict[str, list[Replaced]] = {}
-        self._covered: list[Replaced] = []
-        """What others had replaced in their turn when it was to be restored."""
+        self._joined: dict[ref[Gate], None] = {}
+        self._hooks: dict[str, list[Hook]] = {}
+        self._changing = threading.Lock()
+        self._is_due = False
         self._imported = 0
-        self.gates: tuple[Gate, ...] = ()
+        self.gates: tuple[ref[Gate], ...] = ()
+        """Those that have joined. What is called while there is none passes through."""
+        self.has_leftovers = False
+        """Whether something of ours could not be taken out yet, because an agent has wrapped it."""
 
     def join(self, gate: "Gate") -> None:
-        with self._changing:
-            if gate not in self.gates:
-                self.gates = (*self.gates, gate)
-            self.install()
+        self._joined.setdefault(ref(gate, self._forget))
+        self.settle()
 
     def leave(self, gate: "Gate") -> None:
-        with self._changing:
-            self.gates = tuple(each for each in self.gates if each is not gate)
-            if not self.gates:
-                self.uninstall()
+        self._forget(ref(gate))
+
+    def _forget(self, gate: "ref[Gate]") -> None:
+        """Called by the garbage collector, too: in the middle of anything."""
+        self._joined.pop(gate, None)
+        self.settle()
+
+    def renew(self) -> None:
+        """Take out what this process has inherited: it is a copy. Its modules are wired anew, and join again."""
+        self._changing = threading.Lock()  # another thread of the original may have held it
+        self._joined = {}
+        self.settle()
 
     @property
     def may_be_incomplete(self) -> bool:
         """Whether something has been imported since that may be a client library."""
         return len(sys.modules) != self._imported
 
-    def install(self) -> None:
-        """Patch the libraries that the application has imported, and that are not patched yet."""
-        with self._changing:
+    def settle(self) -> None:
+        """Install what is missing, or take everything out."""
+        self._is_due = True
+        while self._is_due and self._changing.acquire(blocking=False):
+            try:
+                self._is_due = False
+                self._change()
+            finally:
+                self._changing.release()
+
+    def _change(self) -> None:
+        if self._joined:
+            self._install()
+            self.gates = tuple(self._joined)
+        else:
+            self.gates = ()
+            self._uninstall()
+
+    def _install(self) -> None:
+        """Patch the libraries that the application has imported."""
+        for _ in range(2):  # the files for them are imported, too
             self._imported = len(sys.modules)
-            for module, file in self._libraries.items():
-                if module in sys.modules and module not in self._replaced:
-                    self._patch(module, file)
+            for module in self._libraries:
+                self._install_library(module)
 
-    def uninstall(self) -> None:
-        with self._changing:
-            replaced = [each for patches in self._replaced.values() for each in reversed(patches)]
-            self._replaced = {}
-            self._covered = [each for each in (*self._covered, *replaced) if not each.restore()]
-
-    def _patch(self, module: str, file: str) -> None:
+    def _install_library(self, module: str) -> None:
+        if module not in self._hooks:
+            if not _is_imported(module):
+                return
+            self._hooks[module] = _hooks_of(self._libraries[module])
         try:
-            patches: Iterable[Patch] = import_module(f".{file}", __package__).patches()
-            self._replaced[module] = [Replaced(patch) for patch in patches]
-        except AttributeError:  # another thread is about to import it
-            log.debug("%s is not patched yet", module)
+            for hook in self._hooks[module]:
+                hook.install()
         except Exception:
-            self._replaced[module] = []
             log.exception("%s cannot be patched: its calls meet no faults", module)
+            for hook in reversed(self._hooks.pop(module)):
+                hook.uninstall()
+            self._hooks[module] = []
+
+    def _uninstall(self) -> None:
+        self.has_leftovers = True  # an exception of a signal handler may come in between
+        hooks = [hook for of_library in self._hooks.values() for hook in of_library]
+        self.has_leftovers = bool([hook for hook in reversed(hooks) if not hook.uninstall()])
+
+
+def _is_imported(name: str) -> bool:
+    """Whether it has been imported, with the packages that it is in. Another thread may be about to do that."""
+    while name:
+        module = sys.modules.get(name)
+        if module is None or getattr(getattr(module, "__spec__", None), "_initializing", False):
+            return False
+        name = name.rpartition(".")[0]
+    return True
+
+
+def _hooks_of(file: str) -> list[Hook]:
+    """None where the library is another one than the file is made for."""
+    try:
+        patches: Iterable[Patch] = import_module(f".{file}", __package__).patches()
+        return [Hook(patch) for patch in patches]
+    except Exception:
+        log.exception("%s cannot be patched: its calls meet no faults", file)
+        return []
 
 
 INSTALLATION = Installation()

@@ -1,6 +1,7 @@
 """How a patched client library makes its calls: `send`, or `send_on_loop`, in place of what it would do."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
@@ -16,10 +17,27 @@ T = TypeVar("T")
 _WITHIN: ContextVar[bool] = ContextVar("chaos_experiments_within_a_call", default=False)
 """Whether what is called now belongs to a call that a patch above has decided about: of botocore, urllib3 makes it."""
 
+is_within = _WITHIN.get
+"""Whether what is called now belongs to a call that a run is about."""
+
 
 def is_to_be_asked() -> bool:
     """Whether a patch has to describe a call at all. Every call passes here while patches are installed."""
     return bool(INSTALLATION.gates) and not _WITHIN.get() and not is_own_call()
+
+
+@contextmanager
+def part_of_a_call() -> Iterator[None]:
+    """What the block calls belongs to a call that is decided about as a whole, or is not to be decided about."""
+    token = _WITHIN.set(True)
+    try:
+        yield
+    finally:
+        _WITHIN.reset(token)
+
+
+def no_status(_result: object) -> None:
+    """The `status` of calls that have none."""
 
 
 def send(
@@ -34,11 +52,13 @@ def send(
     """
     entered = _enter(call)
     if entered is None:
+        _mark(call)
         return proceed()
     gate, passage = entered
     token = _WITHIN.set(True)
     try:
         failure = gate.meet(passage)
+        _mark(call)
         result = proceed() if failure is None else fail(failure, proceed)
     except BaseException as error:
         gate.leave(passage, None, error)
@@ -58,11 +78,13 @@ async def send_on_loop(
     """As `send`, on an event loop."""
     entered = _enter(call)
     if entered is None:
+        _mark(call)
         return await proceed()
     gate, passage = entered
     token = _WITHIN.set(True)
     try:
         failure = await gate.meet_on_loop(passage)
+        _mark(call)
         result = await (proceed() if failure is None else fail(failure, proceed))
     except BaseException as error:
         gate.leave(passage, None, error)
@@ -75,8 +97,17 @@ async def send_on_loop(
 
 def _enter(call: OutgoingCall) -> tuple[Gate, Passage] | None:
     """The first module with a run that is about the call."""
-    for gate in INSTALLATION.gates:
-        passage = gate.enter(call)
-        if passage is not None:
+    for joined in INSTALLATION.gates:
+        gate = joined()
+        if gate is not None and (passage := gate.enter(call)) is not None:
             return gate, passage
     return None
+
+
+def _mark(call: OutgoingCall) -> None:
+    """What is decided about the request that the call is made for is sent along; not to AWS, whose calls are signed."""
+    if call.set_header is None or call.service:
+        return
+    for joined in INSTALLATION.gates:
+        if (gate := joined()) is not None:
+            gate.mark(call)

@@ -142,9 +142,59 @@ def _tables(report: Mapping[str, Any]) -> list[Table]:
     columns = ("", "requests", "responses", "median", "95th percentile", "99th percentile")
     sides = [_side_row(side, results[side]) for side in SIDES]
     tables.append(("Requests", columns, sides))
+    if results.get("dependencies"):
+        tables.append(("Outgoing calls", CALLS, [_calls_row(each) for each in results["dependencies"]]))
+        tables.append(("What came of the requests that made them", ENDS, list(map(_ends_row, results["dependencies"]))))
     tables.append(("Before, during, after", PHASES, _phase_rows(run)))
     tables.append(("Injected faults", ("", ""), _injected(results)))
+    if results.get("audit") is not None:
+        tables.append(("Retries and time-outs", AUDIT, _audit_rows(results["audit"])))
     return [*tables, *_events(report)]
+
+
+CALLS = ("dependency", "client", "calls", "hit", "failed", "not reached", "calls a request", "usually", "times as many")
+ENDS = (
+    "dependency",
+    "client",
+    "requests",
+    "survived",
+    "degraded (4xx)",
+    "failed (5xx, or never answered)",
+    "effective error rate",
+)
+"""Of requests of which a call was hit: what the application answered in the end, after all retries and fallbacks."""
+
+
+def _calls_row(each: Mapping[str, Any]) -> list[str]:
+    counts = (str(each[name]) for name in ("calls", "calls_hit", "errors", "unreached"))
+    per_request = each["calls_per_request"]
+    ratios = map(_ratio, (per_request["hit"], per_request["untouched"], each["amplification"]))
+    return [each["name"], each["client"] or "-", *counts, *ratios]
+
+
+def _ends_row(each: Mapping[str, Any]) -> list[str]:
+    rate = each["effective_error_rate"]
+    ends = (str(number) for number in (each["requests"]["hit"], each["survived"], each["degraded"], each["failed"]))
+    return [each["name"], each["client"] or "-", *ends, "-" if rate is None else f"{rate * 100:.3g} %"]
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+AUDIT = ("finding", "where", "what was seen", "what to do")
+NO_FINDING = "nothing found"
+UNKNOWN_PLACE = "unknown place"
+
+
+def _audit_rows(found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """What outgoing calls show of time-outs and retries, the worst first."""
+    return [_audit_row(each) for each in found] or [[NO_FINDING, "", "", ""]]
+
+
+def _audit_row(found: Mapping[str, Any]) -> list[str]:
+    where = f"{found['place'] or UNKNOWN_PLACE}: {found['client']} to {found['dependency']}"
+    return [found["finding"].replace("_", " "), where, found["explanation"], found["remedy"]]
 
 
 PHASES = ("requests that no run hit", "requests", "failed", "95th percentile")
@@ -229,6 +279,14 @@ AIMED = {
 }
 """What is counted of runs that have such an option, in words."""
 
+AIMED_CALLS = {
+    "matched": "Outgoing calls that matched",
+    "unreached": "Outgoing calls that could not be made to meet the fault",
+    "without_key": "Outgoing calls that were not hit because their requests have no key",
+    "would_hit": "Outgoing calls that the dry run would have hit",
+}
+"""The same of runs about outgoing calls."""
+
 
 def _injected(results: Mapping[str, Any]) -> list[list[str]]:
     before = (results["phases"]["before"] or {"requests": 0})["requests"]
@@ -238,7 +296,8 @@ def _injected(results: Mapping[str, Any]) -> list[list[str]]:
         ["Requests", str(results["requests"])],
         *([counter["title"], _counted(counter, results["requests"])] for counter in results["counters"]),
     ]
-    rows += [[name, str(results[counter])] for counter, name in AIMED.items() if results.get(counter) is not None]
+    named = AIMED if results.get("dependencies") is None else AIMED_CALLS
+    rows += [[name, str(results[counter])] for counter, name in named.items() if results.get(counter) is not None]
     if results["died"]:
         rows.append(["Requests that began and were never answered", str(results["died"])])
     if results["test"]["requests"]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..runs.run import Run
+from .dependencies import calls_hit
 from .statistics import Interval, Part, exceeds, interval, needed, quantile_ranks, spread
-from .tally import AFTER_SECONDS, REQUESTS, SLOW_SHARE, WOULD_HIT, AfterPart, Side, SideCounts, Tally
+from .tally import AFTER_SECONDS, MATCHED, REQUESTS, SLOW_SHARE, WOULD_HIT, AfterPart, Side, SideCounts, Tally
 
 if TYPE_CHECKING:
     from ..runs.options import Hypothesis
@@ -290,30 +291,36 @@ Efficacy = Literal["confirmed", "too_few", "never_hit"]
 
 
 class Met(NamedTuple):
-    """How many requests met the run, those that died included, and how many it hit; a dry run, would have hit."""
+    """How many met the run, those that died included, and how many it hit; a dry run, would have hit.
 
-    requests: int
+    They are requests, or outgoing calls where the run is about these.
+    """
+
+    calls: int
     hits: int
 
 
 def met(tally: Tally, run: Run, now: float) -> Met:
-    """Also what began before the run hit anything."""
+    """Also requests that began before the run hit anything."""
+    if run.dependency is not None:
+        return Met(tally.get(MATCHED), tally.get(WOULD_HIT) if run.is_dry else calls_hit(tally.counts))
     died: dict[Side, int] = {side: tally.side_counts(side, run, now).died for side in SIDES["both"]}
     hits = tally.get(WOULD_HIT) if run.is_dry else tally.requests("hit") + died["hit"]
     return Met(tally.get(REQUESTS) + sum(died.values()), hits)
 
 
 def efficacy(tally: Tally, run: Run, now: float) -> Efficacy:
-    """Whether the run hit what it was to hit: at least some requests, and about the share that was asked for.
+    """Whether the run hit what it was to hit: at least some requests, or calls, and about the share that was asked for.
 
     About: at least half of it, as far as chance allows to say. Of a run whose options say more than a percentage that
     share is not known.
     """
-    requests, hits = met(tally, run, now)
+    calls, hits = met(tally, run, now)
     if hits < min(FEWEST_HITS, _most_hits(run)):
         return "too_few" if hits else "never_hit"
-    requests = max(requests - tally.phases()["before"].requests, hits)
-    return "confirmed" if interval(hits, requests).high >= LEAST_OF_ITS_SHARE * _share(run) else "too_few"
+    before = 0 if run.dependency is not None else tally.phases()["before"].requests
+    calls = max(calls - before, hits)
+    return "confirmed" if interval(hits, calls).high >= LEAST_OF_ITS_SHARE * _share(run) else "too_few"
 
 
 def _most_hits(run: Run) -> float:
@@ -323,13 +330,14 @@ def _most_hits(run: Run) -> float:
     return min((number for number in most if isinstance(number, int)), default=math.inf)
 
 
-UNKNOWN_SHARE = ("target", "sticky", "every", "first", "max_requests", "ramp_seconds")
-"""The options with which a run hits a share of the requests that depends on what comes, and when."""
+UNKNOWN_SHARE = ("sticky", "every", "first", "max_requests", "ramp_seconds", "propagate")
+"""The options with which a run hits a share of the requests that depends on what comes, and when. So does a target,
+except that it is known which outgoing calls are made for requests that match it."""
 
 
 def _share(run: Run) -> float:
-    """The share of the requests that the run is to hit, as far as its own parameters say."""
-    if any(run.options.get(name) for name in UNKNOWN_SHARE):
+    """The share of the requests, or calls, that the run is to hit, as far as its own parameters say."""
+    if any(map(run.options.get, UNKNOWN_SHARE)) or (run.options.get("target") and run.dependency is None):
         return 0.0
     percentage, rate = (run.parameters.get(name, whole) for name, whole in (("percentage", 100.0), ("error_rate", 1.0)))
     return float(percentage) / 100 * float(rate)

@@ -8,6 +8,7 @@ from typing import Any
 from ..faults.base import declared_counters
 from ..runs.run import Run
 from ..settings import Settings
+from .dependencies import dependencies
 from .tally import REQUESTS, Tally
 
 log = logging.getLogger(__name__)
@@ -16,6 +17,9 @@ NAMESPACE = "ChaosExperiments"
 DIMENSIONS = ("Application", "Stage", "Experiment")
 COUNTS = ("Requests", "RequestsHit", "RequestsUntouched", "UntouchedErrors")
 """Stable names: dashboards and alarms are made of them. Those of faults are where they are declared."""
+
+OF_CALLS = ("OutgoingCalls", "OutgoingCallsHit", "OutgoingCallsFailed")
+"""Beside them, of runs about outgoing calls."""
 
 UNITS = {"seconds": "Seconds", "MB": "Megabytes"}
 """CloudWatch's, of what is not merely counted."""
@@ -49,6 +53,10 @@ class Metrics:
         )
         for name, count in zip(COUNTS, counted, strict=True):
             metrics.add_metric(name=name, unit="Count", value=count)
+        if run.dependency is not None:
+            found = dependencies(counts)
+            for name, what in zip(OF_CALLS, ("calls", "calls_hit", "errors"), strict=True):
+                metrics.add_metric(name=name, unit="Count", value=sum(getattr(each, what) for each in found))
         for counter in declared_counters():
             if counter.metric:
                 unit = UNITS.get(counter.unit, "Count")

@@ -7,7 +7,9 @@ from itertools import islice
 from ..faults.answer import ERRORS
 from ..faults.wait import DELAY, MICROSECONDS
 from ..runs.run import NEVER, Run
-from .served import ServedCall
+from .audit import Audit
+from .dependencies import DependencyCounter
+from .served import Passage, ServedCall
 from .store import MOST_COUNTERS
 from .tally import BUSY, Cells, Counting, Group, OpenCalls, Tally, counters_of
 
@@ -50,6 +52,11 @@ class PendingCounts:
     occupied_seconds: float = 0.0
     """For how long injected delays occupied all workers of this process, or a part of them for as much longer."""
     is_busy: bool = False
+    outgoing: DependencyCounter = field(init=False)
+    audit: Audit = field(default_factory=Audit)
+
+    def __post_init__(self) -> None:
+        self.outgoing = DependencyCounter(self.run.run_id)
 
     @property
     def is_flushed(self) -> bool:
@@ -67,6 +74,17 @@ class PendingCounts:
         self.counting.add(self.cells, group, status, began, seconds)
         for counters in own:
             self.counters.merge(counters)
+
+    def count_outgoing(self, passage: Passage) -> None:
+        """An outgoing call that serves no request: on neither side of any figure."""
+        self.outgoing.count_alone(self.counters, passage)
+        self.audit.count_in_background(passage, self.counters)
+        for hit in passage.result.hits:
+            if hit.plan.run_id == self.run.run_id:
+                self.counters.merge(hit.applied.counters)
+        for run, name in passage.result.notes:
+            if run.run_id == self.run.run_id:
+                self.counters.add(name)
 
     def occupy(self, call: ServedCall) -> None:
         """Note for how long what was injected into a call occupied a worker."""
@@ -95,6 +113,7 @@ class PendingCounts:
         for call, began in calls.items():
             if any(plan.run_id == self.run.run_id for plan in call.plans):
                 self.counting.add(self.cells, self._group(call, began) or "neither", None, began, now - began)
+                self.outgoing.count_request(self.counters, call.passages, None, is_untouched=not call.hits)
 
     # What is sent
 

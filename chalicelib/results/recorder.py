@@ -11,7 +11,7 @@ from ..errors import ChaosError
 from ..runs.run import NEVER, Run
 from .aftermath import Aftermath
 from .pending import Addition, PendingCounts
-from .served import ActivePlan, OutgoingCall, ServedCall
+from .served import ActivePlan, Passage, ServedCall
 from .store import ResultStore
 from .tally import TEST_HIT, TEST_REQUESTS, Counting, Tally
 
@@ -156,15 +156,21 @@ class Recorder:
                     continue
                 counting = pending.counting
                 counting.add(pending.cells, counting.group_of_untouched(began), status, began, seconds)
-            for plan, name in call.notes:
-                if pending := self._pending.get(plan.run_id):
+            self._count_passages(call, status)
+            for run, name in call.notes:
+                if pending := self._pending.get(run.run_id):
                     pending.counters.add(name)
             if self.is_watching and not call.hits:
-                for run_id in tuple(self._aftermaths):
-                    if not _was_active(run_id, call.plans):
-                        self._count_after(run_id, status, began, seconds)
+                self._count_aftermaths(call, status, began, seconds)
             if not self._scheduled:
                 self._plan_flush()
+
+    def _count_passages(self, call: ServedCall, status: int | None) -> None:
+        """Count the outgoing calls that a request has made, for each run that is about some of them."""
+        for plan in call.plans if call.passages else ():
+            if pending := self._pending.get(plan.run_id):
+                pending.outgoing.count_request(pending.counters, call.passages, status, is_untouched=not call.hits)
+                pending.audit.count_request(call.passages, plan.run_id, pending.counters)
 
     def notice(self, plans: Sequence[ActivePlan]) -> None:
         """Learn which runs are active, as just read from the table: others that have a hypothesis have ended."""
@@ -177,6 +183,11 @@ class Recorder:
             for run_id, plan in active.items():
                 self._aftermaths.setdefault(run_id, Aftermath(plan))
             self._watch()
+
+    def _count_aftermaths(self, call: ServedCall, status: int | None, began: float, seconds: float) -> None:
+        for run_id in tuple(self._aftermaths):
+            if not _was_active(run_id, call.plans):
+                self._count_after(run_id, status, began, seconds)
 
     def _count_after(self, run_id: str, status: int | None, began: float, seconds: float) -> None:
         """Count a call that no run hit for a run that may have ended before it came."""
@@ -204,19 +215,12 @@ class Recorder:
                         pending.counters.add(name)
             self._plan_flush()
 
-    def count_outgoing(self, call: OutgoingCall) -> None:
-        """Count an outgoing call that serves no request: what hit it, on neither side of any figure."""
+    def count_outgoing(self, passage: Passage) -> None:
+        """Count an outgoing call that serves no request."""
         with self._counting:
-            for plan in call.result.plans:
-                pending = self._pending.get(plan.run_id) or self._begin_counting(plan)
-                if pending is None:
-                    continue
-                for hit in call.result.hits:
-                    if hit.plan.run_id == plan.run_id:
-                        pending.counters.merge(hit.applied.counters)
-                for noted, name in call.result.notes:
-                    if noted.run_id == plan.run_id:
-                        pending.counters.add(name)
+            for plan in passage.result.plans:
+                if pending := self._pending.get(plan.run_id) or self._begin_counting(plan):
+                    pending.count_outgoing(passage)
             if not self._scheduled:
                 self._plan_flush()
 

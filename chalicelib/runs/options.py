@@ -81,7 +81,8 @@ class Hypothesis(BaseModel):
     of: Judged = Field(
         default="untouched",
         description="The requests that are judged: those that no run hits, those that this run hits (how the "
-        "application copes with the fault; injected errors do not count as failures), or both, each by itself.",
+        "application copes with the fault; injected errors do not count as failures), or both, each by itself. Where "
+        "outgoing calls are hit, hit is the natural one: what the application answers when its calls fail.",
         json_schema_extra={"label": "Judged requests"},
     )
     baseline_seconds: float = Field(
@@ -205,6 +206,12 @@ class StartOptions(BaseModel):
     dry_run: bool = Field(
         default=False,
         description="Decide, count and name in a header (X-Chaos-Dry-Run) what would be hit, and do nothing.",
+    )
+    propagate: bool = Field(
+        default=False,
+        description="Hit the same requests in all services of a chain: each sends along what it has decided, and a run "
+        "with the same label takes that instead of its own target and percentage. Needs CHAOS_PROPAGATION_KEY.",
+        json_schema_extra={"label": "Travels between services"},
     )
     label: Label | None = Field(
         default=None,

@@ -134,9 +134,20 @@ class Run:
         return Hypothesis.stored(self._expected)
 
     @property
+    def dependency(self) -> str | None:
+        """What the outgoing calls are to that it hits; None for a run that hits requests."""
+        named = self.parameters.get("dependency")
+        return named if isinstance(named, str) else None
+
+    @property
     def is_dry(self) -> bool:
         """Whether its faults are decided and counted, and not applied."""
         return bool(self.options.get("dry_run"))
+
+    @property
+    def propagates(self) -> bool:
+        """Whether its verdicts on requests travel between services."""
+        return self.options.get("propagate") is True
 
     @property
     def aborts_itself(self) -> bool:

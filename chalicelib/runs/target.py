@@ -13,6 +13,7 @@ from typing import Annotated, Any, NamedTuple, Protocol, Self, cast
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from ..globs import glob
 from ..paths import ALLOWED_PATH, PathSet
 from .condition import (
     HEADER,
@@ -26,7 +27,6 @@ from .condition import (
     check_condition,
     compiled,
     condition_schema,
-    glob,
     refused,
 )
 from .key import Keyed
@@ -80,7 +80,7 @@ class Matcher:
         self.criteria = tuple(criteria)
         self._matches = tuple(each.matches for each in criteria)
 
-    def __call__(self, call: Requested) -> bool:
+    def matches(self, call: Requested) -> bool:
         for matches in self._matches:  # noqa: SIM110 - every request passes here, and all() costs twice as much
             if not matches(call):
                 return False

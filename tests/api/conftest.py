@@ -15,6 +15,7 @@ from chalicelib.experiments.catalogue import installed
 from chalicelib.injection.permits import StagePermits
 from chalicelib.injection.selection import selector
 from chalicelib.paths import PathSet
+from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
 from tests.support import Clock, FakeAlarms, FakeResultStore, FakeRunStore, FakeSeenStore, FakeTokenStore
 
@@ -34,6 +35,7 @@ class Control:
         *,
         open_endpoints: bool = True,
         document: Callable[[], dict[str, Any]] = PUBLISHED,
+        inherited: Callable[[Run, str | None], bool | None] = lambda _run, _baggage: None,
     ) -> None:
         self.clock = clock
         self.alarms = FakeAlarms()
@@ -61,6 +63,7 @@ class Control:
                 excluded=PathSet(["/health", "/internal/*"]),
                 prefix=PREFIX,
                 why_not=StagePermits(settings),
+                inherited=inherited,
             ),
         )
         handlers = Handlers(stage, server, prefix=PREFIX, document=document)

@@ -274,7 +274,17 @@ def test_the_test_endpoint_tells_what_was_active_and_injected(control: Control) 
         assert told["message"] == (
             "Chaos experiments test endpoint: `injected` lists the faults that this request was hit by."
         )
-        assert told["problem"] is None
+        assert (told["problem"], told["about_outgoing_calls"]) == (None, [])
+
+
+def test_the_test_endpoint_says_that_it_calls_nothing_that_could_be_hit(control: Control) -> None:
+    active = ["latency_injection", "dependency_failure", "of_another_version"]
+    told = result(control.ask("GET", "/test", caller=None, active=active))
+    assert (told["active_chaos_experiments"], told["about_outgoing_calls"]) == (active, ["dependency_failure"])
+    assert told["message"].endswith(
+        "was hit by. It calls nothing, so nothing is hit here by the experiments that are about outgoing calls: "
+        "dependency_failure. Send requests to a route of the application that calls the dependency."
+    )
 
 
 def test_the_test_endpoint_says_so_where_it_could_not_read_what_is_active(control: Control) -> None:

@@ -212,7 +212,36 @@ LINE = "in one line, without control characters"
 OF_THE_EXPERIMENT = tuple(installed()["latency_injection"].Parameters.model_fields)
 FIELDS_OF_A_START = ", ".join((*OF_THE_EXPERIMENT, "experiment_name", *StartOptions.model_fields, "restart"))
 FIELDS_OF_A_HYPOTHESIS = "max_error_rate, p95_seconds, min_requests, of, baseline_seconds, abort"
+DEPENDENCIES = (
+    "an AWS service (dynamodb), one of its operations (dynamodb:PutItem), addresses (https://payments.example/v1/*), "
+    "or a host (payments.example, *.example.com, localhost:5432)"
+)
+
+
+def failing(**parameters: Any) -> str:
+    return json.dumps({"experiment_name": "dependency_failure", **parameters})
+
+
 MESSAGES: dict[str, tuple[bytes | str, str]] = {
+    "no dependency": (failing(), f"dependency is missing; it must be {DEPENDENCIES}."),
+    "what is no dependency": (failing(dependency="a b"), f"dependency must be {DEPENDENCIES}; got 'a b'."),
+    "another type of dependency": (failing(dependency=7), f"dependency must be {DEPENDENCIES}; got 7."),
+    "a port that there is not": (
+        failing(dependency="db.example:0"),
+        "dependency must have a port from 1 to 65535; got 0.",
+    ),
+    "a status of AWS": (
+        failing(dependency="dynamodb", status_code=500),
+        "status_code is for HTTP, and dynamodb is an AWS service, whose errors have a code: send code instead.",
+    ),
+    "a code of a host": (
+        failing(dependency="db.example:5432", code="Down"),
+        "code is for AWS services, and db.example:5432 is none: send status_code instead, or name an AWS service.",
+    ),
+    "a delay of another fault": (
+        failing(dependency="dynamodb", fault="dns", delay_seconds=1),
+        "delay_seconds is for the fault latency, and this is dns: leave it out, or send latency as fault.",
+    ),
     "above the limit": (start(delay_seconds=61), "delay_seconds must be a number from 0 to 60 (seconds); got 61."),
     "below the limit": (start(delay_seconds=-0.5), "delay_seconds must be a number from 0 to 60 (seconds); got -0.5."),
     "text": (start(delay_seconds="2"), 'delay_seconds must be a number from 0 to 60 (seconds); got the string "2".'),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
+from chalicelib.api.handlers import NO_KEY_TO_SHARE
 from chalicelib.api.http import Response
 from chalicelib.api.openapi import document
 from chalicelib.api.requests import ONE_NAME, TAKEN_LABEL
@@ -49,10 +50,18 @@ SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False,
 ODD = st.sampled_from([0, 1, -1, 100, 101, 3600, 3601, 60, 60.001, 0.5, "2", True, 10**400, 1e308, "", [], {}])
 VALUES = SCALARS | ODD | st.lists(SCALARS, max_size=3) | st.dictionaries(st.text(max_size=5), SCALARS, max_size=2)
 FIELDS = st.sampled_from([*NAMES, "reason", "restart", "alarms", "experiment_name"]) | st.text(max_size=10)
+DEPENDENCY_FAILURE = {"experiment_name": "dependency_failure"}
+OF_DEPENDENCIES = {*installed()["dependency_failure"].Parameters.model_fields} - {"dependency"}
 BODIES = st.builds(
     lambda name, more: {"experiment_name": name, **more},
     st.sampled_from([*installed(), "nothing"]) | VALUES,
     st.dictionaries(FIELDS, VALUES, max_size=4),
+) | st.builds(
+    lambda dependency, fault, more: {**DEPENDENCY_FAILURE, "dependency": dependency, **fault, **more},
+    st.sampled_from(["dynamodb", "sqs:SendMessage", "https://a.example/v1/*", "localhost:5432", "*.example.com"])
+    | VALUES,
+    st.sampled_from(["error", "latency", "slow", "dns", "nothing"]).map(lambda fault: {"fault": fault}) | st.just({}),
+    st.dictionaries(st.sampled_from(sorted(OF_DEPENDENCIES)), VALUES | st.just("Throttled") | st.just(503), max_size=2),
 )
 
 
@@ -183,6 +192,7 @@ BEYOND_THE_SCHEMA = {
     NEVER_HIT,
     ONE_NAME,
     TAKEN_LABEL,
+    NO_KEY_TO_SHARE,
     TOO_LONG,
     TWICE,
     CREDENTIAL,

@@ -1,5 +1,6 @@
 """Start options: declared once, published, stored, echoed; and runs that other versions wrote."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +11,9 @@ from chalicelib.api.http import Response
 from chalicelib.api.responses import UNREADABLE
 from chalicelib.runs.options import Hypothesis, StartOptions
 from chalicelib.runs.target import CRITERIA
+from chalicelib.settings import Settings
 from tests.api.conftest import Control
-from tests.support import NOW, a_run
+from tests.support import NOW, Clock, a_run
 
 HYPOTHESIS = {
     "max_error_rate": 0.01,
@@ -115,3 +117,38 @@ def test_a_target_is_stored_echoed_and_published(control: Control) -> None:
 def test_a_target_that_is_none_is_refused_in_words(control: Control, target: str, message: str) -> None:
     refused = control.post("/start", f'{{"experiment_name": "latency_injection", "target": {target}}}')
     assert (refused.status, refused.content["error_message"]) == (400, message)
+
+
+KEYED = Settings(stage="qa", propagation_key="sixteen bytes or more")
+
+
+def test_a_run_whose_scope_travels_is_stored_and_echoed(clock: Clock) -> None:
+    control = Control(clock, settings=KEYED)
+    run = result(control.post("/start", '{"experiment_name": "latency_injection", "propagate": true}'))
+    assert run["propagate"] is True
+    assert control.store.runs["latency_injection"].options == {"propagate": True}
+    assert result(control.post("/start", '{"experiment_name": "error_injection"}'))["propagate"] is False
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"experiment_name": "latency_injection", "propagate": True}, "propagate"),
+        (
+            {
+                "experiments": [
+                    {"experiment_name": "error_injection"},
+                    {"experiment_name": "latency_injection", "propagate": True},
+                ]
+            },
+            "experiments.1.propagate",
+        ),
+    ],
+)
+def test_without_a_key_that_services_share_none_travels(control: Control, body: dict[str, Any], field: str) -> None:
+    answer = control.post("/start", json.dumps(body))
+    assert (answer.status, answer.content["code"]) == (400, "invalid_parameters")
+    (problem,) = answer.content["details"]
+    assert problem["field"] == field
+    assert "Set it to the same secret in all of them" in answer.content["error_message"]
+    assert control.store.runs == {}

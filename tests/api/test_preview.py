@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
 from chalicelib.access import Caller, Role
 from chalicelib.api.http import Response
+from chalicelib.injection.propagation import Seal, inherited
 from chalicelib.results.tally import Tally
 from chalicelib.settings import Settings
 from tests.api.conftest import Control
@@ -63,6 +65,7 @@ def test_a_start_without_options_hits_every_request(control: Control) -> None:
         "faults": [{"kind": "wait", "share": 1.0, "delay_seconds": 2.0, "allow_timeout": False}],
         "refused": [],
         "dry_run": False,
+        "applies_to": "request",
     }
 
 
@@ -94,6 +97,36 @@ def test_it_is_true_or_false_where_that_is_certain_and_otherwise_the_product(
     previewed = preview(control, **more)
     assert (previewed["would_hit"], type(previewed["would_hit"])) == (likely, type(likely))
     assert control.store.runs == control.store.past == {}
+
+
+OF_CALLS = {"experiment_name": "dependency_failure", "dependency": "dynamodb:PutItem", "fault": "dns"}
+
+
+@pytest.mark.parametrize(
+    ("more", "likely"),
+    [
+        ({}, 1.0),
+        ({"percentage": 20}, 0.2),
+        ({"every": 4}, 0.25),
+        ({"dry_run": True}, 1.0),
+        ({"scope_of_calls": "process"}, 1.0),
+        ({"target": {"paths": ["/orders/*"]}}, 1.0),
+        ({"target": {"paths": ["/carts/*"]}}, False),
+        ({"sticky": {"header": "x-user"}, "percentage": 50}, False),
+        ({"first": {"requests": 2}}, 1.0),
+    ],
+)
+def test_of_outgoing_calls_it_says_how_likely_each_is_hit_and_never_that_the_request_is(
+    control: Control, more: Result, likely: Any
+) -> None:
+    """Nobody knows whether the request makes any."""
+    previewed = preview(control, **{**OF_CALLS, **more})
+    assert (previewed["would_hit"], type(previewed["would_hit"])) == (likely, type(likely))
+    assert previewed["applies_to"] == "dependency"
+    assert criteria(previewed)["dependency"] == (None, None)
+    assert seen(previewed, "dependency") == ("dynamodb:PutItem", None)
+    (fault,) = previewed["faults"]
+    assert (fault["kind"], fault["fault"], fault["share"]) == ("dependency", "dns", 1.0)
 
 
 def test_it_shows_each_criterion_that_matches_and_each_that_does_not(control: Control) -> None:
@@ -411,3 +444,53 @@ def test_a_start_that_is_none_is_refused_as_a_start_refuses_it(
 ) -> None:
     answer = ask(control, body)
     assert (answer.status, answer.content["code"]) == (status, code), answer.content
+
+
+# What another service has decided
+
+KEY = "sixteen bytes or more"
+
+
+def travelling(clock: Clock) -> tuple[Control, Result]:
+    """The control plane of a service with a key, and a start that travels."""
+    seal = Seal(KEY, clock)
+    control = Control(clock, settings=Settings(stage="qa", propagation_key=KEY), inherited=partial(inherited, seal))
+    return control, {**LATENCY, "label": "slow", "propagate": True, "percentage": 20, "target": {"paths": ["/carts"]}}
+
+
+@pytest.mark.parametrize("is_hit", [True, False])
+def test_a_verdict_of_another_service_takes_the_place_of_target_and_percentage(clock: Clock, *, is_hit: bool) -> None:
+    control, start = travelling(clock)
+    sealed = Seal(KEY, clock).propagation(a_run(label="slow", options={"propagate": True}))
+    assert sealed
+    request = {**REQUEST, "headers": {"Baggage": sealed.own(is_hit=is_hit, until=NOW + 60)}}
+    previewed = preview(control, request, start)
+    assert (previewed["would_hit"], previewed["refused"]) == (is_hit, [])
+    assert seen(previewed, "propagate") == (True, is_hit)
+    assert set(criteria(previewed)) == {"excluded", "propagate"}
+
+
+@pytest.mark.parametrize(("is_hit", "likely"), [(True, 0.2), (False, False)])
+def test_of_outgoing_calls_it_takes_the_place_of_the_target_alone(
+    clock: Clock, *, is_hit: bool, likely: float | bool
+) -> None:
+    control, start = travelling(clock)
+    sealed = Seal(KEY, clock).propagation(a_run(label="slow", options={"propagate": True}))
+    assert sealed
+    request = {**REQUEST, "headers": {"Baggage": sealed.own(is_hit=is_hit, until=NOW + 60)}}
+    about_calls = {**{name: each for name, each in start.items() if name != "delay_seconds"}, **OF_CALLS}
+    previewed = preview(control, request, about_calls)
+    assert (previewed["would_hit"], previewed["refused"]) == (likely, [])
+    assert set(criteria(previewed)) == {"excluded", "dependency", "propagate", "percentage"}
+
+
+def test_a_baggage_without_a_genuine_one_changes_nothing(clock: Clock) -> None:
+    control, start = travelling(clock)
+    request = {**REQUEST, "headers": {"baggage": "chaos.slow=1.1.x.y"}}
+    assert set(criteria(preview(control, request, start))) == {"excluded", "target.paths", "percentage"}
+
+
+def test_without_a_key_a_start_that_travels_is_refused(control: Control) -> None:
+    (refused,) = preview(control, propagate=True)["refused"]
+    assert refused["code"] == "invalid_parameters"
+    assert "CHAOS_PROPAGATION_KEY" in refused["message"]

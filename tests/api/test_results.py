@@ -12,7 +12,7 @@ from chalicelib.api import responses, results
 from chalicelib.api.results import UNREAD
 from chalicelib.cli import render
 from chalicelib.faults.base import Applied, Counter, Fault, HitCall
-from chalicelib.report.documents import markdown
+from chalicelib.report.documents import html, markdown
 from chalicelib.results.judgement import Figure, Judgement, Recovery, SideJudgement, Verdict
 from chalicelib.results.tally import AfterPart, Phase, Side, SideCounts, Tally
 from chalicelib.runs.run import Run
@@ -228,3 +228,62 @@ def test_a_report_and_a_terminal_show_it_too() -> None:
     drawn = io.StringIO()
     Console(file=drawn, width=200).print(render.run(run))
     assert "frozen, total 1.5 minutes" in drawn.getvalue()
+
+
+# Retries and time-outs
+
+
+def drawn(run: Any) -> str:
+    """As the command line shows it."""
+    text = io.StringIO()
+    Console(file=text, width=400).print(render.run(run))
+    return text.getvalue()
+
+
+FOUND = Tally(
+    {
+        "f|no_timeout|urllib3|payments.example:443|shop/orders.py:42|n": 7,
+        "f|no_jitter|httpx|a:1|b.py:1|n": 3,
+        "requests": 9,
+    }
+)
+OF_DEPENDENCY = a_run("dependency_failure", duration_seconds=60.0, dependency="payments.example", fault="error")
+
+
+def test_a_run_about_outgoing_calls_says_what_they_show_of_retries_and_time_outs() -> None:
+    (found,) = shown(OF_DEPENDENCY, FOUND)["audit"]
+    assert {name: found[name] for name in ("finding", "client", "dependency", "place", "calls")} == {
+        "finding": "no_timeout",
+        "client": "urllib3",
+        "dependency": "payments.example:443",
+        "place": "shop/orders.py:42",
+        "calls": 7,
+    }
+    assert found["explanation"].startswith("7 calls had no time-out")
+    assert "timeout=(3, 10)" in found["remedy"]
+    assert shown(OF_DEPENDENCY, Tally({"requests": 9}))["audit"] == []
+
+
+def test_a_run_about_requests_says_nothing_of_outgoing_calls() -> None:
+    assert shown()["audit"] is None
+
+
+def test_findings_have_the_place_and_the_remedy_in_the_report_and_in_the_command_line() -> None:
+    report: Any = responses.run(OF_DEPENDENCY, OVER, FOUND)
+    for text in (markdown({"run": report, "events": []}), html({"run": report, "events": []}), drawn(report)):
+        for part in ("shop/orders.py:42", "urllib3 to payments.example:443", "had no time-out", "timeout=(3, 10)"):
+            assert part in " ".join(text.split())
+    assert "## Retries and time-outs" in markdown({"run": report, "events": []})
+
+
+def test_a_report_says_that_nothing_was_found_and_leaves_the_section_out_where_nothing_is_looked_for() -> None:
+    sound: Any = responses.run(OF_DEPENDENCY, OVER, Tally({"requests": 9}))
+    assert "nothing found" in markdown({"run": sound, "events": []})
+    of_requests: Any = responses.run(RUN, OVER, TALLY)
+    assert "Retries and time-outs" not in markdown({"run": of_requests, "events": []})
+
+
+def test_a_place_that_nobody_knows_is_called_unknown() -> None:
+    report: Any = responses.run(OF_DEPENDENCY, OVER, Tally({"f|no_timeout|redis|a:1||n": 1, "requests": 1}))
+    for text in (markdown({"run": report, "events": []}), drawn(report)):
+        assert "unknown place: redis to a:1" in text

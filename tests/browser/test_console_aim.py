@@ -1,5 +1,6 @@
 """The target editor, the preview beside it, labels, scenarios and dry runs, against answers that these tests make."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import Open, Picture
-from tests.browser.pages import WIDER, fill, sign_in
+from tests.browser.pages import WIDER, fill, sign_in, start
 from tests.contract.servers import Server
 
 pytestmark = pytest.mark.timeout(300)
@@ -142,6 +143,7 @@ def aim_at_everything(card: Locator) -> dict[str, Any]:
     card.get_by_role("group", name="Sticky").get_by_label("Query").fill("user")
     for label, value in {"Every": "3", "Max requests": "100", "Seed": "s", "Ramp": "30"}.items():
         card.get_by_label(label, exact=label == "Every").fill(value)
+    card.get_by_label("Travels between services").check()
     card.get_by_label("Dry run").check()
     return {
         "target": {
@@ -162,6 +164,7 @@ def aim_at_everything(card: Locator) -> dict[str, Any]:
         "max_requests": 100,
         "seed": "s",
         "ramp_seconds": 30,
+        "propagate": True,
         "dry_run": True,
     }
 
@@ -762,3 +765,81 @@ def test_labels_and_scenarios_are_the_applications_own(open_console: Open, serve
     (left,) = server.call("GET", "/chaos_experiments/list").json()["resultset"]["active_experiments"]
     assert (left["label"], left["scenario"]) == ("b", None)
     assert server.call("POST", "/chaos_experiments/stop", json={"run_id": left["run_id"]}).status_code == 200
+
+
+# Outgoing calls
+
+
+CALLED = {
+    "name": "dynamodb:PutItem",
+    "client": "botocore",
+    "calls": 11,
+    "calls_hit": 6,
+    "errors": 6,
+    "unreached": 0,
+    "requests": {"hit": 2, "untouched": 5},
+    "calls_per_request": {"hit": 3.0, "untouched": 1.0},
+    "amplification": 3.0,
+    "survived": 1,
+    "degraded": 0,
+    "failed": 1,
+    "effective_error_rate": 0.5,
+}
+
+
+def test_calls_to_a_dependency_are_made_to_fail_by_a_form_and_the_card_says_what_came_of_them(
+    open_console: Open, server: Server
+) -> None:
+    page = open_console().page
+    sign_in(page)
+    card = fill(page, "dependency_failure")
+    expect(card.get_by_label("Dependency", exact=True)).to_have_accessible_description(
+        re.compile("^What the outgoing calls are to that fail. An AWS service .dynamodb., one of its operations")
+    )
+    start(page, "dependency_failure", Dependency="DynamoDB")
+    expect(card.get_by_label("Dependency", exact=True)).to_be_focused()
+    expect(card).to_contain_text("Dependency: AWS services are in lower case, as botocore calls them.")
+    start(page, "dependency_failure", Dependency="dynamodb:PutItem", **{"Status code": "503"})
+    expect(card).to_contain_text(
+        "Status code is for HTTP, and dynamodb:PutItem is an AWS service, whose errors have a code: send code instead."
+    )
+    fill(page, "dependency_failure", **{"Status code": ""})
+    card.get_by_label("Fault", exact=True).select_option("dns")
+    card.get_by_text("Aim and preview").click()
+    expect(card.locator(".preview .said")).to_have_text(
+        "A call to dynamodb:PutItem that is made for this request is hit."
+    )
+    card.get_by_role("button", name="Start Dependency failure").click()
+    running = page.locator("#running article")
+    expect(running).to_contain_text("dynamodb:PutItem")
+    listed = server.call("GET", "/chaos_experiments/list").json()
+    (run,) = listed["resultset"]["active_experiments"]
+    assert (run["parameters"]["fault"], run["results"].get("dependencies", [])) == ("dns", [])
+    status = server.call("GET", "/chaos_experiments/status?experiment_name=dependency_failure").json()
+    run["results"] = {**status["resultset"]["results"], **results_of_calls()}
+    page.context.route("**/list", lambda route: route.fulfill(json=listed))
+    calls = "11 calls, 6 hit, 6 failed; 3 calls a request (3 times as many as usual)"
+    ends = "1 survived, 0 degraded, 1 failed: effective error rate 50\u00a0%"
+    finding = "No timeout, shop/orders.py:42, botocore to dynamodb:PutItem: 7 calls had none. Set one."
+    for text in ("dynamodb:PutItem, botocore", f"{calls}; {ends}", "Calls matched", finding):
+        expect(running).to_contain_text(text)
+
+
+FOUND = {
+    "finding": "no_timeout", "client": "botocore", "dependency": "dynamodb:PutItem", "place": "shop/orders.py:42",
+    "calls": 7, "explanation": "7 calls had none.", "remedy": "Set one.",
+}  # fmt: skip
+
+
+def results_of_calls() -> dict[str, Any]:
+    side = {"requests": 1, "statuses": {}, "p50_seconds": None, "p95_seconds": None, "p99_seconds": None}
+    counts = {"requests": 7, "requests_hit": 2, "requests_untouched": 5, "environments": 1}
+    return {
+        **counts,
+        "matched": 11,
+        "unreached": 0,
+        "dependencies": [CALLED],
+        "audit": [FOUND],
+        "hit": side,
+        "untouched": side,
+    }

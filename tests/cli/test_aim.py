@@ -15,7 +15,7 @@ START = ("start", "latency_injection", "--detach")
 FLAGS = {
     "--label", "--method", "--path", "--header", "--query", "--function", "--environments-percentage",
     "--max-requests", "--first", "--key-header", "--key-query", "--every", "--sticky-header", "--sticky-query",
-    "--seed", "--ramp-seconds", "--dry-run",
+    "--seed", "--ramp-seconds", "--dry-run", "--propagate",
 }  # fmt: skip
 
 
@@ -42,7 +42,18 @@ def test_all_of_it_is_sent_as_the_api_has_it(run: Run, scripted: Scripted) -> No
         "--header", "user-agent=curl/*", "--header", "user-agent=*wget*", "--query", "debug=1", "--function",
         "billing-*", "--environments-percentage", "50",
     )  # fmt: skip
-    limits = ("--max-requests", "100", "--first", "2", "--key-header", "x-order-id", "--every", "3", "--dry-run")
+    limits = (
+        "--max-requests",
+        "100",
+        "--first",
+        "2",
+        "--key-header",
+        "x-order-id",
+        "--every",
+        "3",
+        "--dry-run",
+        "--propagate",
+    )
     chance = ("--sticky-query", "user", "--seed", "2026-11-25", "--ramp-seconds", "30", "--label", "slow-orders")
     done = run(*START, *target, *limits, *chance)
     assert done.returncode == 0, done.stderr
@@ -66,6 +77,7 @@ def test_all_of_it_is_sent_as_the_api_has_it(run: Run, scripted: Scripted) -> No
         "seed": "2026-11-25",
         "ramp_seconds": 30.0,
         "dry_run": True,
+        "propagate": True,
         "label": "slow-orders",
     }
 

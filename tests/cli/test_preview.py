@@ -38,6 +38,12 @@ def answer(would_hit: object = True, **more: Any) -> dict[str, Any]:  # noqa: FB
     }
 
 
+def of_calls(would_hit: object, **more: Any) -> dict[str, Any]:
+    """Of a run about outgoing calls."""
+    about = {"name": "dependency", "allowed": "dynamodb", "seen": None, "passes": None, "probability": None}
+    return {**answer(would_hit, **more), "applies_to": "dependency", "criteria": [about]}
+
+
 @pytest.fixture
 def environment(scripted: Scripted, tmp_path: Path) -> dict[str, str]:
     scripted.script["/list"] = [fine({**LISTED, "start_options": published()})]
@@ -109,6 +115,10 @@ def test_what_decides_is_printed_with_what_matched_and_what_did_not(run: Run, sc
         (answer(refused=[REFUSED]), 1, "A start would be refused:\n  The stage prod is locked.\n"),
         (answer(would_hit=False), 7, "would not be hit\n"),
         (answer(would_hit=False, refused=[REFUSED]), 7, "A start would be refused:"),
+        (of_calls(1.0), 0, "GET /orders/1 calls to dynamodb that are made for it would be hit\n"),
+        (of_calls(0.2), 0, "made for it would be hit, each with a probability of 20 %\n"),
+        (of_calls(1.0, dry_run=True), 0, "made for it would be hit. It is a dry run: nothing would be"),
+        (of_calls(would_hit=False), 7, "GET /orders/1 calls to dynamodb that are made for it would not be hit\n"),
     ],
 )
 def test_the_exit_code_says_whether_it_would_be_hit_and_then_whether_it_could_start(

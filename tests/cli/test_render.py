@@ -161,6 +161,7 @@ AIM: dict[str, Any] = {
     "sticky": {"query": "user"},
     "seed": "2026-11-25",
     "ramp_seconds": 30.0,
+    "propagate": True,
 }
 
 
@@ -175,7 +176,7 @@ def test_a_run_shows_its_label_and_scenario_and_which_requests_it_may_hit_as_it_
         "target: methods GET or HEAD, headers x-tenant=acme and user-agent=curl/* or user-agent=*wget* and x-beta,",
         "x-beta, environments percentage 50",
         "max requests 100, first 2 of each header x-order-id, every 3, sticky query user, seed 2026-11-25, ramp",
-        "seed 2026-11-25, ramp seconds 30",
+        "seed 2026-11-25, ramp seconds 30 s, propagate to other services",
         "scenario s-1",
     ):
         assert line in text, text

@@ -38,6 +38,7 @@ def test_the_list_tells_what_there_is_and_what_runs(server: Server) -> None:
         "latency_injection",
         "error_injection",
         "resource_exhaustion",
+        "dependency_failure",
     }
     assert content["resultset"]["active_experiments"] == []
 

@@ -5,7 +5,7 @@ from typing import Any
 from chalicelib.injection.selection import selector
 from chalicelib.runs.target import Target
 from tests.contract.servers import Server, settle
-from tests.injection.support import FakeCall
+from tests.injection.support import FakeCall, unnoted
 from tests.loopback import until
 from tests.support import a_run
 
@@ -65,7 +65,7 @@ def test_a_key_has_the_same_verdict_on_each_server(servers: dict[str, Server]) -
     chosen = selector(a_run(options=options), 0.5, None, clock=lambda: 0.0)
     assert chosen
     keys = [f"user-{number}" for number in range(40)]
-    expected = [chosen.select(FakeCall("/", x_user=key), lambda: 0.0, [].append) is not None for key in keys]
+    expected = [chosen.select(FakeCall("/", x_user=key), lambda: 0.0, unnoted) is not None for key in keys]
     start = {"experiment_name": "error_injection", "error_rate": 1, "percentage": 50, "restart": True, **options}
     for server in servers.values():
         resultset(server, "POST", "/start", json=start)

@@ -1,17 +1,20 @@
 """A run of dependency_failure in this process, with stores in memory; and a request that is being served meanwhile."""
 
+import http.server
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from chalicelib.api.results import results
 from chalicelib.bootstrap import Chaos, bootstrap
 from chalicelib.injection.current import CURRENT
 from chalicelib.injection.drivers import SyncInjection
 from chalicelib.injection.engine import InjectionResult
 from chalicelib.outgoing.installation import INSTALLATION
 from chalicelib.results.recorder import Schedule
+from chalicelib.results.tally import Tally
 from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
 from tests.injection.support import FakeCall
@@ -34,13 +37,17 @@ def never(_seconds: float, _call: object) -> None:
 class Dependencies:
     """The module, wired; the clock is a test's, so that delays take no time: `clock.slept` has them."""
 
-    def __init__(self, *runs: Run, chance: float = 0.0, schedule: Schedule | None = never) -> None:
+    def __init__(
+        self, *runs: Run, chance: float = 0.0, schedule: Schedule | None = never, settings: Settings | None = None
+    ) -> None:
+        self.chance = lambda: chance
         self.clock = Clock()
+        self.started = runs
         self.store = FakeRunStore({run.label: run for run in runs})
         self.results = FakeResultStore()
         self.seen = FakeSeenStore()
         self.chaos: Chaos = bootstrap(
-            Settings(stage="dev"),
+            settings or Settings(stage="dev"),
             runs=self.store,
             results=self.results,
             seen=self.seen,
@@ -48,7 +55,7 @@ class Dependencies:
             budgets=FakeBudgetStore(),
             clock=self.clock,
             sleep=self._sleep,
-            chance=lambda: chance,
+            chance=lambda: self.chance(),  # noqa: PLW0108 - a test may change it
             schedule=schedule,  # type: ignore[arg-type]
         )
 
@@ -72,14 +79,30 @@ class Dependencies:
     @contextmanager
     def request(self, call: FakeCall | None = None) -> Iterator[InjectionResult]:
         """A request is served meanwhile."""
-        result = self.chaos.engine.arrive_now(call or FakeCall("/orders"))
-        assert isinstance(result, InjectionResult)
-        self.chaos.engine.decide(result)
-        token = CURRENT.set((SyncInjection(self.chaos.engine), result))
+        injection = SyncInjection(self.chaos.engine, self._sleep)
+        result = injection.arrive(call or FakeCall("/orders"))
+        assert result
+        injection.apply(result)
+        token = CURRENT.set((injection, result))
         try:
             yield result
         finally:
             CURRENT.reset(token)
+
+    def serve(self, status: int | None, work: Callable[[], Any], call: FakeCall | None = None) -> InjectionResult:
+        """A request is served with this status (None: it dies), and counted. `work` is what the application does."""
+        with self.request(call) as result:
+            work()
+        result.is_answered = True
+        self.chaos.engine.count(result, status)
+        return result
+
+    @property
+    def shown(self) -> Mapping[str, Any]:
+        """The results of the only run, as the API shows them."""
+        self.chaos.engine.recorder.flush()
+        (run,) = self.started
+        return results(run, self.results.tallies.get(run.run_id, Tally()), self.clock.now, whole=False)
 
 
 @contextmanager
@@ -94,3 +117,28 @@ def failing(dependency: str, fault: str, **more: Any) -> Iterator[Dependencies]:
     finally:
         made.stop()
         assert not INSTALLATION.gates, "The patches are still installed."
+
+
+@contextmanager
+def answering(header: str) -> Iterator[tuple[str, list[str | None]]]:
+    """The address of a server, and what each request has had as a header of this name."""
+    got: list[str | None] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            got.append(self.headers[header])
+            self.rfile.read(int(self.headers["Content-Length"] or 0))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        do_POST = do_GET  # noqa: N815 - as the base class has them
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/", got
+        server.shutdown()

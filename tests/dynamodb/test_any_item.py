@@ -72,6 +72,7 @@ OPTIONS = st.dictionaries(
             "seed",
             "ramp_seconds",
             "dry_run",
+            "propagate",
         ]
     ),
     JSON,

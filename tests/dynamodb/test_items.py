@@ -155,6 +155,7 @@ def test_the_version_before_reads_what_this_one_writes(store: DynamoDBRunStore) 
         ({"seed": "2026-11-25"}, 4),
         ({"ramp_seconds": 30.0}, 4),
         ({"dry_run": True}, 4),
+        ({"propagate": True}, 4),
         ({"hypothesis": {"max_error_rate": 0.01, "baseline_seconds": 10.0}}, 3),
     ],
 )

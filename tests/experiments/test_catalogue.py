@@ -107,11 +107,14 @@ def test_packages_add_experiments_by_entry_points_and_a_broken_one_is_skipped_al
 
 
 @pytest.mark.parametrize("experiment", CATALOGUE.values(), ids=CATALOGUE)
-def test_every_experiment_can_be_started_without_parameters_and_says_what_it_does(experiment: Experiment) -> None:
-    assert experiment.Parameters().duration_seconds == 30.0
-    assert list(experiment.faults(experiment.Parameters()))
+def test_every_experiment_can_be_started_with_what_it_needs_and_says_what_it_does(experiment: Experiment) -> None:
+    schema = experiment.Parameters.model_json_schema()
+    needed = schema.get("required", [])
+    parameters = experiment.Parameters(**{name: schema["properties"][name]["examples"][0] for name in needed})
+    assert parameters.duration_seconds == 30.0
+    assert list(experiment.faults(parameters))
     assert experiment.description.endswith(".")
-    for name, part in experiment.Parameters.model_json_schema()["properties"].items():
+    for name, part in schema["properties"].items():
         assert part["description"], name
         assert part.get("type") not in {"number", "integer"} or part["unit"], name
-        assert "default" in part, name
+        assert ("default" in part) is (name not in needed), name

@@ -26,9 +26,13 @@ class FakeHitCall:
     effects: dict[str, Any] = field(default_factory=dict)
     chance: Callable[[], float] = lambda: 0.0
     limits: dict[str, float] = field(default_factory=dict)
+    patience: float = float("inf")
 
     def remaining_seconds(self) -> float:
         return self.left - (self.clock - NOW)
+
+    def client_timeout_seconds(self) -> float:
+        return self.patience
 
     def seconds_until_stale(self) -> float:
         return 1.0

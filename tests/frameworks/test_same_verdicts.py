@@ -21,7 +21,7 @@ from chalicelib.frameworks.flask import ChaosExperiments as FlaskChaos
 from chalicelib.injection.selection import selector
 from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
-from tests.injection.support import FakeCall
+from tests.injection.support import FakeCall, unnoted
 from tests.support import FakeResultStore, FakeRunStore, FakeTokenStore, a_run
 
 KEYS = [f"user-{number}" for number in range(10_000)]
@@ -166,7 +166,7 @@ def verdicts() -> list[bool]:
     """As the engine decides, for each key."""
     chosen = selector(a_sticky_run(), SHARE, None, clock=time.time)
     assert chosen
-    drawn = [chosen.select(FakeCall("/", x_user=key), lambda: 0.0, [].append) for key in KEYS]
+    drawn = [chosen.select(FakeCall("/", x_user=key), lambda: 0.0, unnoted) for key in KEYS]
     return [chance is not None and chance() < 0.5 for chance in drawn]
 
 

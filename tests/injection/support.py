@@ -8,6 +8,7 @@ from chalicelib.faults.base import Fault
 from chalicelib.faults.wait import Wait
 from chalicelib.injection.call import LambdaContext, RequestCall, remaining_seconds
 from chalicelib.injection.engine import InjectionResult
+from chalicelib.runs.run import Run
 
 
 class Defective(Experiment):
@@ -45,6 +46,10 @@ class FakeCall(RequestCall):
     @property
     def remaining_seconds(self) -> float:
         return remaining_seconds(self.context)
+
+
+def unnoted(_run: Run, _name: str) -> None:
+    """A `Note` for a test that is not about what is counted."""
 
 
 def decided() -> InjectionResult:

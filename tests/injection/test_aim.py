@@ -34,12 +34,13 @@ class FakeBudget:
 
     left: int
     asks: bool = False
+    run: Run = field(default_factory=a_run)
     asked: list[str] = field(default_factory=list)
 
     def admit(self, call: Call, note: Note) -> bool | Generator[Step, Any, bool]:
         self.asked.append(call.name)
         if call.header("x-user") == "":
-            note("without_key")
+            note(self.run, "without_key")
             return False
         return self._ask() if self.asks else self._take()
 
@@ -270,7 +271,7 @@ def test_where_there_is_no_slot_nothing_is_used_up() -> None:
 
 
 def test_what_a_budget_notes_is_counted_and_a_call_that_it_refuses_is_untouched() -> None:
-    house = House(budget=lambda _run: FakeBudget(5))
+    house = House(budget=lambda run: FakeBudget(5, run=run))
     run = house.start(first={"requests": 2, "key": KEY})
     result = house.ask(x_user="")
     assert (result.hits, result.meets) == ([], ())

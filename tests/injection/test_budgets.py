@@ -39,7 +39,7 @@ class Environment:
         self.table = table
         self.run = run
         self.scheduled: list[tuple[float, Callable[[], None]]] = []
-        self.notes: list[str] = []
+        self.notes: list[tuple[Run, str]] = []
         self.invalidated = 0
         self.is_unreachable = False
         self.while_asking: Callable[[], None] = lambda: None
@@ -58,6 +58,9 @@ class Environment:
     def invalidate(self) -> None:
         self.invalidated += 1
 
+    def note(self, run: Run, name: str) -> None:
+        self.notes.append((run, name))
+
     def admit(self, key: str | None = None) -> bool:
         """Whether a call is hit, which is over at once."""
         is_hit = self.begin(key)
@@ -68,7 +71,7 @@ class Environment:
 
     def begin(self, key: str | None = None) -> bool:
         call = FakeCall("/orders", **({"x_order_id": key} if key else {}))
-        admission = self.budget.admit(call, self.notes.append)
+        admission = self.budget.admit(call, self.note)
         if isinstance(admission, bool):
             return admission
         answer = None
@@ -370,7 +373,7 @@ def test_what_is_put_back_after_a_slow_answer_is_given_back_though_nobody_asks_a
     run = table.start(max_requests=5, first={"requests": 2, "key": KEY})
     here, there = Environment(table, run), Environment(table, run)
     assert [there.admit("a") for _ in range(2)] == [True, True]
-    admission: Any = here.budget.admit(FakeCall("/", x_order_id="a"), here.notes.append)
+    admission: Any = here.budget.admit(FakeCall("/", x_order_id="a"), here.note)
     step = next(admission)
     while (claimed := step.call()) is None:
         step = admission.send(None)
@@ -515,7 +518,7 @@ def test_of_each_key_the_first_are_hit_in_whatever_environment(table: Table) -> 
 def test_a_call_without_the_key_is_not_hit_and_is_counted(table: Table) -> None:
     here = Environment(table, table.start(first={"requests": 2, "key": KEY}))
     assert not here.admit()
-    assert (here.notes, here.asked()) == ([WITHOUT_KEY], 0)
+    assert (here.notes, here.asked()) == ([(here.run, WITHOUT_KEY)], 0)
 
 
 def test_it_costs_a_write_for_each_hit_and_one_more_for_each_environment_that_gets_the_key_later(table: Table) -> None:
@@ -564,7 +567,7 @@ def test_while_the_table_does_not_answer_no_key_is_hit_and_one_call_a_second_ask
 def test_calls_that_waited_for_a_thread_do_not_ask_a_table_that_has_failed_meanwhile(table: Table) -> None:
     here = Environment(table, table.start(first={"requests": 2, "key": KEY}))
     waiting: Sequence[Any] = [
-        here.budget.admit(FakeCall("/", x_order_id=str(number)), here.notes.append) for number in range(5)
+        here.budget.admit(FakeCall("/", x_order_id=str(number)), here.note) for number in range(5)
     ]
     steps = [next(admission) for admission in waiting]
     table.budgets.broken = True
@@ -618,7 +621,7 @@ def test_both_limits_hold_in_lambda_too(table: Table) -> None:
 def test_a_call_that_ends_while_it_asks_uses_up_nothing_of_the_run(table: Table) -> None:
     here = Environment(table, table.start(max_requests=80, first={"requests": 2, "key": KEY}))
     here.admit("a")
-    admission: Any = here.budget.admit(FakeCall("/", x_order_id="b"), here.notes.append)
+    admission: Any = here.budget.admit(FakeCall("/", x_order_id="b"), here.note)
     step = next(admission)
     while not isinstance(step, RunBlocking) or step.call() is None:
         step = admission.send(None)

@@ -368,7 +368,7 @@ def test_real_memory_is_held_by_one_request_and_given_back_by_another_where_no_w
     memory = Memory(lambda: houses[0].snapshot.get(), lambda: 100, clock, lambda: 1.0, lambda _: None)  # noqa: PLW0108
     house = House(clock, effect=memory)
     houses.append(house)
-    memory._watch = lambda: None  # type: ignore[method-assign] # frozen with its process
+    memory._watcher.watch = lambda: None  # type: ignore[method-assign] # frozen with its process
     run = house.start("resource_exhaustion", memory_mb=2)
     assert shown(house.hit())[0]["memory_mb"] == memory.held_mb == 2
     house.stop(run)

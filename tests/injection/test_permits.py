@@ -49,6 +49,12 @@ def is_hit(chaos: Chaos) -> bool:
             id="locked",
         ),
         pytest.param(
+            {"CHAOS_STAGE": "qa"},
+            a_run(options={"propagate": True}),
+            "not injected: CHAOS_PROPAGATION_KEY is not set in this environment",
+            id="no key that services share",
+        ),
+        pytest.param(
             {"CHAOS_STAGE": "qa", "CHAOS_MAX_DELAY_SECONDS": "2"},
             a_run(p50_seconds=0.5, p99_seconds=3.0),
             "not injected: p99_seconds 3 is above this stage's limit 2",

@@ -13,7 +13,7 @@ import pytest
 from chalicelib.faults.base import Chance
 from chalicelib.injection.selection import Criterion, Draws, Selector, draw, selector
 from chalicelib.runs.run import Run
-from tests.injection.support import FakeCall
+from tests.injection.support import FakeCall, unnoted
 from tests.support import NOW, Clock, a_run, with_hypothesis, with_options
 
 KEY = {"header": "x-user"}
@@ -43,7 +43,7 @@ class FakeMatcher:
     def __post_init__(self) -> None:
         self.criteria = (FakeCheck(self.path),)
 
-    def __call__(self, call: Any) -> bool:
+    def matches(self, call: Any) -> bool:
         return all(check.matches(call) for check in self.criteria)
 
 
@@ -79,7 +79,8 @@ def by(user: str) -> FakeCall:
 def hits(chosen: Selector, call: FakeCall, chance: Chance | None = None) -> tuple[bool, list[str]]:
     """Whether it is hit, and the counters that it adds to."""
     notes: list[str] = []
-    return chosen.select(call, chance or Chances(), notes.append) is not None, notes
+    is_hit = chosen.select(call, chance or Chances(), lambda _run, name: notes.append(name)) is not None
+    return is_hit, notes
 
 
 # What there is
@@ -132,7 +133,7 @@ def test_an_empty_key_is_none() -> None:
 
 def test_by_chance_the_faults_are_drawn_by_the_same_chance() -> None:
     chance = Chances()
-    assert made(every=1).select(by("ada"), chance, [].append) is chance
+    assert made(every=1).select(by("ada"), chance, unnoted) is chance
 
 
 # Keys and seeds
@@ -181,7 +182,7 @@ def test_a_seed_without_a_key_replays_the_verdicts_in_order_of_the_matching_call
 def test_the_faults_own_shares_come_from_the_key_too_and_do_not_depend_on_whether_it_is_hit() -> None:
     chosen, found = made(0.5, sticky=KEY), []
     for number in range(2000):
-        drawn = chosen.select(by(str(number)), Chances((0.999,)), [].append)
+        drawn = chosen.select(by(str(number)), Chances((0.999,)), unnoted)
         again = chosen.chance_of(by(str(number)))
         if drawn and again:
             values = [drawn() for _ in range(20)]
@@ -229,7 +230,7 @@ def by_seed(share: float) -> int:
 
 def by_chance(share: float) -> int:
     chosen, call, chance = made(share, every=1), by("ada"), random.Random(15).random  # noqa: S311
-    return sum(chosen.select(call, chance, [].append) is not None for _ in range(CALLS))
+    return sum(chosen.select(call, chance, unnoted) is not None for _ in range(CALLS))
 
 
 @pytest.mark.parametrize("count", [by_key, by_seed, by_chance])
@@ -265,7 +266,7 @@ def test_a_key_that_a_ramp_has_reached_remains_hit_with_the_same_faults() -> Non
     numbers = []
     for second in range(31):
         clock.now = NOW + second
-        found = {n: drawn() for n in range(500) if (drawn := chosen.select(by(str(n)), Chances(), [].append))}
+        found = {n: drawn() for n in range(500) if (drawn := chosen.select(by(str(n)), Chances(), unnoted))}
         assert known.items() <= found.items()
         known = found
         numbers.append(len(found))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import StoreUnavailable
+from chalicelib.faults.base import PROCEED, Outcome
 from chalicelib.results.judgement import fails_beyond_chance
 from chalicelib.results.recorder import LIFE_INTERVALS, PENDING_SECONDS, FlushPolicy, Recorder, in_a_thread
 from chalicelib.results.store import MOST_COUNTERS
@@ -64,7 +65,9 @@ class ServedCall:
     remaining_seconds: float = math.inf
     workers: int | None = None
     environment: str = "here"
-    notes: tuple[tuple[Active, str], ...] = ()
+    notes: tuple[tuple[Run, str], ...] = ()
+    passages: tuple[Any, ...] = ()
+    outcome: Outcome = PROCEED
 
 
 def hit(run: Run = RUN, **counters: int) -> Hit:
@@ -137,7 +140,7 @@ def test_what_a_run_did_is_counted_for_that_run_alone(clock: Clock, store: FakeR
 
 def test_what_a_call_notes_is_counted_for_the_run_that_it_is_about(clock: Clock, store: FakeResultStore) -> None:
     counted = a_recorder(clock, store)
-    for notes in (((Active(RUN), "matched"), (Active(OTHER), "without_key")), ((Active(RUN), "matched"),), ()):
+    for notes in (((RUN, "matched"), (OTHER, "without_key")), ((RUN, "matched"),), ()):
         counted.count(ServedCall([Active(RUN), Active(OTHER)], [], notes=notes), 200, 0.01)
     counted.flush()
     first, second = store.tallies[RUN.run_id], store.tallies[OTHER.run_id]
@@ -148,7 +151,7 @@ def test_what_a_call_notes_is_counted_for_the_run_that_it_is_about(clock: Clock,
 def test_of_a_run_that_is_long_over_no_note_is_counted(clock: Clock, store: FakeResultStore) -> None:
     counted = a_recorder(clock, store)
     clock.now = RUN.expires_at + PENDING_SECONDS + 1
-    counted.count(ServedCall([Active(RUN)], [], notes=((Active(RUN), "matched"),)), 200, 0.01)
+    counted.count(ServedCall([Active(RUN)], [], notes=((RUN, "matched"),)), 200, 0.01)
     counted.flush()
     assert store.tallies == {}
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.runs.condition import LONGEST_TEXT, compiled, glob
+from chalicelib.globs import glob
+from chalicelib.runs.condition import LONGEST_TEXT, compiled
 
 LETTERS = st.text(alphabet="ab*.?[\\\n\u00e9", max_size=12)
 TEXTS = st.text(alphabet="ab.?[\\\n\u00e9", max_size=16)

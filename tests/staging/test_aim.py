@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from chalicelib.injection.selection import selector
-from tests.injection.support import FakeCall
+from tests.injection.support import FakeCall, unnoted
 from tests.staging.fleet import SIZE, Answer, Fleet, Stage, Tell, environments, everywhere
 from tests.support import a_run
 
@@ -24,7 +24,7 @@ def expected(keys: Sequence[str]) -> list[bool]:
     """The verdicts in any process."""
     chosen = selector(a_run(options={"sticky": STICKY, "seed": SEED}), SHARE, None, clock=time.time)
     assert chosen
-    return [chosen.select(call_of(key), lambda: 0.0, lambda _name: None) is not None for key in keys]
+    return [chosen.select(call_of(key), lambda: 0.0, unnoted) is not None for key in keys]
 
 
 def call_of(key: str) -> FakeCall:

@@ -249,7 +249,7 @@
   }
 
   /** The options that say which requests are hit, and how many. They have a group of their own, beside the preview. */
-  const AIM = ["target", "first", "sticky", "every", "max_requests", "seed", "ramp_seconds", "dry_run"];
+  const AIM = ["target", "first", "sticky", "every", "max_requests", "seed", "ramp_seconds", "propagate", "dry_run"];
 
   /** Labels, scenarios and the preview came together: an application that does not publish the first has none of them. */
   const hasLabels = () => Boolean(startOptions().label);
@@ -406,7 +406,7 @@
   const describe = ({ description = "" }) => description.replace(/`([^`]+)`/g, (_quoted, name) => name.replaceAll("_", " "));
 
   function hint(schema) {
-    const limited = isNumber(schema) || schema.type === "array" || schema.isJson;
+    const limited = isNumber(schema) || schema.type === "array" || schema.isJson || (schema.type === "string" && schema.allowed);
     return describe(schema) + (limited ? " " + capital(allowed(schema)) + "." : "");
   }
 
@@ -532,8 +532,11 @@
     const field = String(detail.field).replace(/[.[]\d.*$/, "");
     const control = controlOf(form, field);
     const label = labelOf(field.split(".").at(-1), schemaOf(field));
-    return control ? { control, text: detail.text || (why ? label + ": " + why : problemOf(control, field)) } : {};
+    return control ? { control, text: detail.text || (why ? label + ": " + why : refusalIn(label, detail) || problemOf(control, field)) } : {};
   }
+
+  /** What an experiment says against a value that its field allows, with the names of fields in words; empty if nothing. */
+  const refusalIn = (label, { kind, problem }) => kind === "refused" ? label + " " + problem.replace(/\b[a-z0-9]+(_[a-z0-9]+)+\b/g, (name) => name.replaceAll("_", " ")) + "." : "";
 
   /** What a problem says after what was sent: what is wrong with it, and what to do; empty if nothing. */
   function whyIn({ problem = "" }) {
@@ -652,7 +655,15 @@
     const chances = { hit: () => "would be hit", not: () => "would not be hit", perhaps: () => "is hit with a probability of " + percent(answer.would_hit), unknown: () => "may be hit" };
     const dry = answer.dry_run && verdictIn(answer) !== "not" ? " It is a dry run: the request would only be counted and marked." : "";
     const refused = answer.refused && answer.refused.length ? " But a start would be refused." : "";
+    if (answer.applies_to === "dependency") return callsIn(answer) + dry + refused;
     return "This request " + chances[verdictIn(answer)]() + "." + dry + refused;
+  }
+
+  /** Of a run about outgoing calls: whether a request makes any, nobody knows. */
+  function callsIn(answer) {
+    const { allowed = "the dependency" } = answer.criteria.find(({ name }) => name === "dependency") || {};
+    const chances = { hit: "is hit", not: "is not hit", perhaps: "is hit with a probability of " + percent(answer.would_hit) };
+    return "A call to " + allowed + " that is made for this request " + chances[verdictIn(answer)] + ".";
   }
 
   function findings({ criteria = [], faults = [], refused = [] }, { experiment_name, label }) {
@@ -871,7 +882,7 @@
     const title = "run-" + run.run_id, called = titleOf(run);
     const parts = {
       left: make("span", { class: "left" }), bar: make("progress", { max: run.parameters.duration_seconds || run.remaining_seconds || 1, "aria-label": "Time left of " + called }),
-      figures: make("dl"), verdict: make("p", { class: "verdict" }), plot: make("div", { class: "plot", role: "img" }),
+      figures: make("dl"), verdict: make("p", { class: "verdict" }), audit: make("ul", { class: "audit", "aria-label": "Retries and time-outs" }), plot: make("div", { class: "plot", role: "img" }),
       stop: make("button", { type: "button", class: "danger" }, "Stop " + called),
     };
     parts.stop.addEventListener("click", () => stop(parts.stop, run));
@@ -880,7 +891,7 @@
       make("div", { class: "run-head" }, make("h3", { id: title }, called, run.dry_run ? make("span", { class: "dry" }, "Dry run") : null), parts.left, parts.stop),
       parts.bar, make("p", { class: "faint" }, parametersOf(run.name, run.parameters)), make("p", { class: "faint aims" }, aimOf(run)),
       make("p", { class: "faint" }, "Started by " + (run.started_by || "somebody") + why),
-      parts.figures, parts.verdict, parts.plot, hasLabels() ? previewOfRun(title, run) : null);
+      parts.figures, parts.verdict, parts.audit, parts.plot, hasLabels() ? previewOfRun(title, run) : null);
     $("running").append(parts.root);
     return parts;
   }
@@ -928,10 +939,12 @@
     const baseline = run.hypothesis ? run.hypothesis.baseline_seconds - run.parameters.duration_seconds + run.remaining_seconds : 0;
     const before = baseline > 0 && pair("Baseline", "nothing is hit for " + Math.ceil(baseline) + " s more");
     const counted = (name, value) => value != null && pair(name, value);
-    const aimed = [counted("Matched the target", results.matched), counted("Would be hit", run.dry_run ? results.would_hit : null), results.without_key && pair("Without a key", results.without_key)];
+    const aimed = [counted(results.dependencies ? "Calls matched" : "Matched the target", results.matched), counted(results.dependencies ? "Calls that would be hit" : "Would be hit", run.dry_run ? results.would_hit : null), results.without_key && pair("Without a key", results.without_key)];
+    const dependencies = (results.dependencies || []).map((each) => pair(each.name + (each.client ? ", " + each.client : ""), callsOf(each)));
+    const unreached = results.unreached && pair("Could not be made to fail", results.unreached);
     const test = results.test && results.test.requests && pair("Calls to the test endpoint", results.test.requests + ", " + results.test.hit + " hit");
     if (!results.requests && !results.died) {
-      parts.figures.replaceChildren(...[pair("Requests", "none yet"), before, ...aimed, test].filter(Boolean));
+      parts.figures.replaceChildren(...[pair("Requests", "none yet"), before, ...aimed, unreached, ...dependencies, test].filter(Boolean));
     } else {
       const percent = (share) => (share * 100).toFixed(1) + "\u00a0%";
       const side = (each) => time(each.p50_seconds) + " / " + time(each.p95_seconds);
@@ -941,12 +954,15 @@
         ...aimed, results.injected_errors && pair("Injected errors", percent(results.actual_error_rate || 0)),
         results.injected_delay_seconds && pair("Injected delay, total", time(results.injected_delay_seconds)),
         results.held_memory_mb && pair("Held memory, total", results.held_memory_mb + "\u00a0MB"),
-        results.died && pair("Never answered", results.died), before, test].filter(Boolean));
+        results.died && pair("Never answered", results.died), before, unreached, ...dependencies, test].filter(Boolean));
     }
     const expected = run.hypothesis;
     parts.verdict.textContent = expected ? "Hypothesis so far: " + verdictOf(expected.verdict) + ". " + unbroken(sidesOf(expected)) : "";
     parts.verdict.className = "verdict " + (expected ? expected.verdict : "");
     parts.verdict.hidden = !expected;
+    const found = results.audit || [];
+    parts.audit.replaceChildren(...found.map((each) => make("li", {}, auditOf(each))));
+    parts.audit.hidden = !found.length;
     draw(parts, run);
     if (run.defect) parts.verdict.hidden = false, parts.verdict.textContent += " Defect: " + run.defect;
   }
@@ -1124,11 +1140,20 @@
   const titleOf = ({ name, label }) => words(name) + (label && label !== name ? ": " + label : "");
   const verdictOf = (verdict) => ({ held: "held", failed: "failed", too_few_requests: "no verdict, not enough requests", cannot_tell: "no verdict" })[verdict] || words(verdict);
   /** Why: of each side by itself, where there are two. */
+  /** What is wrong with the retries or the time-outs of an outgoing call, where, and what to do about it. */
+  const auditOf = ({ finding, place, client, dependency, explanation, remedy }) => words(finding) + ", " + (place || "unknown place") + ", " + client + " to " + dependency + ": " + explanation + " " + remedy;
+
   const sidesOf = ({ explanation, sides = {} }) => Object.keys(sides).length < 2 ? explanation : Object.entries(sides).map(([side, each]) => words(side) + " requests: " + verdictOf(each.verdict) + ". " + each.explanation).join(" ");
   /** What a run that is over hit; empty where nothing is known. */
   const hitsOf = ({ requests, requests_hit, efficacy, efficacy_explanation }) => efficacy && efficacy !== "confirmed" ? efficacy_explanation.replace(/\.$/, "") : requests ? requests_hit + " of " + requests + " requests hit" : "";
+  /** What came of the calls to one dependency, and of the requests that made them. */
+  function callsOf({ calls, calls_hit, errors, requests, calls_per_request, amplification, survived, degraded, failed, effective_error_rate }) {
+    const attempts = calls_per_request.hit == null ? "" : Number(calls_per_request.hit.toPrecision(3)) + " calls a request" + (amplification == null ? "" : " (" + Number(amplification.toPrecision(3)) + " times as many as usual)");
+    const ends = requests.hit ? survived + " survived, " + degraded + " degraded, " + failed + " failed: effective error rate " + percent(effective_error_rate) : "";
+    return [calls + " calls, " + calls_hit + " hit, " + errors + " failed", attempts, ends].filter(Boolean).join("; ");
+  }
   /** What a dry run that is over would have hit. */
-  const wouldOf = ({ dry_run, results: { requests, would_hit } }) => dry_run && requests && would_hit != null ? would_hit + " of " + requests + " requests would have been hit" : "";
+  const wouldOf = ({ dry_run, results: { requests, would_hit, dependencies, matched } }) => !dry_run || would_hit == null ? "" : dependencies ? would_hit + " of " + matched + " calls would have been hit" : requests ? would_hit + " of " + requests + " requests would have been hit" : "";
   const recoveryOf = ({ recovery }) => recovery && recovery.recovered_after_seconds != null ? "Recovered after " + time(recovery.recovered_after_seconds) : "";
   const moment = (iso) => new Date(iso).toLocaleString();
   const time = (seconds) => seconds == null ? "–" : seconds < 1 ? Number((seconds * 1000).toPrecision(3)) + "\u00a0ms" : Number(seconds.toPrecision(3)) + "\u00a0s";

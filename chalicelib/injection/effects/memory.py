@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from ...faults.base import ActiveRun
 from .machine_lock import MachineLock
+from .watcher import Watcher
 
 log = logging.getLogger(__name__)
 
@@ -83,10 +84,9 @@ class Memory:
         self._spare_mb = spare_mb
         self._clock = clock
         self._seconds_until_stale = seconds_until_stale
-        self._sleep = sleep
         self._held: dict[str, _Held] = {}
         self._changing = threading.Lock()
-        self._watcher: threading.Thread | None = None
+        self._watcher = Watcher(self, sleep, "chaos-memory")
 
     @property
     def is_holding(self) -> bool:
@@ -137,7 +137,7 @@ class Memory:
         """Take what is due since its last step. Only while nobody else is changing what is held."""
         if self._is_step_due(held):
             due = held.advance(self._clock())
-            self._watch()
+            self._watcher.watch()
             self._fill(held, due)
 
     def is_due(self, active: Sequence[ActiveRun]) -> bool:
@@ -163,6 +163,13 @@ class Memory:
         moments = [min(held.run.expires_at, held.next_step_at) for held in list(self._held.values())]
         return max(0.0, min([self._seconds_until_stale(), *(moment - self._clock() for moment in moments)]))
 
+    def look(self) -> None:
+        """Give back what is over, and take what is due since. May block."""
+        self.settle(self._active())
+        with self._changing:
+            for held in self._held.values():
+                self._grow(held)
+
     def _fill(self, held: _Held, megabytes: int) -> None:
         while held.megabytes < megabytes:
             with self._machine.held() as is_mine:  # other processes see the same memory, and want it, too
@@ -182,27 +189,3 @@ class Memory:
         """How much to take at once. The less is left the less: other containers do not know of this one's lock."""
         spare = self._spare_mb()
         return min(SLICE_MB, wanted, max(spare // SHARES, 1) if spare > 0 else 0)
-
-    def _watch(self) -> None:
-        if self._watcher is None:
-            self._watcher = threading.Thread(target=self._watch_until_empty, name="chaos-memory", daemon=True)
-            try:
-                self._watcher.start()
-            except RuntimeError:  # the process may have no more threads
-                self._watcher = None
-                raise
-
-    def _watch_until_empty(self) -> None:
-        try:
-            while True:
-                self._sleep(self.watch_seconds())
-                self.settle(self._active())
-                with self._changing:
-                    if not self._held:
-                        self._watcher = None
-                        return
-                    for held in self._held.values():
-                        self._grow(held)
-        except Exception:
-            log.exception("The memory watcher raised an exception; held memory is released by the next request instead")
-            self._watcher = None

@@ -68,8 +68,8 @@ class Environment:
         return run
 
     def watcher(self) -> threading.Thread:
-        assert self.memory._watcher
-        return self.memory._watcher
+        assert self.memory._watcher.thread
+        return self.memory._watcher.thread
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def environment(clock: Clock) -> Iterator[Environment]:
     environment = Environment(clock)
     yield environment
     environment.active.clear()
-    if watcher := environment.memory._watcher:
+    if watcher := environment.memory._watcher.thread:
         environment.nap.wake()
         watcher.join(HUNG)
         assert not watcher.is_alive()
@@ -106,7 +106,7 @@ def test_what_is_held_is_really_resident_and_really_given_back(environment: Envi
 
 
 def test_nothing_is_held_and_nobody_watches_before_the_first_request(memory: Memory) -> None:
-    assert (memory.is_holding, memory.held_mb, memory._watcher) == (False, 0, None)
+    assert (memory.is_holding, memory.held_mb, memory._watcher.thread) == (False, 0, None)
 
 
 def test_a_run_is_held_for_once_whatever_the_number_of_requests(environment: Environment, memory: Memory) -> None:
@@ -315,7 +315,7 @@ def test_the_watcher_lives_until_the_last_run_is_over_and_another_comes_with_the
     naps.append(environment.nap.wake())
     watcher.join(HUNG)
     assert naps == [0.5, 0.25]
-    assert (memory.held_mb, memory._watcher) == (0, None)
+    assert (memory.held_mb, memory._watcher.thread) == (0, None)
     memory.hold(environment.start("3", duration_seconds=1), 3)[0]
     assert environment.watcher() is not watcher
     assert memory.held_mb == 3
@@ -384,7 +384,7 @@ def test_a_watcher_that_fails_is_followed_by_another(
     for thread in threading.enumerate():
         if thread.name == "chaos-memory" and thread is not threading.current_thread():
             thread.join(HUNG)
-    assert memory._watcher is None
+    assert memory._watcher.thread is None
     assert "a defect" in caplog.text
     environment.active.clear()
     memory.settle(())
