@@ -96,12 +96,16 @@ async def send_on_loop(
 
 
 def _enter(call: OutgoingCall) -> tuple[Gate, Passage] | None:
-    """The first module with a run that is about the call."""
+    """The first module with a run that is about the call; otherwise one that observes it."""
+    observed = None
     for joined in INSTALLATION.gates:
         gate = joined()
-        if gate is not None and (passage := gate.enter(call)) is not None:
+        if gate is None or (passage := gate.enter(call)) is None:
+            continue
+        if passage.met:
             return gate, passage
-    return None
+        observed = (gate, passage)
+    return observed
 
 
 def _mark(call: OutgoingCall) -> None:
