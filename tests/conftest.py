@@ -59,7 +59,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cases", type=int, default=200, help="how many inputs each fuzzed property is tried with")
     parser.addoption("--seconds", type=float, default=8.0, help="how long the soak lasts on each host")
     parser.addoption("--pictures", metavar="FOLDER", help="keep there what the browser shows")
-    parser.addoption("--whole-matrix", action="store_true", help="each client library with every fault, not each once")
+    parser.addoption("--whole-matrix", action="store_true", help="each client with every fault, not each once")
     parser.addoption("--rounds", type=int, default=3, help="how often the rehearsal measures each promise")
 
 

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from app import app
 from chalicelib.access import Role
 from chalicelib.api.endpoints import ENDPOINTS, PREFIX
 from chalicelib.dynamodb.runs import DynamoDBRunStore
+from chalicelib.runs.observation import Observation
 from chalicelib.settings import Settings
 from tests.support import a_run
 
@@ -44,21 +46,25 @@ def test_importing_the_application_opens_nothing_and_starts_nothing() -> None:
     subprocess.run([sys.executable, "-c", check], cwd=PROJECT, env=environment, check=True)
 
 
+@pytest.mark.parametrize("is_observed", [False, True])
 def test_an_environment_where_nothing_runs_never_loads_the_control_plane(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, *, is_observed: bool
 ) -> None:
     credentials = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     for name, value in credentials.items():
         monkeypatch.setenv(name, value)
     store = DynamoDBRunStore(replace(settings, stage="staging", region="us-east-1"))
     store.start([a_run(now=LONG_AGO)], now=LONG_AGO)
+    if is_observed:
+        store.observe(Observation.asked(time.time()))
     check = """
 import json, sys, app
 from chalice.test import Client
 with Client(app.app, stage_name="staging") as client:
     assert client.http.get("/").status_code == 200
 assert app.chaos._module._chaos, "the module is not wired"
-print(json.dumps([name for name in ("pydantic", "psutil", "boto3") if name in sys.modules]))
+patches = app.chaos._module._chaos.engine.effects["patches"]
+print(json.dumps([patches.is_holding, [name for name in ("pydantic", "psutil", "boto3") if name in sys.modules]]))
 """
     environment = {
         "PATH": "",
@@ -72,5 +78,5 @@ print(json.dumps([name for name in ("pydantic", "psutil", "boto3") if name in sy
     loaded = subprocess.run(
         [sys.executable, "-c", check], cwd=PROJECT, env=environment, check=True, capture_output=True, text=True
     )
-    assert json.loads(loaded.stdout) == []
+    assert json.loads(loaded.stdout) == [is_observed, []]
     assert "Could not read" not in loaded.stderr

@@ -196,10 +196,19 @@ class _Preview:
             yield Criterion("dependency", self._run.dependency, None, None)
 
     def _selection(self) -> list[Criterion]:
-        """What a service before has decided; or the target, then sticky or the percentage, then every."""
+        """What a service before has decided; or the target, then sticky or the percentage, then every.
+
+        Of outgoing calls it has decided whether the run is about the request, which is what the target would say.
+        """
         inherited = self._data_plane.inherited(self._run, self._call.header("baggage"))
-        if inherited is not None:
-            return [Criterion("propagate", True, inherited, _certain(inherited))]  # noqa: FBT003 - JSON
+        if inherited is None:
+            return self._chosen()
+        decided = Criterion("propagate", True, inherited, _certain(inherited))  # noqa: FBT003 - JSON
+        if self._applies_to != "dependency":
+            return [decided]
+        return [decided, *(each for each in self._chosen() if not each.name.startswith("target."))]
+
+    def _chosen(self) -> list[Criterion]:
         key = self._key_without_verdict
         selector = self._selector(without=("sticky",) if key else ())
         if selector is None:

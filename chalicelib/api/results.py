@@ -137,7 +137,7 @@ def _counts(shown: Run, tally: Tally, now: float) -> Results:
         "test": {"requests": tally.get(TEST_REQUESTS), "hit": tally.get(TEST_HIT)},
         "actual_error_rate": _rounded(tally.get(ERRORS) / requests) if requests else None,
         **_of_each_run(tally),
-        "audit": _audit(tally) if "dependency" in shown.parameters else None,
+        "audit": None if shown.dependency is None else _audit(tally),
         "counters": _counters(tally),
         "hit": _side(tally, "hit"),
         "untouched": _side(tally, "untouched"),

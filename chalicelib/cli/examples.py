@@ -12,6 +12,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "start": (
         "start latency_injection --percentage 20 --duration-seconds 120 --max-error-rate 0.01 --abort",
         "start latency_injection --path '/orders/*' --header x-tenant=acme --label slow-orders",
+        "start dependency_failure --dependency dynamodb:PutItem --fault timeout --path '/orders/*'",
         "start --file scenario.json",
     ),
     "preview": (

@@ -206,7 +206,7 @@ def _results(results: Shown) -> list[RenderableType]:
     figures = [f"{results['requests']} requests, {results['requests_hit']} hit, in {where}", *_aimed(results)]
     figures += [render(results) for counter, render in COUNTERS.items() if results.get(counter)]
     others = [each for each in results.get("counters", ()) if each["name"] not in COUNTERS]
-    figures += [escape(f"{each['title'].lower()} {each['value']:.10g} {each['unit']}") for each in others]
+    figures += [escape(f"{each['title'].lower()}: {each['value']:.10g} {each['unit']}") for each in others]
     table = Table("", box=None, padding=(0, 2, 0, 0))
     for column in ("requests", "50 %", "95 %", "99 %"):
         table.add_column(column, justify="right")

@@ -26,7 +26,7 @@ class FailDependency(Fault):
     applies_to = "dependency"
     order = 3
     counters = (
-        Counter(name=FAILED_CALLS, title="Outgoing calls that failed", unit="calls"),
+        Counter(name=FAILED_CALLS, title="Outgoing calls made to fail", unit="calls"),
         Counter(
             name="injected_delay_seconds",
             title="Injected delay, total",

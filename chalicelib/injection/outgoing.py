@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MOST_PASSAGES = 1000
+"""How many calls are remembered of one request: one that retries without end counts the others by themselves."""
+
 
 Asked = tuple[Callable[[OutgoingCall], bool], Outgoing]
 Travelling = tuple[Plan, Propagation]
@@ -65,7 +68,8 @@ class Passage:
         )
         self.status: int | None = None
         """Of the answer; None where there was none, or the library's calls have no status."""
-        self.error: BaseException | None = None
+        self.error: type[BaseException] | None = None
+        """What it raised: not the exception itself, which would hold all that its frames do."""
         self.place = ""
         """Where the application makes it: `orders.py:42`."""
         self.content = 0
@@ -157,12 +161,12 @@ class OutgoingCalls:
         """Remember how the call has ended, with its request where there is one. Does not block, and never raises."""
         try:
             passage.ended = self._engine.process.timer()
-            passage.status, passage.error = status, error
+            passage.status, passage.error = status, None if error is None else type(error)
             self._observed.count(passage.call, passage.ended - passage.began, status, error)
             if not passage.met:
                 return
             inbound, result = passage.inbound, passage.result
-            if inbound is None or inbound.is_answered:
+            if inbound is None or inbound.is_answered or len(inbound.passages) >= MOST_PASSAGES:
                 self._engine.recorder.count_outgoing(passage)
                 return
             inbound.hits.extend(result.hits)

@@ -122,3 +122,9 @@ class _SlowContent:
         data: bytes = await self._content.read(*args)
         await self._wait(len(data))
         return data
+
+    async def iter_chunks(self) -> AsyncIterator[tuple[bytes, bool]]:
+        """As streams of events are read."""
+        async for data, is_end in self._content.iter_chunks():
+            await self._wait(len(data))
+            yield data, is_end

@@ -10,7 +10,7 @@ import errno
 import math
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial, wraps
@@ -40,6 +40,7 @@ from aiohttp.streams import EmptyStreamReader, StreamReader
 from ..faults.base import Failure, Way
 from ..injection.call import OutgoingCall
 from .answers import SAFE_TO_REPEAT, body_of, headers_of, reason_of, status_of
+from .content import content_of
 from .installation import Patch
 from .pace import Pace
 from .passing import is_to_be_asked, send_on_loop
@@ -70,13 +71,13 @@ def patches() -> Iterator[Patch]:
 
 def _requesting(original: Callable[..., Awaitable[ClientResponse]]) -> Callable[..., Awaitable[ClientResponse]]:
     @wraps(original)
-    async def _request(self: ClientSession, *args: Any, **options: Any) -> ClientResponse:
+    def _request(self: ClientSession, *args: Any, **options: Any) -> Awaitable[ClientResponse]:
         if not is_to_be_asked():
-            return await original(self, *args, **options)
+            return original(self, *args, **options)
         timeout, middlewares = options.get("timeout", sentinel), options.get("middlewares")
-        attempt = partial(_attempt, monotonic(), self.timeout if timeout is sentinel else timeout)
+        attempt = partial(_attempt, monotonic(), self._timeout if timeout is sentinel else timeout)
         options["middlewares"] = (*(self._middlewares if middlewares is None else middlewares), attempt)
-        return await original(self, *args, **options)
+        return original(self, *args, **options)
 
     return _request
 
@@ -92,9 +93,9 @@ def _connecting(original: Callable[..., Awaitable[Connection]]) -> Callable[...,
     return connect
 
 
-async def _attempt(began: float, limits: Any, request: ClientRequest, handler: Handler) -> ClientResponse:
-    call = _call(request, limits)
-    return await send_on_loop(call, partial(handler, request), partial(_fail, began, limits, request), _status)
+def _attempt(began: float, limits: Any, request: ClientRequest, handler: Handler) -> Awaitable[ClientResponse]:
+    fail = partial(_fail, began, limits, request)
+    return send_on_loop(_call(request, limits), partial(handler, request), fail, _status)
 
 
 def _seconds(limits: Any) -> tuple[float, float]:
@@ -106,20 +107,26 @@ def _seconds(limits: Any) -> tuple[float, float]:
 
 def _call(request: ClientRequest, limits: Any) -> OutgoingCall:
     url, method, headers = request.url, request.method, request.headers
+    scheme = url.scheme
     total, read = _seconds(limits)
     return OutgoingCall(
         CLIENT,
-        FAULTS if url.scheme in WITH_TLS else WITHOUT_TLS,
-        host=(url.host or "").lower(),
-        port=url.port or 0,
-        scheme=SCHEMES.get(url.scheme, url.scheme),
-        path=url.raw_path,
-        method=method,
-        timeout_seconds=min(total, read),
-        is_repeatable=method in SAFE_TO_REPEAT or "Idempotency-Key" in headers,
-        get_header=headers.get,
-        set_header=headers.__setitem__,
+        FAULTS if scheme in WITH_TLS else WITHOUT_TLS,
+        url.host or "",
+        url.port or 0,
+        SCHEMES.get(scheme, scheme),
+        url.raw_path,
+        method,
+        min(total, read),
+        method in SAFE_TO_REPEAT,
+        partial(_content, request),
+        headers.get,
+        headers.__setitem__,
     )
+
+
+def _content(request: ClientRequest) -> Hashable:
+    return content_of(request.url.raw_path_qs, getattr(request.body, "_value", request.body))
 
 
 def _status(response: ClientResponse) -> int:

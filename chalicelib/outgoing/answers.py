@@ -3,7 +3,7 @@
 import json
 from http import HTTPStatus
 
-from ..faults.base import Failure
+from ..faults.base import RETRY_AFTER_SECONDS, Failure
 
 SAFE_TO_REPEAT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """The methods that do no harm when a call is made twice."""
@@ -12,7 +12,6 @@ STATUSES = {"throttle": 429, "garbage": 200}
 """Of the ways to fail whose status nobody chooses."""
 ERROR_STATUS = 503
 
-RETRY_AFTER_SECONDS = "1"
 GARBAGE = b'<!DOCTYPE html>\x00<title>{"garbage": '
 """Neither JSON, as its headers say, nor anything else."""
 
@@ -37,7 +36,7 @@ def headers_of(failure: Failure) -> dict[str, str]:
         "Content-Length": str(len(body_of(failure))),
     }
     if failure.way == "throttle":
-        needed["Retry-After"] = RETRY_AFTER_SECONDS
+        needed["Retry-After"] = str(RETRY_AFTER_SECONDS)
     said = {name.lower() for name in failure.headers}
     return {**{name: value for name, value in needed.items() if name.lower() not in said}, **failure.headers}
 

@@ -3,11 +3,7 @@
 The fault takes the place of the request on the wire: botocore itself parses what comes back, and decides on retries.
 """
 
-import errno
 import math
-import os
-import socket
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial, wraps
 from io import BytesIO
@@ -26,7 +22,9 @@ from urllib3 import HTTPResponse
 from .. import time_limits
 from ..faults.base import Failure, Way
 from ..injection.call import OutgoingCall
+from . import causes
 from .aws_answers import answer_of
+from .content import content_of
 from .installation import Patch
 from .pace import Pace
 from .passing import is_to_be_asked, send
@@ -36,15 +34,20 @@ FAULTS = frozenset(
     {"latency", "error", "throttle", "timeout", "refused", "reset", "dns", "tls", "lost_reply", "slow", "garbage"}
 )
 
+SAFE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 READS = ("Get", "List", "Describe", "Query", "Scan", "Head", "BatchGet", "TransactGet", "Select", "Search", "Lookup")
 WRITES_OF_A_WHOLE = ("Put", "Delete")
 ADDITIONS = frozenset({"PutRecord", "PutRecords", "PutRecordBatch", "PutEvents", "PutLogEvents", "PutMetricData"})
 """What is called Put, and adds something each time."""
+KEYS: Mapping[str, bytes] = {
+    "dynamodb": b"ConditionExpression",
+    "sns": b"MessageDeduplicationId",
+    "sqs": b"MessageDeduplicationId",
+}
+"""With this in its body a write to the service does nothing the second time."""
+
 NOTHING = object()
 NUMBERS = (int, float)
-SAFE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
-CONDITIONS = (b"MessageDeduplicationId", b"ConditionExpression")
-"""With one of these in its body a write does nothing the second time."""
 
 
 def patches() -> Iterator[Patch]:
@@ -56,9 +59,9 @@ def noting(original: Callable[..., Any]) -> Callable[..., Any]:
     """Note on a request, which is one attempt's, the operation that it is for: `_send` gets nothing else."""
 
     @wraps(original)
-    def _do_get_response(self: Any, request: Any, operation_model: Any, *args: Any, **kwargs: Any) -> Any:
+    def _do_get_response(self: Any, request: Any, operation_model: Any, context: Any) -> Any:
         request.chaos_operation = operation_model
-        return original(self, request, operation_model, *args, **kwargs)
+        return original(self, request, operation_model, context)
 
     return _do_get_response
 
@@ -85,18 +88,20 @@ def described(client: str, faults: frozenset[str], endpoint: Any, operation: Any
     scheme, _, rest = request.url.partition("://")
     authority, _, path = rest.partition("/")
     host, port = _address(scheme, authority)
+    service = operation.service_model.service_name
     return OutgoingCall(
         client,
         faults,
-        host=host,
-        port=port,
-        scheme=scheme,
-        path="/" + path.partition("?")[0],
-        method=request.method,
-        service=operation.service_model.service_name,
+        host,
+        port,
+        scheme,
+        "/" + path.partition("?")[0],
+        request.method,
+        _timeout_seconds(endpoint, request),
+        _is_repeatable(service, operation, request),
+        partial(content_of, request.url, request.body),
+        service=service,
         operation=operation.name,
-        timeout_seconds=_timeout_seconds(endpoint, request),
-        is_repeatable=_is_repeatable(operation, request),
     )
 
 
@@ -123,16 +128,17 @@ def _timeout_seconds(endpoint: Any, request: Any) -> float:
     return seconds if isinstance(seconds, NUMBERS) else math.inf
 
 
-def _is_repeatable(operation: Any, request: Any) -> bool:
-    name = operation.name
-    if name.startswith(READS) or request.method in SAFE_METHODS:
+def _is_repeatable(service: str, operation: Any, request: Any) -> bool:
+    if _is_safe(operation.name, request.method) or operation.idempotent_members:
         return True
-    if name.startswith(WRITES_OF_A_WHOLE) and name not in ADDITIONS:
-        return True
-    if operation.idempotent_members:
-        return True
-    body = request.body
-    return isinstance(body, bytes) and any(condition in body for condition in CONDITIONS)
+    key, body = KEYS.get(service), request.body
+    return key is not None and isinstance(body, bytes) and key in body
+
+
+@lru_cache(maxsize=1024)
+def _is_safe(name: str, method: str) -> bool:
+    is_write_of_a_whole = name.startswith(WRITES_OF_A_WHOLE) and name not in ADDITIONS
+    return method in SAFE_METHODS or name.startswith(READS) or is_write_of_a_whole
 
 
 def status_of(response: AWSResponse) -> int:
@@ -160,20 +166,15 @@ def _discard(raw: Any) -> None:
     raw.release_conn()
 
 
-ERRORS: Mapping[Way, tuple[Callable[..., Exception], Callable[[], Exception]]] = {
-    "timeout": (ReadTimeoutError, lambda: TimeoutError("Read timed out")),
-    "refused": (EndpointConnectionError, lambda: _os_error(errno.ECONNREFUSED)),
-    "dns": (EndpointConnectionError, lambda: socket.gaierror(socket.EAI_NONAME, "Name or service not known")),
-    "reset": (ConnectionClosedError, lambda: _os_error(errno.ECONNRESET)),
-    "lost_reply": (ConnectionClosedError, lambda: _os_error(errno.ECONNRESET)),
-    "tls": (SSLError, lambda: ssl.SSLCertVerificationError(1, "certificate verify failed: certificate has expired")),
+ERRORS: Mapping[Way, tuple[Callable[..., Exception], Callable[[], OSError]]] = {
+    "timeout": (ReadTimeoutError, causes.timed_out),
+    "refused": (EndpointConnectionError, causes.refused),
+    "dns": (EndpointConnectionError, causes.not_resolved),
+    "reset": (ConnectionClosedError, causes.reset),
+    "lost_reply": (ConnectionClosedError, causes.reset),
+    "tls": (SSLError, causes.not_trusted),
 }
 """What botocore raises where there is no answer, and why it does."""
-
-
-def _os_error(number: int) -> OSError:
-    """Python makes a ConnectionResetError of it where it is one."""
-    return OSError(number, os.strerror(number))
 
 
 def raise_error(way: Way, request: Any) -> None:

@@ -52,8 +52,7 @@ class Patches:
         Only the snapshot calls it, with each new view: other threads may know of an older one.
         """
         with _logged():
-            self._gate.marks = any(plan.propagation for plan in active)
-            if self._gate.is_observing or self._gate.marks or any(plan.outgoing for plan in active):
+            if self._gate.is_observing or any(plan.outgoing or plan.propagation for plan in active):
                 self._hold()
             else:
                 self._release()

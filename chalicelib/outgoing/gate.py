@@ -18,8 +18,6 @@ class Gate:
         self._calls = calls
         self._injection = injection
         self._on_loop = on_loop
-        self.marks = False
-        """Whether calls are to be marked, since a run's scope travels."""
 
     @property
     def is_observing(self) -> bool:

@@ -5,10 +5,8 @@ lets fail before there would be a connection: each attempt is a call.
 """
 
 import math
-import socket
-import ssl
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator
 from contextlib import aclosing
 from copy import copy
 from functools import wraps
@@ -18,7 +16,9 @@ from .. import time_limits
 from ..faults.base import Failure, Way
 from ..injection.call import OutgoingCall
 from ..injection.loops import AnyLoop
+from . import causes
 from .answers import SAFE_TO_REPEAT, body_of, headers_of, reason_of, status_of
+from .content import content_of
 from .installation import Patch
 from .pace import Pace
 from .passing import is_to_be_asked, send, send_on_loop
@@ -31,7 +31,15 @@ FAULTS = frozenset(
     {"latency", "error", "throttle", "timeout", "refused", "reset", "dns", "tls", "lost_reply", "slow", "garbage"}
 )
 WITHOUT_TLS = FAULTS - {"tls"}
-SECURE = frozenset({"https", "wss"})
+SCHEMES: dict[bytes, tuple[str, int, frozenset[str]]] = {
+    b"http": ("http", 80, WITHOUT_TLS),
+    b"https": ("https", 443, FAULTS),
+    b"ws": ("ws", 80, WITHOUT_TLS),
+    b"wss": ("wss", 443, FAULTS),
+}
+"""What is said of a call, its default port, and which faults it can meet."""
+UNKNOWN = ("", 0, WITHOUT_TLS)
+"""A scheme that a pool refuses."""
 
 BACKOFF_SECONDS = 0.5
 """httpcore's own: how long it waits before it connects for the third time; then twice as long, and so on."""
@@ -123,25 +131,30 @@ class _Attempt:
     def described(self, client: str) -> OutgoingCall:
         request = self._request
         url = request.url
-        scheme, method = url.scheme.decode(), request.method.decode()
-        is_secure = scheme in SECURE
+        method = request.method.decode()
+        scheme, port, faults = SCHEMES.get(url.scheme, UNKNOWN)
         return OutgoingCall(
             client,
-            FAULTS if is_secure else WITHOUT_TLS,
-            host=url.host.decode().strip("[]").lower(),
-            port=url.port or (443 if is_secure else 80),
-            scheme=scheme,
-            path=url.target.partition(b"?")[0].decode("latin-1"),
-            method=method,
-            timeout_seconds=self._waits_seconds,
-            is_repeatable=method in SAFE_TO_REPEAT,
-            get_header=self.get_header,
-            set_header=self.set_header,
+            faults,
+            url.host.decode().lower(),
+            url.port or port,
+            scheme,
+            url.target.partition(b"?")[0].decode("latin-1"),
+            method,
+            self._waits_seconds(),
+            method in SAFE_TO_REPEAT,
+            self.content,
+            self.get_header,
+            self.set_header,
         )
 
-    @property
+    def content(self) -> Hashable:
+        stream = self._request.stream
+        return content_of(self._request.url.target, getattr(stream, "_stream", stream))
+
     def _waits_seconds(self) -> float:
-        seconds = self._request.extensions.get("timeout", {}).get("read")
+        timeout = self._request.extensions.get("timeout")
+        seconds = timeout.get("read") if timeout else None
         return math.inf if seconds is None else seconds
 
     def get_header(self, name: str) -> str | None:
@@ -174,7 +187,7 @@ class _Attempt:
             self._raise(failure.way)
         if failure.way == "slow":
             slow = self.proceed()
-            return self._slow(slow, _Trickle(slow.stream, Pace(failure, self._waits_seconds), self._core.ReadTimeout))
+            return self._slow(slow, _Trickle(slow.stream, Pace(failure, self._waits_seconds()), self._core.ReadTimeout))
         return self._answer(failure, self._core.NetworkStream())
 
     async def fail_on_loop(self, failure: Failure, _proceed: Callable[[], Awaitable["Response"]]) -> "Response":
@@ -191,7 +204,7 @@ class _Attempt:
             self._raise(failure.way)
         if failure.way == "slow":
             slow = await self.proceed()
-            pace = Pace(failure, self._waits_seconds)
+            pace = Pace(failure, self._waits_seconds())
             return self._slow(slow, _TrickleOnLoop(slow.stream, pace, self._core.ReadTimeout))
         return self._answer(failure, self._core.AsyncNetworkStream())
 
@@ -225,17 +238,12 @@ class _Attempt:
 DISCONNECTED = "Server disconnected without sending a response."
 
 
-def _not_trusted() -> Exception:
-    reason = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired"
-    return ssl.SSLCertVerificationError(1, reason)
-
-
 ERRORS: dict[Way, tuple[str, Callable[[], Exception | None]]] = {
-    "timeout": ("ReadTimeout", lambda: TimeoutError("timed out")),
-    "refused": ("ConnectError", lambda: ConnectionRefusedError(111, "Connection refused")),
-    "reset": ("ReadError", lambda: ConnectionResetError(104, "Connection reset by peer")),
-    "dns": ("ConnectError", lambda: socket.gaierror(socket.EAI_NONAME, "Name or service not known")),
-    "tls": ("ConnectError", _not_trusted),
+    "timeout": ("ReadTimeout", causes.timed_out),
+    "refused": ("ConnectError", causes.refused),
+    "reset": ("ReadError", causes.reset),
+    "dns": ("ConnectError", causes.not_resolved),
+    "tls": ("ConnectError", causes.not_trusted),
     "lost_reply": ("RemoteProtocolError", lambda: None),
 }
 """httpcore's exception, and of what it makes that."""

@@ -27,6 +27,7 @@ LIBRARIES: Mapping[str, str] = {
     "aiohttp.client": "aiohttp",
     "redis.asyncio.client": "redis",
     "socket": "sockets",
+    "gevent.socket": "gevent",
     "asyncio.base_events": "loops",
     "uvloop": "uvloop",
 }

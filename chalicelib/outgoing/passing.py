@@ -106,7 +106,8 @@ def _enter(call: OutgoingCall) -> tuple[Gate, Passage] | None:
 
 def _mark(call: OutgoingCall) -> None:
     """What is decided about the request that the call is made for is sent along; not to AWS, whose calls are signed."""
+    if call.set_header is None or call.service:
+        return
     for joined in INSTALLATION.gates:
-        gate = joined()
-        if gate is not None and gate.marks and not call.service:
+        if (gate := joined()) is not None:
             gate.mark(call)

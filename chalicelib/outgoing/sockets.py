@@ -62,8 +62,8 @@ NAMES = Names()
 
 
 def patches() -> Iterator[Patch]:
-    yield Patch(socket.socket, "connect", _connecting)
-    yield Patch(socket, "getaddrinfo", _looking_up)
+    yield Patch(socket.socket, "connect", connecting)
+    yield Patch(socket, "getaddrinfo", looking_up)
 
 
 def connection(
@@ -100,7 +100,7 @@ def is_address(host: str) -> bool:
     return host[-1:].isdigit() or ":" in host
 
 
-def _connecting(original: Callable[..., Any]) -> Callable[..., Any]:
+def connecting(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def connect(self: socket.socket, address: Any) -> Any:
         if not is_to_be_asked() or not isinstance(address, tuple) or not isinstance(address[0], str):
@@ -114,7 +114,7 @@ def _connecting(original: Callable[..., Any]) -> Callable[..., Any]:
     return connect
 
 
-def _looking_up(original: Callable[..., Any]) -> Callable[..., Any]:
+def looking_up(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
         if not host or not is_to_be_asked():

@@ -6,8 +6,7 @@ response of it. So an answer is parsed by `http.client` from bytes, whatever the
 
 import math
 import socket
-import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import wraps
 from http.client import HTTPResponse as Parsed
 from http.client import RemoteDisconnected
@@ -27,7 +26,9 @@ from urllib3.util.timeout import Timeout
 from .. import time_limits
 from ..faults.base import Failure, Way
 from ..injection.call import OutgoingCall
+from . import causes
 from .answers import SAFE_TO_REPEAT, body_of, headers_of, reason_of, status_of
+from .content import content_of
 from .installation import Patch
 from .pace import Pace
 from .passing import is_to_be_asked, is_within, send
@@ -46,6 +47,13 @@ WITHOUT_TLS = FAULTS - {"tls"}
 IS_CURRENT = NameResolutionError is not None
 """Whether it is version 2, where `_make_request` makes urllib3's own response."""
 
+UNREAD = {"preload_content": False} if IS_CURRENT else {}
+"""Options for an answer whose body is not read yet."""
+UNREAD_AND_KEPT = {**UNREAD, "response_conn": None} if IS_CURRENT else {}
+"""As that, and it does not give its connection back to the pool."""
+RAW = {"decode_content": False} if IS_CURRENT else {}
+
+NOT_CONNECTED = "Failed to establish a new connection"
 NUMBER = (int, float)
 READ_BYTES = 65_536
 
@@ -102,21 +110,25 @@ class _Attempt:
     def described(self) -> OutgoingCall:
         pool, method, url = self._pool, self._method, self._url
         scheme, host, port = pool.scheme, pool.host, pool.port or 0
-        if url[0] != "/":  # a proxy is asked to forward it
+        if url[:4] == "http":  # and no path: a proxy is asked to forward it
             scheme, host, port, url = _address(url)
         return OutgoingCall(
             CLIENT,
             FAULTS if scheme == "https" else WITHOUT_TLS,
-            host=host,
-            port=port,
-            scheme=scheme,
-            path=url.partition("?")[0],
-            method=method,
-            timeout_seconds=self._waits_seconds,
-            is_repeatable=method in SAFE_TO_REPEAT,
-            get_header=self.get_header,
-            set_header=self.set_header,
+            host,
+            port,
+            scheme,
+            url.partition("?")[0],
+            method,
+            self._waits_seconds,
+            method in SAFE_TO_REPEAT,
+            self.content,
+            self.get_header,
+            self.set_header,
         )
+
+    def content(self) -> Hashable:
+        return content_of(self._url, self._options.get("body"))
 
     def get_header(self, name: str) -> str | None:
         key = self._key(name)
@@ -137,13 +149,16 @@ class _Attempt:
                 return key
         return None
 
-    def proceed(self, **options: Any) -> Any:
-        """`options` are used in place of those of the call."""
+    def proceed(self) -> Any:
         conn = self._conn
         if is_within() and conn.sock is not None and is_connection_dropped(conn):  # while it was delayed
             self._reconnect()
-        options = {**self._options, **options} if options else self._options
-        return self._original(self._pool, conn, self._method, self._url, **options)
+        return self._original(self._pool, conn, self._method, self._url, **self._options)
+
+    def _proceed_with(self, options: dict[str, Any]) -> Any:
+        """`options` are used in place of those of the call."""
+        self._options = {**self._options, **options}
+        return self.proceed()
 
     def _reconnect(self) -> None:
         """As urllib3 does it when it takes a connection from its pool."""
@@ -155,25 +170,47 @@ class _Attempt:
     def fail(self, failure: Failure, _proceed: Callable[[], Any]) -> Any:
         if failure.way == "lost_reply":
             self._lose_reply(failure)
-        if failure.way in ERRORS:
+        error = self._error(failure.way)
+        if error is not None:
             if self._conn.proxy:  # it is not the proxy that fails
                 self._conn._has_connected_to_proxy = True  # noqa: SLF001 - urllib3 asks for nothing else
-            raise ERRORS[failure.way](self._pool, self._conn, self._waits_seconds)
+            raise error
         return self._slow(failure) if failure.way == "slow" else self._answer(failure)
 
+    def _error(self, way: Way) -> Exception | None:
+        """None where it fails with an answer."""
+        make: dict[Way, Callable[[], Exception]] = {
+            "timeout": lambda: ReadTimeoutError(
+                self._pool, self._url, f"Read timed out. (read timeout={self._waits_seconds:g})"
+            ),
+            "refused": lambda: NewConnectionError(self._conn, f"{NOT_CONNECTED}: {causes.refused()}"),
+            "reset": causes.reset,
+            "dns": self._not_resolved,
+            "tls": lambda: SSLError(causes.not_trusted()),
+            "lost_reply": lambda: RemoteDisconnected("Remote end closed connection without response"),
+        }
+        return make[way]() if way in make else None
+
+    def _not_resolved(self) -> Exception:
+        error = causes.not_resolved()
+        if NameResolutionError is None:
+            return NewConnectionError(self._conn, f"{NOT_CONNECTED}: {error}")
+        return NameResolutionError(self._pool.host, self._conn, error)
+
     def _lose_reply(self, failure: Failure) -> None:
-        """Make the call, and read its answer to the end, without giving the connection back to its pool."""
-        response = self.proceed(**({"preload_content": False, "response_conn": None} if IS_CURRENT else {}))
-        while failure.goes_on() and response.read(READ_BYTES):
+        """Make the call, and read its answer to the end."""
+        response = self._proceed_with(UNREAD_AND_KEPT)
+        while failure.goes_on() and response.read(READ_BYTES, **RAW):
             pass
 
     def _slow(self, failure: Failure) -> Any:
-        response = self.proceed(**({"preload_content": False} if IS_CURRENT else {}))
+        is_to_be_read = self._options.get("preload_content", True)
+        response = self._proceed_with(UNREAD)
         parsed = response._original_response if IS_CURRENT else response  # noqa: SLF001 - it has no other name
         if parsed is not None and parsed.fp is not None:
             pace = Pace(failure, self._waits_seconds)
-            parsed.fp = BufferedReader(_Trickle(parsed.fp, pace), pace.piece)
-        if IS_CURRENT and self._options.get("preload_content", True):
+            parsed.fp = BufferedReader(_Trickle(parsed.fp, pace), min(pace.piece, READ_BYTES))
+        if IS_CURRENT and is_to_be_read:
             response.read(decode_content=self._options.get("decode_content", True), cache_content=True)
         return response
 
@@ -223,44 +260,6 @@ def _address(url: str) -> tuple[str, str, int, str]:
     """Scheme, host, port and path."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), parts.path or "/"
-
-
-def _timed_out(pool: HTTPConnectionPool, _conn: HTTPConnection, seconds: float) -> Exception:
-    return ReadTimeoutError(pool, "", f"Read timed out. (read timeout={seconds:g})")
-
-
-def _refused(_pool: HTTPConnectionPool, conn: HTTPConnection, _seconds: float) -> Exception:
-    return NewConnectionError(conn, "Failed to establish a new connection: [Errno 111] Connection refused")
-
-
-def _reset(*_: object) -> Exception:
-    return ConnectionResetError(104, "Connection reset by peer")
-
-
-def _not_resolved(pool: HTTPConnectionPool, conn: HTTPConnection, _seconds: float) -> Exception:
-    error = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-    if NameResolutionError is None:
-        return NewConnectionError(conn, f"Failed to establish a new connection: {error}")
-    return NameResolutionError(pool.host, conn, error)
-
-
-def _not_trusted(*_: object) -> Exception:
-    reason = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired"
-    return SSLError(ssl.SSLCertVerificationError(1, reason))
-
-
-def _disconnected(*_: object) -> Exception:
-    return RemoteDisconnected("Remote end closed connection without response")
-
-
-ERRORS: dict[Way, Callable[[HTTPConnectionPool, HTTPConnection, float], Exception]] = {
-    "timeout": _timed_out,
-    "refused": _refused,
-    "reset": _reset,
-    "dns": _not_resolved,
-    "tls": _not_trusted,
-    "lost_reply": _disconnected,
-}
 
 
 def _on_the_wire(failure: Failure) -> bytes:

@@ -4,15 +4,20 @@ Counters are named `f|<finding>|<client>|<dependency>|<place>|<what>`, and are w
 is judged from samples (`SAMPLED`) is counted of sound clients, too.
 """
 
+import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Literal, NamedTuple, cast
 
 from ..faults.base import Fail, Failure
+from .dependencies import has_failed
 from .remedies import TIMEOUTS, explanation, remedy
 from .served import Passage
 from .tally import Tally
+
+log = logging.getLogger(__name__)
 
 Finding = Literal[
     "no_timeout",
@@ -68,7 +73,9 @@ GIVEN_UP = frozenset({"CancelledError", "Cancelled"})
 UNKNOWN_OUTCOME = frozenset({"lost_reply", "timeout"})
 """After these nobody knows whether a write was done."""
 
-SERVER_ERROR, TOO_MANY = 500, 429
+
+NOTHING = ("", "", 0)
+"""What is known of what a call says, where its client's file knows nothing of it."""
 
 
 class Attempt(NamedTuple):
@@ -97,6 +104,11 @@ class Attempt(NamedTuple):
     def key(self) -> object:
         """Equal for the attempts of one call."""
         return self.client, self.dependency, self.place, self.what, self.flow
+
+    @property
+    def is_told_apart(self) -> bool:
+        """Whether it can be told from its neighbours, which would be taken for its retries."""
+        return self.what != NOTHING
 
     @property
     def whom(self) -> str:
@@ -132,9 +144,8 @@ class Count(NamedTuple):
 
 
 def attempt(passage: Passage) -> Attempt:
-    call, outcome, error = passage.call, passage.result.outcome, passage.error
+    call, outcome = passage.call, passage.result.outcome
     failure = outcome.failure if isinstance(outcome, Fail) else None
-    status = passage.status or 0
     return Attempt(
         client=call.client,
         dependency=call.name,
@@ -148,11 +159,8 @@ def attempt(passage: Passage) -> Attempt:
         is_repeatable=call.is_repeatable,
         heeds_retry_after=not call.service,
         failure=failure,
-        has_failed=error is not None
-        or status >= SERVER_ERROR
-        or status == TOO_MANY
-        or (failure is not None and failure.way != "slow"),
-        is_limited=passage.is_limited or type(error).__name__ in GIVEN_UP,
+        has_failed=has_failed(passage),
+        is_limited=passage.is_limited or (passage.error is not None and passage.error.__name__ in GIVEN_UP),
     )
 
 
@@ -234,7 +242,7 @@ def calls(attempts: Iterable[Attempt]) -> list[list[Attempt]]:
     for each in sorted(attempts, key=lambda attempt: attempt.began):
         key = each.key
         before = failed.get(key)
-        if before and before[-1].ended <= each.began:
+        if before and each.is_told_apart and before[-1].ended <= each.began:
             before.append(each)
         else:
             before = [each]
@@ -246,6 +254,15 @@ def calls(attempts: Iterable[Attempt]) -> list[list[Attempt]]:
     return found
 
 
+@contextmanager
+def _unless_it_raises() -> Iterator[None]:
+    """What is counted besides must not cost the counts of requests."""
+    try:
+        yield
+    except Exception:
+        log.exception("Could not audit outgoing calls")
+
+
 class Audit:
     """What the outgoing calls of one run in one process add to its counters."""
 
@@ -255,17 +272,22 @@ class Audit:
 
     def count_request(self, passages: Sequence[Passage], run_id: str, counters: Tally) -> None:
         """Count the outgoing calls of one request that the run is about."""
-        about = (each for each in passages if any(plan.run_id == run_id for plan in each.result.plans))
-        self._add(counts_of_request([attempt(each) for each in about if each.call.client in TIMEOUTS]), counters)
+        with _unless_it_raises():
+            about = (each for each in passages if any(plan.run_id == run_id for plan in each.result.plans))
+            self._add(counts_of_request([attempt(each) for each in about if each.call.client in TIMEOUTS]), counters)
 
     def count_in_background(self, passage: Passage, counters: Tally) -> None:
         """Count an outgoing call that serves no request. The next round of what runs for ever looks like a retry, so
         only what no round may do is judged there.
         """
-        if passage.call.client not in TIMEOUTS:
-            return
-        each = attempt(passage)
+        with _unless_it_raises():
+            if passage.call.client in TIMEOUTS:
+                self._count_round(attempt(passage), counters)
+
+    def _count_round(self, each: Attempt, counters: Tally) -> None:
         self._add(_counts_of_each(each), counters)
+        if not each.is_told_apart:
+            return
         key = each.key
         before = self._background.pop(key, [])
         if before and each.began - before[-1].ended > LONGEST_ROUND_SECONDS:

@@ -118,7 +118,7 @@ class DependencyCounter:
         counted = {
             "calls": len(calls),
             "calls_hit": hit,
-            "errors": sum(map(_has_failed, calls)),
+            "errors": sum(map(has_failed, calls)),
             "unreached": sum(map(self._is_unreached, calls)),
         }
         for what, number in counted.items():
@@ -133,7 +133,7 @@ class DependencyCounter:
         return any(run.run_id == self.run_id and name == UNREACHED for run, name in passage.result.notes)
 
 
-def _has_failed(passage: Passage) -> bool:
+def has_failed(passage: Passage) -> bool:
     """Whether the call ended without an answer, or with one that says that the service failed."""
     status = passage.status
     if passage.error is not None or (status is not None and (status >= SERVER_ERROR or status == TOO_MANY_REQUESTS)):

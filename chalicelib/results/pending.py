@@ -113,6 +113,7 @@ class PendingCounts:
         for call, began in calls.items():
             if any(plan.run_id == self.run.run_id for plan in call.plans):
                 self.counting.add(self.cells, self._group(call, began) or "neither", None, began, now - began)
+                self.outgoing.count_request(self.counters, call.passages, None, is_untouched=not call.hits)
 
     # What is sent
 

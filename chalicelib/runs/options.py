@@ -81,7 +81,8 @@ class Hypothesis(BaseModel):
     of: Judged = Field(
         default="untouched",
         description="The requests that are judged: those that no run hits, those that this run hits (how the "
-        "application copes with the fault; injected errors do not count as failures), or both, each by itself.",
+        "application copes with the fault; injected errors do not count as failures), or both, each by itself. Where "
+        "outgoing calls are hit, hit is the natural one: what the application answers when its calls fail.",
         json_schema_extra={"label": "Judged requests"},
     )
     baseline_seconds: float = Field(

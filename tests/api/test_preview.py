@@ -470,6 +470,20 @@ def test_a_verdict_of_another_service_takes_the_place_of_target_and_percentage(c
     assert set(criteria(previewed)) == {"excluded", "propagate"}
 
 
+@pytest.mark.parametrize(("is_hit", "likely"), [(True, 0.2), (False, False)])
+def test_of_outgoing_calls_it_takes_the_place_of_the_target_alone(
+    clock: Clock, *, is_hit: bool, likely: float | bool
+) -> None:
+    control, start = travelling(clock)
+    sealed = Seal(KEY, clock).propagation(a_run(label="slow", options={"propagate": True}))
+    assert sealed
+    request = {**REQUEST, "headers": {"Baggage": sealed.own(is_hit=is_hit, until=NOW + 60)}}
+    about_calls = {**{name: each for name, each in start.items() if name != "delay_seconds"}, **OF_CALLS}
+    previewed = preview(control, request, about_calls)
+    assert (previewed["would_hit"], previewed["refused"]) == (likely, [])
+    assert set(criteria(previewed)) == {"excluded", "dependency", "propagate", "percentage"}
+
+
 def test_a_baggage_without_a_genuine_one_changes_nothing(clock: Clock) -> None:
     control, start = travelling(clock)
     request = {**REQUEST, "headers": {"baggage": "chaos.slow=1.1.x.y"}}

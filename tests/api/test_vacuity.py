@@ -55,6 +55,9 @@ def test_where_every_request_is_hit_nothing_is_expected_of_untouched_ones(
         ("error_injection", None, {}),
         ("error_injection", "both", {"error_rate": 0.99}),
         ("resource_exhaustion", "hit", {}),
+        ("dependency_failure", None, {"dependency": "dynamodb"}),
+        ("dependency_failure", "both", {"dependency": "dynamodb", "scope_of_calls": "process"}),
+        ("dependency_failure", "hit", {"dependency": "dynamodb"}),
     ],
 )
 def test_where_there_can_be_such_requests_it_starts(

@@ -1,9 +1,11 @@
 """What one outgoing call pays. Read the minima side by side, per hook point: 3 microseconds is the most."""
 
+import asyncio
+import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import closing, contextmanager, suppress
 from functools import partial, wraps
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -123,3 +125,72 @@ def test_urllib3(benchmark: BenchmarkFixture, dependency: str | None, monkeypatc
             iterations=100,
             warmup_rounds=100,
         )
+
+
+def _measure(benchmark: BenchmarkFixture, call: Callable[[], Any]) -> None:
+    benchmark.pedantic(call, rounds=2000, iterations=100, warmup_rounds=100)
+
+
+@pytest.mark.parametrize("dependency", CASES)
+def test_a_socket_connects(
+    benchmark: BenchmarkFixture, dependency: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket.socket, "connect", _nothing)
+    with socket.socket() as connection, running(dependency):
+        _measure(benchmark, lambda: connection.connect(("10.0.0.1", 5432)))
+
+
+@pytest.mark.parametrize("dependency", CASES)
+def test_a_name_is_looked_up(
+    benchmark: BenchmarkFixture, dependency: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 5432))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_kwargs: found)
+    with running(dependency):
+        _measure(benchmark, lambda: socket.getaddrinfo("db.example", 5432))
+
+
+@pytest.mark.parametrize("dependency", CASES)
+def test_a_loop_connects(benchmark: BenchmarkFixture, dependency: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asyncio.BaseEventLoop, "create_connection", _nothing_on_loop)
+    with closing(asyncio.new_event_loop()) as loop, running(dependency):
+        _measure(benchmark, lambda: _ended(loop.create_connection(asyncio.Protocol, "db.example", 5432)))
+
+
+@pytest.mark.parametrize("dependency", CASES)
+def test_redis(benchmark: BenchmarkFixture, dependency: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    redis = pytest.importorskip("redis")
+    monkeypatch.setattr(redis.Redis, "_send_command_parse_response", _nothing)
+    client, connection = redis.Redis(), redis.Connection(host="cache.example", port=6379)
+    with running(dependency):
+        _measure(benchmark, lambda: client._send_command_parse_response(connection, "GET", "GET", "key"))
+
+
+@pytest.mark.parametrize("dependency", CASES)
+def test_aiohttp(benchmark: BenchmarkFixture, dependency: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a request pays in front of its attempts, and for one of them."""
+    aiohttp = pytest.importorskip("aiohttp")
+
+    async def prepared() -> tuple[Any, Any]:
+        loop = asyncio.get_running_loop()
+        return aiohttp.ClientSession(), aiohttp.ClientRequest("GET", URL("http://payments.example/v1"), loop=loop)
+
+    async def requested(_session: Any, *_: Any, middlewares: Any = (), **__: Any) -> Any:
+        return await middlewares[0](request, _nothing_on_loop) if middlewares else None
+
+    URL = pytest.importorskip("yarl").URL  # noqa: N806 - as it is called
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", requested)
+    with closing(asyncio.new_event_loop()) as loop, running(dependency):
+        session, request = loop.run_until_complete(prepared())
+        _measure(benchmark, lambda: _ended(session._request("GET", "http://payments.example/v1")))
+        loop.run_until_complete(session.close())
+
+
+async def _nothing_on_loop(*_: Any, **__: Any) -> Any:
+    return SimpleNamespace(status=200)
+
+
+def _ended(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """One that waits for nothing is over at once."""
+    with suppress(StopIteration):
+        coroutine.send(None)

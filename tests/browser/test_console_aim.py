@@ -818,18 +818,28 @@ def test_calls_to_a_dependency_are_made_to_fail_by_a_form_and_the_card_says_what
     status = server.call("GET", "/chaos_experiments/status?experiment_name=dependency_failure").json()
     run["results"] = {**status["resultset"]["results"], **results_of_calls()}
     page.context.route("**/list", lambda route: route.fulfill(json=listed))
-    for text in (
-        (
-            "11 calls, 6 hit, 6 failed; 3 calls a request (3 times as many as usual); "
-            "1 survived, 0 degraded, 1 failed: effective error rate 50\u00a0%"
-        ),
-        "dynamodb:PutItem, botocore",
-        "Calls matched",
-    ):
+    calls = "11 calls, 6 hit, 6 failed; 3 calls a request (3 times as many as usual)"
+    ends = "1 survived, 0 degraded, 1 failed: effective error rate 50\u00a0%"
+    finding = "No timeout, shop/orders.py:42, botocore to dynamodb:PutItem: 7 calls had none. Set one."
+    for text in ("dynamodb:PutItem, botocore", f"{calls}; {ends}", "Calls matched", finding):
         expect(running).to_contain_text(text)
+
+
+FOUND = {
+    "finding": "no_timeout", "client": "botocore", "dependency": "dynamodb:PutItem", "place": "shop/orders.py:42",
+    "calls": 7, "explanation": "7 calls had none.", "remedy": "Set one.",
+}  # fmt: skip
 
 
 def results_of_calls() -> dict[str, Any]:
     side = {"requests": 1, "statuses": {}, "p50_seconds": None, "p95_seconds": None, "p99_seconds": None}
     counts = {"requests": 7, "requests_hit": 2, "requests_untouched": 5, "environments": 1}
-    return {**counts, "matched": 11, "unreached": 0, "dependencies": [CALLED], "hit": side, "untouched": side}
+    return {
+        **counts,
+        "matched": 11,
+        "unreached": 0,
+        "dependencies": [CALLED],
+        "audit": [FOUND],
+        "hit": side,
+        "untouched": side,
+    }

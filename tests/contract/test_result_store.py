@@ -39,6 +39,15 @@ def test_what_eight_environments_tell_adds_up_exactly(store: ResultStore) -> Non
     assert tally.environments == 8
 
 
+def test_counters_may_have_the_names_of_hosts_and_operations_in_them(store: ResultStore) -> None:
+    counts = {
+        f"d|botocore|{name}|calls": 2 for name in ("dynamodb:PutItem", "payments.example:443", "::1", "a_b*", "é")
+    }
+    for number in (1, 2):
+        store.add(RUN, counts, environment="here", number=number)
+    assert store.results([RUN])[RUN.run_id].counts == dict.fromkeys(counts, 4)
+
+
 def test_what_is_sent_twice_is_added_once(store: ResultStore) -> None:
     for number in (1, 1, 2, 1, 2):
         store.add(RUN, {"requests": 1}, environment="here", number=number)

@@ -61,5 +61,5 @@ class Client:
 
     def _fail(self, failure: Failure, _proceed: object) -> int:
         if failure.way == "error":
-            return failure.status or 500
+            return 400  # as AWS says it of many
         raise Refused(failure.way)

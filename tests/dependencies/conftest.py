@@ -32,18 +32,20 @@ def server_of(server: Server, secure_server: Server) -> Callable[[str], Server]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of a test that is a matrix, run what has a value of a parameter that nothing before it had, or all of it."""
+    """Without --whole-matrix, a test with several parameters is run until each has had each of its values."""
     if config.getoption("--whole-matrix"):
         return
     seen: set[tuple[str, str, str]] = set()
-    left_out = [item for item in items if item.get_closest_marker("matrix") and not _has_news(item, seen)]
+    left_out = [item for item in items if not _has_news(item, seen)]
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=left_out)
 
 
 def _has_news(item: pytest.Item, seen: set[tuple[str, str, str]]) -> bool:
-    assert isinstance(item, pytest.Function)
-    values = {(item.originalname, name, repr(value)) for name, value in item.callspec.params.items()}
-    is_new = not values <= seen
+    """Whether one of its parameters has a value that it had in no test before."""
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    test = item.nodeid.partition("[")[0]
+    values = {(test, name, repr(value)) for name, value in parameters.items()}
+    is_new = len(values) < 2 or not values <= seen
     seen |= values
     return is_new

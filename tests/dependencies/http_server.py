@@ -1,6 +1,8 @@
 """A server over HTTP on loopback, with or without TLS, that remembers what it was asked."""
 
 import json
+import select
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -11,6 +13,8 @@ from typing import Any
 
 OK = {"ok": True, "padding": "x" * 80}
 BODY = json.dumps(OK).encode()
+BIG = 30_000_000
+"""More bytes than a client's system takes that does not read them."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -33,6 +37,12 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         if self.path == "/chunked":
             self._send_in_chunks()
+            return
+        if self.path == "/big":
+            self.send_header("Content-Length", str(BIG))
+            self.end_headers()
+            self.wfile.write(bytes(BIG))
+            self.server.sent_big.set()
             return
         self.send_header("Content-Length", str(len(BODY)))
         self.end_headers()
@@ -62,6 +72,7 @@ class Server(ThreadingHTTPServer):
         self.bodies: list[bytes] = []
         self.headers: list[dict[str, str]] = []
         self.connections = 0
+        self.sent_big = threading.Event()
         self.authority = authority
         """The certificate of who vouches for it; None without TLS."""
         self._context = context
@@ -87,6 +98,42 @@ def serving(context: ssl.SSLContext | None = None, authority: Path | None = None
     thread.start()
     try:
         yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class Tunnel(BaseHTTPRequestHandler):
+    """A proxy that connects its clients to whatever they name."""
+
+    def do_CONNECT(self) -> None:
+        host, _, port = self.path.partition(":")
+        with socket.create_connection((host, int(port)), timeout=5) as target:
+            self.send_response(200)
+            self.end_headers()
+            ends = {self.connection: target, target: self.connection}
+            while True:
+                readable, _, _ = select.select(list(ends), [], [], 5)
+                parts = [(ends[each], each.recv(65_536)) for each in readable]
+                if not all(part for _, part in parts) or not parts:
+                    return
+                for end, part in parts:
+                    end.sendall(part)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def tunnelling() -> Iterator[str]:
+    """The address of a proxy."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Tunnel)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

@@ -21,7 +21,9 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "error": {"status_code": 502, "headers": {"X-Reason": "because"}, "body": {"error": "broken"}},
 }
 PATIENCE = 0.2
-"""How long the clients wait for an answer, in seconds."""
+"""How long the clients wait for an answer that does not come, in seconds."""
+LONG = 30.0
+"""How long they wait else."""
 
 
 class Answer(NamedTuple):
@@ -34,7 +36,7 @@ class Client(Protocol):
     errors: Mapping[str, type[Exception]]
     """What it raises, by fault."""
 
-    def call(self, method: str = "GET", path: str = "/orders") -> Answer: ...
+    def call(self, method: str = "GET", path: str = "/orders", *, read: float = LONG) -> Answer: ...
 
     def close(self) -> None: ...
 
@@ -74,7 +76,7 @@ def expect(client: Client, fault: str, chaos: Any) -> None:
     began = time.monotonic()
     if fault in client.errors:
         with pytest.raises(client.errors[fault]) as raised:
-            client.call()
+            client.call(read=PATIENCE if fault == "timeout" else LONG)
         assert type(raised.value) is client.errors[fault]
     else:
         EXPECTED[fault](client.call())

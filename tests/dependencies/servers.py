@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
-STARTS_SECONDS = 30.0
+STARTS_SECONDS, LOGS_SECONDS = 30.0, 5.0
 NOBODY = "nobody"
 PATH = os.pathsep.join(
     [
@@ -141,9 +141,12 @@ class Httpd(NamedTuple):
     address: Address
     log: Path
 
-    def seen(self) -> int:
-        """How many requests it has answered."""
-        return len(self.log.read_text().splitlines())
+    def seen(self, expected: int) -> int:
+        """How many requests it has answered. It writes them down after that: so wait for those that are expected."""
+        until = time.monotonic() + LOGS_SECONDS
+        while (seen := len(self.log.read_text().splitlines())) < expected and time.monotonic() < until:
+            time.sleep(0.01)
+        return seen
 
 
 @contextmanager

@@ -22,8 +22,10 @@ from aiobotocore.retries.bucket import AsyncTokenBucket
 from aiobotocore.session import get_session
 
 from chalicelib.injection.loops import AnyLoop
+from chalicelib.outgoing import botocore as patched
 from chalicelib.outgoing.aws_answers import GARBAGE
 from chalicelib.outgoing.passing import is_to_be_asked
+from chalicelib.own_calls import own_calls
 from tests.dependencies.aws_server import BUCKET, TABLE, AwsServer, aws_server, options
 from tests.dependencies.harness import failing
 from tests.dependencies.test_botocore import ATTEMPTS, ITEM, MODES, RAISED
@@ -92,11 +94,11 @@ def test_each_attempt_fails_as_aiobotocore_reports_it_and_the_client_works_after
     before_all = dict(vars(AioEndpoint))
 
     async def calls() -> None:
-        async with client_of(server, session, mode, read_timeout=5) as before:
+        async with client_of(server, session, mode, read_timeout=30) as before:
             assert await before.get_item(TableName=TABLE, Key=ITEM)
             server.seen.clear()
             with failing("dynamodb:GetItem", fault) as chaos:
-                async with client_of(server, session, mode, read_timeout=5) as during:
+                async with client_of(server, session, mode, read_timeout=30) as during:
                     for client in (before, during):
                         slept.clear()
                         with pytest.raises(RAISED[fault]):
@@ -120,13 +122,16 @@ def test_a_time_out_lasts_as_long_as_the_client_waits_and_latency_no_longer(
     session: type, server: AwsServer, delayed: list[float]
 ) -> None:
     async def calls() -> None:
-        async with client_of(server, session, read_timeout=7) as client:
+        async with client_of(server, session, read_timeout=30) as client:
             with failing("dynamodb", "timeout"), pytest.raises(exceptions.ReadTimeoutError):
                 await client.list_tables()
-            assert sum(delayed) == 7 * ATTEMPTS
+            assert sum(delayed) == 30 * ATTEMPTS
             delayed.clear()
             with failing("dynamodb", "latency", delay_seconds=3.0):
                 await client.list_tables()
+                assert sum(delayed) == 3
+                with own_calls():
+                    await client.list_tables()
             assert sum(delayed) == 3
 
     asyncio.run(calls())
@@ -193,20 +198,33 @@ def test_a_slow_answer_comes_at_so_many_bytes_a_second(session: type, server: Aw
     asyncio.run(calls())
 
 
+def test_a_slow_stream_of_events_is_slow_too(server: AwsServer, delayed: list[float]) -> None:
+    async def calls() -> None:
+        async with client_of(server, service="s3") as s3:
+            with failing("s3:GetObject", "slow", bytes_per_second=50.0):
+                raw = (await s3.get_object(Bucket=BUCKET, Key="1"))["Body"].raw_stream
+                assert b"".join([data async for data, _ in raw.content.iter_chunks()]) == b"x" * 100
+                assert sum(delayed) == pytest.approx(2)
+
+    asyncio.run(calls())
+
+
 @pytest.mark.parametrize("session", SESSIONS)
 def test_a_client_gives_up_an_answer_of_which_no_byte_comes_in_its_time(
-    session: type, server: AwsServer, delayed: list[float]
+    session: type, server: AwsServer, delayed: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(patched, "_timeout_seconds", lambda *_: 0.5)
+
     async def calls() -> None:
-        async with client_of(server, session, service="s3", read_timeout=2) as s3:
-            with failing("s3", "slow", bytes_per_second=0.25):
+        async with client_of(server, session, service="s3") as s3:
+            with failing("s3", "slow", bytes_per_second=1.0):
                 answer = await s3.get_object(Bucket=BUCKET, Key="1")
                 with pytest.raises(exceptions.ReadTimeoutError):
                     await answer["Body"].read()
-                assert sum(delayed) == 2
+                assert sum(delayed) == 0.5
                 with pytest.raises(exceptions.ReadTimeoutError):
                     await s3.list_buckets()
-            assert sum(delayed) == 2 + 2 * ATTEMPTS
+            assert sum(delayed) == 0.5 + 0.5 * ATTEMPTS
 
     asyncio.run(calls())
 
@@ -289,11 +307,11 @@ def test_tasks_share_a_client_and_each_call_is_decided_once(server: AwsServer) -
 
 def test_trio_waits_and_fails_as_asyncio_does(server: AwsServer, delayed: list[float]) -> None:
     async def calls() -> None:
-        async with client_of(server, HttpxSession, read_timeout=3) as client:
+        async with client_of(server, HttpxSession, read_timeout=30) as client:
             assert await client.list_tables()
             with failing("dynamodb", "timeout"), pytest.raises(exceptions.ReadTimeoutError):
                 await client.list_tables()
-            assert sum(delayed) == 3 * ATTEMPTS
+            assert sum(delayed) == 30 * ATTEMPTS
             with failing("dynamodb", "error", code="ResourceNotFoundException"), pytest.raises(ClientError) as caught:
                 await client.list_tables()
             assert type(caught.value) is client.exceptions.ResourceNotFoundException

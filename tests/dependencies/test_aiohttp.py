@@ -12,9 +12,10 @@ import pytest
 
 aiohttp = pytest.importorskip("aiohttp")
 
+from tests.dependencies import servers  # noqa: E402
 from tests.dependencies.harness import failing  # noqa: E402 - where it is installed
 from tests.dependencies.http_server import BODY, Server  # noqa: E402
-from tests.dependencies.over_http import ALL, MADE, PATIENCE, Answer, meets, opened  # noqa: E402
+from tests.dependencies.over_http import ALL, LONG, MADE, PATIENCE, Answer, meets, opened  # noqa: E402
 
 LOOPS = ("asyncio", "uvloop")
 
@@ -34,7 +35,7 @@ class Client:
     def __init__(self, loop: str, server: Server, **options: Any) -> None:
         self._runner = asyncio.Runner(loop_factory=_factory(loop))
         self._server = server
-        options = {"timeout": aiohttp.ClientTimeout(sock_read=PATIENCE), **options}
+        options = {"timeout": aiohttp.ClientTimeout(sock_read=LONG), **options}
         self.session = self.run(self._opened(options))
 
     async def _opened(self, options: Any) -> Any:
@@ -44,7 +45,10 @@ class Client:
     def run(self, coroutine: Any) -> Any:
         return self._runner.run(coroutine, context=copy_context())
 
-    def call(self, method: str = "POST", path: str = "/orders", **options: Any) -> Answer:
+    def call(self, method: str = "POST", path: str = "/orders", *, read: float | None = None, **options: Any) -> Answer:
+        if read is not None:
+            options["timeout"] = aiohttp.ClientTimeout(sock_read=read)
+
         async def called() -> Answer:
             async with self.session.request(method, self._server.address + path, **options) as response:
                 return Answer(response.status, response.headers, await response.read())
@@ -68,7 +72,6 @@ def open_client(request: pytest.FixtureRequest) -> Open:
     return lambda server, **options: Client(request.param, server, **options)
 
 
-@pytest.mark.matrix
 @pytest.mark.parametrize("made", MADE)
 @pytest.mark.parametrize("fault", ALL)
 def test_a_client_meets_a_fault(fault: str, made: str, open_client: Open, server_of: Callable[[str], Server]) -> None:
@@ -97,7 +100,7 @@ def test_what_aiohttp_repeats_by_itself_is_repeated_once(fault: str, open_client
 def test_what_is_not_repeated_is_one_call(fault: str, open_client: Open, server: Server) -> None:
     with opened(open_client, server) as client, failing(server.host, fault, options={"first": {"requests": 1}}):
         with pytest.raises(client.errors[fault]):
-            client.call("GET")
+            client.call("GET", read=PATIENCE)
         assert client.call("GET").body == BODY
 
 
@@ -160,7 +163,7 @@ def test_an_answer_so_slow_that_not_a_byte_comes_in_time_is_a_time_out(open_clie
         failing(server.host, "slow", bytes_per_second=2.0),
         pytest.raises(aiohttp.SocketTimeoutError),
     ):
-        client.call()
+        client.call(read=PATIENCE)
 
 
 @pytest.mark.parametrize("fault", ["error", "garbage", "reset", "refused", "lost_reply", "slow"])
@@ -212,6 +215,21 @@ def test_its_look_up_and_its_connection_are_no_calls_of_their_own(open_client: O
         server.address = f"http://localhost:{port}"
         assert client.call().body == BODY
         assert [(passage.call.client, passage.status) for passage in result.passages] == [("aiohttp", 200)]
+
+
+@pytest.mark.parametrize(("fault", "reached"), [("lost_reply", 1), ("slow", 1), ("error", 0), ("reset", 0)])
+def test_apaches_httpd_sees_what_is_sent(fault: str, reached: int, open_client: Open, server: Server) -> None:
+    """With one connection for all."""
+    with servers.httpd() as httpd, opened(open_client, server) as client:
+        server.address = f"http://{httpd.address}"
+        assert client.call(path="/page").status == 200
+        with failing(f"http://{httpd.address}/page", fault):
+            try:
+                client.call(path="/page")
+            except client.errors.get(fault, ZeroDivisionError):
+                assert fault in client.errors
+        assert client.call(path="/page").status == 200
+        assert httpd.seen(2 + reached) == 2 + reached
 
 
 def test_classes_are_as_before() -> None:

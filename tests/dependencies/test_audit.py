@@ -7,12 +7,15 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
 import pytest
 
+from chalicelib.injection import outgoing
+from chalicelib.injection.current import CURRENT
 from chalicelib.injection.drivers import SyncInjection
 from chalicelib.results.audit import findings
 from tests.dependencies import defects
@@ -223,6 +226,31 @@ def test_a_seeded_defect_is_found_where_it_is_and_nothing_in_its_mended_twin(
     assert found_in(seeded.mended, url, seeded, own_time) == []
 
 
+def test_a_request_that_retries_without_end_is_found_and_is_not_remembered_without_end(
+    monkeypatch: pytest.MonkeyPatch, own_time: Callable[[Clock], None]
+) -> None:
+    import requests
+
+    monkeypatch.setattr(outgoing, "MOST_PASSAGES", 10)
+    with failing("127.0.0.1:9", "refused", duration_seconds=600.0) as chaos:
+        own_time(chaos.clock)
+        watched = Watched(chaos)
+        kept = []
+
+        def serve() -> None:
+            for _ in range(50):
+                with suppress(requests.ConnectionError):
+                    requests.get("http://127.0.0.1:9/", timeout=3)
+                time.sleep(defects.jitter(0))
+            kept.append(len(CURRENT.get()[1].passages))  # type: ignore[index]
+
+        watched.request(serve)
+        assert kept == [10]
+        assert [finding for finding, _ in watched.found] == ["retry_amplification"]
+        (tally,) = chaos.results.tallies.values()
+        assert tally.get("d|urllib3|127.0.0.1:9|calls") == tally.get("matched") == 50
+
+
 # What is sound
 
 
@@ -273,11 +301,50 @@ async def side_by_side(url: str) -> None:
         await asyncio.gather(*(get() for _ in range(4)), return_exceptions=True)
 
 
+# Each item is written once, by the same line: the next one is no retry of the one before.
+
+
+def requests_of_items(url: str) -> None:
+    import requests
+
+    for number in range(9):
+        with suppress(requests.RequestException):
+            requests.post(f"{url}/orders", json={"id": number}, timeout=(1, 2))
+
+
+def boto3_of_items(url: str) -> None:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    client = defects.table(url, retries=1, connect_timeout=1, read_timeout=1)
+    for number in range(9):
+        with suppress(BotoCoreError, ClientError):
+            client.update_item(TableName="orders", Key={"id": {"S": str(number)}})
+
+
+def httpx_of_items(url: str) -> None:
+    import httpx
+
+    with httpx.Client(timeout=2, verify=defects.tls()) as client:
+        for number in range(9):
+            with suppress(httpx.HTTPError):
+                client.post(f"{url}/orders", json={"id": number})
+
+
+async def aiohttp_of_items(url: str) -> None:
+    import aiohttp
+
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+        for number in range(9):
+            with suppress(aiohttp.ClientError, TimeoutError):
+                async with session.post(f"{url}/orders", json={"id": number}):
+                    pass
+
+
 SOUND = {
-    "requests": [urllib3_retrying, exponential_with_jitter],
-    "boto3": [botocore_standard],
-    "httpx": [httpx_retrying, side_by_side],
-    "aiohttp": [aiohttp_retrying],
+    "requests": [urllib3_retrying, exponential_with_jitter, requests_of_items],
+    "boto3": [botocore_standard, boto3_of_items],
+    "httpx": [httpx_retrying, side_by_side, httpx_of_items],
+    "aiohttp": [aiohttp_retrying, aiohttp_of_items],
 }
 
 

@@ -19,8 +19,10 @@ from pynamodb.exceptions import GetError, PutError
 from pynamodb.models import Model
 
 from chalicelib import time_limits
+from chalicelib.outgoing import botocore as patched
 from chalicelib.outgoing.aws_answers import GARBAGE
 from chalicelib.outgoing.pace import LONGEST_SECONDS
+from chalicelib.own_calls import own_calls
 from tests.dependencies.aws_server import BUCKET, TABLE, AwsServer, aws_server, options
 from tests.dependencies.harness import failing
 
@@ -71,11 +73,11 @@ def attempts(pauses: list[float]) -> int:
 def test_each_attempt_fails_as_botocore_reports_it_and_the_client_works_afterwards(
     fault: str, mode: str, server: AwsServer, slept: list[float]
 ) -> None:
-    before = client_of(server, mode, read_timeout=5)
+    before = client_of(server, mode, read_timeout=30)
     assert before.get_item(TableName=TABLE, Key=ITEM)
     server.seen.clear()
-    with failing("dynamodb:GetItem", fault):
-        during = client_of(server, mode, read_timeout=5)
+    with failing("dynamodb:GetItem", fault, duration_seconds=600.0):
+        during = client_of(server, mode, read_timeout=30)
         for client in (before, during):
             slept.clear()
             with pytest.raises(RAISED[fault]) as caught:
@@ -112,6 +114,20 @@ def test_a_time_out_lasts_as_long_as_the_client_waits(server: AwsServer) -> None
         ):
             client_of(server, **config).list_tables()
         assert sum(chaos.clock.slept) == seconds * ATTEMPTS
+
+
+def test_a_request_may_have_a_time_out_of_its_own(server: AwsServer) -> None:
+    client = client_of(server)
+    client.meta.events.register("before-call.dynamodb.ListTables", lambda context, **_: context.update(read_timeout=3))
+    with failing("dynamodb", "timeout") as chaos, pytest.raises(exceptions.ReadTimeoutError):
+        client.list_tables()
+    assert sum(chaos.clock.slept) == 3 * ATTEMPTS
+
+
+def test_the_modules_own_calls_meet_nothing(server: AwsServer) -> None:
+    client = client_of(server)
+    with failing("dynamodb", "dns"), own_calls():
+        assert client.list_tables()["TableNames"] == [TABLE]
 
 
 def test_after_two_failures_the_third_attempt_succeeds_and_the_server_has_seen_that_one(
@@ -189,14 +205,15 @@ def test_a_client_gives_up_an_answer_of_which_no_byte_comes_in_its_time(
 ) -> None:
     waited: list[float] = []
     monkeypatch.setattr(time_limits, "sleep", waited.append)
-    s3 = client_of(server, service="s3", read_timeout=2)
-    with failing("s3", "slow", bytes_per_second=0.25):
+    monkeypatch.setattr(patched, "_timeout_seconds", lambda *_: 0.5)
+    s3 = client_of(server, service="s3")
+    with failing("s3", "slow", bytes_per_second=1.0):
         with pytest.raises(exceptions.ReadTimeoutError):
             s3.get_object(Bucket=BUCKET, Key="1")["Body"].read()
-        assert sum(waited) == 2
+        assert sum(waited) == 0.5
         with pytest.raises(exceptions.ReadTimeoutError):
             s3.list_buckets()
-    assert sum(waited) == 2 + 2 * ATTEMPTS
+    assert sum(waited) == 0.5 + 0.5 * ATTEMPTS
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -268,7 +285,7 @@ class Order(Model):
         region = "eu-west-1"
         aws_access_key_id = "testing"
         aws_secret_access_key = "testing"
-        read_timeout_seconds = 4
+        read_timeout_seconds = 30
         max_retry_attempts = 2
 
     id = UnicodeAttribute(hash_key=True)
@@ -284,18 +301,18 @@ def test_pynamodb_fails_as_its_users_know_it_and_works_afterwards(server: AwsSer
         assert caught.value.cause_response_code == "ProvisionedThroughputExceededException"
         assert attempts(slept) == 3
         assert Order.get("kept").id == "kept"
-    with failing("dynamodb:GetItem", "timeout") as chaos:
+    with failing("dynamodb:GetItem", "timeout", duration_seconds=600.0) as chaos:
         with pytest.raises(GetError) as unread:
             Order.get("kept")
         assert isinstance(unread.value.cause, exceptions.ReadTimeoutError)
-        assert sum(chaos.clock.slept) == 3 * 4
+        assert sum(chaos.clock.slept) == 3 * 30
     with failing("dynamodb:PutItem", "lost_reply"), pytest.raises(PutError):
         Order("written").save()
     assert Order.get("written").id == "written"
 
 
 def test_a_request_is_hit_and_remembers_each_attempt_of_its_calls(server: AwsServer) -> None:
-    client = client_of(server, read_timeout=7)
+    client = client_of(server, read_timeout=30)
     with failing("dynamodb:PutItem", "error", scope_of_calls="requests", code="Nope") as chaos, chaos.request() as hit:
         with pytest.raises(ClientError):
             client.put_item(TableName=TABLE, Item=ITEM)
@@ -310,7 +327,7 @@ def test_a_request_is_hit_and_remembers_each_attempt_of_its_calls(server: AwsSer
         "/",
     )
     assert f"{call.host}:{call.port}" == server.address
-    assert (call.timeout_seconds, passage.status, passage.error) == (7, 400, None)
+    assert (call.timeout_seconds, passage.status, passage.error) == (30, 400, None)
 
 
 def test_threads_share_a_client_and_each_call_is_decided_once(server: AwsServer) -> None:

@@ -59,7 +59,6 @@ def before(mariadb: servers.Address) -> Iterator[MySQL]:
     made.close()
 
 
-@pytest.mark.matrix
 @pytest.mark.parametrize("fault", ERRORS)
 def test_pymysql_reports_that_it_cannot_connect(mariadb: servers.Address, before: MySQL, fault: str) -> None:
     connections = before.connections()
@@ -105,7 +104,6 @@ def with_psycopg_on_a_loop(address: servers.Address) -> int:
 PSYCOPG = pytest.mark.parametrize("ask", [with_psycopg, with_psycopg_on_a_loop])
 
 
-@pytest.mark.matrix
 @PSYCOPG
 def test_psycopg_cannot_resolve_its_server(postgresql: servers.Address, ask: Callable[..., int]) -> None:
     unresolved = pytest.raises(psycopg.OperationalError, match="failed to resolve host 'localhost'")

@@ -13,8 +13,8 @@ from anyio.from_thread import start_blocking_portal
 
 from chalicelib.outgoing import httpcore as patched
 from tests.dependencies.harness import failing
-from tests.dependencies.http_server import BODY, Server
-from tests.dependencies.over_http import ALL, MADE, PATIENCE, Answer, meets, opened
+from tests.dependencies.http_server import BODY, Server, tunnelling
+from tests.dependencies.over_http import ALL, LONG, MADE, PATIENCE, Answer, meets, opened
 
 
 def errors_of(library: Any) -> Mapping[str, type[Exception]]:
@@ -38,13 +38,13 @@ class OnThread:
     """A client, as `over_http` uses them."""
 
     def __init__(self, name: str, server: Server, **options: Any) -> None:
-        library = importlib.import_module(name)
+        self.library = library = importlib.import_module(name)
         self.errors = errors_of(library)
         transport = library.HTTPTransport(verify=_verified(library, server), **options)
-        self.client = library.Client(base_url=server.address, transport=transport, timeout=PATIENCE, trust_env=False)
+        self.client = library.Client(base_url=server.address, transport=transport, trust_env=False)
 
-    def call(self, method: str = "GET", path: str = "/orders", **options: Any) -> Answer:
-        response = self.client.request(method, path, **options)
+    def call(self, method: str = "GET", path: str = "/orders", *, read: float = LONG, **options: Any) -> Answer:
+        response = self.client.request(method, path, timeout=self.library.Timeout(LONG, read=read), **options)
         return Answer(response.status_code, response.headers, response.content)
 
     def close(self) -> None:
@@ -55,18 +55,18 @@ class OnLoop:
     """As `OnThread`, on an event loop."""
 
     def __init__(self, name: str, server: Server, backend: str = "asyncio", **options: Any) -> None:
-        library = importlib.import_module(name)
+        self.library = library = importlib.import_module(name)
         self.errors = errors_of(library)
         transport = library.AsyncHTTPTransport(verify=_verified(library, server), **options)
-        self.client = library.AsyncClient(
-            base_url=server.address, transport=transport, timeout=PATIENCE, trust_env=False
-        )
+        self.client = library.AsyncClient(base_url=server.address, transport=transport, trust_env=False)
         self._entered = start_blocking_portal(backend)
         self.portal = self._entered.__enter__()
 
-    def call(self, method: str = "GET", path: str = "/orders", **options: Any) -> Answer:
+    def call(self, method: str = "GET", path: str = "/orders", *, read: float = LONG, **options: Any) -> Answer:
+        timeout = self.library.Timeout(LONG, read=read)
+
         async def call() -> Answer:
-            response = await self.client.request(method, path, **options)
+            response = await self.client.request(method, path, timeout=timeout, **options)
             return Answer(response.status_code, response.headers, response.content)
 
         return self.portal.call(call)
@@ -139,7 +139,7 @@ def test_what_is_not_about_connecting_is_not_repeated(fault: str, open_client: O
         failing(server.host, fault, options={"first": {"requests": 1}}),
     ):
         try:
-            assert client.call().status == 503
+            assert client.call(read=PATIENCE).status == 503
         except (client.errors["reset"], client.errors["timeout"]):
             assert fault != "error"
         assert server.requests == []
@@ -150,6 +150,13 @@ def test_a_write_whose_reply_is_lost_was_made(open_client: Opener, server: Serve
         with pytest.raises(client.errors["lost_reply"], match="Server disconnected without sending a response"):
             client.call("POST", content=b"order 1")
         assert (server.requests, server.bodies) == (["POST /orders"], [b"order 1"])
+
+
+def test_the_whole_answer_is_read_before_it_is_lost(open_client: Opener, server: Server) -> None:
+    with opened(open_client, server) as client, failing(server.host, "lost_reply"):
+        with pytest.raises(client.errors["lost_reply"]):
+            client.call(path="/big")
+        assert server.sent_big.wait(5)
 
 
 def test_each_hop_of_a_redirect_is_a_call(open_client: Opener, server: Server) -> None:
@@ -190,7 +197,7 @@ def test_a_time_out_shorter_than_the_delay_is_the_clients_own(open_client: Opene
     with opened(open_client, server) as client, failing(server.host, "latency", delay_seconds=5.0):
         began = time.monotonic()
         with pytest.raises(client.errors["timeout"]):
-            client.call()
+            client.call(read=PATIENCE)
         assert time.monotonic() - began < 4
 
 
@@ -205,7 +212,7 @@ HTTPCORES_OWN = pytest.mark.filterwarnings(
 def test_a_slow_answer_that_is_read_too_slowly_for_its_client(path: str, open_client: Opener, server: Server) -> None:
     with opened(open_client, server) as client:
         with failing(server.host, "slow", bytes_per_second=1.0), pytest.raises(client.errors["timeout"]):
-            client.call(path=path)
+            client.call(path=path, read=PATIENCE)
         assert client.call(path=path).body == BODY
 
 
@@ -216,6 +223,14 @@ def test_behind_a_proxy_the_dependency_is_the_target(open_client: Opener, server
         with failing(server.host, "throttle"):
             assert client.call(path="http://payments.example/v1/pay").status == 200
     assert server.requests == ["GET http://payments.example/v1/pay"]
+
+
+def test_through_a_tunnel_the_target_fails(open_client: Opener, secure_server: Server) -> None:
+    with tunnelling() as proxy, opened(lambda server: open_client(server, proxy=proxy), secure_server) as client:
+        for _ in ("on a new connection", "on a pooled one"):
+            with failing(f"{secure_server.address}/*", "tls"), pytest.raises(client.errors["tls"]):
+                client.call()
+            assert client.call().body == BODY
 
 
 # Cancellation

@@ -146,6 +146,12 @@ def test_a_run_goes_on_hitting_while_its_calls_are_observed(address: str) -> Non
         assert chaos.results.tallies[run.run_id].get("matched") == 1
 
 
+def test_a_request_remembers_no_call_that_no_run_is_about(address: str) -> None:
+    with observing(a_run(duration_seconds=60.0)) as chaos, chaos.request() as result:
+        get(address, 200)
+        assert (result.passages, result.hits) == ([], [])
+
+
 def test_without_a_question_nothing_is_counted(address: str) -> None:
     with failing("payments.example", "refused") as chaos:
         get(address, 200)

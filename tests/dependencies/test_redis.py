@@ -29,10 +29,19 @@ DELAYED = {"latency": {"delay_seconds": 0.1}, "slow": {"bytes_per_second": 40.0}
 FAULTS = (*ERRORS, *DELAYED)
 
 
+def _options(address: servers.Address) -> dict[str, Any]:
+    return {
+        "host": address.host,
+        "port": address.port,
+        "socket_timeout": PATIENCE,
+        "retry_on_error": [redis.ConnectionError, redis.TimeoutError],  # version 5 retries no others
+    }
+
+
 class Blocking:
     def __init__(self, address: servers.Address, retries: int = 0) -> None:
         retry = redis.retry.Retry(NoBackoff(), retries)
-        self.client = redis.Redis(host=address.host, port=address.port, socket_timeout=PATIENCE, retry=retry)
+        self.client = redis.Redis(**_options(address), retry=retry)
 
     def run(self, answer: Any) -> Any:
         return answer
@@ -45,7 +54,7 @@ class OnLoop:
     def __init__(self, address: servers.Address, retries: int = 0) -> None:
         self._runner = asyncio.Runner()
         retry = RetryOnLoop(NoBackoff(), retries)
-        self.client = redis.asyncio.Redis(host=address.host, port=address.port, socket_timeout=PATIENCE, retry=retry)
+        self.client = redis.asyncio.Redis(**_options(address), retry=retry)
 
     def run(self, answer: Any) -> Any:
         async def answered() -> Any:
@@ -108,7 +117,6 @@ def count(client: Any, key: str) -> int:
     return int(client.run(client.client.get(key)) or 0)
 
 
-@pytest.mark.matrix
 @pytest.mark.parametrize("made", ["before", "pooled", "during"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_command_meets_a_fault(opened, server: servers.Address, key: str, fault: str, made: str) -> None:
@@ -124,7 +132,6 @@ def test_a_command_meets_a_fault(opened, server: servers.Address, key: str, faul
     assert single(client, key) == reached + 1
 
 
-@pytest.mark.matrix
 @pytest.mark.parametrize("call", [transaction, pipeline])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_pipeline_is_one_call(opened, server: servers.Address, key: str, fault: str, call) -> None:

@@ -85,6 +85,15 @@ def test_background_work_is_on_neither_side() -> None:
     assert whole["efficacy_explanation"] == f"5 of 5 calls to {PUT} were hit."
 
 
+def test_calls_fail_by_themselves_too() -> None:
+    """What the client is to blame for is no failure of the dependency, unless the run has made it up."""
+    with failing(PUT, "error", options={"max_requests": 1}, scope_of_calls="requests") as chaos:
+        client = Client(answers=[500, 503, 429, 400, 404, 200])
+        chaos.serve(200, lambda: [client.ask() for _ in range(7)])
+        shown = of(chaos)
+    assert (shown["calls"], shown["calls_hit"], shown["errors"], shown["survived"]) == (7, 1, 4, 1)
+
+
 def test_a_call_that_ends_after_its_request_is_background_work() -> None:
     with failing(PUT, "refused", scope_of_calls="requests") as chaos, chaos.request() as result:
         result.is_answered = True
@@ -116,6 +125,10 @@ def test_there_are_at_most_twenty_and_the_others_are_one() -> None:
             chaos.serve(200, Client(operation=f"Operation{number:02}").ask_in_vain)
         chaos.serve(200, Client(operation=f"A|{'B' * 200}").ask_in_vain)
         shown = chaos.shown["dependencies"]
+        counted = {
+            name.rpartition("|")[0] for name in chaos.results.tallies[chaos.started[0].run_id].counts if "|" in name
+        }
+    assert len(counted) == 21, "a process sends no more"
     assert len(shown) == 21
     assert (shown[-1]["name"], shown[-1]["calls"], shown[-1]["requests"]["hit"]) == ("others", 11, 11)
     assert sum(each["calls_hit"] for each in shown) == 31
@@ -154,8 +167,10 @@ def test_a_share_of_the_calls_is_hit_and_efficacy_is_about_that_share() -> None:
     assert (whole["matched"], whole["efficacy"]) == (400, "confirmed")
 
 
-def test_calls_that_are_hit_too_seldom_confirm_nothing() -> None:
-    with failing(PUT, "refused", scope_of_calls="requests") as chaos:
+@pytest.mark.parametrize("options", [{}, {"target": {"paths": ["/orders"]}}], ids=["all", "of a target"])
+def test_calls_that_are_hit_too_seldom_confirm_nothing(options: dict[str, Any]) -> None:
+    """Also with a target: it is known which calls are made for its requests."""
+    with failing(PUT, "refused", options=options, scope_of_calls="requests") as chaos:
         chaos.chance = lambda: 0.5
         for number in range(100):
             if number == 10:
@@ -165,6 +180,14 @@ def test_calls_that_are_hit_too_seldom_confirm_nothing() -> None:
         shown, whole = of(chaos), chaos.shown
     assert (whole["matched"], shown["calls_hit"], whole["efficacy"]) == (100, 10, "too_few")
     assert whole["efficacy_explanation"].startswith(f"Only 10 of 100 calls to {PUT} were hit: too few to say")
+
+
+def test_a_request_that_dies_with_its_process_has_failed() -> None:
+    with failing(PUT, "refused", scope_of_calls="requests") as chaos:
+        with chaos.request():
+            Client().ask_in_vain()
+            chaos.chaos.engine.recorder.flush_last()
+        assert (of(chaos)["failed"], of(chaos)["requests"]) == (1, {"hit": 1, "untouched": 0})
 
 
 # How it is shown
@@ -242,6 +265,15 @@ def test_untouched_requests_are_judged_and_where_there_are_too_few_it_says_what_
         for _ in range(100):
             chaos.serve(200, lambda: None)
         assert run_of(chaos)["hypothesis"]["verdict"] == "held"
+
+
+def test_who_judges_the_hit_requests_needs_no_such_advice() -> None:
+    options = {"hypothesis": {"max_error_rate": 0.1, "of": "hit"}}
+    with failing(PUT, "refused", options=options, scope_of_calls="requests") as chaos:
+        chaos.serve(200, Client().ask_in_vain)
+        expected = run_of(chaos)["hypothesis"]
+    assert expected["verdict"] == "too_few_requests"
+    assert "untouched" not in expected["explanation"]
 
 
 @pytest.mark.parametrize(("attempts", "status", "verdict"), [(2, 200, "held"), (1, 503, "failed")])

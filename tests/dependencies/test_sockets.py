@@ -4,12 +4,17 @@ import asyncio
 import http.client
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from chalicelib.outgoing.sockets import NAMES, Names
+from tests.dependencies import servers
 from tests.dependencies.harness import failing
 
 FAULTS = {
@@ -106,6 +111,29 @@ def test_a_connection_fails_as_the_system_says_it(call: Callable[[int], None], f
     assert server.seen == 2
 
 
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_connection_that_there_is_goes_on(fault: str) -> None:
+    """Only new ones meet faults: here, of http.client to Apache's httpd."""
+    with servers.httpd() as httpd:
+        connection = http.client.HTTPConnection(NAME, httpd.address.port, timeout=3)
+
+        def get() -> int:
+            connection.request("GET", "/page")
+            with connection.getresponse() as response:
+                return len(response.read())
+
+        size = get()
+        with failing(str(httpd.address), fault):
+            assert get() == size
+            connection.close()
+            with pytest.raises(FAULTS[fault][0]):
+                get()
+        connection.close()
+        assert get() == size
+        connection.close()
+        assert httpd.seen(3) == 3
+
+
 @pytest.mark.parametrize("call", CALLS)
 def test_a_connection_is_delayed_once(call: Callable[[int], None], server: Server) -> None:
     with failing(f"{NAME}:{server.port}", "latency", delay_seconds=2.0) as chaos:
@@ -129,6 +157,16 @@ def test_one_connection_is_one_call_of_the_run(fault: str, server: Server) -> No
             with_a_socket(server.port)
         with_a_socket(server.port)
     assert server.seen == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "notes"), [("refused", ["matched"]), ("dns", ["matched"]), ("tls", ["matched", "unreached"])]
+)
+def test_each_connection_is_counted_once(fault: str, notes: list[str], server: Server) -> None:
+    with failing(f"{NAME}:{server.port}", fault, scope_of_calls="requests") as chaos, chaos.request() as result:
+        with suppress(OSError):
+            with_a_socket(server.port)
+        assert [note for _, note in result.notes] == notes
 
 
 def test_who_names_an_address_meets_what_is_about_the_address_and_has_no_name_to_look_up(server: Server) -> None:
@@ -246,18 +284,29 @@ def test_a_connection_of_a_loop_with_tls_meets_a_bad_certificate_and_one_without
     assert server.seen == 1
 
 
-def test_a_loop_looks_up_on_a_thread_that_knows_for_which_request(server: Server) -> None:
-    """Otherwise what is about requests alone would not be met, and what is about the process would be met twice."""
+async def look_up(port: int) -> None:
+    await asyncio.get_running_loop().getaddrinfo(NAME, port)
 
-    async def look_up() -> None:
-        await asyncio.get_running_loop().getaddrinfo(NAME, server.port)
 
+def test_a_look_up_of_a_loop_is_of_the_request_that_it_serves(server: Server) -> None:
     with failing(f"{NAME}:{server.port}", "dns", scope_of_calls="requests") as chaos:
-        asyncio.run(look_up())
+        asyncio.run(look_up(server.port))
         with chaos.request() as result:
             with pytest.raises(socket.gaierror):
-                asyncio.run(look_up())
+                asyncio.run(look_up(server.port))
             assert [hit.applied.details["failure"] for hit in result.hits] == ["dns"]
+
+
+def test_a_look_up_of_a_loop_is_not_decided_about_on_its_thread_once_more(server: Server) -> None:
+    def fails() -> bool:
+        try:
+            asyncio.run(look_up(server.port))
+        except socket.gaierror:
+            return True
+        return False
+
+    with failing(f"{NAME}:{server.port}", "dns", options={"every": 2}):
+        assert sorted([fails(), fails()]) == [False, True]
 
 
 def test_classes_and_modules_are_as_before() -> None:
@@ -266,3 +315,37 @@ def test_classes_and_modules_are_as_before() -> None:
     with failing(NAME, "refused"):
         assert [dict(vars(owner)) != was for owner, was in zip(owners, before, strict=True)] == [True] * 3
     assert [dict(vars(owner)) for owner in owners] == before
+
+
+def test_sockets_of_gevent_meet_faults_and_other_greenlets_go_on() -> None:
+    pytest.importorskip("gevent")
+    done = subprocess.run(
+        [sys.executable, "-c", GREENLETS], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+ROOT = Path(__file__).parents[2]
+GREENLETS = """
+import gevent.monkey
+gevent.monkey.patch_all()
+import socket, time
+from tests.dependencies.harness import failing
+
+listening = socket.create_server(("127.0.0.1", 0))
+address = ("localhost", listening.getsockname()[1])
+for fault, error in (("refused", ConnectionRefusedError), ("dns", socket.gaierror), ("timeout", TimeoutError)):
+    with failing("localhost:%d" % address[1], fault):
+        try:
+            socket.create_connection(address, timeout=3)
+        except error:
+            continue
+        raise AssertionError(fault)
+with failing("localhost:%d" % address[1], "latency", delay_seconds=0.5) as chaos:
+    chaos.clock.sleep = lambda seconds: (time.sleep(seconds), setattr(chaos.clock, "now", chaos.clock.now + seconds))
+    ticks = []
+    ticking = gevent.spawn(lambda: [(time.sleep(0.01), ticks.append(1)) for _ in range(10)])
+    socket.create_connection(address).close()
+    assert len(ticks) == 10, ticks
+assert "connect" not in vars(socket.socket) or vars(socket.socket)["connect"].__module__.startswith("gevent")
+"""

@@ -22,7 +22,7 @@ from urllib3.exceptions import (
 from chalicelib.outgoing import urllib3 as patched
 from tests.dependencies.harness import failing
 from tests.dependencies.http_server import BODY, Server
-from tests.dependencies.over_http import ALL, MADE, PATIENCE, Answer, meets, opened
+from tests.dependencies.over_http import ALL, LONG, MADE, Answer, meets, opened
 
 ADDRESS = "http://127.0.0.1:9"
 
@@ -44,8 +44,8 @@ class Pool:
         authority = {"ca_certs": str(server.authority)} if server.authority else {}
         self.manager = urllib3.PoolManager(**authority, **options)
 
-    def call(self, method: str = "GET", path: str = "/orders", **options: Any) -> Answer:
-        how = {"timeout": PATIENCE, "retries": False, **options}
+    def call(self, method: str = "GET", path: str = "/orders", *, read: float = LONG, **options: Any) -> Answer:
+        how = {"timeout": urllib3.Timeout(connect=LONG, read=read), "retries": False, **options}
         response = self.manager.request(method, self.address + path, **how)
         return Answer(response.status, response.headers, response.data)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.servers import PROJECT, TOKEN, Server, serving
+from tests.contract.servers import PROJECT, TOKEN, Server, serving, settle
 from tests.examples.test_shops import COMMANDS, EXAMPLES
 
 PAGE = (PROJECT / "docs/tutorial-dns.md").read_text()
@@ -21,6 +21,7 @@ def shop(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.T
     variables = {"PYTHONPATH": f"{EXAMPLES}:{wheel}", "STORE_FIRST": str(request.param).lower()}
     with serving(command, tmp_path_factory.mktemp("shop"), cwd=where, **variables) as server:
         yield server, request.param
+        settle(server)
 
 
 def run(block: str, server: Server, home: Path) -> str:

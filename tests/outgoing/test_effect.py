@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from urllib3.connectionpool import HTTPConnectionPool
 
 from chalicelib.bootstrap import bootstrap
 from chalicelib.frameworks.module import ChaosModule
@@ -181,6 +182,19 @@ def test_a_run_that_has_not_begun_by_the_tables_clock_installs_nothing_yet(
     clock.now += 10
     service.serve()
     assert len(INSTALLATION.gates) == 1
+
+
+def test_what_an_agent_had_wrapped_goes_with_the_next_read_after_its_wrapper(services: Callable[[], Service]) -> None:
+    service, before = services(), dict(vars(HTTPConnectionPool))
+    service.start()
+    service.read()
+    ours: Any = HTTPConnectionPool._make_request
+    HTTPConnectionPool._make_request = lambda *given, **more: ours(*given, **more)  # type: ignore[method-assign] # noqa: PLW0108
+    service.stop()
+    service.read()
+    HTTPConnectionPool._make_request = ours  # type: ignore[method-assign]
+    service.read()
+    assert dict(vars(HTTPConnectionPool)) == before
 
 
 def test_two_modules_need_them_as_long_as_one_has_a_run(services: Callable[[], Service]) -> None:

@@ -222,6 +222,21 @@ def test_an_older_version_injects_stops_and_halts_runs_of_this_one(this: Version
     older.every_read_answers()
 
 
+def test_a_version_that_cannot_make_outgoing_calls_fail_lists_and_stops_a_run_that_does(
+    this: Version, without_labels: Version
+) -> None:
+    before = without_labels
+    body = {"experiment_name": "dependency_failure", "dependency": "dynamodb", "fault": "dns", "duration_seconds": 600}
+    assert this.post("start", **body).status_code == 200
+    this.injects()  # no request itself is hit, and its host calls nothing
+    before.injects()
+    assert before.listed()["dependency_failure"]["status"] == "running"
+    before.every_read_answers()
+    assert before.stop("dependency_failure").status_code == 200
+    assert this.listed() == before.listed() == {}
+    assert this.status(experiment_name="dependency_failure")["status"] == "stopped"
+
+
 def test_this_version_injects_stops_and_halts_runs_of_an_older_one(this: Version, older: Version) -> None:
     assert older.start().status_code == 200
     this.injects("latency_injection")

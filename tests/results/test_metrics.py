@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from chalicelib.faults.base import declared_counters
-from chalicelib.results.metrics import COUNTS, DIMENSIONS, NAMESPACE, Metrics
+from chalicelib.results.metrics import COUNTS, DIMENSIONS, NAMESPACE, OF_CALLS, Metrics
 from chalicelib.results.tally import Counting, Served, Tally
 from chalicelib.settings import Settings
 from tests.support import NOW, a_run
@@ -40,7 +40,17 @@ def test_a_line_in_the_embedded_metric_format_is_written(capsys: pytest.CaptureF
     }
 
 
+def test_of_outgoing_calls_there_are_metrics_besides(capsys: pytest.CaptureFixture[str]) -> None:
+    counted = {f"d|botocore|dynamodb:{name}|{what}": 3 for name in ("Get", "Put") for what in ("calls", "calls_hit")}
+    Metrics(SETTINGS)(
+        a_run("dependency_failure", dependency="dynamodb"), {**counted, "d|botocore|dynamodb:Get|errors": 1}
+    )
+    written = json.loads(capsys.readouterr().out)
+    assert [written[name] for name in OF_CALLS] == [[6], [6], [1]]
+
+
 def test_names_that_dashboards_rely_on_are_pinned() -> None:
+    assert OF_CALLS == ("OutgoingCalls", "OutgoingCallsHit", "OutgoingCallsFailed")
     assert NAMESPACE == "ChaosExperiments"
     assert DIMENSIONS == ("Application", "Stage", "Experiment")
     assert COUNTS == ("Requests", "RequestsHit", "RequestsUntouched", "UntouchedErrors")

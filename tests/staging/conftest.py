@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,8 +38,36 @@ def order(number: str) -> Response:
 @app.route("/health")
 def health():
     return {"health": "good"}
+
+
+@functools.cache
+def dynamodb():
+    import boto3
+    from botocore.config import Config
+
+    once = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=20)
+    return boto3.client("dynamodb", region_name=os.environ["AWS_REGION"], config=once)
+
+
+@app.route("/stock")
+def stock():
+    from botocore.exceptions import EndpointConnectionError
+
+    try:
+        item = dynamodb().get_item(TableName="stock", Key={"item": {"S": "tea"}})["Item"]
+    except EndpointConnectionError as error:
+        return Response({**where(), "error": str(error)}, status_code=503)
+    return {**where(), "number": int(item["number"]["N"])}
 """
-"""The contract suite's, and two that tell which environment answers; one fails as often as a test writes in a file."""
+"""The contract suite's, and three that tell which environment answers: one of them fails as often as a test writes in a
+file, and one asks a table of the application."""
+
+STOCK_STATEMENT = {
+    "Sid": "ReadStock",
+    "Effect": "Allow",
+    "Action": ["dynamodb:GetItem"],
+    "Resource": "arn:${partition}:dynamodb:${region}:${account}:table/stock",
+}
 
 
 @pytest.fixture(scope="session")
@@ -61,9 +90,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     handled.touch()
     (folder / "handled.fails").write_text("0.0")
     root = copy_project(folder, CHAOS_TABLE_TIMEOUT_SECONDS="10", CHAOS_EXCLUDED_PATHS="/health", HANDLED=str(handled))
+    policies = root / ".chalice/policies.json"
+    content = json.loads(policies.read_text())
+    content["api_handler"]["Statement"].append(STOCK_STATEMENT)
+    policies.write_text(json.dumps(content))
     app = root / "app.py"
     docstring, imports, rest = app.read_text().partition("\n\nfrom chalice")
-    app.write_text(f"{docstring}\n\nimport os\nimport random{imports}{rest}{ROUTES}")
+    app.write_text(f"{docstring}\n\nimport functools\nimport os\nimport random{imports}{rest}{ROUTES}")
     return root
 
 
