@@ -69,22 +69,31 @@ def send(
     return result
 
 
-async def send_on_loop(
+def send_on_loop(
     call: OutgoingCall,
     proceed: Callable[[], Awaitable[T]],
     fail: Callable[[Failure, Callable[[], Awaitable[T]]], Awaitable[T]],
     status: Callable[[T], int | None],
-) -> T:
-    """As `send`, on an event loop."""
+) -> Awaitable[T]:
+    """As `send`, on an event loop: to be awaited at once. A call that no run is about pays for no coroutine."""
     entered = _enter(call)
     if entered is None:
         _mark(call)
-        return await proceed()
-    gate, passage = entered
+        return proceed()
+    return _send_on_loop(*entered, proceed, fail, status)
+
+
+async def _send_on_loop(
+    gate: Gate,
+    passage: Passage,
+    proceed: Callable[[], Awaitable[T]],
+    fail: Callable[[Failure, Callable[[], Awaitable[T]]], Awaitable[T]],
+    status: Callable[[T], int | None],
+) -> T:
     token = _WITHIN.set(True)
     try:
         failure = await gate.meet_on_loop(passage)
-        _mark(call)
+        _mark(passage.call)
         result = await (proceed() if failure is None else fail(failure, proceed))
     except BaseException as error:
         gate.leave(passage, None, error)
