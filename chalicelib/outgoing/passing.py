@@ -114,22 +114,31 @@ def send(
     return result
 
 
-async def send_on_loop(
+def send_on_loop(
     call: OutgoingCall | None,
     proceed: Callable[[], Awaitable[T]],
     fail: Callable[[Failure, Callable[[], Awaitable[T]]], Awaitable[T]],
     status: Callable[[T], int | None],
-) -> T:
-    """As `send`, on an event loop."""
+) -> Awaitable[T]:
+    """As `send`, on an event loop: to be awaited at once. A call that no run is about pays for no coroutine."""
     entered = _enter(call)
     if entered is None:
         _mark(call)
-        return await proceed()
-    gate, passage = entered
+        return proceed()
+    return _send_on_loop(*entered, proceed, fail, status)
+
+
+async def _send_on_loop(
+    gate: Gate,
+    passage: Passage,
+    proceed: Callable[[], Awaitable[T]],
+    fail: Callable[[Failure, Callable[[], Awaitable[T]]], Awaitable[T]],
+    status: Callable[[T], int | None],
+) -> T:
     try:
         with part_of_a_call():
             failure = await gate.meet_on_loop(passage)
-            _mark(call)
+            _mark(passage.call)
             result = await (proceed() if failure is None else fail(failure, proceed))
     except BaseException as error:
         gate.leave(passage, None, error)
@@ -139,18 +148,22 @@ async def send_on_loop(
 
 
 def _enter(call: OutgoingCall | None) -> tuple[Gate, Passage] | None:
-    """The first module with a run that is about the call."""
+    """The first module with a run that is about the call; otherwise one that observes it."""
     if call is None:
         return None
+    observed = None
     try:
         for joined in INSTALLATION.gates:
             gate = joined()
-            if gate is not None and (passage := gate.enter(call)) is not None:
+            if gate is None or (passage := gate.enter(call)) is None:
+                continue
+            if passage.met:
                 return gate, passage
+            observed = (gate, passage)
     except Exception as error:
         pass_on(error)
         log.exception(DEFECT)
-    return None
+    return observed
 
 
 def _status(status: Callable[[T], int | None], result: T) -> int | None:

@@ -227,7 +227,7 @@ def test_a_report_and_a_terminal_show_it_too() -> None:
     assert "| Frozen, total | 1.5 minutes |" in text
     drawn = io.StringIO()
     Console(file=drawn, width=200).print(render.run(run))
-    assert "frozen, total 1.5 minutes" in drawn.getvalue()
+    assert "frozen, total: 1.5 minutes" in drawn.getvalue()
 
 
 # Retries and time-outs

@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import EndpointConnectionError
 from urllib3.connectionpool import HTTPConnectionPool
 
-from chalicelib import aws
+from chalicelib import access, aws
 from chalicelib.access import Role, TokenStore, hash_token, new_token
 from chalicelib.cli.remote import Destination, Remote, Unreachable
 from chalicelib.development import embedded
@@ -34,8 +34,10 @@ from chalicelib.dynamodb.tokens import DynamoDBTokenStore
 from chalicelib.errors import AlarmsUnavailable
 from chalicelib.guardrails.cloudwatch import CloudWatchAlarms
 from chalicelib.own_calls import is_own_call
+from chalicelib.results import store as results_store
 from chalicelib.results.seen import SeenCalls, SeenKey
 from chalicelib.results.store import ResultStore, SeenStore
+from chalicelib.runs import store as runs_store
 from chalicelib.runs.observation import Observation
 from chalicelib.runs.store import BudgetStore, Exchange, RunStore
 from chalicelib.settings import Settings
@@ -133,6 +135,8 @@ def stores(settings: Settings) -> Mapping[type, Any]:
 
 
 def test_every_method_of_every_store_is_tried() -> None:
+    rooms = (access, results_store, runs_store)
+    assert set(METHODS) == {each for room in rooms for name, each in vars(room).items() if name.endswith("Store")}
     for port, methods in METHODS.items():
         assert set(methods) == {name for name in vars(port) if not name.startswith("_")}
 
