@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ..faults.base import FAILED_CALLS
+from ..faults.base import FAILED_CALLS, Fail
 from .served import Passage
 from .tally import SERVER_ERROR, UNREACHED, Tally
 
@@ -139,9 +139,12 @@ def says_failure(status: int | None) -> bool:
 
 
 def has_failed(passage: Passage) -> bool:
-    """Whether the call ended without an answer, or with one that says that the service failed."""
+    """Whether the call ended without an answer, or with one that says that the service failed. A slow answer is one."""
     if passage.error is not None or says_failure(passage.status):
         return True
+    outcome = passage.result.outcome
+    if isinstance(outcome, Fail) and outcome.failure.way == "slow":
+        return False
     return any(FAILED_CALLS in hit.applied.counters for hit in passage.result.hits)
 
 

@@ -124,7 +124,7 @@ def test_what_has_failed(end: Any) -> None:
     assert sizes([Passage(0, 1, **end), Passage(2, 3)]) == [2]
 
 
-@pytest.mark.parametrize("end", [{"status": 404}, {"status": 200}])
+@pytest.mark.parametrize("end", [{"status": 404}, {"status": 200}, {"failure": Failure(way="slow")}])
 def test_what_has_not_failed(end: Any) -> None:
     assert sizes([Passage(0, 1, **end), Passage(2, 3)]) == [1, 1]
 
