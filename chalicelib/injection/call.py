@@ -114,7 +114,7 @@ class OutgoingCall:
         path: str = "",
         method: str = "",
         timeout_seconds: float = math.inf,
-        is_repeatable: bool = True,  # noqa: FBT001, FBT002
+        is_repeatable: bool | Callable[[], bool] = True,  # noqa: FBT001, FBT002
         content: Callable[[], Hashable] | None = None,
         get_header: Callable[[str], str | None] | None = None,
         set_header: Callable[[str, str], None] | None = None,
@@ -145,7 +145,9 @@ class OutgoingCall:
     @property
     def is_repeatable(self) -> bool:
         """Whether it does no harm when it is made twice, as far as the library tells: a read, or one with a key."""
-        return self._is_repeatable or (self.get_header is not None and self.get_header(IDEMPOTENCY_KEY) is not None)
+        known = self._is_repeatable
+        is_safe = known() if callable(known) else known
+        return is_safe or (self.get_header is not None and self.get_header(IDEMPOTENCY_KEY) is not None)
 
     def release(self) -> None:
         """Forget what the library hands out: it has sent the request, or given it up."""

@@ -81,13 +81,15 @@ def _requesting(original: Callable[..., Awaitable[ClientResponse]]) -> Callable[
 
 def _connecting(original: Callable[..., Awaitable[Connection]]) -> Callable[..., Awaitable[Connection]]:
     @wraps(original)
-    async def connect(self: BaseConnector, req: ClientRequest, *args: Any, **options: Any) -> Connection:
+    def connect(self: BaseConnector, req: ClientRequest, *args: Any, **options: Any) -> Awaitable[Connection]:
         instead = _INSTEAD.get()
-        if instead is None:
-            return await original(self, req, *args, **options)
-        return instead(self, req)
+        return original(self, req, *args, **options) if instead is None else _connected(instead, self, req)
 
     return connect
+
+
+async def _connected(instead: Connect, connector: BaseConnector, request: ClientRequest) -> Connection:
+    return instead(connector, request)
 
 
 def _attempt(began: float, limits: Any, request: ClientRequest, handler: Handler) -> Awaitable[ClientResponse]:

@@ -15,6 +15,8 @@ class Gate:
     def __init__(self, calls: OutgoingCalls, injection: SyncInjection, on_loop: AsyncInjection) -> None:
         self.enter: Callable[[OutgoingCall], Passage | None] = calls.enter
         """None where no run of the module is about the call. Does not block."""
+        self.mark: Callable[[OutgoingCall], None] = calls.mark
+        """To be called right before the call is made: what is decided about its request is sent along."""
         self._calls = calls
         self._injection = injection
         self._on_loop = on_loop
@@ -33,10 +35,6 @@ class Gate:
         """As `meet`, on an event loop."""
         hits: Sequence[Hit] = self._calls.decide(passage)
         return _failure(await self._on_loop.apply(passage.result, hits)) if hits else None
-
-    def mark(self, call: OutgoingCall) -> None:
-        """To be called right before the call is made: what is decided about its request is sent along."""
-        self._calls.mark(call)
 
     def leave(self, passage: Passage, status: int | None, error: BaseException | None) -> None:
         """The call has ended: with a status where it has one, or with an exception."""

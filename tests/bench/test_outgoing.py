@@ -176,7 +176,7 @@ def test_aiohttp(benchmark: BenchmarkFixture, dependency: str | None, monkeypatc
         return aiohttp.ClientSession(), aiohttp.ClientRequest("GET", URL("http://payments.example/v1"), loop=loop)
 
     async def requested(_session: Any, *_: Any, middlewares: Any = (), **__: Any) -> Any:
-        return await middlewares[0](request, _nothing_on_loop) if middlewares else None
+        return await (middlewares[0](request, _nothing_on_loop) if middlewares else _nothing_on_loop())
 
     URL = pytest.importorskip("yarl").URL  # noqa: N806 - as it is called
     monkeypatch.setattr(aiohttp.ClientSession, "_request", requested)
