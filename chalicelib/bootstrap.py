@@ -52,6 +52,7 @@ from .time_limits import request_time
 
 if TYPE_CHECKING:
     from .api.dispatch import Api
+    from .api.handlers import Server, Stage
     from .dynamodb.clock import TableClock
     from .experiments.base import Experiment
     from .experiments.catalogue import Catalogue
@@ -493,37 +494,50 @@ def _api(
     @cache
     def api() -> "Api":
         from .api.dispatch import Api  # noqa: PLC0415
-        from .api.handlers import Handlers, Server, Stage  # noqa: PLC0415
+        from .api.handlers import Handlers  # noqa: PLC0415
         from .api.openapi import document  # noqa: PLC0415
-        from .api.preview import DataPlane  # noqa: PLC0415
 
         catalogue = ports.catalogue()
         _warn_of_limits(catalogue, settings)
-        stores = ports.patient()
-        stage = Stage(
-            settings=settings,
-            runs=stores.runs,
-            results=stores.results,
-            seen=stores.seen,
-            alarms=stores.alarms,
-            catalogue=catalogue,
-        )
-        server = Server(
-            environment=ports.process.name,
-            clock=ports.process.clock,
-            spare_memory_mb=engine.effects["memory"].available_mb,
-            on_change=engine.snapshot.invalidate,
-            data_plane=DataPlane(
-                selector=selector,
-                excluded=engine.excluded,
-                prefix=prefix,
-                why_not=StagePermits(settings),
-                inherited=partial(inherited, _seal(settings, ports)),
-            ),
-            knows_the_time=ports.clocks.is_known,
-        )
         published = partial(document, prefix, settings.limits, catalogue, open_endpoints=open_endpoints)
+        stage, server = _stage(settings, ports), _server(settings, ports, engine, prefix)
         handlers = Handlers(stage, server, prefix=prefix, document=published)
         return Api(handlers, authenticator, prefix=prefix, open_endpoints=open_endpoints)
 
     return api
+
+
+def _stage(settings: Settings, ports: Ports) -> "Stage":
+    """What all processes of the stage share."""
+    from .api.handlers import Stage  # noqa: PLC0415
+
+    stores = ports.patient()
+    return Stage(
+        settings=settings,
+        runs=stores.runs,
+        results=stores.results,
+        seen=stores.seen,
+        alarms=stores.alarms,
+        catalogue=ports.catalogue(),
+    )
+
+
+def _server(settings: Settings, ports: Ports, engine: Engine, prefix: str) -> "Server":
+    """What is this process's own."""
+    from .api.handlers import Server  # noqa: PLC0415
+    from .api.preview import DataPlane  # noqa: PLC0415
+
+    return Server(
+        environment=ports.process.name,
+        clock=ports.process.clock,
+        spare_memory_mb=engine.effects["memory"].available_mb,
+        on_change=engine.snapshot.invalidate,
+        data_plane=DataPlane(
+            selector=selector,
+            excluded=engine.excluded,
+            prefix=prefix,
+            why_not=StagePermits(settings),
+            inherited=partial(inherited, _seal(settings, ports)),
+        ),
+        knows_the_time=ports.clocks.is_known,
+    )
