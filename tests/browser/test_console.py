@@ -371,6 +371,7 @@ def test_on_a_phone_the_bar_has_two_rows_and_hides_nothing(
     start(page, "error_injection", **{"Error rate": "0"})
     start(page, "resource_exhaustion", Memory="1")
     expect(page.locator("#running article")).to_have_count(3)
+    expect(page.locator("#running article").filter(has_text="Resource exhaustion")).to_be_focused()
     check("three-runs")
     last = page.get_by_role("banner").get_by_role("button", name="Stop Resource exhaustion")
     last.focus()
