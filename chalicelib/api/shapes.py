@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, with_config
 from typing_extensions import TypedDict  # pydantic asks for it, before Python 3.12
 
+from ..results.audit import Finding
 from ..runs.options import Hypothesis, StartOptions
 from .requests import options_schema
 
@@ -225,15 +226,7 @@ class ShownFinding(TypedDict):
     `calls` show it. `remedy` is what to change there.
     """
 
-    finding: Literal[
-        "write_repeated",
-        "no_timeout",
-        "waits_too_long",
-        "retry_amplification",
-        "no_backoff",
-        "retry_after_ignored",
-        "no_jitter",
-    ]
+    finding: Finding
     client: str
     dependency: str
     place: str

@@ -4,7 +4,7 @@ from functools import partial
 
 from ..dependencies import Dependency
 from .base import FAILED_CALLS, Applied, Counter, Fail, Failure, Fault, HitCall, Outcome, Steps, Way
-from .wait import DELAY, LIMIT, MICROSECONDS, wait
+from .wait import INJECTED_DELAY, LIMIT, wait
 
 TIMEOUT = Failure(way="timeout")
 LASTING: frozenset[Way] = frozenset({"slow", "lost_reply"})
@@ -25,17 +25,7 @@ class FailDependency(Fault):
     kind = "dependency"
     applies_to = "dependency"
     order = 3
-    counters = (
-        Counter(name=FAILED_CALLS, title="Outgoing calls made to fail", unit="calls"),
-        Counter(
-            name="injected_delay_seconds",
-            title="Injected delay, total",
-            unit="seconds",
-            key=DELAY,
-            per_unit=MICROSECONDS,
-            metric="InjectedDelay",
-        ),
-    )
+    counters = (Counter(name=FAILED_CALLS, title="Outgoing calls made to fail", unit="calls"), INJECTED_DELAY)
 
     @property
     def way(self) -> str:

@@ -12,6 +12,16 @@ MICROSECONDS = 1_000_000
 LONGEST_SECONDS = 60.0
 """The longest delay there can be."""
 
+INJECTED_DELAY = Counter(
+    name="injected_delay_seconds",
+    title="Injected delay, total",
+    unit="seconds",
+    key=DELAY,
+    per_unit=MICROSECONDS,
+    metric="InjectedDelay",
+)
+"""What all faults that delay add to."""
+
 Quantile = Callable[[float], float]
 """From a chance to the delay below which that share of all delays lies: how delays differ."""
 
@@ -32,16 +42,7 @@ class Wait(Fault):
     allow_timeout: bool = False
     kind = "wait"
     order = 1
-    counters = (
-        Counter(
-            name="injected_delay_seconds",
-            title="Injected delay, total",
-            unit="seconds",
-            key=DELAY,
-            per_unit=MICROSECONDS,
-            metric="InjectedDelay",
-        ),
-    )
+    counters = (INJECTED_DELAY,)
 
     def apply(self, call: HitCall) -> Applied | Steps:
         wanted = self.seconds if self.quantile is None else _drawn(self.quantile, call)

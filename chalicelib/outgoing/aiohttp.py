@@ -38,7 +38,7 @@ from aiohttp.streams import EmptyStreamReader, StreamReader
 from ..faults.base import ALL_FAULTS, Failure, Way
 from ..injection.call import OutgoingCall
 from . import causes
-from .answers import SAFE_TO_REPEAT, body_of, headers_of, reason_of, status_of
+from .answers import SAFE_TO_REPEAT, on_the_wire
 from .content import content_of
 from .installation import Patch
 from .pace import Pace
@@ -208,10 +208,7 @@ ERRORS: Mapping[Way, Callable[[Any], Exception]] = {
 
 def _answering(request: ClientRequest, failure: Failure) -> Connect:
     """Makes a connection that leads nowhere, and from which an answer comes, whatever is sent."""
-    lines = [f"HTTP/1.1 {status_of(failure)} {reason_of(failure)}", "Connection: close"]
-    lines += [f"{name}: {value}" for name, value in headers_of(failure).items()]
-    body = b"" if request.method == "HEAD" else body_of(failure)
-    answer = "\r\n".join([*lines, "", ""]).encode("utf-8") + body
+    answer = on_the_wire(failure, request.method, "Connection: close")
 
     def connect(connector: BaseConnector, req: ClientRequest) -> Connection:
         loop = asyncio.get_running_loop()

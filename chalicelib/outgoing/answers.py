@@ -47,3 +47,11 @@ def body_of(failure: Failure) -> bytes:
     if failure.body is None:
         return reason_of(failure).encode()
     return (failure.body if isinstance(failure.body, str) else json.dumps(failure.body)).encode()
+
+
+def on_the_wire(failure: Failure, method: str, *headers: str) -> bytes:
+    """The whole answer to a request, as HTTP/1.1 has it; `headers` are lines besides."""
+    lines = [f"HTTP/1.1 {status_of(failure)} {reason_of(failure)}", *headers]
+    lines += [f"{name}: {value}" for name, value in headers_of(failure).items()]
+    body = b"" if method == "HEAD" else body_of(failure)
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

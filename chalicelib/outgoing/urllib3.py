@@ -27,7 +27,7 @@ from .. import time_limits
 from ..faults.base import ALL_FAULTS, Failure, Way
 from ..injection.call import OutgoingCall
 from . import causes
-from .answers import SAFE_TO_REPEAT, body_of, headers_of, reason_of, status_of
+from .answers import SAFE_TO_REPEAT, on_the_wire
 from .content import content_of
 from .installation import Patch
 from .pace import Pace
@@ -213,7 +213,7 @@ class _Attempt:
         return response
 
     def _answer(self, failure: Failure) -> Any:
-        parsed = Parsed(_Bytes(_on_the_wire(failure)), method=self._method)  # type: ignore[arg-type]
+        parsed = Parsed(_Bytes(on_the_wire(failure, self._method)), method=self._method)  # type: ignore[arg-type]
         parsed.begin()
         if not IS_CURRENT:
             return parsed
@@ -258,12 +258,6 @@ def _address(url: str) -> tuple[str, str, int, str]:
     """Scheme, host, port and path."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), parts.path or "/"
-
-
-def _on_the_wire(failure: Failure) -> bytes:
-    lines = [f"HTTP/1.1 {status_of(failure)} {reason_of(failure)}"]
-    lines += [f"{name}: {value}" for name, value in headers_of(failure).items()]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body_of(failure)
 
 
 class _Bytes:

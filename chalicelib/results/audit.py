@@ -20,13 +20,13 @@ from .tally import Tally
 log = logging.getLogger(__name__)
 
 Finding = Literal[
+    "write_repeated",
     "no_timeout",
     "waits_too_long",
-    "write_repeated",
-    "retry_after_ignored",
-    "no_backoff",
-    "no_jitter",
     "retry_amplification",
+    "no_backoff",
+    "retry_after_ignored",
+    "no_jitter",
 ]
 
 PREFIX = "f"
