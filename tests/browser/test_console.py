@@ -1,4 +1,5 @@
 import re
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -217,6 +218,54 @@ IN_SIGHT = """article => {
     });
 }"""
 """Whether the card of a run begins below the bar, and its title, its countdown and its Stop are in the window."""
+
+
+def hold(page: Page, path: str) -> list[Callable[[], None]]:
+    """Holds the next answer of that path, as the application gave it, until what is put in the list is called."""
+    held: list[Callable[[], None]] = []
+
+    def hold_it(route: Route) -> None:
+        held.append(partial(route.fulfill, response=route.fetch()))
+
+    page.context.route(f"**/{path}", hold_it, times=1)
+    return held
+
+
+def test_a_start_that_is_answered_late_takes_no_focus_from_where_one_is_by_then(open_console: Open) -> None:
+    page = open_console().page
+    sign_in(page)
+    for name in FORMS:
+        fill(page, name)
+    held = hold(page, "start")
+    start(page, "latency_injection", Delay="0")
+    start(page, "error_injection", **{"Error rate": "0"})
+    expect(page.get_by_role("article", name="Error injection")).to_be_focused()
+    field = fill(page, "resource_exhaustion", Memory="1").get_by_label("Memory")
+    expect(field).to_be_focused()
+    with page.expect_response("**/list"):
+        held.pop()()
+    expect(page.locator("#running article")).to_have_count(2)
+    expect(field).to_be_focused()
+    expect(page.locator("#experiment-latency_injection .start")).not_to_have_attribute("aria-disabled", "true")
+    expect(field).to_be_focused()
+
+
+def test_a_list_that_is_answered_after_a_later_one_is_not_shown(open_console: Open) -> None:
+    page = open_console().page
+    sign_in(page)
+    expect(page.locator("#state")).to_have_text("Nothing is running")
+    held = hold(page, "list")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    while not held:
+        page.wait_for_timeout(10)
+    start(page, "latency_injection", Delay="0")
+    card = page.get_by_role("article", name="Latency injection")
+    expect(card).to_be_focused()
+    with page.expect_response("**/list"):
+        held.pop()()
+    with page.expect_response("**/list"):
+        pass
+    expect(card).to_be_focused()
 
 
 @pytest.mark.parametrize("keys", ["keyboard", "mouse"])

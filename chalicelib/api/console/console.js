@@ -10,7 +10,7 @@
   /** In place of the ids of what runs: the history has an entry more, even where the next list comes after the run's end. */
   const STARTED = "started";
   const $ = (id) => document.getElementById(id);
-  const state = { list: null, plots: new Map(), cards: new Map(), timer: 0, newest: null, loaded: 0, entries: new Map(), schemas: new Map(), loading: false, viewer: false, maps: new Map(), lines: 0, scenario: [], previews: new Map() };
+  const state = { list: null, plots: new Map(), cards: new Map(), timer: 0, newest: null, loaded: 0, asked: 0, shown: 0, entries: new Map(), schemas: new Map(), loading: false, viewer: false, maps: new Map(), lines: 0, scenario: [], previews: new Map() };
 
   /** An element with attributes and children; text is always text. */
   function make(tag, attributes = {}, ...children) {
@@ -134,14 +134,18 @@
   async function refresh() {
     clearTimeout(state.timer);
     if (!sessionStorage.getItem(KEY)) return;
+    const asked = ++state.asked;
     try {
-      state.list = await ask("GET", "list");
+      const list = await ask("GET", "list");
+      if (asked < state.shown) return;  // a list that was asked for later has been answered sooner
+      state.shown = asked;
+      state.list = list;
       if (state.unreachable) notify("");
       state.unreachable = false;
       state.heard = new Date();
       show();
     } catch (error) {
-      if (error instanceof SignedOut) return;
+      if (error instanceof SignedOut || asked < state.shown) return;
       if (error.status === 401) return signOut(error.message);
       const since = state.heard ? " Last update: " + state.heard.toLocaleTimeString() + "." : "";
       state.unreachable = true;
@@ -479,11 +483,14 @@
       }
     });
     const card = run && state.cards.get(run.run_id);
-    if (!card) return;
+    if (!card || hasLeft(form.closest("details"))) return;
     clearOfBars();
     card.root.scrollIntoView({ block: "start" });
     card.root.focus({ preventScroll: true });
   }
+
+  /** Whoever went on to something else while an answer was under way stays there: no focus is taken, nothing is scrolled. */
+  const hasLeft = (place) => document.activeElement !== document.body && !place.contains(document.activeElement);
 
   /** What is scrolled to or focused is not to be under the bar or the notice, whose heights vary. */
   function clearOfBars() {
@@ -566,7 +573,7 @@
       wrong.push(control);
     }
     if (!wrong.length) return error.message;
-    wrong[0].focus();
+    if (!hasLeft(form.closest("details"))) wrong[0].focus();
     const marked = wrong.length === 1 ? "Not started. Correct the marked field." : "Not started. Correct the " + wrong.length + " marked fields.";
     return [marked, rest.length ? SENTENCES.invalid_parameters({ details: rest }) : ""].join(" ").trim();
   }
@@ -758,7 +765,9 @@
       }
     });
     if (!answer) return;
+    const left = hasLeft($("scenario"));
     showScenario(state.scenario = []);
+    if (left) return;
     clearOfBars();
     $("running-title").scrollIntoView({ block: "start" });
     $("running-title").focus({ preventScroll: true });
@@ -1106,12 +1115,12 @@
       $("halt-reason").value = "";
       $("halting").close();
     });
-    if (state.list && state.list.halt) $("resume").focus();
+    if (state.list && state.list.halt && !hasLeft($("halt"))) $("resume").focus();
   }
 
   async function resume() {
     await acting($("resume"), () => ask("POST", "resume", {}));
-    if (state.list && !state.list.halt) $("halt").focus();
+    if (state.list && !state.list.halt && !hasLeft($("resume"))) $("halt").focus();
   }
 
   /** One action of a button at a time. An error is shown, the list is read again, and the button keeps the focus. */
