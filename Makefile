@@ -60,7 +60,7 @@ $(CLIENTS)/installed: tests/dependencies/requirements.txt
 
 # The parts of the test suite, by folder; a test keeps each folder in exactly one of them.
 TESTS := tests/test_*.py tests/api tests/bench tests/cli tests/contract tests/development tests/dynamodb \
-    tests/experiments tests/faults tests/frameworks tests/guardrails tests/injection tests/outgoing tests/report tests/results tests/runs
+    tests/effects tests/experiments tests/faults tests/frameworks tests/guardrails tests/injection tests/outgoing tests/report tests/results tests/runs
 TESTS_SERVERS := tests/browser tests/contract_servers tests/examples tests/hosts tests/processes
 TESTS_LOAD := tests/soak tests/resilience
 TESTS_AWS := tests/deployment tests/staging

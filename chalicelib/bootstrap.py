@@ -27,8 +27,6 @@ from .guardrails.turn import Lease, OwnTurn, SharedTurn, Turn
 from .injection.arrival import arrival
 from .injection.budgets import Budgets, Counters
 from .injection.drivers import AsyncInjection, SyncInjection
-from .injection.effects.memory import Memory
-from .injection.effects.spare_memory import spare_mb
 from .injection.engine import Engine, Process, Slots
 from .injection.loops import AnyLoop
 from .injection.observed import Observed
@@ -37,7 +35,6 @@ from .injection.permits import StagePermits
 from .injection.plan import Compiler, Environment, Plan
 from .injection.propagation import Seal, inherited
 from .injection.selection import selector
-from .injection.server import longest_request_seconds, runs_threads
 from .injection.snapshot import Snapshot
 from .logs import log_as_json
 from .outgoing.effect import Patches
@@ -47,6 +44,7 @@ from .results.metrics import Metrics
 from .results.recorder import LONGEST_INVOCATION_SECONDS, FlushPolicy, OnFlush, Recorder, Schedule, in_a_thread
 from .results.store import ResultStore, SeenStore
 from .runs.store import BudgetStore, RunStore
+from .server import longest_request_seconds, runs_threads
 from .settings import Settings, read_settings
 from .time_limits import request_time
 
@@ -321,20 +319,20 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
     recorder = _recorder(settings, ports, snapshot)
     recorder.flush_with(observed)
     trusted = settings.trust_request_start
-    spare_memory = partial(spare_mb, settings.lambda_memory_mb)
     engine = Engine(
         snapshot=snapshot,
         recorder=recorder,
-        effects={"memory": Memory(snapshot.get, spare_memory, clock, snapshot.seconds_until_stale, ports.sleep)},
         process=ports.process,
         arrival=arrival(trusts_headers=trusted) if trusted or settings.in_lambda else None,
         excluded=PathSet((*settings.excluded_paths, *excluded_paths)),
         slots=Slots(settings.max_active_faults),
         longest_request_seconds=min(settings.max_wait_seconds, longest_request_seconds()),
         limits=settings.limits,
+        sleep=ports.sleep,
+        lambda_memory_mb=settings.lambda_memory_mb,
     )
     patches = _patches(engine, ports, observed)
-    engine.add_effect("patches", patches)
+    engine.add_effect(patches)
     return engine
 
 
@@ -526,11 +524,12 @@ def _server(settings: Settings, ports: Ports, engine: Engine, prefix: str) -> "S
     """What is this process's own."""
     from .api.handlers import Server  # noqa: PLC0415
     from .api.preview import DataPlane  # noqa: PLC0415
+    from .effects.memory import Memory  # noqa: PLC0415
 
     return Server(
         environment=ports.process.name,
         clock=ports.process.clock,
-        spare_memory_mb=engine.effects["memory"].available_mb,
+        spare_memory_mb=engine.effect(Memory).available_mb,
         on_change=engine.snapshot.invalidate,
         data_plane=DataPlane(
             selector=selector,

@@ -64,7 +64,8 @@ from chalice.test import Client
 with Client(app.app, stage_name="staging") as client:
     assert client.http.get("/").status_code == 200
 assert app.chaos._module._chaos, "the module is not wired"
-patches = app.chaos._module._chaos.engine.effects["patches"]
+from chalicelib.outgoing.effect import Patches
+patches = app.chaos._module._chaos.engine.effect(Patches)
 print(json.dumps([patches.is_holding, [name for name in ("pydantic", "psutil", "boto3") if name in sys.modules]]))
 """
     environment = {

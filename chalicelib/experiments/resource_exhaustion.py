@@ -4,7 +4,7 @@ from typing import Self, cast
 from pydantic import Field, model_validator
 
 from ..faults.base import Fault
-from ..faults.hold import Hold
+from ..faults.memory import HoldMemory
 from . import base
 
 MOST_STEPS = 60
@@ -52,4 +52,4 @@ class ResourceExhaustion(base.Experiment):
 
     def faults(self, parameters: Parameters) -> Iterator[Fault]:
         steps = parameters.chosen_steps
-        yield Hold(megabytes=parameters.memory_mb, steps=steps, step_seconds=parameters.duration_seconds / steps)
+        yield HoldMemory(megabytes=parameters.memory_mb, steps=steps, step_seconds=parameters.duration_seconds / steps)

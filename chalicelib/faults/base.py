@@ -4,7 +4,11 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, get_args
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
+
+from ..effects.base import ActiveRun, Effect
+
+E = TypeVar("E", bound=Effect)
 
 Kind = Literal["request", "invocation", "dependency"]
 """What passes a boundary: an inbound request, an invocation of a handler, an outgoing call to a dependency."""
@@ -135,13 +139,6 @@ class Applied:
     counters: Mapping[str, int] = field(default_factory=dict)
 
 
-class ActiveRun(Protocol):
-    """The run that a fault is applied for, as far as faults and effects need to know."""
-
-    run_id: str
-    expires_at: float
-
-
 class HitCall(Protocol):
     """One call that a run hits, as far as faults need to know."""
 
@@ -175,8 +172,8 @@ class HitCall(Protocol):
     def limit(self, parameter: str) -> float:
         """The largest value of a parameter that the stage allows; infinite where it says nothing."""
 
-    def effect(self, name: str) -> Any:  # noqa: ANN401 - each effect has its own methods
-        """What this process holds for runs until they end, by its name: `memory`."""
+    def effect(self, kind: type[E]) -> E:
+        """What this process holds for runs until they end, of this kind: `Memory`. Made when it is first asked for."""
 
 
 Steps = Generator[Step, Any, Applied]
@@ -232,6 +229,6 @@ def declared_counters() -> list[Counter]:
 
 def _kinds(of: Any) -> Iterator[Any]:  # noqa: ANN401 - classes, of which the base is abstract
     for kind in of.__subclasses__():
-        if hasattr(kind, "order"):
+        if hasattr(kind, "kind"):
             yield kind
         yield from _kinds(kind)

@@ -1,30 +1,32 @@
+"""What every fault does that lets a run hold something in the environment until it ends."""
+
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, ClassVar
 
-from .base import Applied, Counter, Fault, HitCall, RunBlocking, Steps
-
-MEMORY = "memory_mb"
-"""Counter: memory that environments hold, in MB."""
+from ..effects.holder import Holder
+from .base import Applied, Fault, HitCall, RunBlocking, Steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hold(Fault):
-    """Keep memory resident in the environment, once, for as long as the run lasts; in equal steps until its end."""
+class Hold(Fault, ABC):
+    """The first call that is hit takes it, once in each environment; every one that is hit reports it."""
 
-    megabytes: int
-    steps: int = 1
-    step_seconds: float = 0.0
-    """How long each step lasts. The last one ends with the run."""
-    kind = "hold"
+    effect: ClassVar[type[Holder[Any, Any]]]
+    """What takes it, and gives it back."""
     order = 0
-    counters = (Counter(name="held_memory_mb", title="Held memory, total of all environments", unit="MB", key=MEMORY),)
+
+    @property
+    @abstractmethod
+    def wanted(self) -> Any:  # noqa: ANN401 - each effect has its own
+        """How much, as the effect has it."""
 
     def apply(self, call: HitCall) -> Applied | Steps:
-        held = call.effect("memory").held_for(call.run)
-        return self._hold(call) if held is None else Applied(details={"memory_mb": held})
+        holder = call.effect(self.effect)
+        held = holder.held_for(call.run)
+        return self._hold(call, holder) if held is None else Applied(details=held)
 
-    def _hold(self, call: HitCall) -> Steps:
-        memory = call.effect("memory")
-        wanted = partial(memory.hold, call.run, self.megabytes, steps=self.steps, step_seconds=self.step_seconds)
-        held, added = yield RunBlocking(wanted)
-        return Applied(details={"memory_mb": held}, counters={MEMORY: added} if added else {})
+    def _hold(self, call: HitCall, holder: Holder[Any, Any]) -> Steps:
+        details, counters = yield RunBlocking(partial(holder.hold, call.run, self.wanted))
+        return Applied(details=details, counters=counters)

@@ -5,13 +5,15 @@ What may wait is a generator of steps, which the drivers carry out: on a thread,
 
 import logging
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
+from ..effects.base import Effect, Surroundings
 from ..faults.base import PROCEED, Answer, Applied, Chance, Outcome, RefreshSnapshot, RunBlocking, Step
 from ..paths import PathSet
 from ..results.recorder import Recorder
@@ -21,7 +23,6 @@ from .arrival import Arrival
 from .budgets import Budget
 from .call import Call
 from .decide import Hit, decide
-from .effects.base import Effect
 from .plan import Plan
 from .propagation import UNREAD, Verdicts
 from .snapshot import Snapshot
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from .outgoing import Passage
 
 log = logging.getLogger(__name__)
+
+E = TypeVar("E", bound=Effect)
 
 FLUSH_SECONDS = 1.0
 """How much time an invocation must have left to flush counts to the table."""
@@ -217,8 +220,8 @@ class _HitCall:
     def limit(self, parameter: str) -> float:
         return self.engine.limits.get(parameter, math.inf)
 
-    def effect(self, name: str) -> Any:  # noqa: ANN401 - each effect has its own methods
-        return self.engine.effects[name]
+    def effect(self, kind: type[E]) -> E:
+        return self.engine.effect(kind)
 
 
 class Slots:
@@ -250,8 +253,6 @@ class Engine:
 
     snapshot: Snapshot
     recorder: Recorder
-    effects: Mapping[str, Any]
-    """Each is an `Effect`, with methods of its own for the faults that use it."""
     process: Process
     arrival: Arrival | None = None
     """None where nothing in front of this process says when a call arrived."""
@@ -260,16 +261,41 @@ class Engine:
     longest_request_seconds: float = math.inf
     limits: Mapping[str, float] = field(default_factory=dict)
     """Those of the stage, by the parameter's name."""
+    sleep: Callable[[float], None] = time.sleep
+    lambda_memory_mb: int | None = None
 
     def __post_init__(self) -> None:
         # Every request passes here: nothing is looked up twice.
-        self._effects: tuple[Effect, ...] = tuple(self.effects.values())
+        self._effects: tuple[Effect, ...] = ()
+        self._effect_of_kind: dict[Any, Effect] = {}
+        self._making = threading.Lock()
         self._excluded = self.excluded or None
 
-    def add_effect(self, name: str, effect: Effect) -> None:
-        """For one that needs the engine itself."""
-        self.effects = {**self.effects, name: effect}
-        self._effects = tuple(self.effects.values())
+    def effect(self, kind: Callable[[Surroundings], E]) -> E:
+        """The one of that kind in this process, with methods of its own for the faults that use it."""
+        with self._making:
+            if kind not in self._effect_of_kind:
+                self._add(kind(self._surroundings), kind)
+            return cast("E", self._effect_of_kind[kind])
+
+    def add_effect(self, effect: Effect, kind: Callable[[Surroundings], Effect] | None = None) -> None:
+        """For one that needs the engine itself; or one that stands for another kind."""
+        with self._making:
+            self._add(effect, kind or type(effect))
+
+    def _add(self, effect: Effect, kind: Any) -> None:  # noqa: ANN401 - whatever it is found by
+        self._effect_of_kind[kind] = effect
+        self._effects = tuple(self._effect_of_kind.values())
+
+    @property
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            active=self.snapshot.get,
+            clock=self.process.clock,
+            sleep=self.sleep,
+            seconds_until_stale=self.snapshot.seconds_until_stale,
+            lambda_memory_mb=self.lambda_memory_mb,
+        )
 
     def is_idle(self) -> bool:
         """Whether calls pass through: nothing is active, held or to be flushed, and no read is due."""

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from ..injection.effects.watcher import Watcher
+from ..effects.base import ActiveRun
+from ..effects.watcher import Watcher
 from ..injection.plan import Plan
 from ..time_limits import pass_on
 from .gate import Gate
@@ -36,12 +37,14 @@ class Patches:
         self._watcher = Watcher(self, sleep, "chaos-patches")
         self.is_holding = False
 
-    def is_due(self, _active: Sequence[Plan]) -> bool:
+    def is_due(self, active: Sequence[ActiveRun]) -> bool:
         """Whether a library may have been imported since."""
+        del active
         return self._installation.may_be_incomplete
 
-    def settle(self, _active: Sequence[Plan]) -> None:
+    def settle(self, active: Sequence[ActiveRun]) -> None:
         """Patch what has been imported since. Does not block, and never raises."""
+        del active
         with _logged():
             if self.is_holding:
                 self._installation.settle()

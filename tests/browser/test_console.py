@@ -511,7 +511,7 @@ def test_a_report_is_read_within_the_page_and_says_what_came_of_the_hypothesis(
     card.locator("summary").first.click()
     card.locator("summary").nth(1).click()
     with load(server):
-        start(page, "latency_injection", Delay="0.2", Percentage="50", **{"Max error rate": "0.01", "P95": "0.0001"})
+        start(page, "latency_injection", Delay="0.2", Percentage="50", **{"Max error rate": "0.01", "P95": "0.000001"})
         running = page.locator("#running article")
         expect(running.locator(".verdict")).to_contain_text("so far: failed", timeout=60_000)
         picture(page, "hypothesis")

@@ -5,12 +5,12 @@ import pytest
 from pydantic import ValidationError
 
 from chalicelib.experiments.resource_exhaustion import ResourceExhaustion
-from chalicelib.faults.hold import Hold
+from chalicelib.faults.memory import HoldMemory
 
 
 def test_each_request_asks_for_the_memory_of_its_run() -> None:
     parameters = ResourceExhaustion.Parameters(memory_mb=7)
-    assert list(ResourceExhaustion().faults(parameters)) == [Hold(megabytes=7, steps=1, step_seconds=30.0)]
+    assert list(ResourceExhaustion().faults(parameters)) == [HoldMemory(megabytes=7, steps=1, step_seconds=30.0)]
 
 
 def test_the_defaults_are_pinned() -> None:
@@ -31,12 +31,12 @@ def test_what_an_older_version_has_stored_is_read_as_it_was() -> None:
     stored = '{"duration_seconds": 30.0, "percentage": 100.0, "memory_mb": 64}'
     parameters = ResourceExhaustion.Parameters.model_validate_json(stored)
     assert parameters.model_dump(mode="json", exclude_none=True) == json.loads(stored)
-    assert list(ResourceExhaustion().faults(parameters)) == [Hold(megabytes=64, step_seconds=30.0)]
+    assert list(ResourceExhaustion().faults(parameters)) == [HoldMemory(megabytes=64, step_seconds=30.0)]
 
 
 def test_steps_divide_the_duration() -> None:
     parameters = ResourceExhaustion.Parameters(memory_mb=100, steps=5, duration_seconds=50)
-    assert list(ResourceExhaustion().faults(parameters)) == [Hold(megabytes=100, steps=5, step_seconds=10.0)]
+    assert list(ResourceExhaustion().faults(parameters)) == [HoldMemory(megabytes=100, steps=5, step_seconds=10.0)]
 
 
 @pytest.mark.parametrize("steps", [0, 1, -1, 61, 2.5, "5", True, None])

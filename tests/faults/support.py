@@ -23,7 +23,7 @@ class FakeHitCall:
     read_seconds: float = 0.0
     clock: float = NOW
     active: Callable[[float], bool] = lambda _now: True
-    effects: dict[str, Any] = field(default_factory=dict)
+    effects: dict[type, Any] = field(default_factory=dict)
     chance: Callable[[], float] = lambda: 0.0
     limits: dict[str, float] = field(default_factory=dict)
     patience: float = float("inf")
@@ -51,8 +51,8 @@ class FakeHitCall:
     def limit(self, parameter: str) -> float:
         return self.limits.get(parameter, float("inf"))
 
-    def effect(self, name: str) -> Any:
-        return self.effects[name]
+    def effect(self, kind: type[Any]) -> Any:
+        return self.effects[kind]
 
 
 def drive(fault: Fault, call: FakeHitCall) -> tuple[list[float], Applied]:

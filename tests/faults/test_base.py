@@ -4,19 +4,19 @@ import pytest
 
 from chalicelib.faults.answer import Answer
 from chalicelib.faults.base import Fault
-from chalicelib.faults.hold import Hold
+from chalicelib.faults.memory import HoldMemory
 from chalicelib.faults.wait import Wait
 
 ANSWER = Answer(status=500, code="code", message="message")
-FAULTS: list[Fault] = [Hold(megabytes=1), Wait(seconds=1.5), ANSWER]
+FAULTS: list[Fault] = [HoldMemory(megabytes=1), Wait(seconds=1.5), ANSWER]
 
 
 def test_memory_is_held_before_the_delay_and_the_delay_waited_before_the_answer() -> None:
-    assert Hold.order < Wait.order < Answer.order
+    assert HoldMemory.order < Wait.order < Answer.order
 
 
 def test_faults_of_equal_figures_are_equal() -> None:
-    assert [Hold(megabytes=1), Wait(seconds=1.5), Answer(status=500, code="code", message="message")] == FAULTS
+    assert [HoldMemory(megabytes=1), Wait(seconds=1.5), Answer(status=500, code="code", message="message")] == FAULTS
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.kind)

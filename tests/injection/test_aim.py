@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.effects.memory import Memory, Wanted
 from chalicelib.experiments.base import Experiment, Parameters
 from chalicelib.experiments.catalogue import BUILT_IN, Catalogue
 from chalicelib.faults.answer import Answer
@@ -86,9 +87,9 @@ class House:
         self.engine = Engine(
             snapshot=Snapshot(lambda: compiled(self.store.active(self.clock())), self.clock),
             recorder=a_recorder(self.clock, self.results),
-            effects={"memory": self},
             process=Process(name="here", clock=self.clock, chance=lambda: self.drawn, timer=self.clock),
         )
+        self.engine.add_effect(self, Memory)
         self.injection = SyncInjection(self.engine, self.sleep)
 
     def sleep(self, seconds: float) -> None:
@@ -97,9 +98,9 @@ class House:
     def held_for(self, _run: object) -> None:
         return None
 
-    def hold(self, _run: object, megabytes: int) -> tuple[int, int]:
-        self.events.append(f"hold {megabytes}")
-        return megabytes, megabytes
+    def hold(self, _run: object, wanted: Wanted) -> tuple[dict[str, int], dict[str, int]]:
+        self.events.append(f"hold {wanted.megabytes}")
+        return {"memory_mb": wanted.megabytes}, {"memory_mb": wanted.megabytes}
 
     def start(self, name: str = "error_injection", **options: Any) -> Run:
         parameters = {"error_rate": 1.0} if name == "error_injection" else {}

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from chalicelib.faults.answer import Answer
-from chalicelib.faults.hold import Hold
+from chalicelib.faults.memory import HoldMemory
 from chalicelib.faults.wait import Wait
 from chalicelib.injection.decide import Hit, decide
 from chalicelib.injection.plan import Compiler
@@ -28,7 +28,7 @@ def test_no_runs_no_hits() -> None:
 def test_memory_comes_before_delay_and_delay_before_error_whatever_the_order_of_the_runs() -> None:
     runs = [a_run(name, token=name) for name in ("error_injection", "latency_injection", "resource_exhaustion")]
     for given in (runs, runs[::-1]):
-        assert [type(fault) for _, fault, _ in hits(given)] == [Hold, Wait, Answer]
+        assert [type(fault) for _, fault, _ in hits(given)] == [HoldMemory, Wait, Answer]
 
 
 def test_faults_of_one_kind_keep_the_order_of_their_runs() -> None:

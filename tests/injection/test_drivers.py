@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from chalicelib.effects.memory import Memory as RealMemory
+from chalicelib.effects.memory import Wanted
 from chalicelib.injection.drivers import ABANDONED_SECONDS, AsyncInjection
 from chalicelib.injection.engine import Blocked, Engine, InjectionResult, Process, answer_of
 from chalicelib.injection.plan import Compiler
@@ -31,9 +33,9 @@ class Memory:
     def held_for(self, _run: object) -> None:
         return None
 
-    def hold(self, _run: object, megabytes: int, **_steps: object) -> tuple[int, int]:
+    def hold(self, _run: object, wanted: Wanted) -> tuple[dict[str, int], dict[str, int]]:
         self.threads.append(threading.current_thread())
-        return megabytes, megabytes
+        return {"memory_mb": wanted.megabytes}, {"memory_mb": wanted.megabytes}
 
     def is_due(self, _active: object) -> bool:
         return self.is_holding
@@ -55,10 +57,10 @@ class House:
         self.engine = Engine(
             snapshot=Snapshot(self.read, clock),
             recorder=a_recorder(clock),
-            effects={"memory": self.memory},
             process=Process(name="here", clock=clock, chance=lambda: 0.0),
             excluded=PathSet(["/health"]),
         )
+        self.engine.add_effect(self.memory, RealMemory)
         self.injection = AsyncInjection(self.engine, self)
 
     def read(self) -> Any:

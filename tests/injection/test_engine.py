@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
+from chalicelib.effects.memory import Memory, Wanted
 from chalicelib.faults.base import PROCEED, Answer, Sleep
 from chalicelib.injection.arrival import arrival
 from chalicelib.injection.call import LambdaContext
 from chalicelib.injection.drivers import SyncInjection
-from chalicelib.injection.effects.memory import Memory
 from chalicelib.injection.engine import Engine, InjectionResult, Process, Slots, answer_of
 from chalicelib.injection.plan import Compiler
 from chalicelib.injection.snapshot import Snapshot
 from chalicelib.paths import PathSet
 from chalicelib.runs.run import Run
+from tests.effects.support import UNSHARED, surroundings
 from tests.injection.support import FakeCall, catalogue
 from tests.support import NOW, Clock, FakeResultStore, FakeRunStore, a_recorder, a_run
 
@@ -32,11 +33,11 @@ class FakeMemory:
     def held_for(self, _run: object) -> None:
         return None
 
-    def hold(self, run: Run, megabytes: int, **_steps: object) -> tuple[int, int]:
+    def hold(self, run: Run, wanted: Wanted) -> tuple[dict[str, int], dict[str, int]]:
         if self.defect:
             raise self.defect
-        self.events.append(f"hold {megabytes}")
-        return megabytes, megabytes
+        self.events.append(f"hold {wanted.megabytes}")
+        return {"memory_mb": wanted.megabytes}, {"memory_mb": wanted.megabytes}
 
     def is_due(self, active: Sequence[Run]) -> bool:
         return self.is_holding
@@ -68,12 +69,12 @@ class House:
         self.engine = Engine(
             snapshot=self.snapshot,
             recorder=a_recorder(self.clock, self.results),
-            effects={"memory": self.effect or self.memory},
             process=Process(name="here", clock=self.clock, chance=lambda: 0.0, timer=self.clock),
             excluded=PathSet(self.excluded),
             slots=Slots(self.max_active_faults),
             longest_request_seconds=self.longest_request_seconds,
         )
+        self.engine.add_effect(self.effect or self.memory, Memory)
         self.injection = SyncInjection(self.engine, self.sleep)
 
     def inject(self, path: str = "/orders", context: LambdaContext | None = None) -> InjectionResult | None:
@@ -365,7 +366,9 @@ def test_a_request_is_not_troubled_with_memory_where_none_is_held(house: House) 
 
 def test_real_memory_is_held_by_one_request_and_given_back_by_another_where_no_watcher_woke(clock: Clock) -> None:
     houses: list[House] = []
-    memory = Memory(lambda: houses[0].snapshot.get(), lambda: 100, clock, lambda: 1.0, lambda _: None)  # noqa: PLW0108
+    memory = Memory(
+        surroundings(lambda: houses[0].snapshot.get(), clock, lambda _: None), spare_mb=lambda: 100, machine=UNSHARED
+    )  # noqa: PLW0108
     house = House(clock, effect=memory)
     houses.append(house)
     memory._watcher.watch = lambda: None  # type: ignore[method-assign] # frozen with its process

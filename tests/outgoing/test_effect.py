@@ -73,9 +73,7 @@ class Service:
 
     @property
     def patches(self) -> Patches:
-        patches = self.module.get().engine.effects["patches"]
-        assert isinstance(patches, Patches)
-        return patches
+        return self.module.get().engine.effect(Patches)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ import pytest
 from chalicelib import time_limits
 from chalicelib.bootstrap import Chaos, bootstrap
 from chalicelib.dynamodb.runs import DynamoDBRunStore
+from chalicelib.effects.memory import Memory
 from chalicelib.frameworks import fastapi as in_fastapi
 from chalicelib.frameworks import flask as in_flask
 from chalicelib.settings import Settings
@@ -126,15 +127,14 @@ def test_a_signal_in_the_modules_own_code_is_no_defect_of_it(caplog: pytest.LogC
     app.testing = True
     application.runs.runs["latency_injection"] = a_run("resource_exhaustion", now=time.time(), duration_seconds=600.0)
 
-    def fill(*_: object, **__: object) -> tuple[int, int]:
+    def fill(*_: object, **__: object) -> tuple[dict[str, Any], dict[str, int]]:
         until = time.monotonic() + DELAY_SECONDS
         while time.monotonic() < until:
             """Pages are written."""
-        return 1, 1
+        return {}, {}
 
     assert application.wire()
-    in_place = application.chaos.engine.effects["memory"]
-    in_place.hold = fill
+    application.chaos.engine.effect(Memory).hold = fill  # type: ignore[method-assign]
     app.wsgi_app._module._wire = lambda: application.chaos  # type: ignore[attr-defined]
     with at_once(), pytest.raises(HostTimeout), deadline(HostTimeout()):
         app.test_client().get("/orders")

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).parents[3]
+PROJECT = Path(__file__).parents[2]
 SIZE_MB = 512
 ROUNDS = 100
 
 
 @pytest.mark.timeout(300)
 def test_whatever_the_api_accepts_a_process_of_512_mb_survives_a_hundred_times(tell: Callable[[str], None]) -> None:
-    command = [sys.executable, "-m", "tests.injection.effects.edge", str(ROUNDS), str(SIZE_MB)]
+    command = [sys.executable, "-m", "tests.effects.edge", str(ROUNDS), str(SIZE_MB)]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1"}
     told = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stderr

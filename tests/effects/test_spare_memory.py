@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from chalicelib.injection.effects.spare_memory import MARGIN_MB, MARGIN_SHARE, MB, spare_mb
+from chalicelib.effects.spare_memory import MARGIN_MB, MARGIN_SHARE, MB, spare_mb
 
 PLENTY_MB = 1_000_000
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from chalicelib.injection.effects.watcher import Watcher
+from chalicelib.effects.watcher import Watcher
 
 HUNG = 30
 """Seconds after which a thread that should have ended is given up."""

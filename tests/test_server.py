@@ -10,7 +10,7 @@ from gunicorn.config import Config
 from gunicorn.workers.gthread import ThreadWorker
 from gunicorn.workers.sync import SyncWorker
 
-from chalicelib.injection.server import longest_request_seconds
+from chalicelib.server import longest_request_seconds
 
 
 class Own(SyncWorker):

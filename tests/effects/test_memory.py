@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import psutil
 import pytest
 
-from chalicelib.injection.effects.memory import MB, SHARES, SLICE_MB, Memory
+from chalicelib.effects.memory import MB, SHARES, SLICE_MB, Memory, Wanted
 from chalicelib.runs.run import Run
+from tests.effects.support import UNSHARED, hold, surroundings
 from tests.support import NOW, Clock, a_run
 
 HUNG = 30
@@ -53,7 +54,7 @@ class Environment:
         self.memory = self.with_sleep(self.nap.sleep)
 
     def with_sleep(self, sleep: Callable[[float], None]) -> Memory:
-        self.memory = Memory(self._active, self.spare_mb, self.clock, lambda: 1.0, sleep)
+        self.memory = Memory(surroundings(self._active, self.clock, sleep), spare_mb=self.spare_mb, machine=UNSHARED)
         return self.memory
 
     def spare_mb(self) -> int:
@@ -97,7 +98,7 @@ def resident_mb() -> float:
 
 def test_what_is_held_is_really_resident_and_really_given_back(environment: Environment, memory: Memory) -> None:
     before = resident_mb()
-    assert memory.hold(environment.start(), 96)[0] == 96
+    assert hold(memory, environment.start(), 96)[0] == 96
     held = resident_mb()
     assert 80 <= held - before <= 130
     environment.active.clear()
@@ -111,15 +112,15 @@ def test_nothing_is_held_and_nobody_watches_before_the_first_request(memory: Mem
 
 def test_a_run_is_held_for_once_whatever_the_number_of_requests(environment: Environment, memory: Memory) -> None:
     run = environment.start()
-    assert [memory.hold(run, 3)[0] for _ in range(5)] == [3] * 5
+    assert [hold(memory, run, 3)[0] for _ in range(5)] == [3] * 5
     assert memory.held_mb == 3
 
 
 def test_two_runs_are_held_for_side_by_side_under_one_watcher(environment: Environment, memory: Memory) -> None:
     one, other = environment.start("1"), environment.start("2")
-    memory.hold(one, 2)[0]
+    hold(memory, one, 2)[0]
     watcher = environment.watcher()
-    memory.hold(other, 3)[0]
+    hold(memory, other, 3)[0]
     assert memory.held_mb == 5
     assert environment.watcher() is watcher
     environment.active.remove(one)
@@ -133,8 +134,8 @@ def test_it_never_takes_more_than_is_spare_and_says_what_it_holds(
 ) -> None:
     environment.room_mb = room_mb
     run = environment.start()
-    assert memory.hold(run, 40)[0] == memory.held_mb == max(0, room_mb)
-    assert memory.hold(run, 40)[0] == max(0, room_mb)
+    assert hold(memory, run, 40)[0] == memory.held_mb == max(0, room_mb)
+    assert hold(memory, run, 40)[0] == max(0, room_mb)
     assert (
         f"Run {run.run_id} holds {max(0, room_mb)} of 40 MB: this environment has no more memory to spare"
         in caplog.text
@@ -145,13 +146,13 @@ def test_it_never_takes_more_than_is_spare_and_says_what_it_holds(
 def test_what_becomes_scarce_meanwhile_is_noticed_slice_by_slice(environment: Environment, memory: Memory) -> None:
     spare = iter([1000, 5 * SHARES, 0])
     memory._spare_mb = lambda: next(spare)
-    assert memory.hold(environment.start(), 100)[0] == SLICE_MB + 5
+    assert hold(memory, environment.start(), 100)[0] == SLICE_MB + 5
 
 
 def test_a_run_started_now_could_have_what_is_spare_and_what_is_held(environment: Environment, memory: Memory) -> None:
     environment.room_mb = 50
     assert memory.available_mb() == 50
-    memory.hold(environment.start(), 20)[0]
+    hold(memory, environment.start(), 20)[0]
     assert memory.available_mb() == 50
 
 
@@ -168,15 +169,15 @@ def test_of_several_threads_that_ask_at_once_one_allocates_and_the_others_do_not
 
     memory._spare_mb = spare_mb
     with ThreadPoolExecutor(9) as pool:
-        first = pool.submit(memory.hold, run, 4)
+        first = pool.submit(hold, memory, run, 4)
         try:
             assert allocating.wait(HUNG)
-            assert [pool.submit(memory.hold, run, 4).result(HUNG) for _ in range(8)] == [(0, 0)] * 8
-            assert pool.submit(memory.hold, another_run, 4).result(HUNG) == (0, 0)
+            assert [pool.submit(hold, memory, run, 4).result(HUNG) for _ in range(8)] == [(0, 0)] * 8
+            assert pool.submit(hold, memory, another_run, 4).result(HUNG) == (0, 0)
         finally:
             go_on.set()
         assert first.result(HUNG) == (4, 4)
-        assert memory.hold(run, 4) == (4, 0)
+        assert hold(memory, run, 4) == (4, 0)
         assert memory.held_mb == 4
 
 
@@ -186,7 +187,7 @@ def test_threads_that_start_together_allocate_once(environment: Environment, mem
     def serve() -> None:
         together.wait(HUNG)
         for _ in range(50):
-            memory.hold(run, 2)
+            hold(memory, run, 2)
 
     with ThreadPoolExecutor(16) as pool:
         for served in [pool.submit(serve) for _ in range(16)]:
@@ -202,26 +203,26 @@ def test_memory_grows_in_equal_steps_with_the_requests(environment: Environment,
     held = []
     for after in (0, 9.999, 10, 19, 30, 49.999):
         environment.clock.now = NOW + after
-        held.append(memory.hold(run, 12, steps=5, step_seconds=10.0))
+        held.append(hold(memory, run, 12, steps=5, step_seconds=10.0))
     assert held == [(2, 2), (2, 0), (4, 2), (4, 0), (9, 5), (12, 3)]
     environment.clock.now = NOW
-    assert memory.held_for(run) == 12
+    assert memory.held_for(run) == {"memory_mb": 12}
 
 
 def test_memory_grows_without_a_request_and_the_next_one_reports_it(environment: Environment, memory: Memory) -> None:
     run = environment.start(duration_seconds=5)
-    assert memory.hold(run, 8, steps=2, step_seconds=2.5) == (4, 4)
+    assert hold(memory, run, 8, steps=2, step_seconds=2.5) == (4, 4)
     assert [environment.nap.wake() for _ in range(3)] == [1.0, 1.0, 0.5]
     environment.nap.looks()
     assert (memory.held_mb, memory.held_for(run)) == (8, None)
-    assert memory.hold(run, 8, steps=2, step_seconds=2.5) == (8, 4)
-    assert memory.held_for(run) == 8
+    assert hold(memory, run, 8, steps=2, step_seconds=2.5) == (8, 4)
+    assert memory.held_for(run) == {"memory_mb": 8}
 
 
 def test_who_comes_late_holds_what_is_due_by_then(environment: Environment, memory: Memory) -> None:
     run = environment.start(duration_seconds=40)
     environment.clock.now = NOW + 25
-    assert memory.hold(run, 8, steps=4, step_seconds=10.0) == (6, 6)
+    assert hold(memory, run, 8, steps=4, step_seconds=10.0) == (6, 6)
 
 
 def test_each_step_takes_no_more_than_is_spare_then(environment: Environment, memory: Memory) -> None:
@@ -230,13 +231,13 @@ def test_each_step_takes_no_more_than_is_spare_then(environment: Environment, me
     held = []
     for after, room_mb in ((0, 3), (5, 100), (10, 6), (20, 100)):
         environment.clock.now, environment.room_mb = NOW + after, room_mb
-        held.append(memory.hold(run, 12, steps=3, step_seconds=10.0)[0])
+        held.append(hold(memory, run, 12, steps=3, step_seconds=10.0)[0])
     assert held == [3, 3, 6, 12]
     environment.clock.now = NOW
 
 
 def test_what_grew_is_given_back_at_the_end(environment: Environment, memory: Memory) -> None:
-    memory.hold(environment.start(duration_seconds=2), 4, steps=2, step_seconds=1.0)
+    hold(memory, environment.start(duration_seconds=2), 4, steps=2, step_seconds=1.0)
     watcher = environment.watcher()
     environment.nap.wake()
     environment.nap.looks()
@@ -250,12 +251,12 @@ def test_of_several_threads_one_takes_a_step_and_the_others_do_not_wait(
     environment: Environment, memory: Memory
 ) -> None:
     run, together = environment.start(duration_seconds=20), threading.Barrier(8)
-    memory.hold(run, 8, steps=2, step_seconds=10.0)
+    hold(memory, run, 8, steps=2, step_seconds=10.0)
     environment.clock.now = NOW + 10
 
     def serve() -> int:
         together.wait(HUNG)
-        return sum(memory.hold(run, 8, steps=2, step_seconds=10.0)[1] for _ in range(20))
+        return sum(hold(memory, run, 8, steps=2, step_seconds=10.0)[1] for _ in range(20))
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(served.result(HUNG) for served in [pool.submit(serve) for _ in range(8)]) == 4
@@ -267,7 +268,7 @@ def test_of_several_threads_one_takes_a_step_and_the_others_do_not_wait(
 
 
 def test_settling_keeps_what_is_held_for_a_run_that_goes_on(environment: Environment, memory: Memory) -> None:
-    memory.hold(environment.start(), 2)[0]
+    hold(memory, environment.start(), 2)[0]
     memory.settle(())
     assert memory.held_mb == 2
 
@@ -276,11 +277,11 @@ def test_settling_where_nothing_is_held_asks_nobody(clock: Clock) -> None:
     def defect() -> list[Run]:
         raise AssertionError("It asked what is active.")
 
-    Memory(defect, lambda: 0, clock, lambda: 1.0, clock.sleep).settle(())
+    Memory(surroundings(defect, clock, clock.sleep), spare_mb=lambda: 0).settle(())
 
 
 def test_the_watcher_gives_back_after_a_stop_without_a_request(environment: Environment, memory: Memory) -> None:
-    memory.hold(environment.start(), 2)[0]
+    hold(memory, environment.start(), 2)[0]
     watcher = environment.watcher()
     assert environment.nap.wake() == 1.0  # a refresh interval
     environment.nap.looks()
@@ -295,7 +296,7 @@ def test_the_watcher_gives_back_after_a_stop_without_a_request(environment: Envi
 def test_the_watcher_gives_back_at_the_very_end_of_the_run_without_a_request(
     environment: Environment, memory: Memory
 ) -> None:
-    memory.hold(environment.start(duration_seconds=2.25), 2)[0]
+    hold(memory, environment.start(duration_seconds=2.25), 2)[0]
     watcher = environment.watcher()
     assert [environment.nap.wake() for _ in range(3)] == [1.0, 1.0, 0.25]
     watcher.join(HUNG)
@@ -306,8 +307,8 @@ def test_the_watcher_gives_back_at_the_very_end_of_the_run_without_a_request(
 def test_the_watcher_lives_until_the_last_run_is_over_and_another_comes_with_the_next(
     environment: Environment, memory: Memory
 ) -> None:
-    memory.hold(environment.start("1", duration_seconds=0.5), 1)[0]
-    memory.hold(environment.start("2", duration_seconds=0.75), 2)[0]
+    hold(memory, environment.start("1", duration_seconds=0.5), 1)[0]
+    hold(memory, environment.start("2", duration_seconds=0.75), 2)[0]
     watcher = environment.watcher()
     naps = [environment.nap.wake()]
     environment.nap.looks()
@@ -316,13 +317,13 @@ def test_the_watcher_lives_until_the_last_run_is_over_and_another_comes_with_the
     watcher.join(HUNG)
     assert naps == [0.5, 0.25]
     assert (memory.held_mb, memory._watcher.thread) == (0, None)
-    memory.hold(environment.start("3", duration_seconds=1), 3)[0]
+    hold(memory, environment.start("3", duration_seconds=1), 3)[0]
     assert environment.watcher() is not watcher
     assert memory.held_mb == 3
 
 
 def test_the_watcher_keeps_nobody_from_exiting(environment: Environment, memory: Memory) -> None:
-    memory.hold(environment.start(), 1)[0]
+    hold(memory, environment.start(), 1)[0]
     assert environment.watcher().daemon
 
 
@@ -330,7 +331,7 @@ def test_the_watcher_keeps_nobody_from_exiting(environment: Environment, memory:
 def test_the_watcher_sleeps_to_the_next_look_or_to_the_first_end(
     environment: Environment, memory: Memory, after: float, seconds: float
 ) -> None:
-    memory.hold(environment.start(duration_seconds=10), 1)[0]
+    hold(memory, environment.start(duration_seconds=10), 1)[0]
     environment.clock.now = NOW + after
     assert memory.watch_seconds() == seconds
     environment.clock.now = NOW
@@ -339,11 +340,11 @@ def test_the_watcher_sleeps_to_the_next_look_or_to_the_first_end(
 def test_a_run_that_goes_on_after_all_is_held_for_anew(environment: Environment, memory: Memory) -> None:
     """As after a table that was silent for too long."""
     run = environment.start()
-    memory.hold(run, 2)[0]
+    hold(memory, run, 2)[0]
     environment.active.clear()
     memory.settle(())
     environment.active.append(run)
-    assert memory.hold(run, 2)[0] == memory.held_mb == 2
+    assert hold(memory, run, 2)[0] == memory.held_mb == 2
 
 
 # What a fault in one of the promises above once looked like
@@ -351,9 +352,9 @@ def test_a_run_that_goes_on_after_all_is_held_for_anew(environment: Environment,
 
 def test_a_run_that_replaces_another_has_the_memory_of_it(environment: Environment, memory: Memory) -> None:
     environment.room_mb = 6
-    memory.hold(environment.start("1"), 5)[0]
+    hold(memory, environment.start("1"), 5)[0]
     environment.active.clear()
-    assert memory.hold(environment.start("2"), 5)[0] == 5
+    assert hold(memory, environment.start("2"), 5)[0] == 5
     assert memory.held_mb == 5
 
 
@@ -365,11 +366,12 @@ def test_a_thread_that_cannot_start_does_not_leave_the_process_unwatched_for_goo
 
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", cannot)
-        with pytest.raises(RuntimeError):
-            memory.hold(environment.start("1"), 1)[0]
+        details, counters = memory.hold(environment.start("1"), Wanted(megabytes=1))
+        assert (details, counters) == ({"problem": "RuntimeError: can't start new thread"}, {})
+        assert memory.held_mb == 0
     environment.active.clear()
     memory.settle(())
-    assert memory.hold(environment.start("2"), 1)[0] == 1
+    assert hold(memory, environment.start("2"), 1)[0] == 1
     assert environment.watcher().is_alive()
 
 
@@ -380,7 +382,7 @@ def test_a_watcher_that_fails_is_followed_by_another(
         raise ZeroDivisionError("a defect")
 
     memory = environment.with_sleep(fails)
-    memory.hold(environment.start(), 1)[0]
+    hold(memory, environment.start(), 1)[0]
     for thread in threading.enumerate():
         if thread.name == "chaos-memory" and thread is not threading.current_thread():
             thread.join(HUNG)

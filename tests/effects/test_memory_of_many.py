@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from chalicelib.injection.effects.machine_lock import ATTEMPTS, MachineLock
-from chalicelib.injection.effects.memory import MB, Memory
+from chalicelib.effects.machine_lock import ATTEMPTS, MachineLock
+from chalicelib.effects.memory import MB, Memory
+from tests.effects.support import hold, surroundings
 from tests.support import NOW, a_run
 
 PROCESSES = 16
@@ -50,16 +51,13 @@ def fill(number: int, shared: Shared, lock: Path) -> None:
     pids[number] = os.getpid()
     run = a_run("resource_exhaustion")
     memory = Memory(
-        lambda: [run],
-        partial(spare_mb, pids, before_mb),
-        lambda: NOW,
-        lambda: 1.0,
-        lambda _: time.sleep(PATIENCE_SECONDS),
+        surroundings(lambda: [run], lambda: NOW, lambda _: time.sleep(PATIENCE_SECONDS)),
+        spare_mb=partial(spare_mb, pids, before_mb),
         machine=MachineLock(lock),
     )
     start.wait(PATIENCE_SECONDS)
     start.wait(PATIENCE_SECONDS)  # meanwhile it is measured what they have without
-    held[number] = memory.hold(run, LIMIT_MB)[0]
+    held[number] = hold(memory, run, LIMIT_MB)[0]
     start.wait(PATIENCE_SECONDS)
 
 
