@@ -19,7 +19,7 @@ class Answer(Fault):
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
     kind = "answer"
-    order = 2
+    order = 50
     counters = (Counter(name=ERRORS, title="Injected errors", unit="requests", metric="InjectedErrors"),)
 
     def apply(self, call: HitCall) -> Applied:

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
 
@@ -122,9 +122,46 @@ FAILED_CALLS = "failed_calls"
 """Counter: outgoing calls that were made to fail."""
 
 
-Outcome = Proceed | Answer | Raise | Fail
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """The connection is closed, without an answer, or in the middle of one, as far as the server lets us."""
 
-PROCEED = Proceed()
+
+Outcome = Proceed | Answer | Raise | Fail | Disconnect
+
+PROCEED, DISCONNECT = Proceed(), Disconnect()
+
+
+# What becomes of the application's answer.
+
+Headers = Sequence[tuple[str, str]]
+
+Piece = bytes | Sleep | Disconnect
+"""What a changed answer is made of, one after the other. What follows a `Disconnect` is not sent."""
+
+
+class Change(ABC):
+    """What a run does to the application's answer to one call, as it passes. It does no I/O, and never sleeps.
+
+    Made for one call. Of several, the second one gets what the first one gives.
+    """
+
+    def begin(self, status: int, headers: Headers) -> tuple[int, Headers]:
+        """The answer's beginning. Its headers must fit what `part` and `end` will give."""
+        return status, headers
+
+    @abstractmethod
+    def part(self, data: bytes) -> Iterable[Piece]:
+        """What is sent instead of the next part of the answer's body, which is never empty."""
+
+    def end(self) -> Iterable[Piece]:
+        """What is sent after the last part."""
+        return ()
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What it adds to the results of the run, when the answer is over: not what `Applied.counters` has."""
+        return {}
 
 
 @dataclass(slots=True)
@@ -137,6 +174,8 @@ class Applied:
     outcome: Outcome = PROCEED
     details: Mapping[str, Any] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
+    change: Change | None = None
+    """What becomes of the answer, where the application gives it."""
 
 
 class HitCall(Protocol):

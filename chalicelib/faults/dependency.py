@@ -24,7 +24,7 @@ class FailDependency(Fault):
     """How it fails; None: it does not, unless its client gives it up."""
     kind = "dependency"
     applies_to = "dependency"
-    order = 3
+    order = 110
     counters = (Counter(name=FAILED_CALLS, title="Outgoing calls made to fail", unit="calls"), INJECTED_DELAY)
 
     @property

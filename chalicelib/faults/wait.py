@@ -41,7 +41,7 @@ class Wait(Fault):
     """Instead of `seconds`: what each call draws from, up to the longest delay that the stage allows."""
     allow_timeout: bool = False
     kind = "wait"
-    order = 1
+    order = 10
     counters = (INJECTED_DELAY,)
 
     def apply(self, call: HitCall) -> Applied | Steps:

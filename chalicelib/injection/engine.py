@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 from ..effects.base import Effect, Surroundings
-from ..faults.base import PROCEED, Answer, Applied, Chance, Outcome, RefreshSnapshot, RunBlocking, Step
+from ..faults.base import PROCEED, Answer, Applied, Chance, Change, Outcome, RefreshSnapshot, RunBlocking, Step
 from ..paths import PathSet
 from ..results.recorder import Recorder
 from ..results.tally import WOULD_HIT
@@ -80,6 +80,7 @@ class InjectionResult:
     __slots__ = (
         "began",
         "call",
+        "changes",
         "environment",
         "flushes_begun",
         "hits",
@@ -105,6 +106,8 @@ class InjectionResult:
         self.environment = environment
         self.is_test = is_test
         self.hits: list[AppliedHit] = []
+        self.changes: Sequence[tuple[Plan, Change]] = ()
+        """What becomes of the application's answer, by which runs, in this order."""
         self.notes: Sequence[tuple[Run, str]] = ()
         """The counters of runs that it adds 1 to, beside those of faults and requests."""
         self.passages: list[Passage] = []
@@ -398,6 +401,8 @@ class Engine:
                 result.hits.append(hit)
                 applied = fault.apply(_HitCall(self, result.call, plan, result.began, chance))
                 hit.applied = applied if isinstance(applied, Applied) else (yield from applied)
+                if hit.applied.change is not None:
+                    result.changes = (*result.changes, (plan, hit.applied.change))
                 if hit.applied.outcome is not PROCEED:
                     result.outcome = hit.applied.outcome
                     break

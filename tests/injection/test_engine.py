@@ -367,8 +367,10 @@ def test_a_request_is_not_troubled_with_memory_where_none_is_held(house: House) 
 def test_real_memory_is_held_by_one_request_and_given_back_by_another_where_no_watcher_woke(clock: Clock) -> None:
     houses: list[House] = []
     memory = Memory(
-        surroundings(lambda: houses[0].snapshot.get(), clock, lambda _: None), spare_mb=lambda: 100, machine=UNSHARED
-    )  # noqa: PLW0108
+        surroundings(lambda: houses[0].snapshot.get(), clock, lambda _: None),  # noqa: PLW0108
+        spare_mb=lambda: 100,
+        machine=UNSHARED,
+    )
     house = House(clock, effect=memory)
     houses.append(house)
     memory._watcher.watch = lambda: None  # type: ignore[method-assign] # frozen with its process
