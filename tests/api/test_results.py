@@ -202,7 +202,7 @@ class Freeze(Fault):
     """A kind of fault of another package."""
 
     kind = "freeze"
-    order = 1
+    order = 11
     counters = (Counter(name="frozen_minutes", title="Frozen, total", unit="minutes", key="frozen", per_unit=60),)
 
     def apply(self, call: HitCall) -> Applied:
