@@ -5,7 +5,7 @@ from typing import cast
 
 from ..faults.answer import ERRORS, Answer
 from ..faults.base import declared_counters
-from ..faults.hold import Hold
+from ..faults.memory import HoldMemory
 from ..faults.wait import Wait
 from ..results.audit import findings
 from ..results.dependencies import OfDependency, dependencies
@@ -47,7 +47,7 @@ from .shapes import (
     iso,
 )
 
-KINDS = (Answer, Wait, Hold)
+KINDS = (Answer, Wait, HoldMemory)
 """The kinds of fault whose counters every run has shown, from the first version on."""
 
 UNREAD = Tally()

@@ -4,8 +4,8 @@ import pytest
 from botocore.stub import Stubber
 
 from chalicelib.dynamodb.results import DynamoDBResultStore, addition
+from chalicelib.effects.memory import MEMORY
 from chalicelib.errors import StoreUnavailable
-from chalicelib.faults.hold import MEMORY
 from chalicelib.results.store import MOST_COUNTERS
 from chalicelib.results.tally import (
     LAST_BUCKET,
