@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 
 from ..errors import Misconfigured, UnknownExperiment
 from .base import Experiment
+from .connection_drop import ConnectionDrop
 from .dependency_failure import DependencyFailure
 from .error_injection import ErrorInjection
 from .latency_injection import LatencyInjection
@@ -19,6 +20,7 @@ BUILT_IN: tuple[type[Experiment], ...] = (
     ErrorInjection,
     ResourceExhaustion,
     DependencyFailure,
+    ConnectionDrop,
 )
 
 ENTRY_POINTS = "chaos_experiments.experiments"

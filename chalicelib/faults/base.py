@@ -146,6 +146,9 @@ class Change(ABC):
     Made for one call. Of several, the second one gets what the first one gives.
     """
 
+    replaces: ClassVar[bool] = False
+    """Whether what the client gets is the run's doing, and so no success and no failure of the application."""
+
     def begin(self, status: int, headers: Headers) -> tuple[int, Headers]:
         """The answer's beginning. Its headers must fit what `part` and `end` will give."""
         return status, headers

@@ -11,13 +11,15 @@ import anyio.to_thread
 from anyio.lowlevel import RunVar
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
-from ..faults.base import PROCEED, Answer, Raise
+from ..faults.base import PROCEED, Answer, Disconnect, Raise
 from ..injection.call import LambdaContext, RequestCall, gateway_context, query_values
 from ..injection.current import CURRENT
 from ..injection.drivers import AsyncInjection
 from ..injection.engine import Blocked, InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
+from . import connections_on_loop
+from .connections import CLOSED, is_to_drop, note, unanswered
 from .lambda_time import seconds_left
 from .module import ChaosModule, is_control_plane, is_within_a_call, tested
 
@@ -166,28 +168,37 @@ class ASGIBoundary:
         application = self._application
         if not self._has_route_place:
             application = partial(_in_place, (injection, result), application)
-        await self._served(injection, result, partial(application, scope, receive), send)
+        await self._served(injection, result, application, (scope, receive, send))
 
     async def _served(
         self,
         injection: AsyncInjection,
         result: InjectionResult,
-        serve: Callable[["Send"], Awaitable[None]],
-        send: "Send",
+        application: "ASGIApp",
+        handed: "tuple[Scope, Receive, Send]",
     ) -> None:
+        scope, receive, send = handed
+        is_gone = False
+
         async def send_counted(message: "Message") -> None:
+            nonlocal is_gone
             if message["type"] == "http.response.start":
                 result.is_answered = True
-                injection.count(result, message["status"])
+                status = message["status"]
+                if is_to_drop(result):
+                    how = await connections_on_loop.reset(scope)
+                    status, is_gone = note(result, how), how in CLOSED
+                injection.count(result, status)
                 if result.hits or result.notes:
                     annotate(result)
                     added = [(name.lower().encode(), value.encode()) for name, value in result.headers.items()]
                     message = {**message, "headers": [*message.get("headers", ()), *added]}
-            await send(message)
+            if not is_gone:
+                await send(message)
 
         token = CURRENT.set((injection, result))
         try:
-            await serve(send_counted)
+            await application(scope, receive, send_counted)
         except Exception:
             if not result.is_answered:
                 result.is_answered = True
@@ -238,6 +249,8 @@ class ASGIBoundary:
         response = self._module.preflight(request.method, request.headers)
         if response is None:
             response = await self._answer(path, request, scope)
+        if response.drops_connection and await connections_on_loop.reset(scope) in CLOSED:
+            return
         await send_response(response.with_headers(self._module.cross_origin(request.headers)), scope, receive, send)
 
     async def _answer(self, path: str, request: Request, scope: "Scope") -> Response:
@@ -286,6 +299,8 @@ async def _in_place(
             await send_response(injected_failure(answer, {}), scope, receive, send)
         case Raise(exception):
             raise exception
+        case Disconnect():
+            await send_response(unanswered(), scope, receive, send)
         case _:
             await application(scope, receive, send)
 

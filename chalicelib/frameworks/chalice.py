@@ -23,7 +23,7 @@ from ..api.endpoints import ENDPOINTS, METHODS, Endpoint
 from ..api.http import Request, Response, failure, injected_failure
 from ..development.banner import banner
 from ..errors import ChaosError, InvalidJson, Unauthenticated
-from ..faults.base import Answer, Raise
+from ..faults.base import Answer, Disconnect, Raise
 from ..guardrails.alarms import abort_for
 from ..injection.call import LambdaContext, RequestCall
 from ..injection.current import CURRENT
@@ -31,7 +31,7 @@ from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
-from . import check_application
+from . import check_application, connections
 from .lambda_time import seconds_left
 from .module import ChaosModule, Options, is_within_a_call
 
@@ -190,6 +190,8 @@ class ChaosExperiments:
                 call = ChaliceCall(current, current.path, self._app.lambda_context)
                 response = self._module.answer(request, call)
         added = self._module.cross_origin(headers) or self._cors_headers(current)
+        if response.drops_connection and connections.reset({}) == connections.FAILED_INVOCATION:
+            return _FailedInvocation("")
         return self._translated(response.with_headers(added))
 
     def authorize(self, request: AuthRequest) -> AuthResponse:
@@ -281,7 +283,16 @@ class _RoutePlace:
                     return self._translated(injected_failure(answer, {}))
                 case Raise(exception):
                     raise exception
+                case Disconnect():
+                    return self._translated(connections.unanswered())
         return self._view(*values, **named)
+
+
+class _FailedInvocation(ChaliceResponse):
+    """Not an answer: the invocation fails, outside of Chalice's error handling, and the gateway answers with 502."""
+
+    def to_dict(self, binary_types: Any = None) -> Any:  # noqa: ANN401, ARG002 - as Chalice has it
+        raise connections.InjectedDisconnect
 
 
 def _served(
@@ -296,7 +307,10 @@ def _served(
     finally:
         CURRENT.reset(token)
         result.is_answered = True
-    injection.finish(result, response.status_code)
+    how = connections.reset({}) if connections.is_to_drop(result) else None
+    injection.finish(result, connections.note(result, how) if how else response.status_code)
+    if how == connections.FAILED_INVOCATION:
+        return _FailedInvocation("")
     if result.hits or result.notes:
         annotate(result)
         response.headers = {**response.headers, **result.headers}
