@@ -148,6 +148,8 @@ class Change(ABC):
 
     replaces: ClassVar[bool] = False
     """Whether what the client gets is the run's doing, and so no success and no failure of the application."""
+    is_over: bool = False
+    """Whether nothing of the answer is sent any more but what `end` gives, so that the application may end, too."""
 
     def begin(self, status: int, headers: Headers) -> tuple[int, Headers]:
         """The answer's beginning. Its headers must fit what `part` and `end` will give."""

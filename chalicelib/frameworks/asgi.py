@@ -18,8 +18,9 @@ from ..injection.drivers import AsyncInjection
 from ..injection.engine import Blocked, InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
-from . import connections_on_loop
+from .answers import ChangedSend, offer_nothing_past_us, raises_in_send
 from .connections import CLOSED, is_to_drop, note, unanswered
+from .connections_on_loop import ServerSide, current_task
 from .lambda_time import seconds_left
 from .module import ChaosModule, is_control_plane, is_within_a_call, tested
 
@@ -168,44 +169,30 @@ class ASGIBoundary:
         application = self._application
         if not self._has_route_place:
             application = partial(_in_place, (injection, result), application)
-        await self._served(injection, result, application, (scope, receive, send))
+        await self._served((injection, result), application, scope, receive, send)
 
     async def _served(
         self,
-        injection: AsyncInjection,
-        result: InjectionResult,
+        current: tuple[AsyncInjection, InjectionResult],
         application: "ASGIApp",
-        handed: "tuple[Scope, Receive, Send]",
+        scope: "Scope",
+        receive: "Receive",
+        send: "Send",
     ) -> None:
-        scope, receive, send = handed
-        is_gone = False
-
-        async def send_counted(message: "Message") -> None:
-            nonlocal is_gone
-            if message["type"] == "http.response.start":
-                result.is_answered = True
-                status = message["status"]
-                if is_to_drop(result):
-                    how = await connections_on_loop.reset(scope)
-                    status, is_gone = note(result, how), how in CLOSED
-                injection.count(result, status)
-                if result.hits or result.notes:
-                    annotate(result)
-                    added = [(name.lower().encode(), value.encode()) for name, value in result.headers.items()]
-                    message = {**message, "headers": [*message.get("headers", ()), *added]}
-            if not is_gone:
-                await send(message)
-
-        token = CURRENT.set((injection, result))
+        injection, result = current
+        token = CURRENT.set(current)
         try:
-            await application(scope, receive, send_counted)
+            await application(scope, receive, _counted(injection, result, scope, send))
         except Exception:
             if not result.is_answered:
                 result.is_answered = True
                 injection.count(result, SERVER_ERROR)
-            raise
+            if result.answer is None or not result.answer.has_raised:
+                raise
         finally:
             CURRENT.reset(token)
+            if result.answer is not None:
+                result.answer.close()
             if not result.is_answered:  # cancelled, or it returned without an answer
                 result.is_answered = True
                 injection.count(result, None)
@@ -249,7 +236,7 @@ class ASGIBoundary:
         response = self._module.preflight(request.method, request.headers)
         if response is None:
             response = await self._answer(path, request, scope)
-        if response.drops_connection and await connections_on_loop.reset(scope) in CLOSED:
+        if response.drops_connection and await ServerSide(scope, send, current_task()).reset() in CLOSED:
             return
         await send_response(response.with_headers(self._module.cross_origin(request.headers)), scope, receive, send)
 
@@ -284,6 +271,36 @@ def path_of(scope: "Scope") -> str:
     return path
 
 
+def _counted(injection: AsyncInjection, result: InjectionResult, scope: "Scope", send: "Send") -> "Send":
+    """`send` for a request that is counted."""
+    is_gone = False
+    server = ServerSide(scope, send, current_task())
+
+    async def send_counted(message: "Message") -> None:
+        nonlocal is_gone
+        if message["type"] == "http.response.start":
+            if result.changes:
+                result.answer = ChangedSend(injection, result, send, server.cut, raises=raises_in_send(scope))
+                message = result.answer.begin(message)
+            result.is_answered = True
+            status = message["status"]
+            if is_to_drop(result):
+                how = await server.reset()
+                status, is_gone = note(result, how), how in CLOSED
+            injection.count(result, status)
+            if result.hits or result.notes:
+                annotate(result)
+                added = [(name.lower().encode(), value.encode()) for name, value in result.headers.items()]
+                message = {**message, "headers": [*message.get("headers", ()), *added]}
+        elif result.answer is not None and message["type"] == "http.response.body":
+            await result.answer.body(message)
+            return
+        if not is_gone:
+            await send(message)
+
+    return send_counted
+
+
 async def _in_place(
     current: tuple[AsyncInjection, InjectionResult],
     application: "ASGIApp",
@@ -302,6 +319,8 @@ async def _in_place(
         case Disconnect():
             await send_response(unanswered(), scope, receive, send)
         case _:
+            if result.changes:
+                offer_nothing_past_us(scope)
             await application(scope, receive, send)
 
 

@@ -50,6 +50,10 @@ HANDLERS = {
 """What serves a request on its own thread, and has its socket: `chalice local`, wsgiref, gevent's server, cheroot."""
 
 
+HTTP_1_0 = "HTTP/1.0"
+"""The version in which the end of a body of unknown length is that of its connection."""
+
+
 class InjectedDisconnect(ConnectionResetError):
     """What is raised where nothing else closes the connection: servers take it for a client that is gone."""
 
@@ -109,7 +113,7 @@ def _reset_of_handler() -> How:
     handler = _handler()
     if handler is None:
         return FAILED_INVOCATION if IN_LAMBDA in os.environ else "answered"
-    how = _reset_socket(getattr(handler, "connection", None) or handler.socket)
+    how = _reset_socket(_socket_of(handler))
     handler.close_connection, handler.wfile = True, io.BytesIO()
     return how
 
@@ -127,13 +131,48 @@ def cut(environ: Mapping[str, Any]) -> None:
         return
     if channel := getattr(environ.get(WAITRESS), "__self__", None):
         raise _gone_for_waitress(channel)
-    sock = _socket(environ)
-    if sock is None:
-        handler = _handler()
-        sock = handler and (getattr(handler, "connection", None) or handler.socket)
+    handler = _handler()
+    sock = _socket(environ) if handler is None else _socket_of(handler)
     if sock is not None:
-        _close_socket(sock, as_reset=environ.get("SERVER_PROTOCOL") == "HTTP/1.0")
+        versions = (environ.get("SERVER_PROTOCOL"), getattr(handler, "protocol_version", None))
+        _close_socket(sock, as_reset=HTTP_1_0 in versions)
     raise InjectedDisconnect
+
+
+def cut_whole(most: int) -> bool:
+    """Close the connection when so many bytes of the body are sent, of an answer that its server gets as a whole.
+
+    Whether that is possible; where it is not, the invocation has to fail.
+    """
+    handler = _handler()
+    if handler is not None:
+        handler.wfile, handler.close_connection = _CutFile(handler, most), True
+    return handler is not None
+
+
+class _CutFile(io.RawIOBase):
+    """What a server of the standard library writes to: the headers, and then the body."""
+
+    def __init__(self, handler: Any, most: int) -> None:  # noqa: ANN401 - of `HANDLERS`
+        self._file = handler.wfile
+        self._connection = handler.connection
+        self._left = most
+        self._has_headers = False
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:  # noqa: ANN401 - whatever is bytes
+        if not self._has_headers:
+            self._has_headers = True
+            self._file.write(data)
+        elif self._left:
+            self._file.write(data[: self._left])
+            self._left = max(0, self._left - len(data))
+            if not self._left:
+                self._file.flush()
+                _close_socket(self._connection, as_reset=False)
+        return len(data)
 
 
 def _socket(environ: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the standard library's, or gevent's
@@ -188,6 +227,10 @@ def _gone_for_waitress(channel: Any) -> Exception:  # noqa: ANN401 - waitress'
     """Its own exception: what it has buffered is sent, and then the connection closed."""
     gone: type[Exception] = getattr(sys.modules[type(channel).__module__], "ClientDisconnected", InjectedDisconnect)
     return gone()
+
+
+def _socket_of(handler: Any) -> Any:  # noqa: ANN401 - of one of `HANDLERS`
+    return getattr(handler, "connection", None) or handler.socket
 
 
 def _handler() -> Any:  # noqa: ANN401 - of one of `HANDLERS`

@@ -1,7 +1,9 @@
 """What clients see of a dropped connection, on each server: its row in the table of docs/api.md."""
 
+import socket
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
 from typing import Any
 
 import httpx2
@@ -108,3 +110,70 @@ def _size(server: Server) -> int:
 def _log(server: Server) -> str:
     assert server.log
     return server.log.read_text()
+
+
+# In the middle of an answer
+
+AFTER_BYTES = 100
+WITHIN: dict[str, tuple[type[Exception], ...]] = {
+    "requests": (requests.exceptions.ChunkedEncodingError,),
+    "httpx": (httpx2.RemoteProtocolError, httpx2.ReadError),
+    "urllib3": (urllib3.exceptions.ProtocolError,),
+}
+"""What a client raises of a body that ends too early; httpx' second one where it is reset."""
+
+
+@pytest.mark.parametrize("path", ["/orders", "/stream"])
+def test_a_client_gets_so_many_bytes_and_knows_that_it_is_not_all(
+    server: Server, dropping: Callable[..., None], path: str
+) -> None:
+    if server.call("GET", path).status_code != 200:
+        pytest.skip("a whole answer is all that there is in Chalice")
+    logged, handled = _size(server), server.handled()
+    dropping(after_bytes=AFTER_BYTES)
+    for name, ask in CLIENTS.items():
+        with pytest.raises(WITHIN[name]):
+            ask(server.url + path)
+    assert _received(server.url, path) == (LINE * LINES).encode()[:AFTER_BYTES]
+    assert server.handled() == handled + len(CLIENTS) + 1
+    assert "Traceback" not in _log(server)[logged:]
+    until(lambda: [each["value"] for each in _counted(server).get("counters", ())] == [len(CLIENTS) + 1])
+
+
+def test_a_shorter_answer_passes_whole(server: Server, dropping: Callable[..., None]) -> None:
+    dropping(after_bytes=LINES * len(LINE) + 1)
+    assert requests.get(f"{server.url}/orders", timeout=PATIENCE_SECONDS).text == LINE * LINES
+
+
+def _received(url: str, path: str) -> bytes:
+    """What arrives of the body, without its framing."""
+    host, port = url.removeprefix("http://").split(":")
+    received = b""
+    with closing(socket.create_connection((host, int(port)), PATIENCE_SECONDS)) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        with suppress(ConnectionError):
+            while part := connection.recv(65536):
+                received += part
+    head, _, body = received.partition(b"\r\n\r\n")
+    if b"chunked" not in head.lower():
+        return body
+    chunks, rest = b"", body
+    while rest:
+        size, _, rest = rest.partition(b"\r\n")
+        chunks, rest = chunks + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
+    return chunks
+
+
+# Other connections
+
+
+def test_other_connections_go_on_and_a_pooled_one_is_replaced(server: Server, dropping: Callable[..., None]) -> None:
+    """A client's own: one that is kept alive for the control plane answers all the while."""
+    with requests.Session() as session, requests.Session() as control:
+        assert session.get(f"{server.url}/orders", timeout=PATIENCE_SECONDS).status_code == 200
+        dropping()
+        for _ in range(3):
+            with pytest.raises(requests.ConnectionError):
+                session.get(f"{server.url}/orders", timeout=PATIENCE_SECONDS)
+            assert control.get(f"{server.url}/health", timeout=PATIENCE_SECONDS).json() == {"health": "good"}
+        assert session.get(f"{server.url}/health", timeout=PATIENCE_SECONDS).status_code == 200
