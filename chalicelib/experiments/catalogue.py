@@ -12,6 +12,7 @@ from .dependency_failure import DependencyFailure
 from .error_injection import ErrorInjection
 from .latency_injection import LatencyInjection
 from .resource_exhaustion import ResourceExhaustion
+from .timeout_injection import TimeoutInjection
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ BUILT_IN: tuple[type[Experiment], ...] = (
     ResourceExhaustion,
     DependencyFailure,
     ConnectionDrop,
+    TimeoutInjection,
 )
 
 ENTRY_POINTS = "chaos_experiments.experiments"

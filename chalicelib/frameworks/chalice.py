@@ -87,6 +87,10 @@ class ChaliceCall(RequestCall):
         return context
 
     @property
+    def is_client_gone(self) -> bool:
+        return connections.is_client_gone({})
+
+    @property
     def remaining_seconds(self) -> float:
         return seconds_left(self.context, self.header)
 

@@ -6,6 +6,7 @@ seems to be gone, which every server has to cope with. Another request on the sa
 
 import errno
 import io
+import logging
 import os
 import socket
 import struct
@@ -23,6 +24,10 @@ from ..settings import IN_LAMBDA
 
 How = Literal["reset", "closed", "failed invocation", "answered"]
 """What a client, or a gateway, sees of it."""
+
+log = logging.getLogger(__name__)
+
+DEFECT = "Could not drop a connection"
 
 CLOSED = ("reset", "closed")
 FAILED_INVOCATION: Final = "failed invocation"
@@ -49,6 +54,10 @@ HANDLERS = {
 }
 """What serves a request on its own thread, and has its socket: `chalice local`, wsgiref, gevent's server, cheroot."""
 
+
+TCP_INFO: Final[int] = getattr(socket, "TCP_INFO", 0)
+CLOSED_STATES = (7, 8, 9)
+"""CLOSE, CLOSE_WAIT and LAST_ACK, in the first byte of Linux' `tcp_info`."""
 
 HTTP_1_0 = "HTTP/1.0"
 """The version in which the end of a body of unknown length is that of its connection."""
@@ -102,10 +111,14 @@ def reset(environ: Mapping[str, Any]) -> How:
     """
     if environ.get("HTTP_VERSION") == "2":  # gunicorn's: other requests are on the same connection
         return "answered"
-    if uwsgi := _uwsgi():
-        return _reset_of_uwsgi(uwsgi)
-    sock = _socket(environ)
-    return _reset_of_handler() if sock is None else _reset_socket(sock)
+    try:
+        if uwsgi := _uwsgi():
+            return _reset_of_uwsgi(uwsgi)
+        sock = _socket(environ)
+        return _reset_of_handler() if sock is None else _reset_socket(sock)
+    except Exception:
+        log.exception(DEFECT)
+        return "answered"
 
 
 def _reset_of_handler() -> How:
@@ -116,6 +129,24 @@ def _reset_of_handler() -> How:
     how = _reset_socket(_socket_of(handler))
     handler.close_connection, handler.wfile = True, io.BytesIO()
     return how
+
+
+def is_client_gone(environ: Mapping[str, Any]) -> bool:
+    """Whether the client has closed the connection, as far as that shows."""
+    uwsgi, handler = _uwsgi(), _handler()
+    if uwsgi:
+        return is_closed(uwsgi.connection_fd())
+    sock = _socket(environ) if handler is None else _socket_of(handler)
+    return sock is not None and is_closed(sock.fileno())
+
+
+def is_closed(number: int) -> bool:
+    """Whether the other side of a socket has closed it. Nothing is read; systems other than Linux do not say."""
+    try:
+        with socket.socket(fileno=os.dup(number)) as sock:
+            return sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 1)[0] in CLOSED_STATES if TCP_INFO else False
+    except OSError:  # it is closed, or none of TCP
+        return False
 
 
 def cut(environ: Mapping[str, Any]) -> None:
@@ -184,7 +215,11 @@ def _reset_socket(sock: Any) -> How:  # noqa: ANN401 - as above
     """The server keeps a socket of the same number, whose other side is gone: so it finds the client gone."""
     with suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
-    _replace(sock.fileno())
+    try:
+        _replace(sock.fileno())
+    except OSError:  # no more descriptors
+        sock.shutdown(socket.SHUT_RDWR)
+        return "closed"
     return _seen_by(sock.family)
 
 

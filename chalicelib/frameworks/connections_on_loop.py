@@ -1,6 +1,7 @@
 """The connection on which a request came, on an event loop: closed as in `connections`."""
 
 import asyncio
+import logging
 import os
 import socket
 import sys
@@ -15,10 +16,12 @@ import anyio
 import anyio.lowlevel
 
 from ..settings import IN_LAMBDA
-from .connections import FAILED_INVOCATION, LINGER_NOT, How, InjectedDisconnect
+from .connections import DEFECT, FAILED_INVOCATION, LINGER_NOT, How, InjectedDisconnect, is_closed
 
 if TYPE_CHECKING:
     from starlette.types import Scope, Send
+
+log = logging.getLogger(__name__)
 
 MOST_TURNS = 10
 """How many turns of the event loop a transport may take until it is closed."""
@@ -37,6 +40,11 @@ class Connection(ABC):
     @abstractmethod
     async def cut(self) -> None:
         """Close it when what was sent is on its way."""
+
+    @property
+    @abstractmethod
+    def is_closed(self) -> bool:
+        """Whether the client has closed it."""
 
 
 class Transport(Connection):
@@ -58,6 +66,10 @@ class Transport(Connection):
         self._transport.close()
         await self._closed()
 
+    @property
+    def is_closed(self) -> bool:
+        return self._transport.is_closing() or _is_closed(self._transport.get_extra_info("socket"))
+
     async def _closed(self) -> None:
         """The server is to know that the client is gone, before its application has ended without an answer."""
         for _ in range(MOST_TURNS):
@@ -77,6 +89,10 @@ class TrioStream(Connection):
     async def cut(self) -> None:
         await self._stream.aclose()
 
+    @property
+    def is_closed(self) -> bool:
+        return _is_closed(getattr(self._stream, "transport_stream", self._stream).socket)
+
 
 class StreamOfHTTP2(Connection):
     """One of many on a connection, of which the others go on."""
@@ -94,6 +110,11 @@ class StreamOfHTTP2(Connection):
         with anyio.move_on_after(FLUSH_SECONDS):
             await self._protocol.stream_buffers[self._number].drain()
         await self.reset()
+
+    @property
+    def is_closed(self) -> bool:
+        stream = self._protocol.streams.get(self._number)
+        return stream is None or bool(stream.closed)
 
 
 INTERNAL_ERROR = 2
@@ -114,10 +135,13 @@ class ServerSide:
         `answered` where that cannot be; a `failed invocation` where the answer is what a gateway makes of one: its
         adapter answers whatever is raised.
         """
-        connection = self._connection()
-        if connection:
-            await connection.reset()
-            return "reset"
+        try:
+            connection = self._connection()
+            if connection:
+                await connection.reset()
+                return "reset"
+        except Exception:
+            log.exception(DEFECT)
         return FAILED_INVOCATION if IN_LAMBDA in os.environ else "answered"
 
     async def cut(self) -> None:
@@ -128,7 +152,16 @@ class ServerSide:
         connection = self._connection()
         if not connection:
             raise InjectedDisconnect
-        await connection.cut()
+        try:
+            await connection.cut()
+        except Exception:
+            log.exception(DEFECT)
+            raise InjectedDisconnect from None
+
+    @property
+    def is_client_gone(self) -> bool:
+        connection = self._connection()
+        return connection is not None and connection.is_closed
 
     def _connection(self) -> Connection | None:
         """Of whose `send` it is; or by what the task's own function has, whatever wraps `send`."""
@@ -179,6 +212,10 @@ def _of_hypercorn(stream: Any) -> Connection | None:  # noqa: ANN401 - hypercorn
     return None if trio_stream is None else TrioStream(trio_stream)
 
 
+def _is_closed(sock: Any) -> bool:  # noqa: ANN401 - of the standard library, asyncio or trio
+    return sock is not None and is_closed(sock.fileno())
+
+
 def _linger_not(sock: Any) -> None:  # noqa: ANN401 - of the standard library, asyncio or trio
-    with suppress(OSError, AttributeError):  # there is none, or it is gone
+    with suppress(OSError, ValueError, AttributeError):  # there is none, or it is closed
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)

@@ -86,6 +86,10 @@ class WSGICall(RequestCall):
         return pool_size(threading.current_thread())
 
     @property
+    def is_client_gone(self) -> bool:
+        return connections.is_client_gone(self.environ)
+
+    @property
     def remaining_seconds(self) -> float:
         environ: Mapping[str, Any] = self.environ
         found = next((environ[name] for name in LAMBDA_CONTEXTS if name in environ), None)
