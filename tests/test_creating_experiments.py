@@ -59,7 +59,7 @@ def test_the_guide_costs_one_file_one_test_one_line_and_a_row(copy: Path) -> Non
     assert [removed for _, removed, _ in changed] == ["0", "0"]
 
 
-def tested(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_tests(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
     return subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
 
@@ -67,7 +67,7 @@ def tested(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_its_tests_pass_and_those_of_all_experiments(copy: Path) -> None:
     program, *arguments = blocks("sh")[0].splitlines()[0].split()
     assert program == ".venv/bin/pytest"
-    told = tested(copy, *arguments)
+    told = run_tests(copy, *arguments)
     assert told.returncode == 0, told.stdout + told.stderr
 
 
@@ -75,7 +75,7 @@ def test_without_its_row_a_test_fails(copy: Path) -> None:
     documented = (copy / TABLE).read_text()
     try:
         (copy / TABLE).write_text(documented.replace(f"| `{NAME}` |", "| |"))
-        told = tested(copy, "tests/test_documents.py", "-k", "documented")
+        told = run_tests(copy, "tests/test_documents.py", "-k", "documented")
     finally:
         (copy / TABLE).write_text(documented)
     assert told.returncode == 1
