@@ -45,7 +45,7 @@ class Holding(ABC):
         """Give it back. Called once; may block."""
 
 
-class Impossible(Exception):  # noqa: N818 - no defect: what an environment is
+class Impossible(Exception):
     """This environment cannot give what a run asks for. The text says why, in at most 100 characters."""
 
 
