@@ -32,6 +32,9 @@ PIECE_SECONDS = 0.05
 After each piece it asks for the interpreter's lock, which a thread that computes keeps for 5 ms.
 """
 
+MADE_UP_SECONDS = 1.0
+"""For how long it makes up, where others needed the core."""
+
 LEAST_ITERATIONS = 100
 FIRST_ITERATIONS_PER_SECOND = 200_000.0
 
@@ -61,16 +64,16 @@ class Burner:
         self._alarm.ring()
 
     def _burn(self) -> None:
-        """What one period lacks, or has too much, the next one makes up for; no more, where others need the time."""
-        owed = 0.0
+        """What others took from it, it makes up for; that of a second at most, or of a frozen process it had much."""
+        owed, before = 0.0, time.monotonic()
         while not self._alarm.is_over:
-            began = time.monotonic()
-            owed = min(owed + self._load * PERIOD_SECONDS, PERIOD_SECONDS)
-            while owed > 0 and not self._alarm.is_over:
+            now = time.monotonic()
+            owed = min(owed + self._load * (now - before), self._load * MADE_UP_SECONDS)
+            before = now
+            if owed > self._load * PERIOD_SECONDS / 2:
                 owed -= self._work(min(owed, PIECE_SECONDS))
-                if time.monotonic() - began >= PERIOD_SECONDS:
-                    break
-            self._alarm.sleep(began + PERIOD_SECONDS - time.monotonic())
+            else:
+                self._alarm.sleep(PERIOD_SECONDS)
 
     def _work(self, seconds: float) -> float:
         """Use about so much CPU time. How much it was."""
