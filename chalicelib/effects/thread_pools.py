@@ -93,7 +93,7 @@ class HeldThreads(Holding):
         self.pools: list[Pool] = []
         self._clock = clock
         self._has_pool = has_pool
-        self._reported = 0
+        self._most = self._reported = 0
 
     @property
     def remaining_seconds(self) -> float:
@@ -105,20 +105,26 @@ class HeldThreads(Holding):
         return [seat for pool in self.pools for seat in pool.seats.get(self, ())]
 
     @property
+    def number(self) -> int:
+        """How many threads are held now."""
+        return sum(seat.is_held for seat in self.seats)
+
+    @property
     def problem(self) -> str | None:
         return None if self._has_pool or self.pools else NO_POOL
 
     @property
     def details(self) -> Mapping[str, Any]:
-        return {"problem": self.problem} if self.problem else {THREADS: sum(seat.is_held for seat in self.seats)}
+        return {"problem": self.problem} if self.problem else {THREADS: self.number}
 
     def take_counters(self) -> Mapping[str, int]:
-        """The most that were held at a time."""
-        held = sum(seat.is_held for seat in self.seats)
-        added, self._reported = held - self._reported, max(held, self._reported)
-        return {THREADS: added} if added > 0 else {}
+        """The most that were held at a time, as far as that was seen."""
+        most = max(self._most, self.number)
+        added, self._most, self._reported = most - self._reported, most, most
+        return {THREADS: added} if added else {}
 
     def release(self) -> None:
+        self._most = max(self._most, self.number)
         for pool in self.pools:
             pool.empty(self)
 

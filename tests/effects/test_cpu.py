@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -243,7 +244,7 @@ print(ticks, used)
 
 def test_greenlets_go_on_beside_it() -> None:
     """In a thread of gevent's it would stop them all for each piece: there would be 40 ticks, or fewer."""
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     command = [sys.executable, "-c", GREENLETS]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
     ticks, used = map(float, done.stdout.split())
@@ -291,7 +292,7 @@ for _ in range(5):
 
 def test_a_thread_of_python_beside_it_keeps_its_pace(tell: Tell) -> None:
     """Beside one that keeps the interpreter's lock it would have a tenth of it: it would wait for 5 ms each time."""
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     command = [sys.executable, "-c", PACE]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120)
     paces = [float(line) for line in done.stdout.splitlines()]

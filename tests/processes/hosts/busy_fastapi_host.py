@@ -1,24 +1,19 @@
-"""An application that says how much of its process is used, and for how long its event loop stood still."""
+"""An application that says how much its process uses, and for how long its event loop stood still."""
 
 import asyncio
-import os
-import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import anyio.to_thread
 import fastapi
-import sniffio
 
 from chalicelib.frameworks.fastapi import ChaosExperiments
+from tests.processes.at_work import Workshop, used
 
 BEAT_SECONDS = 0.001
-NOTABLE_SECONDS = 0.02
+NOTABLE_SECONDS = 0.1
 
-counting = threading.Lock()
-at_work = most = 0
 late: list[float] = []
 """By how much beats came too late, where that was notable."""
 
@@ -42,6 +37,7 @@ async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
 
 app = fastapi.FastAPI(lifespan=lifespan)
 ChaosExperiments(app, excluded_paths=["/state", "/work", "/executor"])
+workshop = Workshop()
 
 
 @app.get("/orders/{number}")
@@ -51,36 +47,15 @@ async def order(number: str) -> dict[str, str]:
 
 @app.get("/state")
 async def state() -> dict[str, object]:
-    """Since it was asked for the last time."""
     limiter = anyio.to_thread.current_default_thread_limiter()
-    beats, late[:] = list(late), []
-    return {
-        "process": os.getpid(),
-        "library": sniffio.current_async_library(),
-        "loop": type(asyncio._get_running_loop()).__module__,
-        "cpu_seconds": time.process_time(),
-        "threads": len(list(Path("/proc/self/task").iterdir())),
-        "borrowed": limiter.borrowed_tokens,
-        "total": limiter.total_tokens,
-        "late": beats,
-    }
+    return {**used(), "borrowed": limiter.borrowed_tokens, "total": limiter.total_tokens, "late": late}
 
 
 @app.get("/work")
 def work(seconds: float) -> dict[str, int]:
-    """How many were at work at a time, at most, since this one began."""
-    global at_work, most
-    with counting:
-        at_work += 1
-        most = max(most, at_work)
-    time.sleep(seconds)
-    with counting:
-        at_work -= 1
-        seen = most
-        most = at_work
-    return {"most": seen}
+    return workshop.work(seconds)
 
 
 @app.get("/executor")
 async def executor(seconds: float) -> dict[str, int]:
-    return await asyncio.get_running_loop().run_in_executor(None, work, seconds)
+    return await asyncio.get_running_loop().run_in_executor(None, workshop.work, seconds)

@@ -1,19 +1,13 @@
-"""An application that says how much of its process is used, and how many of its requests are served at a time."""
-
-import os
-import threading
-import time
-from pathlib import Path
+"""An application that says how much its process uses, and how many of its requests are served at a time."""
 
 import flask
 
 from chalicelib.frameworks.flask import ChaosExperiments
+from tests.processes.at_work import Workshop, used
 
 app = flask.Flask("host")
 ChaosExperiments(app, excluded_paths=["/state", "/work"])
-
-counting = threading.Lock()
-at_work = most = 0
+workshop = Workshop()
 
 
 @app.get("/orders/<number>")
@@ -22,24 +16,10 @@ def order(number: str) -> dict[str, str]:
 
 
 @app.get("/state")
-def state() -> dict[str, object]:
-    return {
-        "process": os.getpid(),
-        "cpu_seconds": time.process_time(),
-        "threads": len(list(Path("/proc/self/task").iterdir())),
-    }
+def state() -> dict[str, float]:
+    return used()
 
 
 @app.get("/work")
 def work() -> dict[str, int]:
-    """How many were at work at a time, at most, since this one began."""
-    global at_work, most
-    with counting:
-        at_work += 1
-        most = max(most, at_work)
-    time.sleep(float(flask.request.args["seconds"]))
-    with counting:
-        at_work -= 1
-        seen = most
-        most = at_work
-    return {"most": seen}
+    return workshop.work(float(flask.request.args["seconds"]))
