@@ -7,10 +7,13 @@ from importlib.metadata import entry_points
 
 from ..errors import Misconfigured, UnknownExperiment
 from .base import Experiment
+from .cpu_exhaustion import CpuExhaustion
 from .dependency_failure import DependencyFailure
 from .error_injection import ErrorInjection
+from .event_loop_block import EventLoopBlock
 from .latency_injection import LatencyInjection
 from .resource_exhaustion import ResourceExhaustion
+from .thread_pool_exhaustion import ThreadPoolExhaustion
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +22,9 @@ BUILT_IN: tuple[type[Experiment], ...] = (
     ErrorInjection,
     ResourceExhaustion,
     DependencyFailure,
+    CpuExhaustion,
+    ThreadPoolExhaustion,
+    EventLoopBlock,
 )
 
 ENTRY_POINTS = "chaos_experiments.experiments"
