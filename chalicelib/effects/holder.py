@@ -4,7 +4,8 @@ import logging
 import math
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from ..time_limits import pass_on
@@ -38,6 +39,10 @@ class Holding(ABC):
     @abstractmethod
     def release(self) -> None:
         """Give it back. Called once; may block."""
+
+    def abandon(self) -> None:
+        """Let go of it in this process, a copy; its original still holds it. Called once."""
+        self.release()
 
 
 class Failed(Holding):
@@ -155,16 +160,21 @@ class Holder(ABC, Generic[H, W]):
             for run_id in list(self._held):
                 self._release(run_id)
 
+    def abandon(self) -> None:
+        """Let go of what this process, a copy, has inherited."""
+        self._changing = threading.Lock()  # another thread of the original may have held it
+        for run_id in list(self._held):
+            with _logged(run_id):
+                self._held.pop(run_id).abandon()
+
     def _release_what_is_over(self) -> None:
         active = {run.run_id for run in self._active()}
         for run_id in [run_id for run_id in self._held if run_id not in active]:
             self._release(run_id)
 
     def _release(self, run_id: str) -> None:
-        try:
+        with _logged(run_id):
             self._held.pop(run_id).release()
-        except Exception:
-            log.exception("Could not give back all that run %s held", run_id)
 
     # What the watcher asks
 
@@ -179,3 +189,11 @@ class Holder(ABC, Generic[H, W]):
         with self._changing:
             for held in self._held.values():
                 self._advance_if_due(held)
+
+
+@contextmanager
+def _logged(run_id: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        log.exception("Could not give back all that run %s held", run_id)

@@ -8,7 +8,9 @@ from importlib.metadata import entry_points
 from ..errors import Misconfigured, UnknownExperiment
 from .base import Experiment
 from .dependency_failure import DependencyFailure
+from .disk_exhaustion import DiskExhaustion
 from .error_injection import ErrorInjection
+from .file_descriptor_exhaustion import FileDescriptorExhaustion
 from .latency_injection import LatencyInjection
 from .resource_exhaustion import ResourceExhaustion
 
@@ -19,6 +21,8 @@ BUILT_IN: tuple[type[Experiment], ...] = (
     ErrorInjection,
     ResourceExhaustion,
     DependencyFailure,
+    DiskExhaustion,
+    FileDescriptorExhaustion,
 )
 
 ENTRY_POINTS = "chaos_experiments.experiments"
