@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 
 from ..errors import Misconfigured, UnknownExperiment
 from .base import Experiment
+from .clock_skew import ClockSkew
 from .dependency_failure import DependencyFailure
 from .disk_exhaustion import DiskExhaustion
 from .error_injection import ErrorInjection
@@ -23,6 +24,7 @@ BUILT_IN: tuple[type[Experiment], ...] = (
     DependencyFailure,
     DiskExhaustion,
     FileDescriptorExhaustion,
+    ClockSkew,
 )
 
 ENTRY_POINTS = "chaos_experiments.experiments"

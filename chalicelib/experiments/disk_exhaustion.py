@@ -20,8 +20,8 @@ class DiskExhaustion(base.Experiment):
             100,
             ge=1,
             le=MOST_MB,
-            description="Disk space that each environment holds until the run ends, in MB. 64 MB or a tenth of the file "
-            "system stay free, whichever is more: ask for more than there is to fill it up to that.",
+            description="Disk space that each environment holds until the run ends, in MB. 64 MB or a tenth of the "
+            "file system stay free, whichever is more: ask for more than there is to fill it up to that.",
             examples=[100],
             json_schema_extra={"unit": "MB"},
         )
@@ -30,8 +30,8 @@ class DiskExhaustion(base.Experiment):
             min_length=1,
             max_length=1000,
             pattern=r"^/[^\x00-\x1f]*$",
-            description="The folder whose file system is filled, from / on. It must be there in each environment, which "
-            "makes a file without a name in it. If it is not set, that for temporary files.",
+            description="The folder whose file system is filled, from / on. It must be there in each environment, "
+            "which makes a file without a name in it. If it is not set, that for temporary files.",
             examples=["/var/log"],
         )
 
