@@ -288,6 +288,11 @@ class Engine:
         with self._making:
             self._add(effect, kind or type(effect))
 
+    def abandon_effects(self) -> None:
+        """Let go of what this process, a copy, has inherited of them."""
+        for effect in self._effects:
+            effect.abandon()
+
     def _add(self, effect: Effect, kind: Any) -> None:  # noqa: ANN401 - whatever it is found by
         self._effect_of_kind[kind] = effect
         self._effects = tuple(self._effect_of_kind.values())
