@@ -9,6 +9,7 @@ from ..errors import Misconfigured, UnknownExperiment
 from .base import Experiment
 from .dependency_failure import DependencyFailure
 from .error_injection import ErrorInjection
+from .exception_injection import ExceptionInjection
 from .latency_injection import LatencyInjection
 from .resource_exhaustion import ResourceExhaustion
 
@@ -19,6 +20,7 @@ BUILT_IN: tuple[type[Experiment], ...] = (
     ErrorInjection,
     ResourceExhaustion,
     DependencyFailure,
+    ExceptionInjection,
 )
 
 ENTRY_POINTS = "chaos_experiments.experiments"

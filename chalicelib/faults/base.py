@@ -260,6 +260,12 @@ class Fault(ABC):
         """Apply it to one call: at once, or as a generator that yields steps and gets their answers. It does no I/O."""
 
 
+class Unavailable(Exception):
+    """Raised where faults are made: this process cannot apply them as yet, such as those of a module that it has not
+    imported. It hits nothing meanwhile, and tries again while the run goes on.
+    """
+
+
 def declared_counters() -> list[Counter]:
     """Those of all kinds of fault that this process has, in the order in which faults are applied."""
     kinds = sorted(_kinds(Fault), key=lambda kind: kind.order)
