@@ -47,7 +47,7 @@ class ExceptionInjection(base.Experiment):
         )
 
     def faults(self, parameters: Parameters) -> Iterator[Fault]:
-        """Raises Unavailable where this process does not have the class as yet; TypeError, ValueError where nobody can."""
+        """Raises Unavailable where this process does not have the class as yet; else where it cannot be raised."""
         chosen: dict[str, str] = parameters.model_dump(exclude_none=True)
         found = exception_class(parameters.exception)
         arguments, named = arguments_for(found, chosen.get("message", MESSAGE))

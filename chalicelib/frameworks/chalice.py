@@ -14,7 +14,7 @@ from .chalice_local import restart_for_source_files_only, served_by_chalice_loca
 
 restart_for_source_files_only()  # before the imports below, whose reads and bytecode it would restart for
 
-from chalice.app import AuthRequest, AuthResponse, AuthRoute, Chalice, SNSEvent
+from chalice.app import AuthRequest, AuthResponse, AuthRoute, Chalice, RestAPIEventHandler, SNSEvent
 from chalice.app import Request as ChaliceRequest
 from chalice.app import Response as ChaliceResponse
 
@@ -157,7 +157,15 @@ class ChaosExperiments:
         route = self._route(request)
         if route and not isinstance(route.view_function, _RoutePlace):
             route.view_function = _RoutePlace(route.view_function, self._translated)  # once for each route
-        return _served(injection, result, request, get_response)
+        try:
+            return _served(injection, result, request, get_response)
+        except Exception:
+            if not result.hits:
+                raise
+            # As Chalice itself would now, which knows nothing of our headers.
+            response = RestAPIEventHandler._unhandled_exception_to_response(cast("Any", self._app))  # noqa: SLF001
+            response.headers = {**response.headers, **result.headers}
+            return response
 
     def _route(self, request: ChaliceRequest) -> Any:  # noqa: ANN401 - chalice's
         return self._app.routes.get(request.path, {}).get(request.method)
