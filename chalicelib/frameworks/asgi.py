@@ -192,6 +192,7 @@ class ASGIBoundary:
             if not result.is_answered:
                 result.is_answered = True
                 injection.count(result, SERVER_ERROR)
+                annotate(result)
             raise
         finally:
             CURRENT.reset(token)

@@ -227,6 +227,7 @@ def _count_failure(injection: SyncInjection, result: InjectionResult, error: Bas
     if not result.is_answered:
         result.is_answered = True
         injection.finish(result, SERVER_ERROR if isinstance(error, Exception) else None)
+        annotate(result)
 
 
 class _LateBody:
