@@ -11,6 +11,7 @@ from .dependency_failure import DependencyFailure
 from .error_injection import ErrorInjection
 from .exception_injection import ExceptionInjection
 from .latency_injection import LatencyInjection
+from .process_crash import ProcessCrash
 from .resource_exhaustion import ResourceExhaustion
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ BUILT_IN: tuple[type[Experiment], ...] = (
     ResourceExhaustion,
     DependencyFailure,
     ExceptionInjection,
+    ProcessCrash,
 )
 
 ENTRY_POINTS = "chaos_experiments.experiments"

@@ -127,7 +127,15 @@ class Disconnect:
     """The connection is closed, without an answer, or in the middle of one, as far as the server lets us."""
 
 
-Outcome = Proceed | Answer | Raise | Fail | Disconnect
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """This process ends, with this exit code: at once, or so many seconds after the application has answered."""
+
+    code: int
+    after_seconds: float | None = None
+
+
+Outcome = Proceed | Answer | Raise | Fail | Disconnect | Exit
 
 PROCEED, DISCONNECT = Proceed(), Disconnect()
 

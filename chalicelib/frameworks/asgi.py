@@ -196,6 +196,7 @@ class ASGIBoundary:
                 injection.count(result, None)
             if injection.may_flush(result):
                 await injection.flush(result.call)
+            injection.end(result)
 
     async def _prepared(self) -> AsyncInjection | None:
         """The injection, of this process; None where the module cannot be wired, or no thread be started to do so."""
@@ -255,6 +256,7 @@ class ASGIBoundary:
             if injection.may_flush(result):
                 await injection.flush(result.call)
             response = response.with_headers(result.headers)
+            injection.end(result)
         return response
 
 

@@ -190,6 +190,7 @@ class ChaosExperiments:
         finally:
             CURRENT.reset(token)
             result.is_answered, result.changes = True, ()
+            injection.end(result)
         injection.finish(result, response.status_code)
         if result.hits or result.notes:
             annotate(result)

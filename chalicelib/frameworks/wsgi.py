@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
-from ..faults.base import Answer, Raise
+from ..faults.base import Answer, Exit, Raise
 from ..injection.call import RequestCall, gateway_context, query_values
 from ..injection.current import CURRENT
 from ..injection.drivers import SyncInjection
@@ -150,12 +150,14 @@ class WSGIBoundary:
             body = serve(_counted(injection, result, start_response))
         except BaseException as error:
             _count_failure(*current, error)
+            injection.end(result)
             raise
         finally:
             CURRENT.reset(token)
         if not result.is_answered:
             return _LateBody(body, current)
-        return body if result.answer is None else ChangedBody(result.answer, body)
+        body = body if result.answer is None else ChangedBody(result.answer, body)
+        return _LastBody(body, current) if isinstance(result.outcome, Exit) else body
 
     # The control plane
 
@@ -239,6 +241,25 @@ def _count_failure(injection: SyncInjection, result: InjectionResult, error: Bas
         annotate(result)
 
 
+class _LastBody:
+    """The body of an answer after which this process ends: a server closes it when it has sent all of it."""
+
+    def __init__(self, body: Iterable[bytes], current: tuple[SyncInjection, InjectionResult]) -> None:
+        self._body = body
+        self._current = current
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+    def close(self) -> None:
+        injection, result = self._current
+        try:
+            if hasattr(self._body, "close"):
+                self._body.close()
+        finally:
+            injection.end(result)
+
+
 class _LateBody:
     """The body of an application that serves when its body is asked for, as generators do.
 
@@ -291,9 +312,11 @@ class _LateBody:
             if hasattr(self._body, "close"):
                 self._body.close()
         finally:
-            _count_failure(*self._current)
-            if self._current[1].answer is not None:
-                self._current[1].answer.close()
+            injection, result = self._current
+            _count_failure(injection, result)
+            if result.answer is not None:
+                result.answer.close()
+            injection.end(result)
 
 
 def _request(path: str, environ: "WSGIEnvironment") -> Request:

@@ -312,16 +312,19 @@ class Recorder:
         finally:
             self._settle()
 
-    def flush_last(self) -> None:
+    def flush_last(self, killed_by: str | None = None) -> None:
         """As `flush`, when the process ends: after a flush that is under way, whose thread would be cut off.
 
-        What is open then dies with the process.
+        What is open then dies with the process, hit by the run that has ended it, if one has.
         """
         if self._flushing.acquire(timeout=LAST_SECONDS):
             self._flushing.release()
         with self._counting:
             self._begin_counting_open()
             now, died, self._open = self._clock(), self._open, {}
+            if killed_by:
+                for call in died:
+                    call.meets = {*call.meets, killed_by}
             for pending in self._pending.values():
                 pending.count_open_as_dead(died, now)
         self.flush()
