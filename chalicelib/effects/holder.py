@@ -139,7 +139,8 @@ class Holder(ABC, Generic[H, W]):
 
     def _taken(self, run: ActiveRun, wanted: W) -> H | Failed:
         try:
-            self._held[run.run_id] = held = self.take(run, wanted)
+            held = self.take(run, wanted)
+            self._held[run.run_id] = held
             self._advance_if_due(held)
             self._watcher.watch()
         except Impossible as error:

@@ -13,8 +13,10 @@ from .dependency_failure import DependencyFailure
 from .disk_exhaustion import DiskExhaustion
 from .error_injection import ErrorInjection
 from .event_loop_block import EventLoopBlock
+from .exception_injection import ExceptionInjection
 from .file_descriptor_exhaustion import FileDescriptorExhaustion
 from .latency_injection import LatencyInjection
+from .process_crash import ProcessCrash
 from .resource_exhaustion import ResourceExhaustion
 from .thread_pool_exhaustion import ThreadPoolExhaustion
 
@@ -31,6 +33,8 @@ BUILT_IN: tuple[type[Experiment], ...] = (
     DiskExhaustion,
     FileDescriptorExhaustion,
     ClockSkew,
+    ExceptionInjection,
+    ProcessCrash,
 )
 
 ENTRY_POINTS = "chaos_experiments.experiments"
