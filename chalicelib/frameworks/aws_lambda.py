@@ -12,6 +12,7 @@ from ..errors import InvalidJson
 from ..faults.base import Answer
 from ..injection.call import LambdaContext
 from ..injection.invocation import EventRequest, InvocationCall, Remaining, event_request, unlimited
+from .background import Background
 from .invocations import Invocations
 from .lambda_time import seconds_left
 from .module import ChaosModule, Options, is_control_plane
@@ -29,7 +30,7 @@ def inject_chaos(handler: Handler | None = None, **options: Unpack[Options]) -> 
     return decorate if handler is None else decorate(handler)
 
 
-class ChaosExperiments:
+class ChaosExperiments(Background):
     """The module in a Lambda function without a framework. Wired at the first invocation."""
 
     def __init__(self, **options: Unpack[Options]) -> None:

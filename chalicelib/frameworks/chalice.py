@@ -32,6 +32,7 @@ from ..injection.engine import InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
 from . import check_application
+from .background import Background
 from .lambda_time import seconds_left
 from .module import ChaosModule, Options, is_within_a_call
 
@@ -90,7 +91,7 @@ class ChaliceCall(RequestCall):
         return seconds_left(self.context, self.header)
 
 
-class ChaosExperiments:
+class ChaosExperiments(Background):
     """The module in a Chalice application. Wired at the first request, or at once where `chalice local` serves it."""
 
     def __init__(self, app: Chalice, *, routes: bool = True, **options: Unpack[Options]) -> None:

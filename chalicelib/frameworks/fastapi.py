@@ -16,6 +16,7 @@ from ..faults.base import Answer, Outcome, Raise
 from ..injection.current import CURRENT
 from . import check_application
 from .asgi import ASGIBoundary, send_response
+from .background import Background
 from .module import ChaosModule, Options
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-class ChaosExperiments:
+class ChaosExperiments(Background):
     """The module in a FastAPI application: `ChaosExperiments(app)`, or `init_app` later."""
 
     def __init__(self, app: fastapi.FastAPI | None = None, **options: Unpack[Options]) -> None:
