@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from typing import Any, Unpack, cast
 from urllib.parse import unquote
 
@@ -14,7 +14,7 @@ from .chalice_local import restart_for_source_files_only, served_by_chalice_loca
 
 restart_for_source_files_only()  # before the imports below, whose reads and bytecode it would restart for
 
-from chalice.app import AuthRequest, AuthResponse, AuthRoute, Chalice, SNSEvent
+from chalice.app import AuthRequest, AuthResponse, AuthRoute, Chalice, MiddlewareHandler, SNSEvent
 from chalice.app import Request as ChaliceRequest
 from chalice.app import Response as ChaliceResponse
 
@@ -29,10 +29,13 @@ from ..injection.call import LambdaContext, RequestCall
 from ..injection.current import CURRENT
 from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult
+from ..injection.invocation import InvocationCall, is_alarm
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
 from . import check_application
+from .aws_lambda import remaining_of
 from .background import Background
+from .invocations import Invocations, in_place
 from .lambda_time import seconds_left
 from .module import ChaosModule, Options, is_within_a_call
 
@@ -49,6 +52,9 @@ ROUTED = [method for method in METHODS if method not in {"OPTIONS", "TRACE"}]
 
 PARAMETER = re.compile("{([^{}]+)}")
 """What stands for a segment in the path of a route."""
+
+EVENTS = ("pure_lambda", "scheduled", "cloudwatch", "sqs", "sns", "s3", "kinesis", "dynamodb")
+"""What Chalice's middleware calls the functions that are no routes. Websockets are not hit."""
 
 GetResponse = Callable[[ChaliceRequest | None], ChaliceResponse]
 
@@ -107,7 +113,8 @@ class ChaosExperiments(Background):
         self._app = app
         self._module = ChaosModule(**options)
         self._has_authorizer = not routes
-        app.middleware_handlers.insert(0, (self._boundary, "http"))
+        self._invocations = Invocations(self._module)
+        app.middleware_handlers[:0] = [(self._boundary, "http"), *((self._event, kind) for kind in EVENTS)]
         if routes:
             self.mount()
         if url := served_by_chalice_local(sys.argv):
@@ -174,6 +181,15 @@ class ChaosExperiments(Background):
         kinds = {headers.get(CONTENT_TYPE, "").partition(";")[0].lower()}
         is_binary = not kinds.isdisjoint(self._app.api.binary_types)  # Chalice encodes it with Base64
         return ChaliceResponse(body.encode() if is_binary else body, {**headers}, response.status)
+
+    def _event(self, event: Any, get_response: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - one of Chalice's classes
+        """The boundary of every function that is no route, as Chalice hands its event on."""
+        content = event.to_dict()
+        if self._module.is_idle() or is_alarm(content):
+            return get_response(event)
+        chain, function = _placed(get_response)
+        call = InvocationCall(function.name, content, remaining_of(event.context))
+        return self._invocations.surround(call, partial(chain, event))
 
     # The control plane
 
@@ -283,6 +299,30 @@ class _RoutePlace:
                 case Raise(exception):
                     raise exception
         return self._view(*values, **named)
+
+
+class _Function:
+    """A function that is no route, in whose place faults are applied: within all middleware of Chalice."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self._function = function
+        self.name = str(getattr(getattr(function, "_original_func", function), "__name__", ""))
+
+    def __call__(self, event: Any) -> Any:  # noqa: ANN401 - as Chalice calls it
+        return in_place(partial(self._function, event))
+
+
+def _placed(get_response: Callable[[Any], Any]) -> tuple[Callable[[Any], Any], _Function]:
+    """What handles an event, with the place of the function in it, which is made once; and that."""
+    if not isinstance(get_response, MiddlewareHandler):
+        function = _Function(get_response)
+        return function, function
+    last = get_response
+    while isinstance(last.next_handler, MiddlewareHandler):
+        last = last.next_handler
+    if not isinstance(last.next_handler, _Function):
+        last.next_handler = _Function(last.next_handler)
+    return get_response, last.next_handler
 
 
 def _served(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping
+from functools import partial
 from types import GeneratorType
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -44,23 +45,30 @@ class Shape(Protocol):
 
 
 class Invocations:
-    """The invocations of one module. Faults are applied right before the handler."""
+    """The invocations of one module."""
 
     def __init__(self, module: ChaosModule) -> None:
         self._module = module
 
     def invoke(self, call: Call, work: Callable[[], Any], shape: Shape | None = None) -> Any:  # noqa: ANN401 - as above
-        """What the handler's `work` returns. Raises what it raises, and what a fault lets it raise."""
+        """What a handler's `work` returns, right before which faults are applied.
+
+        Raises what it raises, and what a fault lets it raise.
+        """
+        return self.surround(call, partial(in_place, work, shape), shape)
+
+    def surround(self, call: Call, serve: Callable[[], Any], shape: Shape | None = None) -> Any:  # noqa: ANN401 - as above
+        """As `invoke`, where what serves the call has `in_place` within."""
         injection = self._module.injection()
         result = None
         if injection and not is_within_a_call():
             result = injection.arrive(call)
         if injection is None or result is None:
-            return work()
-        return _served(injection, result, work, shape or _Event())
+            return serve()
+        return _served(injection, result, serve, shape or EVENT)
 
 
-class _Event:
+class Event:
     """An event that nobody waits for an answer to: a fault's answer is a failure, and what is returned stays it."""
 
     def replaced(self, answer: Answer) -> Any:  # noqa: ANN401 - as above
@@ -75,10 +83,13 @@ class _Event:
         return answer
 
 
-def _served(injection: SyncInjection, result: InjectionResult, work: Callable[[], Any], shape: Shape) -> Any:  # noqa: ANN401
+EVENT = Event()
+
+
+def _served(injection: SyncInjection, result: InjectionResult, serve: Callable[[], Any], shape: Shape) -> Any:  # noqa: ANN401
     token = CURRENT.set((injection, result))
     try:
-        answer = _in_place(injection, result, work, shape)
+        answer = serve()
     except BaseException as error:
         _finish(injection, result, _status(error))
         raise
@@ -90,19 +101,18 @@ def _served(injection: SyncInjection, result: InjectionResult, work: Callable[[]
     return shape.marked(answer, result.headers) if result.hits or result.notes else answer
 
 
-def _in_place(injection: SyncInjection, result: InjectionResult, work: Callable[[], Any], shape: Shape) -> Any:  # noqa: ANN401
+def in_place(work: Callable[[], Any], shape: Shape | None = None) -> Any:  # noqa: ANN401 - as above
+    """What the handler's `work` returns, or what a fault lets the current call end with instead."""
+    current = CURRENT.get()
+    if current is None or current[1].reached_route:
+        return work()
+    injection, result = current
     match injection.apply(result):
         case Answer() as answer:
-            return shape.replaced(answer)
+            return (shape or EVENT).replaced(answer)
         case outcome:
             _raise(outcome)
             return work()
-
-
-def _finish(injection: SyncInjection, result: InjectionResult, status: int | None) -> None:
-    result.is_answered = True
-    injection.finish(result, status)
-    annotate(result)
 
 
 class Blocks:
@@ -196,6 +206,12 @@ def _raise(outcome: Outcome) -> None:
             raise exception
         case Disconnect():
             raise InjectedDisconnect("Chaos experiment: nobody gets an answer")
+
+
+def _finish(injection: SyncInjection, result: InjectionResult, status: int | None) -> None:
+    result.is_answered = True
+    injection.finish(result, status)
+    annotate(result)
 
 
 class _Stream:

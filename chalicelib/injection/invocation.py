@@ -140,3 +140,12 @@ def _path(event: Mapping[str, Any]) -> str:
     if stage != "$default" and path.startswith(f"/{stage}/"):
         path = path.removeprefix(f"/{stage}")
     return unquote(path)
+
+
+def is_alarm(event: Any) -> bool:  # noqa: ANN401 - JSON
+    """Whether CloudWatch says by SNS that an alarm changed its state: such an event may end runs, so none hits it."""
+    try:
+        message = event["Records"][0]["Sns"]["Message"]
+    except (TypeError, LookupError):
+        return False
+    return isinstance(message, str) and '"AlarmName"' in message and '"NewStateValue"' in message
