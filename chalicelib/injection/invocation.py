@@ -97,7 +97,7 @@ class EventRequest(RequestCall):
 
     def queries(self) -> Mapping[str, Sequence[str]]:
         """All values by their names, of an event that is not of version 2. A load balancer does not decode them."""
-        many = self.event.get("multiValueQueryStringParameters")
+        many: Mapping[str, Sequence[str]] | None = self.event.get("multiValueQueryStringParameters")
         if not many:
             many = {name: [value] for name, value in (self.event.get("queryStringParameters") or {}).items()}
         if not self.is_of_load_balancer:
