@@ -151,11 +151,11 @@ class Holder(ABC, Generic[H, W]):
             if run.run_id in self._held:  # nobody would give it back
                 self._release(run.run_id)
             self._held[run.run_id] = Failed(run, f"{type(error).__name__}: {error}")
-        held = self._held[run.run_id]
-        if problem := held.problem:
+        known = self._held[run.run_id]
+        if problem := known.problem:
             log.warning("Run %s holds nothing in this environment: %s", run.run_id, problem)
             self._record_problem(run, problem)
-        return held
+        return known
 
     def _is_step_due(self, held: H | Failed) -> bool:
         return held.due_at < math.inf and self._clock() >= held.due_at
