@@ -192,6 +192,7 @@ class ASGIBoundary:
             if not result.is_answered:
                 result.is_answered = True
                 injection.count(result, SERVER_ERROR)
+                annotate(result)
             if result.answer is None or not result.answer.has_raised:
                 raise
         finally:
@@ -203,6 +204,7 @@ class ASGIBoundary:
                 injection.count(result, None)
             if injection.may_flush(result):
                 await injection.flush(result.call)
+            injection.end(result)
 
     async def _prepared(self) -> AsyncInjection | None:
         """The injection, of this process; None where the module cannot be wired, or no thread be started to do so."""
@@ -265,6 +267,7 @@ class ASGIBoundary:
             if injection.may_flush(result):
                 await injection.flush(result.call)
             response = response.with_headers(result.headers)
+            injection.end(result)
         return response
 
 

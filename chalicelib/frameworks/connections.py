@@ -4,7 +4,6 @@ A client sees a reset before an answer, and a body that ends too early within on
 seems to be gone, which every server has to cope with. Another request on the same connection of HTTP/2 is not troubled.
 """
 
-import errno
 import io
 import logging
 import os
@@ -17,6 +16,7 @@ from types import FrameType
 from typing import Any, Final, Literal
 
 from ..api.http import Response
+from ..errors import InjectedDisconnect
 from ..faults.base import Disconnect
 from ..faults.disconnect import DROPPED, NOT_DROPPED
 from ..injection.engine import InjectionResult
@@ -61,13 +61,6 @@ CLOSED_STATES = (7, 8, 9)
 
 HTTP_1_0 = "HTTP/1.0"
 """The version in which the end of a body of unknown length is that of its connection."""
-
-
-class InjectedDisconnect(ConnectionResetError):
-    """What is raised where nothing else closes the connection: servers take it for a client that is gone."""
-
-    def __init__(self) -> None:
-        super().__init__(errno.ECONNRESET, "Chaos experiment: the connection is dropped")
 
 
 OF_THE_GATEWAY = {"message": "Internal server error"}

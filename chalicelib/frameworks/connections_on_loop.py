@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.lowlevel
 
+from ..errors import InjectedDisconnect
 from ..settings import IN_LAMBDA
-from .connections import DEFECT, FAILED_INVOCATION, LINGER_NOT, How, InjectedDisconnect, is_closed
+from .connections import DEFECT, FAILED_INVOCATION, LINGER_NOT, How, is_closed
 
 if TYPE_CHECKING:
     from starlette.types import Scope, Send
