@@ -19,7 +19,7 @@ from tests.hosts.dropped.servers import SERVERS
 from tests.loopback import PATIENCE_SECONDS, until
 
 API = "/chaos_experiments"
-DROPS = 50
+DROPS, AT_ONCE = 50, 8
 Ask = Callable[[str], Any]
 
 CLIENTS: dict[str, Ask] = {
@@ -179,6 +179,23 @@ def test_other_connections_go_on_and_a_pooled_one_is_replaced(server: Server, dr
                 session.get(f"{server.url}/orders", timeout=PATIENCE_SECONDS)
             assert control.get(f"{server.url}/health", timeout=PATIENCE_SECONDS).json() == {"health": "good"}
         assert session.get(f"{server.url}/health", timeout=PATIENCE_SECONDS).status_code == 200
+
+
+def test_many_at_once_are_dropped_each_for_itself(server: Server, dropping: Callable[..., None]) -> None:
+    """Also where a server serves them on threads, which share the numbers of sockets."""
+    dropping()
+    until(lambda: _seen(server, "/orders") == "dropped")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        seen = list(pool.map(lambda number: _seen(server, "/health" if number % 4 else "/orders"), range(DROPS * 4)))
+    assert seen == ["answered" if number % 4 else "dropped" for number in range(DROPS * 4)]
+
+
+def _seen(server: Server, path: str) -> str:
+    try:
+        answer = requests.get(server.url + path, timeout=PATIENCE_SECONDS)
+    except requests.ConnectionError:
+        return "dropped"
+    return "answered" if "good" in answer.text else answer.text
 
 
 # No answer at all
