@@ -20,7 +20,8 @@ class ProcessCrash(base.Experiment):
             1,
             ge=0,
             le=255,
-            description="Exit code of the process. Some mean something to servers: gunicorn ends as a whole for 3 and 4.",
+            description="Exit code of the process. Some mean something to servers: with 3 and 4 gunicorn ends "
+            "as a whole.",
             examples=[1],
         )
         when: Literal["before", "after"] = Field(

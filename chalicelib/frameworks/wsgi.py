@@ -3,7 +3,6 @@
 import re
 import string
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import chain
@@ -18,6 +17,7 @@ from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
+from ..server import executor_of
 from .answers import ChangedAnswer, ChangedBody
 from .lambda_time import seconds_left
 from .module import ChaosModule, is_control_plane, is_preflight, is_within_a_call
@@ -183,8 +183,9 @@ def pool_size(thread: threading.Thread) -> int | None:
     """How many threads the pool has that a thread belongs to; None where each request has one of its own."""
     if UNPOOLED.match(thread.name):
         return None
-    executor = next((found() for found in getattr(thread, "_args", ()) if isinstance(found, weakref.ref)), None)
-    most = getattr(executor, "_max_workers", None)  # a pool of the standard library starts its threads when needed
+    most = getattr(
+        executor_of(thread), "_max_workers", None
+    )  # a pool of the standard library starts its threads when needed
     if isinstance(most, int):
         return most
     pool = thread.name.rstrip(string.digits)
