@@ -100,7 +100,7 @@ class Host:
         def is_answered() -> bool:
             try:
                 answer = self.server.call("GET", LISTED)
-            except requests.ConnectionError:
+            except requests.RequestException:  # it may be cut in the middle
                 return False
             assert answer.status_code == 200
             found.update(answer.json()["resultset"])
