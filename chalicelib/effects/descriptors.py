@@ -151,7 +151,7 @@ class HeldDescriptors(Holding):
     def take_back(self) -> None:
         with self._lending:
             self._borrowers -= 1
-            if self._borrowers == 0:
+            if self._borrowers == 0 and len(self._copies):  # which are given back, where the run ended meanwhile
                 self._copies.add(self._lowest, self._size - len(self._copies))
 
     def release(self) -> None:
