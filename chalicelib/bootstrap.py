@@ -330,6 +330,7 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
         limits=settings.limits,
         sleep=ports.sleep,
         lambda_memory_mb=settings.lambda_memory_mb,
+        record_defect=ports.data_plane.runs.record_defect,
     )
     patches = _patches(engine, ports, observed)
     engine.add_effect(patches)

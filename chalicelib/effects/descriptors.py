@@ -14,7 +14,7 @@ from typing import Any
 
 from ..own_calls import RESERVES
 from .base import ActiveRun
-from .holder import Holder, Holding
+from .holder import Holder, Holding, Impossible
 
 HAS_LIMITS = os.name == "posix"
 if HAS_LIMITS:
@@ -32,10 +32,6 @@ RESERVED = 12
 
 HELD = "held_descriptors"
 """Counter: file descriptors that environments hold."""
-
-
-class NoLimits(Exception):
-    """This system has no limit of descriptors that can be read."""
 
 
 class Copies:
@@ -110,8 +106,13 @@ class HeldDescriptors(Holding):
         return self._is_counted
 
     @property
+    def problem(self) -> str | None:
+        return None if self._size > 1 else "no more file descriptors than that are left already"
+
+    @property
     def details(self) -> Mapping[str, Any]:
-        return {HELD: self._size, "descriptors_left": self._left}
+        shown = {HELD: self._size, "descriptors_left": self._left}
+        return {**shown, "problem": self.problem} if self.problem else shown
 
     def take_counters(self) -> Mapping[str, int]:
         is_counted, self._is_counted = self._is_counted, True
@@ -187,7 +188,7 @@ class Descriptors(Holder[HeldDescriptors, Wanted]):
 
     def take(self, run: ActiveRun, wanted: Wanted) -> HeldDescriptors:
         if not HAS_LIMITS:
-            raise NoLimits("this system has no limit of file descriptors")
+            raise Impossible("this system has no limit of file descriptors")
         return HeldDescriptors(run, wanted)  # which is filled by its first step
 
     def advance(self, holding: HeldDescriptors) -> None:

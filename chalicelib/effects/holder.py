@@ -28,6 +28,11 @@ class Holding(ABC):
     """Whether all of `take_counters` has been taken."""
 
     @property
+    def problem(self) -> str | None:
+        """Why nothing is held, in at most 100 characters; None where something is."""
+        return None
+
+    @property
     def details(self) -> Mapping[str, Any]:
         """What is held, for people."""
         return {}
@@ -45,12 +50,20 @@ class Holding(ABC):
         self.release()
 
 
+class Impossible(Exception):
+    """This environment cannot give what a run asks for. The text says why, in at most 100 characters."""
+
+
 class Failed(Holding):
     """Nothing: this environment could not give what the run asked for. It is not asked again."""
 
     def __init__(self, run: ActiveRun, reason: str) -> None:
         super().__init__(run)
         self._reason = reason
+
+    @property
+    def problem(self) -> str:
+        return self._reason
 
     @property
     def details(self) -> Mapping[str, Any]:
@@ -75,13 +88,18 @@ class Holder(ABC, Generic[H, W]):
         self._active = surroundings.active
         self._clock = surroundings.clock
         self._seconds_until_stale = surroundings.seconds_until_stale
+        self._count = surroundings.count
+        self._record_problem = surroundings.record_problem
         self._held: dict[str, H | Failed] = {}
         self._changing = threading.Lock()
         self._watcher = Watcher(self, surroundings.sleep, f"chaos-{type(self).__name__.lower()}")
 
     @abstractmethod
     def take(self, run: ActiveRun, wanted: W) -> H:
-        """Take what a run wants, as much as there is. May block. An exception is logged, and the run holds nothing."""
+        """Take what a run wants, as much as there is. May block. Raises Impossible where there is none at all.
+
+        Any other exception is logged, and the run holds nothing.
+        """
 
     def advance(self, holding: H) -> None:
         """Do what is due by its `due_at`, and set that anew. May block."""
@@ -121,16 +139,22 @@ class Holder(ABC, Generic[H, W]):
 
     def _taken(self, run: ActiveRun, wanted: W) -> H | Failed:
         try:
-            self._held[run.run_id] = held = self.take(run, wanted)
-            self._advance_if_due(held)
+            self._held[run.run_id] = taken = self.take(run, wanted)
+            self._advance_if_due(taken)
             self._watcher.watch()
+        except Impossible as error:
+            self._held[run.run_id] = Failed(run, str(error))
         except Exception as error:
             pass_on(error)
             log.exception("Run %s holds nothing in this environment", run.run_id)
             if run.run_id in self._held:  # nobody would give it back
                 self._release(run.run_id)
             self._held[run.run_id] = Failed(run, f"{type(error).__name__}: {error}")
-        return self._held[run.run_id]
+        held = self._held[run.run_id]
+        if problem := held.problem:
+            log.warning("Run %s holds nothing in this environment: %s", run.run_id, problem)
+            self._record_problem(run, problem)
+        return held
 
     def _is_step_due(self, held: H | Failed) -> bool:
         return held.due_at < math.inf and self._clock() >= held.due_at
@@ -174,8 +198,15 @@ class Holder(ABC, Generic[H, W]):
             self._release(run_id)
 
     def _release(self, run_id: str) -> None:
+        held = self._held.pop(run_id)
         with _logged(run_id):
-            self._held.pop(run_id).release()
+            held.release()
+            self._report(held)
+
+    def _report(self, held: H | Failed) -> None:
+        """Count what no call has counted. Only while nobody else is changing what is held."""
+        if counters := held.take_counters():
+            self._count(held.run, counters)
 
     # What the watcher asks
 
@@ -190,6 +221,8 @@ class Holder(ABC, Generic[H, W]):
         with self._changing:
             for held in self._held.values():
                 self._advance_if_due(held)
+                if held.is_reported:  # otherwise the next call does
+                    self._report(held)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
-from ..effects.base import Effect, Surroundings
+from ..effects.base import ActiveRun, Effect, Surroundings
 from ..faults.base import PROCEED, Answer, Applied, Chance, Change, Outcome, RefreshSnapshot, RunBlocking, Step
 from ..paths import PathSet
 from ..results.recorder import Recorder
@@ -23,7 +23,7 @@ from .arrival import Arrival
 from .budgets import Budget
 from .call import Call
 from .decide import Hit, decide
-from .plan import Plan
+from .plan import Plan, recorded
 from .propagation import UNREAD, Verdicts
 from .snapshot import Snapshot
 
@@ -266,6 +266,8 @@ class Engine:
     """Those of the stage, by the parameter's name."""
     sleep: Callable[[float], None] = time.sleep
     lambda_memory_mb: int | None = None
+    record_defect: Callable[[Run, str], None] = lambda _run, _defect: None
+    """Lets a run say what is wrong with it here. May block, and raise."""
 
     def __post_init__(self) -> None:
         # Every request passes here: nothing is looked up twice.
@@ -303,7 +305,15 @@ class Engine:
             sleep=self.sleep,
             seconds_until_stale=self.snapshot.seconds_until_stale,
             lambda_memory_mb=self.lambda_memory_mb,
+            count=self._count_held,
+            record_problem=self._record_problem,
         )
+
+    def _count_held(self, run: ActiveRun, counters: Mapping[str, int]) -> None:
+        self.recorder.count_held(cast("Plan", run), counters)
+
+    def _record_problem(self, run: ActiveRun, problem: str) -> None:
+        recorded(self.record_defect, cast("Plan", run).run, problem)
 
     def is_idle(self) -> bool:
         """Whether calls pass through: nothing is active, held or to be flushed, and no read is due."""

@@ -210,13 +210,13 @@ class Compiler:
             return ()
         if reason := self._why_not(run, parameters):
             log.warning("Skipped run %s of %s: %s", run.run_id, run.experiment, reason, extra={"run_id": run.run_id})
-            self._record(run, f"not injected: {reason}"[:LONGEST_DEFECT])
+            recorded(self._record_defect, run, f"not injected: {reason}")
             return ()
         try:
             whole.hitting.faults = tuple(sorted(experiment.faults(parameters), key=BY_ORDER))
         except Exception as error:
             log.exception("Experiment %s raised an exception; its run %s hits nothing", run.experiment, run.run_id)
-            self._record(run, f"{type(error).__name__}: {error}"[:LONGEST_DEFECT])
+            recorded(self._record_defect, run, f"{type(error).__name__}: {error}")
         if self._environment.seal:
             whole.travel_by(self._environment.seal.propagation(run))
         plans = (whole,) if whole.active_from == NEVER else (whole.baseline(run.hits_from), whole)
@@ -249,13 +249,15 @@ class Compiler:
         plan.is_limited = plan.is_dry or plan.budget is not None
         return plan.of_outgoing_calls(matcher) if is_outgoing else plan
 
-    def _record(self, run: Run, defect: str) -> None:
-        if run.defect:
-            return  # another environment was first
-        try:
-            self._record_defect(run, defect)
-        except Exception as error:  # noqa: BLE001 - the application's request goes on
-            log.warning("Could not record the defect of run %s: %s", run.run_id, error)
+
+def recorded(record_defect: Callable[[Run, str], None], run: Run, defect: str) -> None:
+    """Let a run say what is wrong with it, unless another environment was first."""
+    if run.defect:
+        return
+    try:
+        record_defect(run, defect[:LONGEST_DEFECT])
+    except Exception as error:  # noqa: BLE001 - the application's request goes on
+        log.warning("Could not record the defect of run %s: %s", run.run_id, error)
 
 
 def _require_readable(run: Run) -> None:

@@ -224,6 +224,14 @@ class Recorder:
             if not self._scheduled:
                 self._plan_flush()
 
+    def count_held(self, plan: ActivePlan, counters: Mapping[str, int]) -> None:
+        """Count what an effect did for a run, whether calls come or not."""
+        with self._counting:
+            if pending := self._pending.get(plan.run_id) or self._begin_counting(plan):
+                pending.counters.merge(counters)
+            if not self._scheduled:
+                self._plan_flush()
+
     def _begin_counting(self, plan: ActivePlan) -> PendingCounts | None:
         """The counts of a run that has none yet; None for one that ended long ago, whose numbers are forgotten."""
         now = self._clock()
