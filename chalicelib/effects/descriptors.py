@@ -170,11 +170,11 @@ class HeldDescriptors(Holding):
 
 def _free_numbers() -> Iterator[int]:
     """From the lowest on, without end."""
-    used = {number for name in os.listdir("/dev/fd") if _is_open(number := int(name))}  # noqa: PTH208 - a path each
+    used = {number for name in os.listdir("/dev/fd") if is_open(number := int(name))}  # noqa: PTH208 - a path each
     return (number for number in count() if number not in used)
 
 
-def _is_open(number: int) -> bool:
+def is_open(number: int) -> bool:
     """The descriptor of the list itself no longer is."""
     try:
         fcntl.fcntl(number, fcntl.F_GETFD)

@@ -54,6 +54,7 @@ class HeldDisk(Holding):
         super().__init__(run)
         self.megabytes = 0
         self.wanted_mb = wanted.megabytes
+        self.refusal = "there is no more disk space to spare"
         self.due_at = -math.inf
         self.folder = _folder(wanted.path)
         try:
@@ -90,7 +91,7 @@ class HeldDisk(Holding):
         try:
             _allocate(self.file, begin, megabytes * MB)
         except OSError as error:
-            log.warning("Run %s holds no more disk space in %s: %s", self.run.run_id, self.folder, error.strerror)
+            self.refusal = error.strerror
             os.ftruncate(self.file, begin)
             return False
         self.megabytes += megabytes
@@ -168,19 +169,21 @@ class Disk(Holder[HeldDisk, Wanted]):
         finally:
             if holding.megabytes < holding.wanted_mb:
                 log.warning(
-                    "Run %s holds %d of %d MB in %s: there is no more disk space to spare",
+                    "Run %s holds %d of %d MB in %s: %s",
                     holding.run.run_id,
                     holding.megabytes,
                     holding.wanted_mb,
                     holding.folder,
+                    holding.refusal,
                 )
 
     def _fill(self, held: HeldDisk) -> None:
-        while held.megabytes < held.wanted_mb:
+        most = SLICE_MB
+        while held.megabytes < held.wanted_mb and most > 0:
             with self._machine.held() as is_mine:  # other processes see the same disk, and want it, too
-                size = self._next_mb(held) if is_mine else 0
+                size = min(most, self._next_mb(held)) if is_mine else 0
                 if size <= 0 or not held.add(size):
-                    return
+                    most = size // 2  # a quota may have room for less
 
     def _next_mb(self, held: HeldDisk) -> int:
         spare = self._spare_mb(held.file, held.megabytes)
