@@ -91,7 +91,7 @@ class HeldDisk(Holding):
         try:
             _allocate(self.file, begin, megabytes * MB)
         except OSError as error:
-            self.refusal = error.strerror
+            self.refusal = os.strerror(error.errno or errno.EIO)
             os.ftruncate(self.file, begin)
             return False
         self.megabytes += megabytes
