@@ -139,8 +139,9 @@ class Holder(ABC, Generic[H, W]):
 
     def _taken(self, run: ActiveRun, wanted: W) -> H | Failed:
         try:
-            self._held[run.run_id] = taken = self.take(run, wanted)
-            self._advance_if_due(taken)
+            held = self.take(run, wanted)
+            self._held[run.run_id] = held
+            self._advance_if_due(held)
             self._watcher.watch()
         except Impossible as error:
             self._held[run.run_id] = Failed(run, str(error))
@@ -150,11 +151,11 @@ class Holder(ABC, Generic[H, W]):
             if run.run_id in self._held:  # nobody would give it back
                 self._release(run.run_id)
             self._held[run.run_id] = Failed(run, f"{type(error).__name__}: {error}")
-        held = self._held[run.run_id]
-        if problem := held.problem:
+        known = self._held[run.run_id]
+        if problem := known.problem:
             log.warning("Run %s holds nothing in this environment: %s", run.run_id, problem)
             self._record_problem(run, problem)
-        return held
+        return known
 
     def _is_step_due(self, held: H | Failed) -> bool:
         return held.due_at < math.inf and self._clock() >= held.due_at

@@ -207,6 +207,7 @@ class ChaosModule:
             return response
         annotate(result)
         injection.finish(result, response.status)
+        injection.end(result)
         return response.with_headers(result.headers)
 
     @property
