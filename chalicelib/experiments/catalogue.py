@@ -11,6 +11,8 @@ from .dependency_failure import DependencyFailure
 from .error_injection import ErrorInjection
 from .latency_injection import LatencyInjection
 from .resource_exhaustion import ResourceExhaustion
+from .response_corruption import ResponseCorruption
+from .slow_response import SlowResponse
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +21,8 @@ BUILT_IN: tuple[type[Experiment], ...] = (
     ErrorInjection,
     ResourceExhaustion,
     DependencyFailure,
+    ResponseCorruption,
+    SlowResponse,
 )
 
 ENTRY_POINTS = "chaos_experiments.experiments"
