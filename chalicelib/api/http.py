@@ -45,12 +45,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """JSON; or the text, where there is one."""
+    """JSON; or the text, where there is one. `drops_connection`: it stands for none, where the server allows that."""
 
     status: int
     content: Mapping[str, Any]
     headers: Mapping[str, str] = field(default_factory=dict)
     text: str | None = None
+    drops_connection: bool = False
 
     @property
     def body(self) -> str:

@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 
 from ..errors import Misconfigured, UnknownExperiment
 from .base import Experiment
+from .connection_drop import ConnectionDrop
 from .dependency_failure import DependencyFailure
 from .error_injection import ErrorInjection
 from .latency_injection import LatencyInjection
@@ -23,6 +24,7 @@ BUILT_IN: tuple[type[Experiment], ...] = (
     DependencyFailure,
     ResponseCorruption,
     SlowResponse,
+    ConnectionDrop,
 )
 
 ENTRY_POINTS = "chaos_experiments.experiments"

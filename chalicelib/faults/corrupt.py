@@ -284,8 +284,6 @@ MODES: Mapping[Mode, Make] = {
 class Corrupted(Change):
     """The body is another one, and its length fits; or not, and then the connection breaks off before its end."""
 
-    replaces = True
-
     def __init__(self, mode: Mode, share: float, rng: random.Random, *, is_length_wrong: bool) -> None:
         self._make = MODES[mode]
         self._share = share
@@ -299,6 +297,7 @@ class Corrupted(Change):
         answered = Answered.of(headers)
         if answered.length != 0:
             self._inner = self._make(answered, self._share, self._rng)
+        self.replaces = self._inner is not None
         if self._inner is None:
             return status, headers
         if self._is_length_wrong:

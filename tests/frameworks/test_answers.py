@@ -9,8 +9,9 @@ import pytest
 
 from chalicelib.experiments.base import Experiment, Parameters
 from chalicelib.faults.base import DISCONNECT, Applied, Change, Fault, Headers, HitCall, Piece, Sleep
-from chalicelib.frameworks.answers import Dropped, offer_nothing_past_us
+from chalicelib.frameworks.answers_on_loop import offer_nothing_past_us
 from chalicelib.frameworks.asgi import ASGIBoundary
+from chalicelib.frameworks.connections import InjectedDisconnect
 from chalicelib.frameworks.module import ChaosModule
 from chalicelib.frameworks.wsgi import WSGIBoundary
 from tests.frameworks.test_outcomes import MAKERS, ORDERS, Served
@@ -346,7 +347,7 @@ def test_a_body_that_breaks_off_is_closed_and_counted(clock: Clock, monkeypatch:
     body = host.serve()
     parts = iter(body)
     assert next(parts) == b"one"
-    with pytest.raises(Dropped):
+    with pytest.raises(InjectedDisconnect):
         next(parts)
     body.close()
     assert sent.closed == 1
