@@ -7,13 +7,21 @@ from importlib.metadata import entry_points
 
 from ..errors import Misconfigured, UnknownExperiment
 from .base import Experiment
+from .clock_skew import ClockSkew
 from .connection_drop import ConnectionDrop
+from .cpu_exhaustion import CpuExhaustion
 from .dependency_failure import DependencyFailure
+from .disk_exhaustion import DiskExhaustion
 from .error_injection import ErrorInjection
+from .event_loop_block import EventLoopBlock
+from .exception_injection import ExceptionInjection
+from .file_descriptor_exhaustion import FileDescriptorExhaustion
 from .latency_injection import LatencyInjection
+from .process_crash import ProcessCrash
 from .resource_exhaustion import ResourceExhaustion
 from .response_corruption import ResponseCorruption
 from .slow_response import SlowResponse
+from .thread_pool_exhaustion import ThreadPoolExhaustion
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +33,14 @@ BUILT_IN: tuple[type[Experiment], ...] = (
     ResponseCorruption,
     SlowResponse,
     ConnectionDrop,
+    CpuExhaustion,
+    ThreadPoolExhaustion,
+    EventLoopBlock,
+    DiskExhaustion,
+    FileDescriptorExhaustion,
+    ClockSkew,
+    ExceptionInjection,
+    ProcessCrash,
 )
 
 ENTRY_POINTS = "chaos_experiments.experiments"

@@ -18,6 +18,7 @@ from ..injection.engine import InjectionResult
 from . import check_application
 from .answers_on_loop import offer_nothing_past_us
 from .asgi import ASGIBoundary, send_response
+from .background import Background
 from .connections import unanswered
 from .module import ChaosModule, Options
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-class ChaosExperiments:
+class ChaosExperiments(Background):
     """The module in a FastAPI application: `ChaosExperiments(app)`, or `init_app` later."""
 
     def __init__(self, app: fastapi.FastAPI | None = None, **options: Unpack[Options]) -> None:
