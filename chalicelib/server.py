@@ -1,6 +1,7 @@
 """What is known of the server that runs this process: how long it lets a request take, which threads it runs."""
 
 import math
+import os
 import signal
 import sys
 import weakref
@@ -38,6 +39,11 @@ def _uwsgi() -> float:
     except (TypeError, ValueError):  # it is not set
         return math.inf
     return seconds - UWSGI_TICK_SECONDS if seconds else math.inf
+
+
+def is_lambda() -> bool:
+    """Whether the process stands still when a call is answered."""
+    return "AWS_LAMBDA_FUNCTION_NAME" in os.environ
 
 
 def runs_threads() -> bool:

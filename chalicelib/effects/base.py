@@ -50,3 +50,6 @@ class Effect(Protocol):
 
     def settle(self, active: Sequence[ActiveRun]) -> None:
         """Give back what is held for runs that are not active. May block."""
+
+    def abandon(self) -> None:
+        """Let go of what this process has inherited: it is a copy, and its original still holds that."""

@@ -4,7 +4,8 @@ import logging
 import math
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from ..time_limits import pass_on
@@ -43,6 +44,10 @@ class Holding(ABC):
     @abstractmethod
     def release(self) -> None:
         """Give it back. Called once; may block."""
+
+    def abandon(self) -> None:
+        """Let go of it in this process, a copy; its original still holds it. Called once."""
+        self.release()
 
 
 class Impossible(Exception):
@@ -134,7 +139,9 @@ class Holder(ABC, Generic[H, W]):
 
     def _taken(self, run: ActiveRun, wanted: W) -> H | Failed:
         try:
-            self._held[run.run_id] = self.take(run, wanted)
+            held = self.take(run, wanted)
+            self._held[run.run_id] = held
+            self._advance_if_due(held)
             self._watcher.watch()
         except Impossible as error:
             self._held[run.run_id] = Failed(run, str(error))
@@ -144,11 +151,11 @@ class Holder(ABC, Generic[H, W]):
             if run.run_id in self._held:  # nobody would give it back
                 self._release(run.run_id)
             self._held[run.run_id] = Failed(run, f"{type(error).__name__}: {error}")
-        held = self._held[run.run_id]
-        if problem := held.problem:
+        known = self._held[run.run_id]
+        if problem := known.problem:
             log.warning("Run %s holds nothing in this environment: %s", run.run_id, problem)
             self._record_problem(run, problem)
-        return held
+        return known
 
     def _is_step_due(self, held: H | Failed) -> bool:
         return held.due_at < math.inf and self._clock() >= held.due_at
@@ -179,6 +186,13 @@ class Holder(ABC, Generic[H, W]):
             for run_id in list(self._held):
                 self._release(run_id)
 
+    def abandon(self) -> None:
+        """Let go of what this process, a copy, has inherited."""
+        self._changing = threading.Lock()  # another thread of the original may have held it
+        for run_id in list(self._held):
+            with _logged(run_id):
+                self._held.pop(run_id).abandon()
+
     def _release_what_is_over(self) -> None:
         active = {run.run_id for run in self._active()}
         for run_id in [run_id for run_id in self._held if run_id not in active]:
@@ -186,11 +200,9 @@ class Holder(ABC, Generic[H, W]):
 
     def _release(self, run_id: str) -> None:
         held = self._held.pop(run_id)
-        try:
+        with _logged(run_id):
             held.release()
             self._report(held)
-        except Exception:
-            log.exception("Could not give back all that run %s held", run_id)
 
     def _report(self, held: H | Failed) -> None:
         """Count what no call has counted. Only while nobody else is changing what is held."""
@@ -212,3 +224,11 @@ class Holder(ABC, Generic[H, W]):
                 self._advance_if_due(held)
                 if held.is_reported:  # otherwise the next call does
                     self._report(held)
+
+
+@contextmanager
+def _logged(run_id: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        log.exception("Could not give back all that run %s held", run_id)
