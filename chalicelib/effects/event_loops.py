@@ -103,6 +103,9 @@ class HeldLoops(Holding):
     def release(self) -> None:
         self._over.set()
 
+    def abandon(self) -> None:
+        """A fork has none of the threads that are blocked, and what they wait for may be locked for ever."""
+
 
 class EventLoops(PlacesHolder[HeldLoops, Wanted, ServingLoop]):
     """The watcher's thread asks the loops, which goes on while they are blocked: so it sees the end of the run."""

@@ -228,6 +228,15 @@ def test_nothing_of_the_loops_is_kept_after_the_runs(process: Process, loop: Fak
     assert process.effect._places == {}
 
 
+def test_a_fork_waits_for_nothing_that_its_original_has_locked(process: Process, loop: FakeLoop) -> None:
+    process.start()
+    loop.run()
+    (held,) = process.effect.holdings
+    with held._over._cond:  # as another thread did, which the fork does not have
+        process.effect.abandon()
+    assert not process.effect.is_holding
+
+
 # Real loops: how late what waits on them comes
 
 
