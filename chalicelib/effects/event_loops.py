@@ -83,7 +83,7 @@ class HeldLoops(Holding):
     def block(self, now: float) -> float:
         """Block the thread that calls it, until the run is over or it is long enough. How long it was, in seconds."""
         seconds = min(self.wanted.block_seconds, self.run.expires_at - now)
-        if seconds <= 0 or self._over.is_set():
+        if seconds <= 0:
             return 0.0
         began = time.perf_counter()
         self._over.wait(seconds)
