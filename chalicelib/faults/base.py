@@ -146,6 +146,9 @@ class Change(ABC):
     Made for one call. Of several, the second one gets what the first one gives.
     """
 
+    is_over: bool = False
+    """Whether nothing of the answer is sent any more but what `end` gives, so that the application may end, too."""
+
     def begin(self, status: int, headers: Headers) -> tuple[int, Headers]:
         """The answer's beginning. Its headers must fit what `part` and `end` will give."""
         return status, headers

@@ -18,6 +18,7 @@ from ..injection.drivers import AsyncInjection
 from ..injection.engine import Blocked, InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
+from .answers import ChangedSend, offer_nothing_past_us, raises_in_send
 from .lambda_time import seconds_left
 from .module import ChaosModule, is_control_plane, is_within_a_call, tested
 
@@ -166,28 +167,20 @@ class ASGIBoundary:
         application = self._application
         if not self._has_route_place:
             application = partial(_in_place, (injection, result), application)
-        await self._served(injection, result, partial(application, scope, receive), send)
+        await self._served((injection, result), application, scope, receive, send)
 
     async def _served(
         self,
-        injection: AsyncInjection,
-        result: InjectionResult,
-        serve: Callable[["Send"], Awaitable[None]],
+        current: tuple[AsyncInjection, InjectionResult],
+        application: "ASGIApp",
+        scope: "Scope",
+        receive: "Receive",
         send: "Send",
     ) -> None:
-        async def send_counted(message: "Message") -> None:
-            if message["type"] == "http.response.start":
-                result.is_answered = True
-                injection.count(result, message["status"])
-                if result.hits or result.notes:
-                    annotate(result)
-                    added = [(name.lower().encode(), value.encode()) for name, value in result.headers.items()]
-                    message = {**message, "headers": [*message.get("headers", ()), *added]}
-            await send(message)
-
-        token = CURRENT.set((injection, result))
+        injection, result = current
+        token = CURRENT.set(current)
         try:
-            await serve(send_counted)
+            await application(scope, receive, _counted(injection, result, scope, send))
         except Exception:
             if not result.is_answered:
                 result.is_answered = True
@@ -195,6 +188,8 @@ class ASGIBoundary:
             raise
         finally:
             CURRENT.reset(token)
+            if result.answer is not None:
+                result.answer.close()
             if not result.is_answered:  # cancelled, or it returned without an answer
                 result.is_answered = True
                 injection.count(result, None)
@@ -271,6 +266,28 @@ def path_of(scope: "Scope") -> str:
     return path
 
 
+def _counted(injection: AsyncInjection, result: InjectionResult, scope: "Scope", send: "Send") -> "Send":
+    """`send` for a request that is counted."""
+
+    async def send_counted(message: "Message") -> None:
+        if message["type"] == "http.response.start":
+            if result.changes:
+                result.answer = ChangedSend(injection, result, send, raises=raises_in_send(scope))
+                message = result.answer.begin(message)
+            result.is_answered = True
+            injection.count(result, message["status"])
+            if result.hits or result.notes:
+                annotate(result)
+                added = [(name.lower().encode(), value.encode()) for name, value in result.headers.items()]
+                message = {**message, "headers": [*message.get("headers", ()), *added]}
+        elif result.answer is not None and message["type"] == "http.response.body":
+            await result.answer.body(message)
+            return
+        await send(message)
+
+    return send_counted
+
+
 async def _in_place(
     current: tuple[AsyncInjection, InjectionResult],
     application: "ASGIApp",
@@ -287,6 +304,8 @@ async def _in_place(
         case Raise(exception):
             raise exception
         case _:
+            if result.changes:
+                offer_nothing_past_us(scope)
             await application(scope, receive, send)
 
 

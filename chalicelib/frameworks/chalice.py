@@ -14,7 +14,7 @@ from .chalice_local import restart_for_source_files_only, served_by_chalice_loca
 
 restart_for_source_files_only()  # before the imports below, whose reads and bytecode it would restart for
 
-from chalice.app import AuthRequest, AuthResponse, AuthRoute, Chalice, MiddlewareHandler, SNSEvent
+from chalice.app import AuthRequest, AuthResponse, AuthRoute, Chalice, MiddlewareHandler, SNSEvent, handle_extra_types
 from chalice.app import Request as ChaliceRequest
 from chalice.app import Response as ChaliceResponse
 
@@ -33,6 +33,7 @@ from ..injection.invocation import InvocationCall, is_alarm
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
 from . import check_application
+from .answers import changed_whole
 from .aws_lambda import remaining_of
 from .background import Background
 from .invocations import Invocations, in_place
@@ -165,7 +166,44 @@ class ChaosExperiments(Background):
         route = self._route(request)
         if route and not isinstance(route.view_function, _RoutePlace):
             route.view_function = _RoutePlace(route.view_function, self._translated)  # once for each route
-        return _served(injection, result, request, get_response)
+        return self._served(injection, result, request, get_response)
+
+    def _served(
+        self, injection: SyncInjection, result: InjectionResult, request: ChaliceRequest, get_response: GetResponse
+    ) -> ChaliceResponse:
+        token = CURRENT.set((injection, result))
+        try:
+            response = get_response(request)
+            if result.changes:
+                response = self._changed(injection, result, response)
+        except BaseException as error:
+            injection.finish(result, SERVER_ERROR if isinstance(error, Exception) else None)
+            raise
+        finally:
+            CURRENT.reset(token)
+            result.is_answered, result.changes = True, ()
+        injection.finish(result, response.status_code)
+        if result.hits or result.notes:
+            annotate(result)
+            response.headers = {**response.headers, **result.headers}
+        return response
+
+    def _changed(self, injection: SyncInjection, result: InjectionResult, response: ChaliceResponse) -> ChaliceResponse:
+        """The application's answer, which is whole, as runs change it. The gateway says how long it is."""
+        given = [(name, value) for name, values in response.headers.items() for value in _listed(values)]
+        if not any(name.lower() == "content-type" for name, _ in given):
+            given.append((CONTENT_TYPE, "application/json"))  # as the gateway has it
+        status, headers, body = changed_whole(injection, result, response.status_code, given, _raw(response.body))
+        kept: dict[str, Any] = {}
+        for name, value in headers:
+            if name.lower() != "content-length":
+                kept[name] = [*_listed(kept[name]), value] if name in kept else value
+        return ChaliceResponse(body if self._is_binary(kept) else body.decode("utf-8", "replace"), kept, status)
+
+    def _is_binary(self, headers: Mapping[str, Any]) -> bool:
+        """Whether Chalice encodes the body with Base64."""
+        kind = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
+        return str(kind).partition(";")[0].strip().lower() in self._app.api.binary_types
 
     def _route(self, request: ChaliceRequest) -> Any:  # noqa: ANN401 - chalice's
         return self._app.routes.get(request.path, {}).get(request.method)
@@ -178,9 +216,7 @@ class ChaosExperiments(Background):
         }
         is_head = cast("ChaliceRequest", self._app.current_request).method == "HEAD"  # or `chalice local` sends a body
         body = "" if is_head else response.body
-        kinds = {headers.get(CONTENT_TYPE, "").partition(";")[0].lower()}
-        is_binary = not kinds.isdisjoint(self._app.api.binary_types)  # Chalice encodes it with Base64
-        return ChaliceResponse(body.encode() if is_binary else body, {**headers}, response.status)
+        return ChaliceResponse(body.encode() if self._is_binary(headers) else body, {**headers}, response.status)
 
     def _event(self, event: Any, get_response: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - one of Chalice's classes
         """The boundary of every function that is no route, as Chalice hands its event on."""
@@ -325,23 +361,15 @@ def _placed(get_response: Callable[[Any], Any]) -> tuple[Callable[[Any], Any], _
     return get_response, last.next_handler
 
 
-def _served(
-    injection: SyncInjection, result: InjectionResult, request: ChaliceRequest, get_response: GetResponse
-) -> ChaliceResponse:
-    token = CURRENT.set((injection, result))
-    try:
-        response = get_response(request)
-    except BaseException as error:
-        injection.finish(result, SERVER_ERROR if isinstance(error, Exception) else None)
-        raise
-    finally:
-        CURRENT.reset(token)
-        result.is_answered = True
-    injection.finish(result, response.status_code)
-    if result.hits or result.notes:
-        annotate(result)
-        response.headers = {**response.headers, **result.headers}
-    return response
+def _listed(values: Any) -> list[Any]:  # noqa: ANN401 - one value of a header, or several
+    return values if isinstance(values, list) else [values]
+
+
+def _raw(body: Any) -> bytes:  # noqa: ANN401 - a text, bytes, or what is sent as JSON
+    if isinstance(body, bytes):
+        return body
+    text = body if isinstance(body, str) else json.dumps(body, separators=(",", ":"), default=handle_extra_types)
+    return text.encode()
 
 
 def _by_path() -> Mapping[str, Sequence[Endpoint]]:

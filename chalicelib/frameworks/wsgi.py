@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -17,6 +18,7 @@ from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
+from .answers import ChangedAnswer, ChangedBody
 from .lambda_time import seconds_left
 from .module import ChaosModule, is_control_plane, is_preflight, is_within_a_call
 
@@ -151,7 +153,9 @@ class WSGIBoundary:
             raise
         finally:
             CURRENT.reset(token)
-        return body if result.is_answered else _LateBody(body, current)
+        if not result.is_answered:
+            return _LateBody(body, current)
+        return body if result.answer is None else ChangedBody(result.answer, body)
 
     # The control plane
 
@@ -194,13 +198,17 @@ def _counted(injection: SyncInjection, result: InjectionResult, start_response: 
     """`start_response` for a request that is counted; an error may start an answer after the first one."""
 
     def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:  # noqa: ANN401
+        if result.changes:
+            result.answer = result.answer or ChangedAnswer(injection, result)
+            status, headers = result.answer.begin(status, headers)
         if not result.is_answered:
             result.is_answered = True
             injection.finish(result, int(status[:3]) if status[:3].isdecimal() else 0)
             annotate(result)
         if result.hits or result.notes:
             headers = [*headers, *result.headers.items()]
-        return start_response(status, headers, *error)
+        write = start_response(status, headers, *error)
+        return result.answer.writing(write) if result.changes else write
 
     return start
 
@@ -226,6 +234,7 @@ def _count_failure(injection: SyncInjection, result: InjectionResult, error: Bas
     """An exception is answered by the server; whatever else ends a request, like the exit of a worker, is not."""
     if not result.is_answered:
         result.is_answered = True
+        result.changes = ()  # there is no answer to change
         injection.finish(result, SERVER_ERROR if isinstance(error, Exception) else None)
 
 
@@ -239,11 +248,30 @@ class _LateBody:
         self._body = body
         self._current = current
         self._parts: Iterator[bytes] | None = None
+        self._pieces: Iterator[bytes] | None = None
+        """Of an answer that is changed, which shows when it has begun."""
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
+        if self._pieces is not None:
+            return next(self._pieces)
+        parts: Iterable[bytes]
+        try:
+            part = self._next()
+        except StopIteration:
+            if self._current[1].answer is None:
+                raise
+            parts = ()
+        else:
+            if self._current[1].answer is None:
+                return part
+            parts = (part,)
+        self._pieces = self._current[1].answer.pieces(chain(parts, iter(self._next, None)))
+        return next(self._pieces)
+
+    def _next(self) -> bytes:
         token = CURRENT.set(self._current)
         try:
             if self._parts is None:
@@ -263,6 +291,8 @@ class _LateBody:
                 self._body.close()
         finally:
             _count_failure(*self._current)
+            if self._current[1].answer is not None:
+                self._current[1].answer.close()
 
 
 def _request(path: str, environ: "WSGIEnvironment") -> Request:

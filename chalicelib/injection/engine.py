@@ -78,6 +78,7 @@ class InjectionResult:
     """
 
     __slots__ = (
+        "answer",
         "began",
         "call",
         "changes",
@@ -108,6 +109,8 @@ class InjectionResult:
         self.hits: list[AppliedHit] = []
         self.changes: Sequence[tuple[Plan, Change]] = ()
         """What becomes of the application's answer, by which runs, in this order."""
+        self.answer: Any = None
+        """The boundary's own, which applies them."""
         self.notes: Sequence[tuple[Run, str]] = ()
         """The counters of runs that it adds 1 to, beside those of faults and requests."""
         self.passages: list[Passage] = []
@@ -185,7 +188,7 @@ BLOCKED: Final = Blocked()
 
 
 @dataclass(slots=True)
-class _HitCall:
+class HitByPlan:
     """One call and one run, for a fault."""
 
     engine: "Engine"
@@ -399,17 +402,22 @@ class Engine:
                         continue
                 hit = AppliedHit(plan, fault.kind, UNFINISHED)
                 result.hits.append(hit)
-                applied = fault.apply(_HitCall(self, result.call, plan, result.began, chance))
+                applied = fault.apply(self.hit_call(result, plan, chance))
                 hit.applied = applied if isinstance(applied, Applied) else (yield from applied)
                 if hit.applied.change is not None:
                     result.changes = (*result.changes, (plan, hit.applied.change))
                 if hit.applied.outcome is not PROCEED:
                     result.outcome = hit.applied.outcome
+                    result.changes = ()  # it is not the application that answers
                     break
         finally:
             ends = [budget.over() for budget in used]
         for end in filter(None, ends):
             yield RunBlocking(end)
+
+    def hit_call(self, result: InjectionResult, plan: Plan, chance: Chance) -> HitByPlan:
+        """A call and one of the runs that hit it, as faults see it."""
+        return HitByPlan(self, result.call, plan, result.began, chance)
 
     def is_active(self, plan: Plan) -> Generator[Step, Any, bool]:
         """Whether a run goes on, by the snapshot, which is refreshed where that is due."""
@@ -431,6 +439,15 @@ class Engine:
                 self.recorder.count(result, status, self._seconds(result))
         except Exception:
             log.exception("Could not count a request")
+
+    def count_change(self, result: InjectionResult, plan: Plan, counters: Mapping[str, int]) -> None:
+        """Count what a run did to an answer that is over now. Does not block, and never raises."""
+        if result.is_test or not result.reached_route:
+            return
+        try:
+            self.recorder.count_late(result, plan, counters)
+        except Exception:
+            log.exception("Could not count what became of an answer")
 
     def _seconds(self, result: InjectionResult) -> float:
         """How long the client has waited: since the call's arrival where that is known, otherwise since ours."""

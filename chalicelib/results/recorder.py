@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..errors import ChaosError
+from ..faults.wait import DELAY
 from ..runs.run import NEVER, Run
 from .aftermath import Aftermath
 from .pending import Addition, PendingCounts
@@ -214,6 +215,15 @@ class Recorder:
                     for name in (TEST_REQUESTS, TEST_HIT) if plan.run_id in hit_by else (TEST_REQUESTS,):
                         pending.counters.add(name)
             self._plan_flush()
+
+    def count_late(self, call: ServedCall, plan: ActivePlan, counters: Mapping[str, int]) -> None:
+        """Count what a run did to an answer, which is over only now: the call itself was counted when it began."""
+        with self._counting:
+            if pending := self._pending.get(plan.run_id) or self._begin_counting(plan):
+                pending.counters.merge(counters)
+                pending.occupy_for(call, counters.get(DELAY, 0))
+            if not self._scheduled:
+                self._plan_flush()
 
     def count_outgoing(self, passage: Passage) -> None:
         """Count an outgoing call that serves no request."""
