@@ -1,7 +1,9 @@
 """The boundary around what is invoked, and its place: a handler's event, or a request that comes as an event."""
 
+import json
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from functools import partial
 from types import GeneratorType
 from typing import Any, NamedTuple, Protocol, cast
@@ -9,18 +11,24 @@ from typing import Any, NamedTuple, Protocol, cast
 from ..errors import InjectedDisconnect, InjectedError
 from ..faults.base import PROCEED, Answer, Disconnect, Outcome, Raise
 from ..injection.call import Call
+from ..injection.changes import Changed
 from ..injection.current import CURRENT
 from ..injection.drivers import AsyncInjection, SyncInjection
 from ..injection.engine import Blocked, InjectionResult
 from ..injection.loops import AnyLoop
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
+from .answers import ChangedAnswer, changed_whole, drop
 from .module import ChaosModule, is_within_a_call
 
 log = logging.getLogger(__name__)
 
 DONE = 200
 """What an invocation that returns counts as."""
+
+FIRST_ERROR = 400
+EMPTY = (("Content-Length", "0"),)
+"""The headers of what has no answer."""
 
 
 class Entered(NamedTuple):
@@ -39,6 +47,9 @@ class Shape(Protocol):
 
     def status(self, answer: Any) -> int:  # noqa: ANN401 - as above
         """As what it counts."""
+
+    def changed(self, injection: SyncInjection, result: InjectionResult, answer: Any) -> Any:  # noqa: ANN401 - as above
+        """What runs make of the handler's answer. Raises where the handler's work is to be lost."""
 
     def marked(self, answer: Any, headers: Mapping[str, str]) -> Any:  # noqa: ANN401 - as above
         """The answer of a call that was hit."""
@@ -78,6 +89,11 @@ class Event:
         del answer
         return DONE
 
+    def changed(self, injection: SyncInjection, result: InjectionResult, answer: Any) -> Any:  # noqa: ANN401 - as above
+        status, _, body = changed_whole(injection, result, DONE, EMPTY, b"")
+        _raise_if_lost(status, body)
+        return answer
+
     def marked(self, answer: Any, headers: Mapping[str, str]) -> Any:  # noqa: ANN401 - as above
         del headers
         return answer
@@ -90,6 +106,8 @@ def _served(injection: SyncInjection, result: InjectionResult, serve: Callable[[
     token = CURRENT.set((injection, result))
     try:
         answer = serve()
+        if result.changes and not isinstance(answer, GeneratorType):
+            answer = shape.changed(injection, result, answer)
     except BaseException as error:
         _finish(injection, result, _status(error))
         raise
@@ -139,8 +157,17 @@ class Blocks:
 
     @staticmethod
     def leave(entered: Entered, error: BaseException | None) -> None:
-        CURRENT.set(entered.outer)
-        _finish(cast("SyncInjection", entered.injection), entered.result, _status(error))
+        """Raises what a fault lets the work raise when it is done."""
+        injection, result = cast("SyncInjection", entered.injection), entered.result
+        try:
+            if error is None and result.changes:
+                EVENT.changed(injection, result, None)
+        except BaseException as lost:
+            error = lost
+            raise
+        finally:
+            CURRENT.set(entered.outer)
+            _finish(injection, result, _status(error))
 
     async def enter_on_loop(self, call: Call) -> Entered | None:
         """As `enter`."""
@@ -162,13 +189,21 @@ class Blocks:
 
     @staticmethod
     async def leave_on_loop(entered: Entered, error: BaseException | None) -> None:
-        CURRENT.set(entered.outer)
+        """As `leave`."""
         injection, result = cast("AsyncInjection", entered.injection), entered.result
-        result.is_answered = True
-        injection.count(result, _status(error))
-        annotate(result)
-        if injection.may_flush(result):
-            await injection.flush(result.call)
+        try:
+            if error is None and result.changes:
+                await _change_on_loop(injection, result)
+        except BaseException as lost:
+            error = lost
+            raise
+        finally:
+            CURRENT.set(entered.outer)
+            result.is_answered, result.changes = True, ()
+            injection.count(result, _status(error))
+            annotate(result)
+            if injection.may_flush(result):
+                await injection.flush(result.call)
 
     async def _prepared(self) -> AsyncInjection | None:
         """The injection, of this process; None where the module cannot be wired, or no thread be started to do so."""
@@ -182,6 +217,33 @@ class Blocks:
         if engine and (self._on_loop is None or self._on_loop.engine is not engine):
             self._on_loop = AsyncInjection(engine, self._loop)
         return self._on_loop if engine else None
+
+
+async def _change_on_loop(injection: AsyncInjection, result: InjectionResult) -> None:
+    """As `Event.changed`; what waits does not block the event loop."""
+    changed, body = Changed(injection.engine, result), b""
+    try:
+        status, _ = changed.begin(DONE, EMPTY)
+        for piece in changed.end():
+            if isinstance(piece, bytes):
+                body += piece
+            elif isinstance(piece, Disconnect):
+                drop()
+            else:
+                await injection.carry_out(result.call, piece)
+    finally:
+        changed.close()
+    _raise_if_lost(status, body)
+
+
+def _raise_if_lost(status: int, body: bytes) -> None:
+    """Raise what work ends with that is done, and whose answer would be an error instead."""
+    if status >= FIRST_ERROR:
+        try:
+            message = json.loads(body)["error_message"]
+        except (ValueError, LookupError, TypeError):
+            message = body.decode("utf-8", "replace")
+        raise InjectedError(message)
 
 
 def _entered(injection: SyncInjection | AsyncInjection, result: InjectionResult) -> Entered:
@@ -209,7 +271,7 @@ def _raise(outcome: Outcome) -> None:
 
 
 def _finish(injection: SyncInjection, result: InjectionResult, status: int | None) -> None:
-    result.is_answered = True
+    result.is_answered, result.changes = True, ()
     injection.finish(result, status)
     annotate(result)
 
@@ -218,7 +280,7 @@ class _Stream:
     """An answer in parts, of which each is computed when it is asked for. It is over when its parts are, or closed."""
 
     def __init__(self, parts: Generator[Any], injection: SyncInjection, result: InjectionResult) -> None:
-        self._parts = parts
+        self._parts = _changed_parts(injection, result, parts) if result.changes else parts
         self._current = (injection, result)
 
     def __iter__(self) -> Iterator[Any]:
@@ -250,3 +312,16 @@ class _Stream:
         injection, result = self._current
         if not result.is_answered:
             _finish(injection, result, status)
+
+
+def _changed_parts(injection: SyncInjection, result: InjectionResult, parts: Generator[Any]) -> Generator[bytes]:
+    """The parts of an answer as runs change them; where it would be an error instead, that is raised."""
+    answer = ChangedAnswer(injection, result)
+    line, _ = answer.begin("200 OK", [])
+    try:
+        with closing(parts):
+            for piece in answer.pieces(each.encode() if isinstance(each, str) else each for each in parts):
+                _raise_if_lost(int(line[:3]), piece)
+                yield piece
+    finally:
+        answer.close()
