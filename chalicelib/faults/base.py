@@ -127,7 +127,23 @@ class Disconnect:
     """The connection is closed, without an answer, or in the middle of one, as far as the server lets us."""
 
 
-Outcome = Proceed | Answer | Raise | Fail | Disconnect
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """This process ends, with this exit code: at once, or so many seconds after the application has answered."""
+
+    code: int
+    after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailRecords:
+    """The application gets the batch without these records, and they are reported as failed; `after`: it gets all."""
+
+    identifiers: Sequence[str]
+    after: bool = False
+
+
+Outcome = Proceed | Answer | Raise | Fail | Disconnect | Exit | FailRecords
 
 PROCEED, DISCONNECT = Proceed(), Disconnect()
 
@@ -181,7 +197,15 @@ class Applied:
     """What becomes of the answer, where the application gives it."""
 
 
-class HitCall(Protocol):
+class Called(Protocol):
+    """A call that a run may hit, as it comes."""
+
+    @property
+    def event(self) -> Any:  # noqa: ANN401 - JSON
+        """What invoked the handler; None where nothing did."""
+
+
+class HitCall(Called, Protocol):
     """One call that a run hits, as far as faults need to know."""
 
     @property
@@ -258,9 +282,20 @@ class Fault(ABC):
     counters: ClassVar[tuple[Counter, ...]] = ()
     """What it adds to the results of its run. What is counted and not among them is shown nowhere."""
 
+    def concerns(self, call: Called) -> bool:
+        """Whether it does anything to such a call. One that it does not concern is not hit by it."""
+        del call
+        return True
+
     @abstractmethod
     def apply(self, call: HitCall) -> Applied | Steps:
         """Apply it to one call: at once, or as a generator that yields steps and gets their answers. It does no I/O."""
+
+
+class Unavailable(Exception):
+    """Raised where faults are made: this process cannot apply them as yet, such as those of a module that it has not
+    imported. It hits nothing meanwhile, and tries again while the run goes on.
+    """
 
 
 def declared_counters() -> list[Counter]:

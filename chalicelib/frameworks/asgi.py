@@ -185,6 +185,7 @@ class ASGIBoundary:
             if not result.is_answered:
                 result.is_answered = True
                 injection.count(result, SERVER_ERROR)
+                annotate(result)
             raise
         finally:
             CURRENT.reset(token)
@@ -195,6 +196,7 @@ class ASGIBoundary:
                 injection.count(result, None)
             if injection.may_flush(result):
                 await injection.flush(result.call)
+            injection.end(result)
 
     async def _prepared(self) -> AsyncInjection | None:
         """The injection, of this process; None where the module cannot be wired, or no thread be started to do so."""
@@ -254,6 +256,7 @@ class ASGIBoundary:
             if injection.may_flush(result):
                 await injection.flush(result.call)
             response = response.with_headers(result.headers)
+            injection.end(result)
         return response
 
 

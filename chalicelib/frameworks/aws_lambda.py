@@ -60,7 +60,8 @@ class ChaosExperiments(Background):
         if self._module.is_idle() or (is_control_plane(request.name) if request else is_alarm(event)):
             return work()
         if request is None:
-            return self._invocations.invoke(InvocationCall(_name(handler, context), event, remaining), work)
+            call = InvocationCall(_name(handler, context), event, remaining)
+            return self._invocations.invoke(call, work, work_on=lambda other: handler(other, context))
         is_stream = inspect.isgeneratorfunction(handler)  # which has no status that a fault could replace
         return self._invocations.invoke(request, work, None if is_stream else _Proxy(request))
 

@@ -14,7 +14,16 @@ from .chalice_local import restart_for_source_files_only, served_by_chalice_loca
 
 restart_for_source_files_only()  # before the imports below, whose reads and bytecode it would restart for
 
-from chalice.app import AuthRequest, AuthResponse, AuthRoute, Chalice, MiddlewareHandler, SNSEvent, handle_extra_types
+from chalice.app import (
+    AuthRequest,
+    AuthResponse,
+    AuthRoute,
+    Chalice,
+    MiddlewareHandler,
+    RestAPIEventHandler,
+    SNSEvent,
+    handle_extra_types,
+)
 from chalice.app import Request as ChaliceRequest
 from chalice.app import Response as ChaliceResponse
 
@@ -166,7 +175,15 @@ class ChaosExperiments(Background):
         route = self._route(request)
         if route and not isinstance(route.view_function, _RoutePlace):
             route.view_function = _RoutePlace(route.view_function, self._translated)  # once for each route
-        return self._served(injection, result, request, get_response)
+        try:
+            return self._served(injection, result, request, get_response)
+        except Exception:
+            if not result.hits:
+                raise
+            # As Chalice itself would now, which knows nothing of our headers.
+            response = RestAPIEventHandler._unhandled_exception_to_response(cast("Any", self._app))  # noqa: SLF001
+            response.headers = {**response.headers, **result.headers}
+            return response
 
     def _served(
         self, injection: SyncInjection, result: InjectionResult, request: ChaliceRequest, get_response: GetResponse
@@ -182,6 +199,7 @@ class ChaosExperiments(Background):
         finally:
             CURRENT.reset(token)
             result.is_answered, result.changes = True, ()
+            injection.end(result)
         injection.finish(result, response.status_code)
         if result.hits or result.notes:
             annotate(result)
@@ -345,7 +363,9 @@ class _Function:
         self.name = str(getattr(getattr(function, "_original_func", function), "__name__", ""))
 
     def __call__(self, event: Any) -> Any:  # noqa: ANN401 - as Chalice calls it
-        return in_place(partial(self._function, event))
+        return in_place(
+            partial(self._function, event), work_on=lambda other: self._function(type(event)(other, event.context))
+        )
 
 
 def _placed(get_response: Callable[[Any], Any]) -> tuple[Callable[[Any], Any], _Function]:

@@ -9,7 +9,8 @@ from types import GeneratorType
 from typing import Any, NamedTuple, Protocol, cast
 
 from ..errors import InjectedDisconnect, InjectedError
-from ..faults.base import PROCEED, Answer, Disconnect, Outcome, Raise
+from ..faults.base import PROCEED, Answer, Disconnect, FailRecords, Outcome, Raise
+from ..faults.records import records_of
 from ..injection.call import Call
 from ..injection.changes import Changed
 from ..injection.current import CURRENT
@@ -29,6 +30,12 @@ DONE = 200
 FIRST_ERROR = 400
 EMPTY = (("Content-Length", "0"),)
 """The headers of what has no answer."""
+
+
+FAILURES, IDENTIFIER = "batchItemFailures", "itemIdentifier"
+"""In what a function reports which records of a batch have failed."""
+
+WorkOn = Callable[[Mapping[str, Any]], Any]
 
 
 class Entered(NamedTuple):
@@ -61,12 +68,14 @@ class Invocations:
     def __init__(self, module: ChaosModule) -> None:
         self._module = module
 
-    def invoke(self, call: Call, work: Callable[[], Any], shape: Shape | None = None) -> Any:  # noqa: ANN401 - as above
+    def invoke(
+        self, call: Call, work: Callable[[], Any], shape: Shape | None = None, work_on: WorkOn | None = None
+    ) -> Any:  # noqa: ANN401 - as above
         """What a handler's `work` returns, right before which faults are applied.
 
         Raises what it raises, and what a fault lets it raise.
         """
-        return self.surround(call, partial(in_place, work, shape), shape)
+        return self.surround(call, partial(in_place, work, shape, work_on), shape)
 
     def surround(self, call: Call, serve: Callable[[], Any], shape: Shape | None = None) -> Any:  # noqa: ANN401 - as above
         """As `invoke`, where what serves the call has `in_place` within."""
@@ -119,8 +128,11 @@ def _served(injection: SyncInjection, result: InjectionResult, serve: Callable[[
     return shape.marked(answer, result.headers) if result.hits or result.notes else answer
 
 
-def in_place(work: Callable[[], Any], shape: Shape | None = None) -> Any:  # noqa: ANN401 - as above
-    """What the handler's `work` returns, or what a fault lets the current call end with instead."""
+def in_place(work: Callable[[], Any], shape: Shape | None = None, work_on: WorkOn | None = None) -> Any:  # noqa: ANN401
+    """What the handler's `work` returns, or what a fault lets the current call end with instead.
+
+    `work_on` makes its work of another event.
+    """
     current = CURRENT.get()
     if current is None or current[1].reached_route:
         return work()
@@ -128,9 +140,23 @@ def in_place(work: Callable[[], Any], shape: Shape | None = None) -> Any:  # noq
     match injection.apply(result):
         case Answer() as answer:
             return (shape or EVENT).replaced(answer)
+        case FailRecords() as failed if work_on:
+            return _partly(failed, result.call.event, work_on)
         case outcome:
             _raise(outcome)
             return work()
+
+
+def _partly(failed: FailRecords, event: Mapping[str, Any], work_on: WorkOn) -> Mapping[str, Any]:
+    """The answer of a handler that gets a part of a batch, or nothing, with the records that were to fail."""
+    identified = zip(event["Records"], records_of(event), strict=True)
+    rest = [record for record, known in identified if failed.after or known.identifier not in failed.identifiers]
+    answer = work_on({**event, "Records": rest}) if rest else None
+    own: Mapping[str, Any] = answer if isinstance(answer, Mapping) else {}
+    reported = own.get(FAILURES) or []
+    known = {each.get(IDENTIFIER) for each in reported if isinstance(each, Mapping)}
+    added = [{IDENTIFIER: each} for each in failed.identifiers if each not in known]
+    return {**own, FAILURES: [*reported, *added]}
 
 
 class Blocks:

@@ -3,7 +3,6 @@
 import re
 import string
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import chain
@@ -11,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
-from ..faults.base import Answer, Raise
+from ..faults.base import Answer, Exit, Raise
 from ..injection.call import RequestCall, gateway_context, query_values
 from ..injection.current import CURRENT
 from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
+from ..server import executor_of
 from .answers import ChangedAnswer, ChangedBody
 from .lambda_time import seconds_left
 from .module import ChaosModule, is_control_plane, is_preflight, is_within_a_call
@@ -150,12 +150,14 @@ class WSGIBoundary:
             body = serve(_counted(injection, result, start_response))
         except BaseException as error:
             _count_failure(*current, error)
+            injection.end(result)
             raise
         finally:
             CURRENT.reset(token)
         if not result.is_answered:
             return _LateBody(body, current)
-        return body if result.answer is None else ChangedBody(result.answer, body)
+        body = body if result.answer is None else ChangedBody(result.answer, body)
+        return _LastBody(body, current) if isinstance(result.outcome, Exit) else body
 
     # The control plane
 
@@ -181,8 +183,9 @@ def pool_size(thread: threading.Thread) -> int | None:
     """How many threads the pool has that a thread belongs to; None where each request has one of its own."""
     if UNPOOLED.match(thread.name):
         return None
-    executor = next((found() for found in getattr(thread, "_args", ()) if isinstance(found, weakref.ref)), None)
-    most = getattr(executor, "_max_workers", None)  # a pool of the standard library starts its threads when needed
+    most = getattr(
+        executor_of(thread), "_max_workers", None
+    )  # a pool of the standard library starts its threads when needed
     if isinstance(most, int):
         return most
     pool = thread.name.rstrip(string.digits)
@@ -236,6 +239,26 @@ def _count_failure(injection: SyncInjection, result: InjectionResult, error: Bas
         result.is_answered = True
         result.changes = ()  # there is no answer to change
         injection.finish(result, SERVER_ERROR if isinstance(error, Exception) else None)
+        annotate(result)
+
+
+class _LastBody:
+    """The body of an answer after which this process ends: a server closes it when it has sent all of it."""
+
+    def __init__(self, body: Iterable[bytes], current: tuple[SyncInjection, InjectionResult]) -> None:
+        self._body = body
+        self._current = current
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+    def close(self) -> None:
+        injection, result = self._current
+        try:
+            if hasattr(self._body, "close"):
+                self._body.close()
+        finally:
+            injection.end(result)
 
 
 class _LateBody:
@@ -290,9 +313,11 @@ class _LateBody:
             if hasattr(self._body, "close"):
                 self._body.close()
         finally:
-            _count_failure(*self._current)
-            if self._current[1].answer is not None:
-                self._current[1].answer.close()
+            injection, result = self._current
+            _count_failure(injection, result)
+            if result.answer is not None:
+                result.answer.close()
+            injection.end(result)
 
 
 def _request(path: str, environ: "WSGIEnvironment") -> Request:

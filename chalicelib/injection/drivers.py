@@ -66,6 +66,10 @@ class SyncInjection:
             result.drop_defective()
             return PROCEED
 
+    def end(self, result: InjectionResult) -> None:
+        """To be called when the answer is with the server."""
+        self.engine.end(result)
+
     def test(self, call: Call) -> InjectionResult | None:
         """Arrival and route in one, for the test endpoint."""
         try:
@@ -188,6 +192,10 @@ class AsyncInjection:
             log.exception(DEFECT)
             result.drop_defective()
             return PROCEED
+
+    def end(self, result: InjectionResult) -> None:
+        """To be called when the answer is with the server. Does not block."""
+        self.engine.end(result)
 
     async def test(self, call: Call) -> InjectionResult | None:
         """Arrival and route in one, for the test endpoint."""

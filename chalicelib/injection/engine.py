@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
-from ..effects.base import Effect, Surroundings
-from ..faults.base import PROCEED, Answer, Applied, Chance, Change, Outcome, RefreshSnapshot, RunBlocking, Step
+from ..effects.base import ActiveRun, Effect, Surroundings
+from ..faults.base import PROCEED, Answer, Applied, Chance, Change, Exit, Outcome, RefreshSnapshot, RunBlocking, Step
 from ..paths import PathSet
 from ..results.recorder import Recorder
 from ..results.tally import WOULD_HIT
@@ -23,11 +23,12 @@ from .arrival import Arrival
 from .budgets import Budget
 from .call import Call
 from .decide import Hit, decide
-from .plan import Plan
+from .plan import Plan, recorded
 from .propagation import UNREAD, Verdicts
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from .exits import Exits
     from .outgoing import Passage
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class InjectionResult:
     __slots__ = (
         "answer",
         "began",
+        "budgets",
         "call",
         "changes",
         "environment",
@@ -111,6 +113,8 @@ class InjectionResult:
         """What becomes of the application's answer, by which runs, in this order."""
         self.answer: Any = None
         """The boundary's own, which applies them."""
+        self.budgets: Sequence[Budget] = ()
+        """Those that have admitted it, and whose hit is not over: this process is to end after its answer."""
         self.notes: Sequence[tuple[Run, str]] = ()
         """The counters of runs that it adds 1 to, beside those of faults and requests."""
         self.passages: list[Passage] = []
@@ -201,6 +205,10 @@ class HitByPlan:
     def run(self) -> Plan:
         return self.plan
 
+    @property
+    def event(self) -> Any:  # noqa: ANN401 - JSON
+        return self.call.event
+
     def remaining_seconds(self) -> float:
         passed = self.engine.process.timer() - self.began
         return min(self.call.remaining_seconds, self.engine.longest_request_seconds - passed)
@@ -269,6 +277,8 @@ class Engine:
     """Those of the stage, by the parameter's name."""
     sleep: Callable[[float], None] = time.sleep
     lambda_memory_mb: int | None = None
+    record_defect: Callable[[Run, str], None] = lambda _run, _defect: None
+    """Lets a run say what is wrong with it here. May block, and raise."""
 
     def __post_init__(self) -> None:
         # Every request passes here: nothing is looked up twice.
@@ -276,6 +286,8 @@ class Engine:
         self._effect_of_kind: dict[Any, Effect] = {}
         self._making = threading.Lock()
         self._excluded = self.excluded or None
+        self.exits: Exits | None = None
+        """How it ends; None where it cannot."""
 
     def effect(self, kind: Callable[[Surroundings], E]) -> E:
         """The one of that kind in this process, with methods of its own for the faults that use it."""
@@ -289,9 +301,18 @@ class Engine:
         with self._making:
             self._add(effect, kind or type(effect))
 
+    def abandon_effects(self) -> None:
+        """Let go of what this process, a copy, has inherited of them."""
+        for effect in self._effects:
+            effect.abandon()
+
     def _add(self, effect: Effect, kind: Any) -> None:  # noqa: ANN401 - whatever it is found by
         self._effect_of_kind[kind] = effect
         self._effects = tuple(self._effect_of_kind.values())
+
+    @property
+    def effects(self) -> Sequence[Effect]:
+        return self._effects
 
     @property
     def _surroundings(self) -> Surroundings:
@@ -301,7 +322,15 @@ class Engine:
             sleep=self.sleep,
             seconds_until_stale=self.snapshot.seconds_until_stale,
             lambda_memory_mb=self.lambda_memory_mb,
+            count=self._count_held,
+            record_problem=self._record_problem,
         )
+
+    def _count_held(self, run: ActiveRun, counters: Mapping[str, int]) -> None:
+        self.recorder.count_held(cast("Plan", run), counters)
+
+    def _record_problem(self, run: ActiveRun, problem: str) -> None:
+        recorded(self.record_defect, cast("Plan", run).run, problem)
 
     def is_idle(self) -> bool:
         """Whether calls pass through: nothing is active, held or to be flushed, and no read is due."""
@@ -365,7 +394,8 @@ class Engine:
     def decide(self, result: InjectionResult) -> list[Hit] | None:
         """What the call meets, now that it has reached a route; None where there is nothing to apply."""
         result.reached_route = True
-        hits = decide(result.plans, self.process.chance, result)
+        call = result.call
+        hits = [hit for hit in decide(result.plans, self.process.chance, result) if hit[1].concerns(call)]
         if result.is_test:
             return hits or None
         if hits:
@@ -385,6 +415,9 @@ class Engine:
                     self.slots.give_back()
         finally:
             result.meets = ()
+        outcome = result.outcome
+        if isinstance(outcome, Exit) and outcome.after_seconds is None and self.exits:
+            yield RunBlocking(partial(self.exits.leave, result))
         return result.outcome
 
     def _apply(self, result: InjectionResult, hits: Sequence[Hit]) -> Generator[Step, Any, None]:
@@ -411,6 +444,8 @@ class Engine:
                     result.changes = ()  # it is not the application that answers
                     break
         finally:
+            if isinstance(result.outcome, Exit) and result.outcome.after_seconds is not None:
+                result.budgets, used = used, []
             ends = [budget.over() for budget in used]
         for end in filter(None, ends):
             yield RunBlocking(end)
@@ -457,6 +492,11 @@ class Engine:
             result.knows_arrival = since is not None
             return max(seconds, since or 0.0)
         return seconds
+
+    def end(self, result: InjectionResult) -> None:
+        """To be called when the application is done with a call, and its answer is with the server."""
+        if result.outcome is not PROCEED and self.exits:
+            self.exits.leave_later(result)
 
     def may_flush(self, call: Call) -> bool:
         """Whether pending counts are due to be flushed, and the call has the time for it."""
