@@ -2,12 +2,14 @@
 
 import json
 import logging
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from functools import partial
-from types import GeneratorType
+from types import FrameType, GeneratorType
 from typing import Any, NamedTuple, Protocol, cast
 
+from ..bootstrap import end_process
 from ..errors import InjectedDisconnect, InjectedError
 from ..faults.base import PROCEED, Answer, Disconnect, FailRecords, Outcome, Raise
 from ..faults.records import records_of
@@ -34,6 +36,9 @@ EMPTY = (("Content-Length", "0"),)
 
 FAILURES, IDENTIFIER = "batchItemFailures", "itemIdentifier"
 """In what a function reports which records of a batch have failed."""
+
+OF_RQ = "main_work_horse"
+"""The function of RQ that does one job in a process of its own."""
 
 WorkOn = Callable[[Mapping[str, Any]], Any]
 
@@ -159,6 +164,18 @@ def _partly(failed: FailRecords, event: Mapping[str, Any], work_on: WorkOn) -> M
     return {**own, FAILURES: [*reported, *added]}
 
 
+def is_all_of_its_process() -> bool:
+    """Whether this process ends with this work: RQ forks one for each job, and kills it without calling any hook."""
+    if "rq" not in sys.modules:
+        return False
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - RQ says it nowhere else
+    while frame:
+        if frame.f_code.co_name == OF_RQ:
+            return True
+        frame = frame.f_back
+    return False
+
+
 class Blocks:
     """Blocks of work that has a name, on threads and on event loops. Nothing can take the place of a block."""
 
@@ -194,6 +211,8 @@ class Blocks:
         finally:
             CURRENT.set(entered.outer)
             _finish(injection, result, _status(error))
+            if is_all_of_its_process():
+                end_process()
 
     async def enter_on_loop(self, call: Call) -> Entered | None:
         """As `enter`."""
@@ -230,6 +249,8 @@ class Blocks:
             annotate(result)
             if injection.may_flush(result):
                 await injection.flush(result.call)
+            if is_all_of_its_process():
+                end_process()
 
     async def _prepared(self) -> AsyncInjection | None:
         """The injection, of this process; None where the module cannot be wired, or no thread be started to do so."""

@@ -210,6 +210,8 @@ class HitByPlan:
         return self.call.event
 
     def remaining_seconds(self) -> float:
+        if self.call.kind == "invocation":  # no gateway and no server waits for it
+            return self.call.remaining_seconds
         passed = self.engine.process.timer() - self.began
         return min(self.call.remaining_seconds, self.engine.longest_request_seconds - passed)
 

@@ -69,7 +69,7 @@ class Function:
         self.invoke = inject_chaos(wire=self.wire)(self.handler)
 
     def wire(self, **options: Any) -> Any:
-        settings = Settings(stage="dev", dev_token="dev-token", in_lambda=self.in_lambda)
+        settings = Settings(stage="dev", dev_token="dev-token", in_lambda=self.in_lambda, max_wait_seconds=29.0)
         return bootstrap(
             settings,
             runs=self.runs,
@@ -164,6 +164,16 @@ def test_a_delay_leaves_an_invocation_its_time(function: Function) -> None:
     function.invoke(sns_event(), Invocation(left_seconds=4.0))
 
     assert sum(function.clock.slept) == 3.5
+
+
+def test_no_gateway_waits_for_an_event(clock: Clock) -> None:
+    """Which gives up after 29 s, unlike a queue."""
+    function = Function(clock)
+    function.run("latency_injection", delay_seconds=50.0, duration_seconds=200.0)
+    for event, seconds in ((sqs_event("a"), 50.0), (http_event(), 28.5)):
+        clock.slept.clear()
+        function.invoke(event, Invocation(left_seconds=900.0))
+        assert round(sum(clock.slept), 1) == seconds
 
 
 CONTROL_PLANE = "/chaos_experiments/list"
