@@ -192,7 +192,8 @@ class ErrorInjection(base.Experiment):
     def faults(self, parameters: Parameters) -> Iterator[Fault]:
         chosen: Mapping[str, Any] = parameters.model_dump(exclude_none=True)
         if RECORDS in chosen:
-            yield FailRecords(share=parameters.error_rate, percentage=chosen[RECORDS])
+            after = chosen.get("when") == "after"
+            yield FailRecords(share=parameters.error_rate, percentage=chosen[RECORDS], after=after)
             return
         yield Answer(
             share=parameters.error_rate,
