@@ -219,6 +219,12 @@ def test_an_undecodable_body_is_refused_in_the_envelope(function: Function) -> N
     assert body_of(function.invoke(start, None))["code"] == "invalid_json"
 
 
+def test_an_alarm_is_never_hit(function: Function) -> None:
+    function.fail()
+    function.invoke(sns_event('{"AlarmName": "orders-5xx", "NewStateValue": "ALARM"}'), Invocation())
+    assert len(function.served) == 1
+
+
 def test_an_invocation_is_counted_and_its_counts_are_flushed_by_invocations(clock: Clock) -> None:
     function = Function(clock, in_lambda=True)
     run_id = function.run("latency_injection", delay_seconds=1.0)
