@@ -190,7 +190,3 @@ class Misconfigured(ChaosError):
 
 class InjectedError(Exception):
     """What an invocation raises where a fault answers in the handler's place: it fails as a defect would let it."""
-
-
-class InjectedDisconnect(Exception):
-    """What an invocation raises where a fault closes the connection: nobody gets an answer."""

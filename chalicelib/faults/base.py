@@ -135,7 +135,15 @@ class Exit:
     after_seconds: float | None = None
 
 
-Outcome = Proceed | Answer | Raise | Fail | Disconnect | Exit
+@dataclass(frozen=True, slots=True)
+class FailRecords:
+    """The application gets the batch without these records, and they are reported as failed; `after`: it gets all."""
+
+    identifiers: Sequence[str]
+    after: bool = False
+
+
+Outcome = Proceed | Answer | Raise | Fail | Disconnect | Exit | FailRecords
 
 PROCEED, DISCONNECT = Proceed(), Disconnect()
 
@@ -192,7 +200,15 @@ class Applied:
     """What becomes of the answer, where the application gives it."""
 
 
-class HitCall(Protocol):
+class Called(Protocol):
+    """A call that a run may hit, as it comes."""
+
+    @property
+    def event(self) -> Any:  # noqa: ANN401 - JSON
+        """What invoked the handler; None where nothing did."""
+
+
+class HitCall(Called, Protocol):
     """One call that a run hits, as far as faults need to know."""
 
     @property
@@ -268,6 +284,11 @@ class Fault(ABC):
 
     counters: ClassVar[tuple[Counter, ...]] = ()
     """What it adds to the results of its run. What is counted and not among them is shown nowhere."""
+
+    def concerns(self, call: Called) -> bool:
+        """Whether it does anything to such a call. One that it does not concern is not hit by it."""
+        del call
+        return True
 
     @abstractmethod
     def apply(self, call: HitCall) -> Applied | Steps:

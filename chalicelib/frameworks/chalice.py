@@ -402,7 +402,9 @@ class _Function:
         self.name = str(getattr(getattr(function, "_original_func", function), "__name__", ""))
 
     def __call__(self, event: Any) -> Any:  # noqa: ANN401 - as Chalice calls it
-        return in_place(partial(self._function, event))
+        return in_place(
+            partial(self._function, event), work_on=lambda other: self._function(type(event)(other, event.context))
+        )
 
 
 def _placed(get_response: Callable[[Any], Any]) -> tuple[Callable[[Any], Any], _Function]:

@@ -205,7 +205,13 @@ class HitByPlan:
     def run(self) -> Plan:
         return self.plan
 
+    @property
+    def event(self) -> Any:  # noqa: ANN401 - JSON
+        return self.call.event
+
     def remaining_seconds(self) -> float:
+        if self.call.kind == "invocation":  # no gateway and no server waits for it
+            return self.call.remaining_seconds
         passed = self.engine.process.timer() - self.began
         return min(self.call.remaining_seconds, self.engine.longest_request_seconds - passed)
 
@@ -390,7 +396,8 @@ class Engine:
     def decide(self, result: InjectionResult) -> list[Hit] | None:
         """What the call meets, now that it has reached a route; None where there is nothing to apply."""
         result.reached_route = True
-        hits = decide(result.plans, self.process.chance, result)
+        call = result.call
+        hits = [hit for hit in decide(result.plans, self.process.chance, result) if hit[1].concerns(call)]
         if result.is_test:
             return hits or None
         if hits:

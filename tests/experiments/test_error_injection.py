@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from chalicelib.experiments.error_injection import ErrorInjection
 from chalicelib.faults.answer import Answer
+from chalicelib.faults.records import FailRecords
 from chalicelib.faults.replace import Replace
 
 
@@ -151,3 +152,18 @@ def test_an_error_comes_instead_of_the_work_or_after_it(when: Any, kind: type[An
 def test_there_is_no_other_moment(when: Any) -> None:
     with pytest.raises(ValidationError, match="when"):
         ErrorInjection.Parameters(when=when)
+
+
+def test_records_of_a_batch_fail_instead_and_each_batch_is_hit_unless_another_rate_is_said() -> None:
+    for given, rate in (({}, 1.0), ({"error_rate": 0.3}, 0.3)):
+        parameters = ErrorInjection.Parameters.model_validate({"record_percentage": 20.0, **given})
+        stored = parameters.model_dump(mode="json", exclude_none=True)
+        (fault,) = ErrorInjection().faults(ErrorInjection.Parameters.model_validate(stored))
+        assert isinstance(fault, FailRecords)
+        assert (fault.share, fault.percentage) == (rate, 20.0)
+
+
+@pytest.mark.parametrize("said", [{"status_code": 503}, {"message": "a"}, {"headers": {"a": "b"}}, {"body": "a"}])
+def test_records_have_no_answer(said: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=f"{next(iter(said))} cannot be with record_percentage"):
+        ErrorInjection.Parameters.model_validate({"record_percentage": 20.0, **said})
