@@ -248,6 +248,7 @@ class Blocks:
             result.is_answered, result.changes = True, ()
             injection.count(result, _status(result, error))
             annotate(result)
+            injection.end(result)
             if injection.may_flush(result):
                 await injection.flush(result.call)
             if is_all_of_its_process():
@@ -326,6 +327,7 @@ def _finish(injection: SyncInjection, result: InjectionResult, status: int | Non
     result.is_answered, result.changes = True, ()
     injection.finish(result, status)
     annotate(result)
+    injection.end(result)
 
 
 class _Stream:
