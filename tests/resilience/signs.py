@@ -129,4 +129,4 @@ SIGNS: Mapping[str, Callable[[During], bool]] = {
 """What a run must do, or the test could not fail."""
 
 ONCE = {"process_crash"}
-"""What a new process does not feel any more."""
+"""What ends by itself when it was felt: a new process does not feel it any more."""

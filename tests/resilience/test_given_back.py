@@ -123,7 +123,8 @@ class Trial:
     # Its ends: nobody asks for an order meanwhile
 
     def _stop(self, name: str) -> None:
-        self.host.control("POST", "/stop", {"experiment_name": name})
+        if name not in ONCE or self._is_running():
+            self.host.control("POST", "/stop", {"experiment_name": name})
 
     def _halt(self, name: str) -> None:
         self.host.control("POST", "/halt", {"reason": f"{name} is enough"})
