@@ -1,4 +1,4 @@
-"""Whatever experiments there are: each is published, started, previewed, reported and measured, without a word of it."""
+"""Whatever experiments there are: each is published, started, previewed, reported and measured, all by itself."""
 
 import json
 from collections.abc import Iterator

@@ -26,6 +26,10 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
 """Where the defaults would be slow, dear or not to be seen. An experiment that is not here runs with its defaults."""
 
 
+def parameters_of(name: str, *, duration_seconds: float = 600.0) -> dict[str, Any]:
+    return {"duration_seconds": duration_seconds, **PARAMETERS.get(name, {})}
+
+
 @dataclass
 class During:
     """What is to be seen of a run at one moment while it goes on."""

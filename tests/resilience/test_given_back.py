@@ -6,18 +6,19 @@ in one of them, so often as `--rounds` says.
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import product
 from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
 from chalicelib.experiments.catalogue import installed
 from tests.loopback import PATIENCE_SECONDS, until
 from tests.resilience.hosting import API, FRAMEWORKS, Answer, Host, ask, users
-from tests.resilience.signs import ONCE, PARAMETERS, SIGNS, During, is_hit
+from tests.resilience.signs import ONCE, SIGNS, During, is_hit, parameters_of
 from tests.resilience.taken import CPU_SECONDS, LATE_SECONDS, Taken, a_second, measure
 from tests.resilience.upstream import upstream
 
@@ -78,8 +79,8 @@ class Trial:
         return measure(self.host.main, self.host.lines, self.host.temporary, own_ports=self._own_ports)
 
     def _start(self, name: str, duration_seconds: float = LONG_SECONDS) -> None:
-        body = {"experiment_name": name, "duration_seconds": duration_seconds, **PARAMETERS.get(name, {})}
-        self.host.control("POST", "/start", body)
+        parameters = parameters_of(name, duration_seconds=duration_seconds)
+        self.host.control("POST", "/start", {"experiment_name": name, **parameters})
 
     def _is_running(self) -> bool:
         return bool(self.host.control("GET", "/list")["active_experiments"])
@@ -221,3 +222,48 @@ def test_again_and_again(again: tuple[str, str], trials: Trials, tell: Tell, pyt
         for _ in range(pytestconfig.getoption("--rounds")):
             trial.lives(name, end)
             trial.check(tell)
+
+
+TRIES = 40
+
+
+def orders(experiments: Iterable[str]) -> dict[str, int]:
+    """When what each experiment does is applied: with its least order."""
+    catalogue = installed()
+    made = {name: catalogue[name].Parameters(**parameters_of(name)) for name in experiments}
+    return {name: min(fault.order for fault in catalogue[name].faults(each)) for name, each in made.items()}
+
+
+def injected(host: Host) -> list[str]:
+    """Which experiments hit one request to the test endpoint, in their order; none where it got no whole answer."""
+    with suppress(requests.RequestException, ValueError):
+        answer = requests.get(f"{host.server.url}{API}/test", headers={"Connection": "close"}, timeout=2)
+        return [each["experiment"] for each in answer.json()["resultset"].get("injected", ())]
+    return []
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_all_together_keep_their_order_and_the_control_plane_and_a_halt_ends_them(
+    framework: str, trials: Trials, tell: Tell
+) -> None:
+    names = [name for name in installed() if name not in ONCE]
+    place = orders(names)
+    with trials(framework) as trial:
+        host = trial.host
+        every = [{"experiment_name": name, "percentage": 40.0, **parameters_of(name)} for name in names]
+        host.control("POST", "/start", {"experiments": every})
+        seen: set[str] = set()
+        with users(host):
+            for _ in range(TRIES):
+                hit = injected(host)
+                assert [place[name] for name in hit] == sorted(place[name] for name in hit), hit
+                seen.update(hit)
+            assert len(host.control("GET", "/list")["active_experiments"]) == len(names)
+        halted = time.monotonic()
+        assert len(host.control("POST", "/halt", {"reason": "all of them"})["ended_runs"]) == len(names)
+        assert not host.control("GET", "/list")["active_experiments"]
+        host.server.call("POST", f"{API}/resume", json={})
+        trial.check(tell)
+        seconds = time.monotonic() - halted
+        tell(f"{framework}: {len(seen)} of {len(names)} hit tests; all given back {seconds:.1f} s after a halt")
+        assert len(seen) > 1
