@@ -186,3 +186,11 @@ class Misconfigured(ChaosError):
     """An environment variable of this process has a value that is not allowed. The message names it."""
 
     code, status = "misconfigured", 503
+
+
+class InjectedError(Exception):
+    """What an invocation raises where a fault answers in the handler's place: it fails as a defect would let it."""
+
+
+class InjectedDisconnect(Exception):
+    """What an invocation raises where a fault closes the connection: nobody gets an answer."""

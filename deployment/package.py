@@ -26,9 +26,19 @@ from .project import Stage
 
 LAMBDA_FOLDER = "/var/task"
 NOT_FOR_LAMBDA = re.compile(
-    r"chalicelib/cli/|chalicelib/__main__\.py|aws_lambda_powertools/event_handler/openapi/swagger_ui/.*\.(?:js|css)"
+    r"""
+      (?:chalicelib|chaos_experiments)/(?:cli/|__main__\.py)
+    | aws_lambda_powertools/event_handler/openapi/swagger_ui/.*\.(?:js|css)
+    | pydantic/v1/
+    | psutil/_ps(?:windows|osx|bsd|sunos|aix)\.py
+    | urllib3/contrib/emscripten/
+    | .*/(?:mypy|_hypothesis_plugin)\.py$
+    | .*(?:\.pyi|/py\.typed|\.dist-info/RECORD)$
+    """,
+    re.VERBOSE,
 )
-"""The command line, which no function calls, and the web page of Powertools' own router, which nothing here serves."""
+"""What no function runs: the command line; of the libraries the web page of Powertools' own router, pydantic's previous
+major version, other systems' modules, and what is for tools: types, plugins, pip's lists."""
 
 SERVICE_DATA = re.compile(r"(?:botocore|boto3)/data/([^/]+)/")
 EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -1,0 +1,161 @@
+"""Plain handlers of AWS Lambda: `@inject_chaos` above `def handler(event, context)`."""
+
+import inspect
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from functools import partial, wraps
+from typing import Any, TypeVar, Unpack, cast, overload
+from urllib.parse import parse_qs
+
+from ..api.http import Request, Response, failure, injected_failure
+from ..errors import InvalidJson
+from ..faults.base import Answer
+from ..injection.call import LambdaContext
+from ..injection.invocation import EventRequest, InvocationCall, Remaining, event_request, is_alarm, unlimited
+from .background import Background
+from .invocations import Invocations
+from .lambda_time import seconds_left
+from .module import ChaosModule, Options, is_control_plane
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+@overload
+def inject_chaos(handler: Handler) -> Handler: ...
+@overload
+def inject_chaos(**options: Unpack[Options]) -> Callable[[Handler], Handler]: ...
+def inject_chaos(handler: Handler | None = None, **options: Unpack[Options]) -> Handler | Callable[[Handler], Handler]:
+    """Let the runs hit what invokes a handler: `@inject_chaos`, or with options `@inject_chaos(prefix="/chaos")`."""
+    decorate = ChaosExperiments(**options).inject_chaos
+    return decorate if handler is None else decorate(handler)
+
+
+class ChaosExperiments(Background):
+    """The module in a Lambda function without a framework. Wired at the first invocation."""
+
+    def __init__(self, **options: Unpack[Options]) -> None:
+        self._module = ChaosModule(**options)
+        self._invocations = Invocations(self._module)
+
+    def inject_chaos(self, handler: Handler) -> Handler:
+        """Raises TypeError for a handler that Lambda could not call."""
+        check_handler(handler)
+
+        @wraps(handler)
+        def invoked(event: Any, context: Any) -> Any:  # noqa: ANN401 - whatever Lambda, and the handler, have
+            return self._invoked(handler, event, context)
+
+        return cast("Handler", invoked)
+
+    def _invoked(self, handler: Callable[..., Any], event: Any, context: Any) -> Any:  # noqa: ANN401 - as above
+        remaining = remaining_of(context)
+        request = event_request(event, remaining)
+        if request is not None and self._module.is_ours(request.name):
+            return translated(self._answered(request), request)
+        work = partial(handler, event, context)
+        if self._module.is_idle() or (is_control_plane(request.name) if request else is_alarm(event)):
+            return work()
+        if request is None:
+            return self._invocations.invoke(InvocationCall(_name(handler, context), event, remaining), work)
+        is_stream = inspect.isgeneratorfunction(handler)  # which has no status that a fault could replace
+        return self._invocations.invoke(request, work, None if is_stream else _Proxy(request))
+
+    def _answered(self, call: EventRequest) -> Response:
+        """The answer of one of the endpoints."""
+        headers = dict(call.headers())
+        response = self._module.preflight(call.method, headers)
+        if response is None:
+            try:
+                request = _request(call, headers, self._module.prefix)
+            except ValueError:  # no Base64, or half a character
+                response = failure(InvalidJson("The body cannot be decoded. Send JSON in UTF-8."))
+            else:
+                response = self._module.answer(request, call)
+        return response.with_headers(self._module.cross_origin(headers))
+
+
+def _name(handler: Callable[..., Any], context: object) -> str:
+    """The function's; outside of Lambda that of the handler."""
+    return str(getattr(context, "function_name", None) or getattr(handler, "__name__", ""))
+
+
+OK = 200
+
+
+class _Proxy:
+    """What becomes of a request: the answer of a proxy integration, in the format of its event."""
+
+    def __init__(self, request: EventRequest) -> None:
+        self._request = request
+
+    def replaced(self, answer: Answer) -> Any:  # noqa: ANN401 - JSON
+        return translated(injected_failure(answer, {}), self._request)
+
+    def status(self, answer: Any) -> int:  # noqa: ANN401 - whatever a handler returns
+        """Of what is no answer of a proxy integration, an HTTP API makes one with status 200."""
+        status = answer.get("statusCode", OK) if isinstance(answer, Mapping) else OK
+        try:
+            return int(status)
+        except (TypeError, ValueError):
+            return OK
+
+    def marked(self, answer: Any, headers: Mapping[str, str]) -> Any:  # noqa: ANN401 - as above
+        """The answer with further headers; what is none stays as it is."""
+        if not isinstance(answer, Mapping) or "statusCode" not in answer:
+            return answer
+        if answer.get("multiValueHeaders") and not answer.get("headers"):
+            more = {name: [value] for name, value in headers.items()}
+            return {**answer, "multiValueHeaders": {**answer["multiValueHeaders"], **more}}
+        return {**answer, "headers": {**(answer.get("headers") or {}), **headers}}
+
+
+def check_handler(handler: object) -> None:
+    """Raises TypeError."""
+    if not callable(handler):
+        raise TypeError(f"inject_chaos takes a handler, def handler(event, context); got {handler!r}.")
+    if inspect.iscoroutinefunction(handler) or inspect.isasyncgenfunction(handler):
+        name = getattr(handler, "__qualname__", repr(handler))
+        raise TypeError(
+            f"Lambda's runtime for Python awaits nothing, so {name} would never run. Decorate a handler "
+            "that is no coroutine function, which runs it: asyncio.run(…)."
+        )
+
+
+def remaining_of(context: LambdaContext | None) -> Remaining:
+    """How long an invocation has left, by its context."""
+    return unlimited if context is None else partial(seconds_left, context, _no_header)
+
+
+def _no_header(name: str) -> None:
+    del name
+
+
+def _request(call: EventRequest, headers: Mapping[str, str], prefix: str) -> Request:
+    event, context = call.event, call.event["requestContext"]
+    body = event.get("body") or ""
+    source = context.get("http", context.get("identity")) or {}
+    return Request(
+        method=call.method,
+        path=call.name.removeprefix(prefix),
+        headers=headers,
+        query=parse_qs(call.query_string, keep_blank_values=True),
+        body=b64decode(body) if event.get("isBase64Encoded") else body.encode(),
+        source=source.get("sourceIp", ""),
+        request_id=context.get("requestId", ""),
+        one_at_a_time=True,
+    )
+
+
+def translated(response: Response, request: EventRequest) -> dict[str, Any]:
+    """An answer of ours, as the event's sender takes it."""
+    answer: dict[str, Any] = {
+        "statusCode": response.status,
+        "body": "" if request.method == "HEAD" else response.body,
+        "isBase64Encoded": False,
+    }
+    headers = dict(response.all_headers)
+    if request.is_of_load_balancer:
+        answer["statusDescription"] = f"{response.status} {response.reason}"
+        if "multiValueHeaders" in request.event:
+            return {**answer, "multiValueHeaders": {name: [value] for name, value in headers.items()}}
+    return {**answer, "headers": headers}
