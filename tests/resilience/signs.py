@@ -20,6 +20,7 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "dependency_failure": {"dependency": "127.0.0.1", "fault": "refused"},
     "cpu_exhaustion": {"load": 0.5, "cores": 1},
     "disk_exhaustion": {"disk_mb": DISK_MB},
+    "file_descriptor_exhaustion": {"descriptors_left": 100},  # a worker of gunicorn ends where it can accept nobody
     "event_loop_block": {"block_seconds": BLOCK_SECONDS, "every_seconds": 2.0},
     "clock_skew": {"offset_seconds": OFFSET_SECONDS},
 }
