@@ -1,12 +1,13 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from ..faults.answer import Answer
 from ..faults.base import Fault
+from ..faults.replace import Replace
 from . import base
 
 STATUS, MESSAGE = 500, "Chaos experiment: injected error"
@@ -144,6 +145,12 @@ class ErrorInjection(base.Experiment):
             "the envelope of this API.",
             examples=["Service Unavailable"],
         )
+        when: Literal["instead", "after"] = Field(
+            default=cast("Literal['instead', 'after']", None),
+            description="instead: the application is not called. after: it does its work, once, and its answer is "
+            "lost, as a client's retries find out. If it is not set, instead.",
+            examples=["after"],
+        )
 
         @model_validator(mode="after")
         def _agrees(self) -> Self:
@@ -156,7 +163,8 @@ class ErrorInjection(base.Experiment):
 
     def faults(self, parameters: Parameters) -> Iterator[Fault]:
         chosen: Mapping[str, Any] = parameters.model_dump(exclude_none=True)
-        yield Answer(
+        kind = Replace if chosen.get("when") == "after" else Answer
+        yield kind(
             share=parameters.error_rate,
             status=chosen.get("status_code", STATUS),
             code="injected_error",

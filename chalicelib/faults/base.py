@@ -157,6 +157,9 @@ class Change(ABC):
     is_over: bool = False
     """Whether nothing of the answer is sent any more but what `end` gives, so that the application may end, too."""
 
+    replaces: bool = False
+    """Whether what the client gets is the run's doing, and so no success and no failure of the application."""
+
     def begin(self, status: int, headers: Headers) -> tuple[int, Headers]:
         """The answer's beginning. Its headers must fit what `part` and `end` will give."""
         return status, headers

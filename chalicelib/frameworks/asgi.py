@@ -11,14 +11,16 @@ import anyio.to_thread
 from anyio.lowlevel import RunVar
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
-from ..faults.base import PROCEED, Answer, Raise
+from ..faults.base import PROCEED, Answer, Disconnect, Raise
 from ..injection.call import LambdaContext, RequestCall, gateway_context, query_values
 from ..injection.current import CURRENT
 from ..injection.drivers import AsyncInjection
 from ..injection.engine import Blocked, InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
-from .answers import ChangedSend, offer_nothing_past_us, raises_in_send
+from . import connections_on_loop
+from .answers_on_loop import ChangedSend, offer_nothing_past_us
+from .connections import CLOSED, is_to_drop, note, unanswered
 from .lambda_time import seconds_left
 from .module import ChaosModule, is_control_plane, is_within_a_call, tested
 
@@ -235,6 +237,8 @@ class ASGIBoundary:
         response = self._module.preflight(request.method, request.headers)
         if response is None:
             response = await self._answer(path, request, scope)
+        if response.drops_connection and await connections_on_loop.reset(scope) in CLOSED:
+            return
         await send_response(response.with_headers(self._module.cross_origin(request.headers)), scope, receive, send)
 
     async def _answer(self, path: str, request: Request, scope: "Scope") -> Response:
@@ -271,14 +275,20 @@ def path_of(scope: "Scope") -> str:
 
 def _counted(injection: AsyncInjection, result: InjectionResult, scope: "Scope", send: "Send") -> "Send":
     """`send` for a request that is counted."""
+    is_gone = False
 
     async def send_counted(message: "Message") -> None:
+        nonlocal is_gone
         if message["type"] == "http.response.start":
             if result.changes:
-                result.answer = ChangedSend(injection, result, send, raises=raises_in_send(scope))
+                result.answer = ChangedSend(injection, result, scope, send)
                 message = result.answer.begin(message)
             result.is_answered = True
-            injection.count(result, message["status"])
+            status = message["status"]
+            if is_to_drop(result):
+                how = await connections_on_loop.reset(scope)
+                status, is_gone = note(result, how), how in CLOSED
+            injection.count(result, status)
             if result.hits or result.notes:
                 annotate(result)
                 added = [(name.lower().encode(), value.encode()) for name, value in result.headers.items()]
@@ -286,7 +296,8 @@ def _counted(injection: AsyncInjection, result: InjectionResult, scope: "Scope",
         elif result.answer is not None and message["type"] == "http.response.body":
             await result.answer.body(message)
             return
-        await send(message)
+        if not is_gone:
+            await send(message)
 
     return send_counted
 
@@ -306,6 +317,8 @@ async def _in_place(
             await send_response(injected_failure(answer, {}), scope, receive, send)
         case Raise(exception):
             raise exception
+        case Disconnect():
+            await send_response(unanswered(), scope, receive, send)
         case _:
             if result.changes:
                 offer_nothing_past_us(scope)

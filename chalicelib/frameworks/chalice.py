@@ -32,7 +32,7 @@ from ..api.endpoints import ENDPOINTS, METHODS, Endpoint
 from ..api.http import Request, Response, failure, injected_failure
 from ..development.banner import banner
 from ..errors import ChaosError, InvalidJson, Unauthenticated
-from ..faults.base import Answer, Raise
+from ..faults.base import Answer, Disconnect, Raise
 from ..guardrails.alarms import abort_for
 from ..injection.call import LambdaContext, RequestCall
 from ..injection.current import CURRENT
@@ -41,7 +41,7 @@ from ..injection.engine import InjectionResult
 from ..injection.invocation import InvocationCall, is_alarm
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
-from . import check_application
+from . import check_application, connections
 from .answers import changed_whole
 from .aws_lambda import remaining_of
 from .background import Background
@@ -189,10 +189,11 @@ class ChaosExperiments(Background):
         self, injection: SyncInjection, result: InjectionResult, request: ChaliceRequest, get_response: GetResponse
     ) -> ChaliceResponse:
         token = CURRENT.set((injection, result))
+        is_cut = False
         try:
             response = get_response(request)
             if result.changes:
-                response = self._changed(injection, result, response)
+                response, is_cut = self._changed(injection, result, response)
         except BaseException as error:
             injection.finish(result, SERVER_ERROR if isinstance(error, Exception) else None)
             raise
@@ -200,23 +201,34 @@ class ChaosExperiments(Background):
             CURRENT.reset(token)
             result.is_answered, result.changes = True, ()
             injection.end(result)
-        injection.finish(result, response.status_code)
+        how = connections.reset({}) if is_cut or connections.is_to_drop(result) else None
+        injection.finish(result, connections.note(result, how) if how else response.status_code)
+        if how == connections.FAILED_INVOCATION:
+            return _FailedInvocation("")
         if result.hits or result.notes:
             annotate(result)
             response.headers = {**response.headers, **result.headers}
         return response
 
-    def _changed(self, injection: SyncInjection, result: InjectionResult, response: ChaliceResponse) -> ChaliceResponse:
-        """The application's answer, which is whole, as runs change it. The gateway says how long it is."""
+    def _changed(
+        self, injection: SyncInjection, result: InjectionResult, response: ChaliceResponse
+    ) -> tuple[ChaliceResponse, bool]:
+        """The application's answer, which is whole, as runs change it, and whether it is to break off.
+
+        The gateway says how long it is, and could not send a part of it.
+        """
+        raw = _raw(response.body)
         given = [(name, value) for name, values in response.headers.items() for value in _listed(values)]
-        if not any(name.lower() == "content-type" for name, _ in given):
-            given.append((CONTENT_TYPE, "application/json"))  # as the gateway has it
-        status, headers, body = changed_whole(injection, result, response.status_code, given, _raw(response.body))
+        names = {name.lower() for name, _ in given}
+        given += [(name, value) for name, value in _of_the_gateway(raw) if name.lower() not in names]
+        status, headers, body = changed_whole(injection, result, response.status_code, given, raw)
         kept: dict[str, Any] = {}
         for name, value in headers:
             if name.lower() != "content-length":
                 kept[name] = [*_listed(kept[name]), value] if name in kept else value
-        return ChaliceResponse(body if self._is_binary(kept) else body.decode("utf-8", "replace"), kept, status)
+        sent = b"" if body is None else body
+        text_or_bytes = sent if self._is_binary(kept) else sent.decode("utf-8", "replace")
+        return ChaliceResponse(text_or_bytes, kept, status), body is None
 
     def _is_binary(self, headers: Mapping[str, Any]) -> bool:
         """Whether Chalice encodes the body with Base64."""
@@ -261,6 +273,8 @@ class ChaosExperiments(Background):
                 call = ChaliceCall(current, current.path, self._app.lambda_context)
                 response = self._module.answer(request, call)
         added = self._module.cross_origin(headers) or self._cors_headers(current)
+        if response.drops_connection and connections.reset({}) == connections.FAILED_INVOCATION:
+            return _FailedInvocation("")
         return self._translated(response.with_headers(added))
 
     def authorize(self, request: AuthRequest) -> AuthResponse:
@@ -352,11 +366,25 @@ class _RoutePlace:
                     return self._translated(injected_failure(answer, {}))
                 case Raise(exception):
                     raise exception
+                case Disconnect():
+                    return self._translated(connections.unanswered())
         return self._view(*values, **named)
+
+
+class _FailedInvocation(ChaliceResponse):
+    """Not an answer: the invocation fails, outside of Chalice's error handling, and the gateway answers with 502."""
+
+    def to_dict(self, binary_types: Any = None) -> Any:  # noqa: ANN401, ARG002 - as Chalice has it
+        raise connections.InjectedDisconnect
 
 
 def _listed(values: Any) -> list[Any]:  # noqa: ANN401 - one value of a header, or several
     return values if isinstance(values, list) else [values]
+
+
+def _of_the_gateway(body: bytes) -> Sequence[tuple[str, str]]:
+    """The headers that it adds to an answer without them."""
+    return (CONTENT_TYPE, "application/json"), ("Content-Length", str(len(body)))
 
 
 def _raw(body: Any) -> bytes:  # noqa: ANN401 - a text, bytes, or what is sent as JSON

@@ -114,7 +114,7 @@ class InjectionResult:
         self.answer: Any = None
         """The boundary's own, which applies them."""
         self.budgets: Sequence[Budget] = ()
-        """Those that have admitted it, and whose hit is not over: this process is to end after its answer."""
+        """Those that have admitted it, and whose hit is not over before this process ends."""
         self.notes: Sequence[tuple[Run, str]] = ()
         """The counters of runs that it adds 1 to, beside those of faults and requests."""
         self.passages: list[Passage] = []
@@ -439,7 +439,7 @@ class Engine:
                     result.changes = ()  # it is not the application that answers
                     break
         finally:
-            if isinstance(result.outcome, Exit) and result.outcome.after_seconds is not None:
+            if isinstance(result.outcome, Exit):
                 result.budgets, used = used, []
             ends = [budget.over() for budget in used]
         for end in filter(None, ends):
