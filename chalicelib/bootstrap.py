@@ -28,6 +28,7 @@ from .injection.arrival import arrival
 from .injection.budgets import Budgets, Counters
 from .injection.drivers import AsyncInjection, SyncInjection
 from .injection.engine import Engine, Process, Slots
+from .injection.exits import Exits, exit_process
 from .injection.loops import AnyLoop
 from .injection.observed import Observed
 from .injection.outgoing import OutgoingCalls
@@ -113,6 +114,7 @@ class Instead(TypedDict, total=False):
     chance: Callable[[], float]
     schedule: Schedule
     catalogue: "Callable[[], Catalogue]"
+    exit_process: Callable[[int], object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +133,7 @@ class Ports:
     clocks: "Clocks"
     sleep: Callable[[float], None]
     schedule: Schedule | None
+    exit_process: Callable[[int], object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,6 +243,7 @@ def _open(settings: Settings, instead: Instead) -> Ports:
         clocks=_clocks(clock, table_clock),
         sleep=instead.get("sleep", time_limits.sleep),
         schedule=_schedule(settings, instead),
+        exit_process=instead.get("exit_process", exit_process),
     )
 
 
@@ -330,9 +334,11 @@ def _build_engine(settings: Settings, ports: Ports, excluded_paths: Sequence[str
         limits=settings.limits,
         sleep=ports.sleep,
         lambda_memory_mb=settings.lambda_memory_mb,
+        record_defect=ports.data_plane.runs.record_defect,
     )
     patches = _patches(engine, ports, observed)
     engine.add_effect(patches)
+    engine.exits = Exits(engine, budgets.give_back, ports.schedule, ports.exit_process)
     return engine
 
 

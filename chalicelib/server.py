@@ -1,9 +1,15 @@
-"""What is known of the server that runs this process: how long it lets a request take, and whether it runs threads."""
+"""What is known of the server that runs this process: how long it lets a request take, which threads it runs."""
 
 import math
+import os
 import signal
 import sys
-from typing import Any
+import weakref
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import threading
+    from concurrent.futures import ThreadPoolExecutor
 
 GUNICORN_SYNC = ("gunicorn.workers.sync", "SyncWorker")
 """The only kind of worker of gunicorn that `--timeout` ends in the middle of a request; the others serve in threads."""
@@ -35,6 +41,17 @@ def _uwsgi() -> float:
     return seconds - UWSGI_TICK_SECONDS if seconds else math.inf
 
 
+def is_lambda() -> bool:
+    """Whether the process stands still when a call is answered."""
+    return "AWS_LAMBDA_FUNCTION_NAME" in os.environ
+
+
 def runs_threads() -> bool:
     """Whether threads run between requests: uWSGI lets none without `--enable-threads`."""
     return bool(getattr(sys.modules.get("uwsgi"), "has_threads", True))
+
+
+def executor_of(thread: "threading.Thread") -> "ThreadPoolExecutor | None":
+    """The pool of the standard library that a thread works for."""
+    given = getattr(thread, "_args", ())
+    return next((found() for found in given if isinstance(found, weakref.ref)), None)

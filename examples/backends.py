@@ -109,7 +109,7 @@ def _make_table(address: str) -> None:
     )
 
 
-def table(address: str, config: Config | None = None):  # noqa: ANN201 - boto3 makes its classes when it is called
+def table(address: str, config: Config | None = None):
     """The table, for a client with these time-outs and retries."""
     credentials = {"aws_access_key_id": "local", "aws_secret_access_key": "local", "region_name": "us-east-1"}
     return boto3.resource("dynamodb", endpoint_url=address, config=config, **credentials).Table(TABLE)

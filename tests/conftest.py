@@ -60,6 +60,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seconds", type=float, default=8.0, help="how long the soak lasts on each host")
     parser.addoption("--pictures", metavar="FOLDER", help="keep there what the browser shows")
     parser.addoption("--whole-matrix", action="store_true", help="each client with every fault, not each once")
+    parser.addoption("--exact", action="store_true", help="measure as exactly as a machine that is idle allows")
     parser.addoption("--rounds", type=int, default=3, help="how often the rehearsal measures each promise")
 
 

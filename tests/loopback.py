@@ -24,9 +24,11 @@ def wait_until_it_listens(process: "subprocess.Popen[bytes]", port: int) -> bool
     return False
 
 
-def until(holds: Callable[[], bool], *, seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait for what other processes are to do."""
+def until(
+    holds: Callable[[], bool], *, seconds: float = PATIENCE_SECONDS, shown: Callable[[], object] = lambda: ""
+) -> None:
+    """Wait for what other processes are to do; where they do not, `shown` says what there is instead."""
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
+        assert time.monotonic() < deadline, f"not within {seconds} s: {shown()}"
         time.sleep(0.05)

@@ -4,9 +4,10 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from ..runs.condition import HEADER, NO_PATH, Text, refused
 from ..runs.target import METHOD, TWICE
@@ -66,16 +67,37 @@ Query = Annotated[
 ]
 
 
+def _path(text: str, info: ValidationInfo) -> str:
+    if text:
+        return PATH.check(text)
+    if "event" in info.data and info.data["event"] is None:
+        raise PydanticCustomError("missing", "Field required")
+    return text
+
+
 class DescribedRequest(BaseModel):
-    """A request as an application gets it."""
+    """A request, or another event, as an application gets it."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"anyOf": [{"required": ["path"]}, {"required": ["event"]}]},
+    )
 
+    event: dict[str, Any] = Field(
+        default=cast("dict[str, Any]", None),
+        description="Event of an invocation, where there is no `path`; or the one that brought the request.",
+        examples=[{"Records": [{"eventSource": "aws:sqs", "body": "1"}]}],
+    )
     method: Annotated[str, AfterValidator(METHOD.check), METHOD.published()] = Field(
         default="GET", description="HTTP method.", examples=["GET"]
     )
-    path: Annotated[str, AfterValidator(PATH.check), PATH.published()] = Field(
-        description="Path, decoded, without the query.", examples=["/orders/1"]
+    path: Annotated[str, AfterValidator(_path), PATH.published()] = Field(
+        default="",
+        validate_default=True,
+        description="Path, decoded, without the query. Left out for an `event` that is no request.",
+        examples=["/orders/1"],
     )
     headers: Headers = Field(default={}, description="Headers by their names.", examples=[{"x-tenant": "acme"}])
     query: Query = Field(default={}, description="Query by its names, decoded.", examples=[{"debug": "1"}])
@@ -85,6 +107,13 @@ class DescribedRequest(BaseModel):
         "Lambda. If left out, whether `target.functions` matches is unknown.",
         examples=["billing-prod-APIHandler"],
     )
+
+    @property
+    def call(self) -> "DescribedCall":
+        """As what passes a boundary."""
+        if self.path:
+            return DescribedCall(self.path, self.method, self.headers, self.query, self.event)
+        return DescribedCall(self.function or "", event=self.event, kind="invocation")
 
 
 class Described(BaseModel):
@@ -116,10 +145,11 @@ class DescribedCall:
     """A described request, as what passes a boundary."""
 
     name: str
-    method: str
+    method: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     queries: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    kind: Literal["request"] = "request"
+    event: Mapping[str, Any] | None = None
+    kind: Literal["request", "invocation"] = "request"
     remaining_seconds: float = math.inf
     timeout_seconds: float = math.inf
     gateway: None = None

@@ -573,7 +573,7 @@ class Handlers:
             by=caller.name,
             token=secrets.token_hex(4),
             source=request.source,
-            options=start.options.content(),
+            options=_options_of(start),
             label=start.label,
             scenario=identifier(round(now, 3), scenario) if scenario else None,
         )
@@ -672,6 +672,13 @@ def _not_running(way: str, value: str, others: Iterable[Run]) -> NotRunning:
 def _named(run: Run) -> str:
     """A run by its label, and by its experiment where that is another one."""
     return run.label if run.label == run.experiment else f"{run.label} ({run.experiment})"
+
+
+def _options_of(start: requests.Start) -> dict[str, Any]:
+    """Those that are stored: an experiment may limit itself how many calls a run hits."""
+    options = start.options.content()
+    most = start.experiment.most_hits(start.parameters)
+    return options if most is None else {**options, "max_requests": min(most, options.get("max_requests", most))}
 
 
 def _already_running(run: Run, shown: shapes.ShownRun, *, count: int) -> AlreadyRunning:

@@ -125,7 +125,7 @@ class _Preview:
         self._faults = _faults(previewed.experiment, self._parameters)
         self._refused = previewed.refused
         self._request = request
-        self._call = DescribedCall(request.path, request.method, request.headers, request.query)
+        self._call = request.call
         self._data_plane = data_plane
         self._now = now
 
@@ -182,13 +182,12 @@ class _Preview:
         if percentage is not None:
             yield Criterion("target.environments_percentage", percentage, None, percentage / WHOLE)
         if functions is not None:
-            yield Criterion("target.functions", functions, self._request.function, self._is_of_function(functions))
+            yield Criterion("target.functions", functions, self._request.function, self._is_of_function())
 
-    def _is_of_function(self, functions: Sequence[str]) -> float | None:
-        if self._request.function is None:
+    def _is_of_function(self) -> float | None:
+        if self._target is None or self._request.function is None:
             return None
-        target = Target.stored({"functions": functions})
-        return _certain(target is not None and target.has_environment("", "", self._request.function))
+        return _certain(self._target.has_function(self._request.function))
 
     def _outgoing(self) -> Iterator[Criterion]:
         """Whether the request makes a call that the run is about, which nobody knows. What follows is about each."""
@@ -237,7 +236,7 @@ class _Preview:
     def _selector(self, *, without: Sequence[str] = ()) -> Selects | None:
         """What decides for the run, less some of its options."""
         options = {name: value for name, value in self._options.items() if name not in without}
-        matcher = self._target.matcher() if self._target else None
+        matcher = self._target.matcher(None) if self._target else None
         share = self._parameters.percentage / WHOLE
         return self._data_plane.selector(replace(self._run, options=options), share, matcher, clock=self._clock)
 

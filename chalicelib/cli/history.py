@@ -67,6 +67,18 @@ def history(
         context.print_note(f"There may be older entries: add --before {page['next']}")
 
 
+ReportForm = Annotated[
+    Form,
+    typer.Option(
+        "--format",
+        parser=choice("--format", Form),
+        metavar="<json|markdown|html>",
+        autocompletion=lambda: list(Form),
+        help="The format of the report.",
+    ),
+]
+
+
 def report(
     typer_context: typer.Context,
     run_id: Annotated[
@@ -82,16 +94,7 @@ def report(
         str,
         typer.Option(metavar="<label>", autocompletion=active("label"), help="The last run with this label."),
     ] = "",
-    form: Annotated[
-        Form,
-        typer.Option(
-            "--format",
-            parser=choice("--format", Form),
-            metavar="<json|markdown|html>",
-            autocompletion=lambda: list(Form),
-            help="The format of the report.",
-        ),
-    ] = Form.markdown,
+    form: ReportForm = Form.markdown,
     output: Annotated[
         Path | None, typer.Option(metavar="<file>", help="Write the report to this file instead of the terminal.")
     ] = None,

@@ -30,47 +30,54 @@ def _method(text: str) -> str:
     return text.upper()
 
 
+Requests = Annotated[
+    int,
+    typer.Option(
+        parser=number("--requests", type="integer", minimum=1, maximum=10_000),
+        metavar="<number>",
+        help="How many requests to send. Allowed: from 1 to 10000.",
+    ),
+]
+Concurrency = Annotated[
+    int,
+    typer.Option(
+        parser=number("--concurrency", type="integer", minimum=1, maximum=64),
+        metavar="<number>",
+        help="How many of them at a time. Allowed: from 1 to 64.",
+    ),
+]
+TargetAddress = Annotated[
+    str | None,
+    typer.Option(
+        parser=parser("--target", address_or_path),
+        metavar="<path or address>",
+        help="A route of the application, such as /orders, or an address. Its requests count as everybody's. "
+        "Default: the test endpoint, which does nothing by itself and counts in no result.",
+    ),
+]
+Method = Annotated[
+    str,
+    typer.Option(
+        parser=parser("--method", _method),
+        metavar="<method>",
+        autocompletion=lambda: list(METHODS),
+        help="The HTTP method of the requests.",
+    ),
+]
+Headers = Annotated[
+    list[str] | None,
+    typer.Option(metavar="<name=value>", help="A header of the requests, such as x-tenant=acme. Can be repeated."),
+]
+
+
 def load_test(
     typer_context: typer.Context,
     *,
-    requests: Annotated[
-        int,
-        typer.Option(
-            parser=number("--requests", type="integer", minimum=1, maximum=10_000),
-            metavar="<number>",
-            help="How many requests to send. Allowed: from 1 to 10000.",
-        ),
-    ] = 20,
-    concurrency: Annotated[
-        int,
-        typer.Option(
-            parser=number("--concurrency", type="integer", minimum=1, maximum=64),
-            metavar="<number>",
-            help="How many of them at a time. Allowed: from 1 to 64.",
-        ),
-    ] = 4,
-    target: Annotated[
-        str | None,
-        typer.Option(
-            parser=parser("--target", address_or_path),
-            metavar="<path or address>",
-            help="A route of the application, such as /orders, or an address. Its requests count as everybody's. "
-            "Default: the test endpoint, which does nothing by itself and counts in no result.",
-        ),
-    ] = None,
-    method: Annotated[
-        str,
-        typer.Option(
-            parser=parser("--method", _method),
-            metavar="<method>",
-            autocompletion=lambda: list(METHODS),
-            help="The HTTP method of the requests.",
-        ),
-    ] = "GET",
-    header: Annotated[
-        list[str] | None,
-        typer.Option(metavar="<name=value>", help="A header of the requests, such as x-tenant=acme. Can be repeated."),
-    ] = None,
+    requests: Requests = 20,
+    concurrency: Concurrency = 4,
+    target: TargetAddress = None,
+    method: Method = "GET",
+    header: Headers = None,
 ) -> None:
     """Send requests, and show status codes and response times.
 

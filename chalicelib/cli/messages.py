@@ -26,7 +26,7 @@ ARGUMENTS = {
 }
 """Fields of the API that are no options, or say too little as one, or are expected by another name."""
 
-MAPS = ("target.headers", "target.query", "request.headers", "request.query", "headers")
+MAPS = ("target.headers", "target.query", "target.event", "request.headers", "request.query", "headers")
 """Fields whose own fields are names that a user gives."""
 
 ITEM = re.compile(r"(\.[0-9]+)+$")

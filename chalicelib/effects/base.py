@@ -1,6 +1,6 @@
 """What a run holds in this process until it is over, and what it is made of."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +16,10 @@ class ActiveRun(Protocol):
         """Epoch seconds."""
 
 
+def _nobody(_run: ActiveRun, _what: object) -> None:
+    """Nobody counts or records."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What this process gives to an effect. `clock` is in epoch seconds."""
@@ -28,6 +32,10 @@ class Surroundings:
     """How long it is known which runs go on."""
     lambda_memory_mb: int | None = None
     """The memory of the Lambda function; None elsewhere."""
+    count: Callable[[ActiveRun, Mapping[str, int]], None] = _nobody
+    """Adds to the results of a run, without any call. Does not block."""
+    record_problem: Callable[[ActiveRun, str], None] = _nobody
+    """Lets the run say why this environment does nothing for it. May block; never raises."""
 
 
 class Effect(Protocol):
@@ -42,3 +50,6 @@ class Effect(Protocol):
 
     def settle(self, active: Sequence[ActiveRun]) -> None:
         """Give back what is held for runs that are not active. May block."""
+
+    def abandon(self) -> None:
+        """Let go of what this process has inherited: it is a copy, and its original still holds that."""

@@ -4,7 +4,8 @@ import logging
 import math
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from ..time_limits import pass_on
@@ -27,6 +28,11 @@ class Holding(ABC):
     """Whether all of `take_counters` has been taken."""
 
     @property
+    def problem(self) -> str | None:
+        """Why nothing is held, in at most 100 characters; None where something is."""
+        return None
+
+    @property
     def details(self) -> Mapping[str, Any]:
         """What is held, for people."""
         return {}
@@ -39,6 +45,14 @@ class Holding(ABC):
     def release(self) -> None:
         """Give it back. Called once; may block."""
 
+    def abandon(self) -> None:
+        """Let go of it in this process, a copy; its original still holds it. Called once."""
+        self.release()
+
+
+class Impossible(Exception):
+    """This environment cannot give what a run asks for. The text says why, in at most 100 characters."""
+
 
 class Failed(Holding):
     """Nothing: this environment could not give what the run asked for. It is not asked again."""
@@ -46,6 +60,10 @@ class Failed(Holding):
     def __init__(self, run: ActiveRun, reason: str) -> None:
         super().__init__(run)
         self._reason = reason
+
+    @property
+    def problem(self) -> str:
+        return self._reason
 
     @property
     def details(self) -> Mapping[str, Any]:
@@ -70,13 +88,18 @@ class Holder(ABC, Generic[H, W]):
         self._active = surroundings.active
         self._clock = surroundings.clock
         self._seconds_until_stale = surroundings.seconds_until_stale
+        self._count = surroundings.count
+        self._record_problem = surroundings.record_problem
         self._held: dict[str, H | Failed] = {}
         self._changing = threading.Lock()
         self._watcher = Watcher(self, surroundings.sleep, f"chaos-{type(self).__name__.lower()}")
 
     @abstractmethod
     def take(self, run: ActiveRun, wanted: W) -> H:
-        """Take what a run wants, as much as there is. May block. An exception is logged, and the run holds nothing."""
+        """Take what a run wants, as much as there is. May block. Raises Impossible where there is none at all.
+
+        Any other exception is logged, and the run holds nothing.
+        """
 
     def advance(self, holding: H) -> None:
         """Do what is due by its `due_at`, and set that anew. May block."""
@@ -116,15 +139,23 @@ class Holder(ABC, Generic[H, W]):
 
     def _taken(self, run: ActiveRun, wanted: W) -> H | Failed:
         try:
-            self._held[run.run_id] = self.take(run, wanted)
+            held = self.take(run, wanted)
+            self._held[run.run_id] = held
+            self._advance_if_due(held)
             self._watcher.watch()
+        except Impossible as error:
+            self._held[run.run_id] = Failed(run, str(error))
         except Exception as error:
             pass_on(error)
             log.exception("Run %s holds nothing in this environment", run.run_id)
             if run.run_id in self._held:  # nobody would give it back
                 self._release(run.run_id)
             self._held[run.run_id] = Failed(run, f"{type(error).__name__}: {error}")
-        return self._held[run.run_id]
+        known = self._held[run.run_id]
+        if problem := known.problem:
+            log.warning("Run %s holds nothing in this environment: %s", run.run_id, problem)
+            self._record_problem(run, problem)
+        return known
 
     def _is_step_due(self, held: H | Failed) -> bool:
         return held.due_at < math.inf and self._clock() >= held.due_at
@@ -155,16 +186,28 @@ class Holder(ABC, Generic[H, W]):
             for run_id in list(self._held):
                 self._release(run_id)
 
+    def abandon(self) -> None:
+        """Let go of what this process, a copy, has inherited."""
+        self._changing = threading.Lock()  # another thread of the original may have held it
+        for run_id in list(self._held):
+            with _logged(run_id):
+                self._held.pop(run_id).abandon()
+
     def _release_what_is_over(self) -> None:
         active = {run.run_id for run in self._active()}
         for run_id in [run_id for run_id in self._held if run_id not in active]:
             self._release(run_id)
 
     def _release(self, run_id: str) -> None:
-        try:
-            self._held.pop(run_id).release()
-        except Exception:
-            log.exception("Could not give back all that run %s held", run_id)
+        held = self._held.pop(run_id)
+        with _logged(run_id):
+            held.release()
+            self._report(held)
+
+    def _report(self, held: H | Failed) -> None:
+        """Count what no call has counted. Only while nobody else is changing what is held."""
+        if counters := held.take_counters():
+            self._count(held.run, counters)
 
     # What the watcher asks
 
@@ -179,3 +222,13 @@ class Holder(ABC, Generic[H, W]):
         with self._changing:
             for held in self._held.values():
                 self._advance_if_due(held)
+                if held.is_reported:  # otherwise the next call does
+                    self._report(held)
+
+
+@contextmanager
+def _logged(run_id: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        log.exception("Could not give back all that run %s held", run_id)

@@ -1,11 +1,19 @@
 """How much memory this environment can lose and live."""
 
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+from .cgroups import groups
 
 MB = 1024 * 1024
 MARGIN_MB = 64
 MARGIN_SHARE = 0.1
+
+FILES = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    2: ("memory.max", "memory.current", "inactive_file"),
+}
+"""By the version of cgroups: the limit, what is used, and the cache that gives way, in `memory.stat`."""
 
 
 def spare_mb(lambda_memory_mb: int | None = None, *, root: Path = Path("/")) -> int:
@@ -25,26 +33,12 @@ def spare_mb(lambda_memory_mb: int | None = None, *, root: Path = Path("/")) -> 
 
 def _cgroup_rooms(root: Path) -> Iterator[tuple[int, int]]:
     """Limit and free bytes of each cgroup, version 2 or 1, that this process is in and that has a limit."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            base, limit_file, usage_file, cache = "sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"
-        elif "memory" in controllers.split(","):
-            base, limit_file, usage_file = "sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
-            cache = "total_inactive_file"
-        else:
+    for group in groups("memory", root):
+        limit_file, usage_file, cache = FILES[group.version]
+        try:
+            limit, usage = group.read(limit_file), int(group.read(usage_file))
+            statistics = dict(row.split() for row in group.read("memory.stat").splitlines())
+        except (OSError, ValueError):
             continue
-        inner = PurePosixPath(path.lstrip("/"))
-        for folder in (root / base / inner, *(root / base / parent for parent in inner.parents)):
-            try:
-                limit = (folder / limit_file).read_text().strip()
-                usage = int((folder / usage_file).read_text())
-                statistics = dict(row.split() for row in (folder / "memory.stat").read_text().splitlines())
-            except (OSError, ValueError):
-                continue
-            if limit.isdecimal():  # "max" where there is none
-                yield int(limit), int(limit) - usage + int(statistics.get(cache, 0))
+        if limit.isdecimal():  # "max" where there is none
+            yield int(limit), int(limit) - usage + int(statistics.get(cache, 0))

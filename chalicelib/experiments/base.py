@@ -85,6 +85,14 @@ class Experiment(ABC):
         """The first line of the class's docstring."""
         return (type(self).__doc__ or "").strip().partition("\n")[0]
 
+    def most_hits(self, parameters: Any) -> int | None:  # noqa: ANN401 - as below
+        """How many calls a run hits at most, in all environments together; None where nothing limits it.
+
+        A start has it as its `max_requests`, unless it says fewer.
+        """
+        del parameters
+        return None
+
     @abstractmethod
     def faults(self, parameters: Any) -> Iterator[Fault]:  # noqa: ANN401 - each experiment has its own
         """What a run with these parameters does to each call that it hits. Pure, and called once for a run."""

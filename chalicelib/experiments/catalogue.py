@@ -7,10 +7,18 @@ from importlib.metadata import entry_points
 
 from ..errors import Misconfigured, UnknownExperiment
 from .base import Experiment
+from .clock_skew import ClockSkew
+from .cpu_exhaustion import CpuExhaustion
 from .dependency_failure import DependencyFailure
+from .disk_exhaustion import DiskExhaustion
 from .error_injection import ErrorInjection
+from .event_loop_block import EventLoopBlock
+from .exception_injection import ExceptionInjection
+from .file_descriptor_exhaustion import FileDescriptorExhaustion
 from .latency_injection import LatencyInjection
+from .process_crash import ProcessCrash
 from .resource_exhaustion import ResourceExhaustion
+from .thread_pool_exhaustion import ThreadPoolExhaustion
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +27,14 @@ BUILT_IN: tuple[type[Experiment], ...] = (
     ErrorInjection,
     ResourceExhaustion,
     DependencyFailure,
+    CpuExhaustion,
+    ThreadPoolExhaustion,
+    EventLoopBlock,
+    DiskExhaustion,
+    FileDescriptorExhaustion,
+    ClockSkew,
+    ExceptionInjection,
+    ProcessCrash,
 )
 
 ENTRY_POINTS = "chaos_experiments.experiments"

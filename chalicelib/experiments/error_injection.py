@@ -40,7 +40,8 @@ FRAMING = {
 CONTROL = "[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]"
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """The text, if it is one. Raises ValueError."""
     if re.search(CONTROL, text):
         raise ValueError("has control characters")
     return text
@@ -123,7 +124,7 @@ class ErrorInjection(base.Experiment):
             examples=[503],
             json_schema_extra={"unit": "HTTP status"},
         )
-        message: Annotated[str, AfterValidator(_one_line)] = Field(
+        message: Annotated[str, AfterValidator(one_line)] = Field(
             default=cast("str", None),
             min_length=1,
             max_length=LONGEST_VALUE,

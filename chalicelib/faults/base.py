@@ -127,7 +127,15 @@ class Disconnect:
     """The connection is closed, without an answer, or in the middle of one, as far as the server lets us."""
 
 
-Outcome = Proceed | Answer | Raise | Fail | Disconnect
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """This process ends, with this exit code: at once, or so many seconds after the application has answered."""
+
+    code: int
+    after_seconds: float | None = None
+
+
+Outcome = Proceed | Answer | Raise | Fail | Disconnect | Exit
 
 PROCEED, DISCONNECT = Proceed(), Disconnect()
 
@@ -145,6 +153,9 @@ class Change(ABC):
 
     Made for one call. Of several, the second one gets what the first one gives.
     """
+
+    is_over: bool = False
+    """Whether nothing of the answer is sent any more but what `end` gives, so that the application may end, too."""
 
     def begin(self, status: int, headers: Headers) -> tuple[int, Headers]:
         """The answer's beginning. Its headers must fit what `part` and `end` will give."""
@@ -258,6 +269,12 @@ class Fault(ABC):
     @abstractmethod
     def apply(self, call: HitCall) -> Applied | Steps:
         """Apply it to one call: at once, or as a generator that yields steps and gets their answers. It does no I/O."""
+
+
+class Unavailable(Exception):
+    """Raised where faults are made: this process cannot apply them as yet, such as those of a module that it has not
+    imported. It hits nothing meanwhile, and tries again while the run goes on.
+    """
 
 
 def declared_counters() -> list[Counter]:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from ..effects.holder import Holder
+from ..effects.places import PlacesHolder
 from .base import Applied, Fault, HitCall, RunBlocking, Steps
 
 
@@ -30,3 +31,14 @@ class Hold(Fault, ABC):
     def _hold(self, call: HitCall, holder: Holder[Any, Any]) -> Steps:
         details, counters = yield RunBlocking(partial(holder.hold, call.run, self.wanted))
         return Applied(details=details, counters=counters)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldPlaces(Hold, ABC):
+    """It is taken in every place where calls are served: on each event loop, of each pool of threads."""
+
+    effect: ClassVar[type[PlacesHolder[Any, Any, Any]]]
+
+    def apply(self, call: HitCall) -> Applied | Steps:
+        call.effect(self.effect).meet()
+        return Hold.apply(self, call)  # not super(): slots make a second class of this one

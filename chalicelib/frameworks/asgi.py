@@ -18,6 +18,7 @@ from ..injection.drivers import AsyncInjection
 from ..injection.engine import Blocked, InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
+from .answers import ChangedSend, offer_nothing_past_us, raises_in_send
 from .lambda_time import seconds_left
 from .module import ChaosModule, is_control_plane, is_within_a_call, tested
 
@@ -166,40 +167,36 @@ class ASGIBoundary:
         application = self._application
         if not self._has_route_place:
             application = partial(_in_place, (injection, result), application)
-        await self._served(injection, result, partial(application, scope, receive), send)
+        await self._served((injection, result), application, scope, receive, send)
 
     async def _served(
         self,
-        injection: AsyncInjection,
-        result: InjectionResult,
-        serve: Callable[["Send"], Awaitable[None]],
+        current: tuple[AsyncInjection, InjectionResult],
+        application: "ASGIApp",
+        scope: "Scope",
+        receive: "Receive",
         send: "Send",
     ) -> None:
-        async def send_counted(message: "Message") -> None:
-            if message["type"] == "http.response.start":
-                result.is_answered = True
-                injection.count(result, message["status"])
-                if result.hits or result.notes:
-                    annotate(result)
-                    added = [(name.lower().encode(), value.encode()) for name, value in result.headers.items()]
-                    message = {**message, "headers": [*message.get("headers", ()), *added]}
-            await send(message)
-
-        token = CURRENT.set((injection, result))
+        injection, result = current
+        token = CURRENT.set(current)
         try:
-            await serve(send_counted)
+            await application(scope, receive, _counted(injection, result, scope, send))
         except Exception:
             if not result.is_answered:
                 result.is_answered = True
                 injection.count(result, SERVER_ERROR)
+                annotate(result)
             raise
         finally:
             CURRENT.reset(token)
+            if result.answer is not None:
+                result.answer.close()
             if not result.is_answered:  # cancelled, or it returned without an answer
                 result.is_answered = True
                 injection.count(result, None)
             if injection.may_flush(result):
                 await injection.flush(result.call)
+            injection.end(result)
 
     async def _prepared(self) -> AsyncInjection | None:
         """The injection, of this process; None where the module cannot be wired, or no thread be started to do so."""
@@ -259,6 +256,7 @@ class ASGIBoundary:
             if injection.may_flush(result):
                 await injection.flush(result.call)
             response = response.with_headers(result.headers)
+            injection.end(result)
         return response
 
 
@@ -269,6 +267,28 @@ def path_of(scope: "Scope") -> str:
     if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
         return path[len(root) :]
     return path
+
+
+def _counted(injection: AsyncInjection, result: InjectionResult, scope: "Scope", send: "Send") -> "Send":
+    """`send` for a request that is counted."""
+
+    async def send_counted(message: "Message") -> None:
+        if message["type"] == "http.response.start":
+            if result.changes:
+                result.answer = ChangedSend(injection, result, send, raises=raises_in_send(scope))
+                message = result.answer.begin(message)
+            result.is_answered = True
+            injection.count(result, message["status"])
+            if result.hits or result.notes:
+                annotate(result)
+                added = [(name.lower().encode(), value.encode()) for name, value in result.headers.items()]
+                message = {**message, "headers": [*message.get("headers", ()), *added]}
+        elif result.answer is not None and message["type"] == "http.response.body":
+            await result.answer.body(message)
+            return
+        await send(message)
+
+    return send_counted
 
 
 async def _in_place(
@@ -287,6 +307,8 @@ async def _in_place(
         case Raise(exception):
             raise exception
         case _:
+            if result.changes:
+                offer_nothing_past_us(scope)
             await application(scope, receive, send)
 
 

@@ -11,7 +11,8 @@ from ..api.http import Request, Response, failure, injected_failure
 from ..errors import InvalidJson
 from ..faults.base import Answer
 from ..injection.call import LambdaContext
-from ..injection.invocation import EventRequest, InvocationCall, Remaining, event_request, unlimited
+from ..injection.invocation import EventRequest, InvocationCall, Remaining, event_request, is_alarm, unlimited
+from .background import Background
 from .invocations import Invocations
 from .lambda_time import seconds_left
 from .module import ChaosModule, Options, is_control_plane
@@ -29,7 +30,7 @@ def inject_chaos(handler: Handler | None = None, **options: Unpack[Options]) -> 
     return decorate if handler is None else decorate(handler)
 
 
-class ChaosExperiments:
+class ChaosExperiments(Background):
     """The module in a Lambda function without a framework. Wired at the first invocation."""
 
     def __init__(self, **options: Unpack[Options]) -> None:
@@ -51,9 +52,9 @@ class ChaosExperiments:
         request = event_request(event, remaining)
         if request is not None and self._module.is_ours(request.name):
             return translated(self._answered(request), request)
-        if self._module.is_idle() or (request is not None and is_control_plane(request.name)):
-            return handler(event, context)
         work = partial(handler, event, context)
+        if self._module.is_idle() or (is_control_plane(request.name) if request else is_alarm(event)):
+            return work()
         if request is None:
             return self._invocations.invoke(InvocationCall(_name(handler, context), event, remaining), work)
         is_stream = inspect.isgeneratorfunction(handler)  # which has no status that a fault could replace

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from typing import Any, Unpack, cast
 from urllib.parse import unquote
 
@@ -14,7 +14,16 @@ from .chalice_local import restart_for_source_files_only, served_by_chalice_loca
 
 restart_for_source_files_only()  # before the imports below, whose reads and bytecode it would restart for
 
-from chalice.app import AuthRequest, AuthResponse, AuthRoute, Chalice, SNSEvent
+from chalice.app import (
+    AuthRequest,
+    AuthResponse,
+    AuthRoute,
+    Chalice,
+    MiddlewareHandler,
+    RestAPIEventHandler,
+    SNSEvent,
+    handle_extra_types,
+)
 from chalice.app import Request as ChaliceRequest
 from chalice.app import Response as ChaliceResponse
 
@@ -29,9 +38,14 @@ from ..injection.call import LambdaContext, RequestCall
 from ..injection.current import CURRENT
 from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult
+from ..injection.invocation import InvocationCall, is_alarm
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
 from . import check_application
+from .answers import changed_whole
+from .aws_lambda import remaining_of
+from .background import Background
+from .invocations import Invocations, in_place
 from .lambda_time import seconds_left
 from .module import ChaosModule, Options, is_within_a_call
 
@@ -48,6 +62,9 @@ ROUTED = [method for method in METHODS if method not in {"OPTIONS", "TRACE"}]
 
 PARAMETER = re.compile("{([^{}]+)}")
 """What stands for a segment in the path of a route."""
+
+EVENTS = ("pure_lambda", "scheduled", "cloudwatch", "sqs", "sns", "s3", "kinesis", "dynamodb")
+"""What Chalice's middleware calls the functions that are no routes. Websockets are not hit."""
 
 GetResponse = Callable[[ChaliceRequest | None], ChaliceResponse]
 
@@ -90,7 +107,7 @@ class ChaliceCall(RequestCall):
         return seconds_left(self.context, self.header)
 
 
-class ChaosExperiments:
+class ChaosExperiments(Background):
     """The module in a Chalice application. Wired at the first request, or at once where `chalice local` serves it."""
 
     def __init__(self, app: Chalice, *, routes: bool = True, **options: Unpack[Options]) -> None:
@@ -106,7 +123,8 @@ class ChaosExperiments:
         self._app = app
         self._module = ChaosModule(**options)
         self._has_authorizer = not routes
-        app.middleware_handlers.insert(0, (self._boundary, "http"))
+        self._invocations = Invocations(self._module)
+        app.middleware_handlers[:0] = [(self._boundary, "http"), *((self._event, kind) for kind in EVENTS)]
         if routes:
             self.mount()
         if url := served_by_chalice_local(sys.argv):
@@ -157,7 +175,53 @@ class ChaosExperiments:
         route = self._route(request)
         if route and not isinstance(route.view_function, _RoutePlace):
             route.view_function = _RoutePlace(route.view_function, self._translated)  # once for each route
-        return _served(injection, result, request, get_response)
+        try:
+            return self._served(injection, result, request, get_response)
+        except Exception:
+            if not result.hits:
+                raise
+            # As Chalice itself would now, which knows nothing of our headers.
+            response = RestAPIEventHandler._unhandled_exception_to_response(cast("Any", self._app))  # noqa: SLF001
+            response.headers = {**response.headers, **result.headers}
+            return response
+
+    def _served(
+        self, injection: SyncInjection, result: InjectionResult, request: ChaliceRequest, get_response: GetResponse
+    ) -> ChaliceResponse:
+        token = CURRENT.set((injection, result))
+        try:
+            response = get_response(request)
+            if result.changes:
+                response = self._changed(injection, result, response)
+        except BaseException as error:
+            injection.finish(result, SERVER_ERROR if isinstance(error, Exception) else None)
+            raise
+        finally:
+            CURRENT.reset(token)
+            result.is_answered, result.changes = True, ()
+            injection.end(result)
+        injection.finish(result, response.status_code)
+        if result.hits or result.notes:
+            annotate(result)
+            response.headers = {**response.headers, **result.headers}
+        return response
+
+    def _changed(self, injection: SyncInjection, result: InjectionResult, response: ChaliceResponse) -> ChaliceResponse:
+        """The application's answer, which is whole, as runs change it. The gateway says how long it is."""
+        given = [(name, value) for name, values in response.headers.items() for value in _listed(values)]
+        if not any(name.lower() == "content-type" for name, _ in given):
+            given.append((CONTENT_TYPE, "application/json"))  # as the gateway has it
+        status, headers, body = changed_whole(injection, result, response.status_code, given, _raw(response.body))
+        kept: dict[str, Any] = {}
+        for name, value in headers:
+            if name.lower() != "content-length":
+                kept[name] = [*_listed(kept[name]), value] if name in kept else value
+        return ChaliceResponse(body if self._is_binary(kept) else body.decode("utf-8", "replace"), kept, status)
+
+    def _is_binary(self, headers: Mapping[str, Any]) -> bool:
+        """Whether Chalice encodes the body with Base64."""
+        kind = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
+        return str(kind).partition(";")[0].strip().lower() in self._app.api.binary_types
 
     def _route(self, request: ChaliceRequest) -> Any:  # noqa: ANN401 - chalice's
         return self._app.routes.get(request.path, {}).get(request.method)
@@ -170,9 +234,16 @@ class ChaosExperiments:
         }
         is_head = cast("ChaliceRequest", self._app.current_request).method == "HEAD"  # or `chalice local` sends a body
         body = "" if is_head else response.body
-        kinds = {headers.get(CONTENT_TYPE, "").partition(";")[0].lower()}
-        is_binary = not kinds.isdisjoint(self._app.api.binary_types)  # Chalice encodes it with Base64
-        return ChaliceResponse(body.encode() if is_binary else body, {**headers}, response.status)
+        return ChaliceResponse(body.encode() if self._is_binary(headers) else body, {**headers}, response.status)
+
+    def _event(self, event: Any, get_response: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - one of Chalice's classes
+        """The boundary of every function that is no route, as Chalice hands its event on."""
+        content = event.to_dict()
+        if self._module.is_idle() or is_alarm(content):
+            return get_response(event)
+        chain, function = _placed(get_response)
+        call = InvocationCall(function.name, content, remaining_of(event.context))
+        return self._invocations.surround(call, partial(chain, event))
 
     # The control plane
 
@@ -284,23 +355,39 @@ class _RoutePlace:
         return self._view(*values, **named)
 
 
-def _served(
-    injection: SyncInjection, result: InjectionResult, request: ChaliceRequest, get_response: GetResponse
-) -> ChaliceResponse:
-    token = CURRENT.set((injection, result))
-    try:
-        response = get_response(request)
-    except BaseException as error:
-        injection.finish(result, SERVER_ERROR if isinstance(error, Exception) else None)
-        raise
-    finally:
-        CURRENT.reset(token)
-        result.is_answered = True
-    injection.finish(result, response.status_code)
-    if result.hits or result.notes:
-        annotate(result)
-        response.headers = {**response.headers, **result.headers}
-    return response
+def _listed(values: Any) -> list[Any]:  # noqa: ANN401 - one value of a header, or several
+    return values if isinstance(values, list) else [values]
+
+
+def _raw(body: Any) -> bytes:  # noqa: ANN401 - a text, bytes, or what is sent as JSON
+    if isinstance(body, bytes):
+        return body
+    text = body if isinstance(body, str) else json.dumps(body, separators=(",", ":"), default=handle_extra_types)
+    return text.encode()
+
+
+class _Function:
+    """A function that is no route, in whose place faults are applied: within all middleware of Chalice."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self._function = function
+        self.name = str(getattr(getattr(function, "_original_func", function), "__name__", ""))
+
+    def __call__(self, event: Any) -> Any:  # noqa: ANN401 - as Chalice calls it
+        return in_place(partial(self._function, event))
+
+
+def _placed(get_response: Callable[[Any], Any]) -> tuple[Callable[[Any], Any], _Function]:
+    """What handles an event, with the place of the function in it, which is made once; and that."""
+    if not isinstance(get_response, MiddlewareHandler):
+        function = _Function(get_response)
+        return function, function
+    last = get_response
+    while isinstance(last.next_handler, MiddlewareHandler):
+        last = last.next_handler
+    if not isinstance(last.next_handler, _Function):
+        last.next_handler = _Function(last.next_handler)
+    return get_response, last.next_handler
 
 
 def _by_path() -> Mapping[str, Sequence[Endpoint]]:

@@ -14,8 +14,11 @@ from ..api.http import injected_failure
 from ..development.banner import announce
 from ..faults.base import Answer, Outcome, Raise
 from ..injection.current import CURRENT
+from ..injection.engine import InjectionResult
 from . import check_application
+from .answers import offer_nothing_past_us
 from .asgi import ASGIBoundary, send_response
+from .background import Background
 from .module import ChaosModule, Options
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-class ChaosExperiments:
+class ChaosExperiments(Background):
     """The module in a FastAPI application: `ChaosExperiments(app)`, or `init_app` later."""
 
     def __init__(self, app: fastapi.FastAPI | None = None, **options: Unpack[Options]) -> None:
@@ -125,15 +128,19 @@ class RoutePlace:
         hits = injection.decide(result)
         if hits is None:
             return self._serve(scope, receive, send)
-        return self._hit(injection.apply(result, hits), scope, receive, send)
+        return self._hit(result, injection.apply(result, hits), scope, receive, send)
 
-    async def _hit(self, applied: Awaitable[Outcome], scope: "Scope", receive: "Receive", send: "Send") -> None:
+    async def _hit(
+        self, result: InjectionResult, applied: Awaitable[Outcome], scope: "Scope", receive: "Receive", send: "Send"
+    ) -> None:
         match await applied:
             case Answer() as answer:
                 await send_response(injected_failure(answer, {}), scope, receive, send)
             case Raise(exception):
                 raise exception
             case _:
+                if result.changes:
+                    offer_nothing_past_us(scope)
                 await self._serve(scope, receive, send)
 
 

@@ -11,6 +11,7 @@ from ..development.banner import announce
 from ..faults.base import Answer, Raise
 from ..injection.current import CURRENT
 from . import check_application
+from .background import Background
 from .module import ChaosModule, Options
 from .wsgi import WSGIBoundary
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
 
 
-class ChaosExperiments:
+class ChaosExperiments(Background):
     """The module in a Flask application: `ChaosExperiments(app)`, or `init_app` in an application factory."""
 
     def __init__(self, app: flask.Flask | None = None, **options: Unpack[Options]) -> None:

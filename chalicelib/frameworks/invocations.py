@@ -1,21 +1,34 @@
 """The boundary around what is invoked, and its place: a handler's event, or a request that comes as an event."""
 
+import logging
 from collections.abc import Callable, Generator, Iterator, Mapping
+from functools import partial
 from types import GeneratorType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 from ..errors import InjectedDisconnect, InjectedError
-from ..faults.base import Answer, Disconnect, Outcome, Raise
+from ..faults.base import PROCEED, Answer, Disconnect, Outcome, Raise
 from ..injection.call import Call
 from ..injection.current import CURRENT
-from ..injection.drivers import SyncInjection
-from ..injection.engine import InjectionResult
+from ..injection.drivers import AsyncInjection, SyncInjection
+from ..injection.engine import Blocked, InjectionResult
+from ..injection.loops import AnyLoop
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
 from .module import ChaosModule, is_within_a_call
 
+log = logging.getLogger(__name__)
+
 DONE = 200
 """What an invocation that returns counts as."""
+
+
+class Entered(NamedTuple):
+    """A block that the module is in: what is to be put back at its end."""
+
+    injection: SyncInjection | AsyncInjection
+    result: InjectionResult
+    outer: tuple[Any, InjectionResult] | None
 
 
 class Shape(Protocol):
@@ -32,23 +45,30 @@ class Shape(Protocol):
 
 
 class Invocations:
-    """The invocations of one module. Faults are applied right before the handler."""
+    """The invocations of one module."""
 
     def __init__(self, module: ChaosModule) -> None:
         self._module = module
 
     def invoke(self, call: Call, work: Callable[[], Any], shape: Shape | None = None) -> Any:  # noqa: ANN401 - as above
-        """What the handler's `work` returns. Raises what it raises, and what a fault lets it raise."""
+        """What a handler's `work` returns, right before which faults are applied.
+
+        Raises what it raises, and what a fault lets it raise.
+        """
+        return self.surround(call, partial(in_place, work, shape), shape)
+
+    def surround(self, call: Call, serve: Callable[[], Any], shape: Shape | None = None) -> Any:  # noqa: ANN401 - as above
+        """As `invoke`, where what serves the call has `in_place` within."""
         injection = self._module.injection()
         result = None
         if injection and not is_within_a_call():
             result = injection.arrive(call)
         if injection is None or result is None:
-            return work()
-        return _served(injection, result, work, shape or _Event())
+            return serve()
+        return _served(injection, result, serve, shape or EVENT)
 
 
-class _Event:
+class Event:
     """An event that nobody waits for an answer to: a fault's answer is a failure, and what is returned stays it."""
 
     def replaced(self, answer: Answer) -> Any:  # noqa: ANN401 - as above
@@ -63,12 +83,15 @@ class _Event:
         return answer
 
 
-def _served(injection: SyncInjection, result: InjectionResult, work: Callable[[], Any], shape: Shape) -> Any:  # noqa: ANN401
+EVENT = Event()
+
+
+def _served(injection: SyncInjection, result: InjectionResult, serve: Callable[[], Any], shape: Shape) -> Any:  # noqa: ANN401
     token = CURRENT.set((injection, result))
     try:
-        answer = _in_place(injection, result, work, shape)
+        answer = serve()
     except BaseException as error:
-        _finish(injection, result, SERVER_ERROR if isinstance(error, Exception) else None)
+        _finish(injection, result, _status(error))
         raise
     finally:
         CURRENT.reset(token)
@@ -78,18 +101,107 @@ def _served(injection: SyncInjection, result: InjectionResult, work: Callable[[]
     return shape.marked(answer, result.headers) if result.hits or result.notes else answer
 
 
-def _in_place(injection: SyncInjection, result: InjectionResult, work: Callable[[], Any], shape: Shape) -> Any:  # noqa: ANN401
+def in_place(work: Callable[[], Any], shape: Shape | None = None) -> Any:  # noqa: ANN401 - as above
+    """What the handler's `work` returns, or what a fault lets the current call end with instead."""
+    current = CURRENT.get()
+    if current is None or current[1].reached_route:
+        return work()
+    injection, result = current
     match injection.apply(result):
         case Answer() as answer:
-            return shape.replaced(answer)
+            return (shape or EVENT).replaced(answer)
         case outcome:
-            raise_outcome(outcome)
+            _raise(outcome)
             return work()
 
 
-def raise_outcome(outcome: Outcome) -> None:
+class Blocks:
+    """Blocks of work that has a name, on threads and on event loops. Nothing can take the place of a block."""
+
+    def __init__(self, module: ChaosModule) -> None:
+        self._module = module
+        self._loop = AnyLoop()
+        self._on_loop: AsyncInjection | None = None
+
+    def enter(self, call: Call) -> Entered | None:
+        """None where nothing is active, or it is part of another call. Raises what a fault lets the work raise."""
+        injection = self._module.injection()
+        result = injection.arrive(call) if injection and not is_within_a_call() else None
+        if injection is None or result is None:
+            return None
+        entered = _entered(injection, result)
+        try:
+            _raise(injection.apply(result))
+        except BaseException as error:
+            self.leave(entered, error)
+            raise
+        return entered
+
+    @staticmethod
+    def leave(entered: Entered, error: BaseException | None) -> None:
+        CURRENT.set(entered.outer)
+        _finish(cast("SyncInjection", entered.injection), entered.result, _status(error))
+
+    async def enter_on_loop(self, call: Call) -> Entered | None:
+        """As `enter`."""
+        injection = await self._prepared()
+        if injection is None or is_within_a_call():
+            return None
+        arrived = injection.arrive_now(call)
+        result = await injection.arrive(call) if isinstance(arrived, Blocked) else arrived
+        if result is None:
+            return None
+        entered = _entered(injection, result)
+        try:
+            hits = injection.decide(result)
+            _raise(PROCEED if hits is None else await injection.apply(result, hits))
+        except BaseException as error:
+            await self.leave_on_loop(entered, error)
+            raise
+        return entered
+
+    @staticmethod
+    async def leave_on_loop(entered: Entered, error: BaseException | None) -> None:
+        CURRENT.set(entered.outer)
+        injection, result = cast("AsyncInjection", entered.injection), entered.result
+        result.is_answered = True
+        injection.count(result, _status(error))
+        annotate(result)
+        if injection.may_flush(result):
+            await injection.flush(result.call)
+
+    async def _prepared(self) -> AsyncInjection | None:
+        """The injection, of this process; None where the module cannot be wired, or no thread be started to do so."""
+        if not self._module.is_wired:
+            try:
+                await self._loop.run_blocking(self._module.injection)
+            except RuntimeError as error:
+                log.warning("No fault is injected into this work: %s", error)
+                return None
+        engine = self._module.wired_engine
+        if engine and (self._on_loop is None or self._on_loop.engine is not engine):
+            self._on_loop = AsyncInjection(engine, self._loop)
+        return self._on_loop if engine else None
+
+
+def _entered(injection: SyncInjection | AsyncInjection, result: InjectionResult) -> Entered:
+    outer = CURRENT.get()
+    CURRENT.set((injection, result))
+    return Entered(injection, result, outer)
+
+
+def _status(error: BaseException | None) -> int | None:
+    """As what the end of a call counts; None for what is no failure of it, but the end of who does it."""
+    if error is None:
+        return DONE
+    return SERVER_ERROR if isinstance(error, Exception) else None
+
+
+def _raise(outcome: Outcome) -> None:
     """Raise what an invocation ends with where a fault decides so."""
     match outcome:
+        case Answer() as answer:
+            raise InjectedError(answer.message)
         case Raise(exception):
             raise exception
         case Disconnect():
@@ -120,7 +232,7 @@ class _Stream:
             self._finish(DONE)
             raise
         except BaseException as error:
-            self._finish(SERVER_ERROR if isinstance(error, Exception) else None)
+            self._finish(_status(error))
             raise
         finally:
             CURRENT.reset(token)

@@ -19,6 +19,7 @@ from ..injection.current import CURRENT
 from ..injection.drivers import SyncInjection
 from ..injection.engine import Engine, InjectionResult, answer_of
 from ..outgoing.installation import INSTALLATION
+from ..own_calls import RESERVES, lent_reserves
 from ..paths import ALLOWED_PATH, problem_of, problem_of_prefix
 from ..results.spans import annotate
 from ..settings import Settings
@@ -92,6 +93,9 @@ class ChaosModule:
             current[1].reached_route = False  # so it is not counted here
             CURRENT.set(None)
         INSTALLATION.renew()
+        RESERVES.renew()
+        if self._chaos:
+            self._chaos.engine.abandon_effects()
         self._reset()
 
     def flush_last(self) -> None:
@@ -203,6 +207,7 @@ class ChaosModule:
             return response
         annotate(result)
         injection.finish(result, response.status)
+        injection.end(result)
         return response.with_headers(result.headers)
 
     @property
@@ -235,7 +240,8 @@ class ChaosModule:
 def _time_for(call: Call) -> Iterator[None]:
     """The time that an endpoint may wait for, so that its answer still reaches the client."""
     try:
-        with request_time(min(LONGEST_ANSWER_SECONDS, call.remaining_seconds - LEFT_TO_ANSWER_SECONDS)):
+        seconds = min(LONGEST_ANSWER_SECONDS, call.remaining_seconds - LEFT_TO_ANSWER_SECONDS)
+        with request_time(seconds), lent_reserves():  # its first answer imports what it is made of
             yield
     except Interrupted as interrupted:
         interrupted.raise_error()

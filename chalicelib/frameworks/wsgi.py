@@ -3,20 +3,22 @@
 import re
 import string
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
-from ..faults.base import Answer, Raise
+from ..faults.base import Answer, Exit, Raise
 from ..injection.call import RequestCall, gateway_context, query_values
 from ..injection.current import CURRENT
 from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
+from ..server import executor_of
+from .answers import ChangedAnswer, ChangedBody
 from .lambda_time import seconds_left
 from .module import ChaosModule, is_control_plane, is_preflight, is_within_a_call
 
@@ -148,10 +150,14 @@ class WSGIBoundary:
             body = serve(_counted(injection, result, start_response))
         except BaseException as error:
             _count_failure(*current, error)
+            injection.end(result)
             raise
         finally:
             CURRENT.reset(token)
-        return body if result.is_answered else _LateBody(body, current)
+        if not result.is_answered:
+            return _LateBody(body, current)
+        body = body if result.answer is None else ChangedBody(result.answer, body)
+        return _LastBody(body, current) if isinstance(result.outcome, Exit) else body
 
     # The control plane
 
@@ -177,8 +183,9 @@ def pool_size(thread: threading.Thread) -> int | None:
     """How many threads the pool has that a thread belongs to; None where each request has one of its own."""
     if UNPOOLED.match(thread.name):
         return None
-    executor = next((found() for found in getattr(thread, "_args", ()) if isinstance(found, weakref.ref)), None)
-    most = getattr(executor, "_max_workers", None)  # a pool of the standard library starts its threads when needed
+    most = getattr(
+        executor_of(thread), "_max_workers", None
+    )  # a pool of the standard library starts its threads when needed
     if isinstance(most, int):
         return most
     pool = thread.name.rstrip(string.digits)
@@ -194,13 +201,17 @@ def _counted(injection: SyncInjection, result: InjectionResult, start_response: 
     """`start_response` for a request that is counted; an error may start an answer after the first one."""
 
     def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:  # noqa: ANN401
+        if result.changes:
+            result.answer = result.answer or ChangedAnswer(injection, result)
+            status, headers = result.answer.begin(status, headers)
         if not result.is_answered:
             result.is_answered = True
             injection.finish(result, int(status[:3]) if status[:3].isdecimal() else 0)
             annotate(result)
         if result.hits or result.notes:
             headers = [*headers, *result.headers.items()]
-        return start_response(status, headers, *error)
+        write = start_response(status, headers, *error)
+        return result.answer.writing(write) if result.changes else write
 
     return start
 
@@ -226,7 +237,28 @@ def _count_failure(injection: SyncInjection, result: InjectionResult, error: Bas
     """An exception is answered by the server; whatever else ends a request, like the exit of a worker, is not."""
     if not result.is_answered:
         result.is_answered = True
+        result.changes = ()  # there is no answer to change
         injection.finish(result, SERVER_ERROR if isinstance(error, Exception) else None)
+        annotate(result)
+
+
+class _LastBody:
+    """The body of an answer after which this process ends: a server closes it when it has sent all of it."""
+
+    def __init__(self, body: Iterable[bytes], current: tuple[SyncInjection, InjectionResult]) -> None:
+        self._body = body
+        self._current = current
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+    def close(self) -> None:
+        injection, result = self._current
+        try:
+            if hasattr(self._body, "close"):
+                self._body.close()
+        finally:
+            injection.end(result)
 
 
 class _LateBody:
@@ -239,11 +271,30 @@ class _LateBody:
         self._body = body
         self._current = current
         self._parts: Iterator[bytes] | None = None
+        self._pieces: Iterator[bytes] | None = None
+        """Of an answer that is changed, which shows when it has begun."""
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
+        if self._pieces is not None:
+            return next(self._pieces)
+        parts: Iterable[bytes]
+        try:
+            part = self._next()
+        except StopIteration:
+            if self._current[1].answer is None:
+                raise
+            parts = ()
+        else:
+            if self._current[1].answer is None:
+                return part
+            parts = (part,)
+        self._pieces = self._current[1].answer.pieces(chain(parts, iter(self._next, None)))
+        return next(self._pieces)
+
+    def _next(self) -> bytes:
         token = CURRENT.set(self._current)
         try:
             if self._parts is None:
@@ -262,7 +313,11 @@ class _LateBody:
             if hasattr(self._body, "close"):
                 self._body.close()
         finally:
-            _count_failure(*self._current)
+            injection, result = self._current
+            _count_failure(injection, result)
+            if result.answer is not None:
+                result.answer.close()
+            injection.end(result)
 
 
 def _request(path: str, environ: "WSGIEnvironment") -> Request:

@@ -142,6 +142,9 @@ class RunBudget:
         self._number = 0
         self._in_flight: Exchange | None = None
         self._nothing_left = Pause(counters.clock)
+        self._under_way = 0
+        """How many hits were taken that are not over."""
+        self._is_leaving = False
         self._has_to_end = False
         self._is_over = False
         self._was_touched = False
@@ -155,9 +158,10 @@ class RunBudget:
     def take(self) -> bool:
         """Use one of the reserved hits."""
         with self._counting:
-            if not self._reserved:
+            if not self._reserved or self._is_leaving:
                 return False
             self._reserved -= 1
+            self._under_way += 1
             self._was_touched = True
             return True
 
@@ -165,16 +169,25 @@ class RunBudget:
         """What was taken was not used: it is reserved again."""
         with self._counting:
             self._reserved += 1
+            self._under_way -= 1
         self._look_after()
+
+    def abandon(self) -> None:
+        """The run ends this process: nothing more is hit here, and what is under way will not have been."""
+        with self._counting:
+            self._is_leaving = True
+            self._reserved += self._under_way
+            self._under_way = 0
 
     def over(self) -> Callable[[], None] | None:
         with self._counting:
             self._used += 1
+            self._under_way -= 1
         self._look_after()
         return self._end_now if self._has_to_end and self._counters.schedule is None else None
 
     def _may_ask(self) -> bool:
-        return not self._is_over and not self._nothing_left.is_on() and self._counters.may_be_asked()
+        return not (self._is_over or self._is_leaving or self._nothing_left.is_on()) and self._counters.may_be_asked()
 
     def _ask(self) -> Admission:
         """One call asks, others wait for its answer a little; not while the table is known to fail."""
@@ -346,6 +359,10 @@ class KeyBudget:
     def over(self) -> Callable[[], None] | None:
         return self._whole.over() if self._whole else None
 
+    def abandon(self) -> None:
+        if self._whole:
+            self._whole.abandon()
+
     def give_back(self, *, wait_seconds: float = 0.0) -> bool:
         return self._whole is None or self._whole.give_back(wait_seconds=wait_seconds)
 
@@ -436,8 +453,14 @@ class Budgets:
                 self._budgets[run.run_id] = self._made(run)
             return self._budgets[run.run_id]
 
-    def give_back(self) -> None:
-        """Give back what is reserved, when the process ends; until the table does not answer once. Never raises."""
+    def give_back(self, ended_by: str | None = None) -> None:
+        """Give back what is reserved, when the process ends; until the table does not answer once. Never raises.
+
+        `ended_by` is the id of the run that ends it.
+        """
+        budget = self._budgets.get(ended_by or "")
+        if budget:
+            budget.abandon()
         for budget in list(self._budgets.values()):
             if not budget.give_back(wait_seconds=LAST_SECONDS):
                 return

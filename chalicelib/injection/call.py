@@ -34,6 +34,10 @@ class Call(Protocol):
     def method(self) -> str:
         """The HTTP method, in upper case; empty where there is none."""
 
+    @property
+    def event(self) -> Any:  # noqa: ANN401 - JSON
+        """What invoked the handler; None where nothing did, or nobody hands it on."""
+
     def header(self, name: str) -> str | None:
         """The value of a header, whose name is given in lower case; of a repeated one all, with commas between."""
 
@@ -61,6 +65,8 @@ class RequestCall:
     """What the requests of all frameworks have in common, as calls."""
 
     __slots__ = ()
+
+    event: Any = None
 
     @property
     def timeout_seconds(self) -> float:
@@ -184,6 +190,10 @@ class DependencyCall:
     @property
     def method(self) -> str:
         return self.outgoing.method
+
+    @property
+    def event(self) -> Any:  # noqa: ANN401 - JSON
+        return self.inbound.event if self.inbound else None
 
     @property
     def timeout_seconds(self) -> float:

@@ -29,7 +29,8 @@ def decide(plans: Sequence[Plan], chance: Chance, decided: Decided) -> list[Hit]
     for plan in plans:
         drawn = chance
         if plan.selector is not None:
-            inherited = plan.propagation.inherited(decided) if plan.propagation is not None else None
+            travels = plan.propagation is not None and plan.takes_verdicts
+            inherited = plan.propagation.inherited(decided) if travels else None  # type: ignore[union-attr] # it is not None
             if inherited is None:
                 selected = plan.selector.select(decided.call, chance, decided.note)
             else:

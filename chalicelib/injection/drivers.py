@@ -66,6 +66,10 @@ class SyncInjection:
             result.drop_defective()
             return PROCEED
 
+    def end(self, result: InjectionResult) -> None:
+        """To be called when the answer is with the server."""
+        self.engine.end(result)
+
     def test(self, call: Call) -> InjectionResult | None:
         """Arrival and route in one, for the test endpoint."""
         try:
@@ -77,9 +81,22 @@ class SyncInjection:
         self.apply(result)
         return result
 
+    def carry_out(self, call: Call, steps: Generator[Step, Any, None]) -> None:
+        """Wait in the middle of an answer."""
+        try:
+            self._drive(call, steps)
+        except (Interrupted, Exception) as error:
+            pass_on(error)
+            log.exception(DEFECT)
+
     def finish(self, result: InjectionResult, status: int | None) -> None:
         """To be called when the call is answered, or has ended without an answer (None). May block in Lambda."""
         self.engine.count(result, status)
+        if not result.changes:  # otherwise when the answer is over, with what is counted then
+            self.flush(result)
+
+    def flush(self, result: InjectionResult) -> None:
+        """Flush pending counts, where this is the call to do so. May block in Lambda."""
         if not self.engine.recorder.is_waiting:
             return
         try:
@@ -176,6 +193,10 @@ class AsyncInjection:
             result.drop_defective()
             return PROCEED
 
+    def end(self, result: InjectionResult) -> None:
+        """To be called when the answer is with the server. Does not block."""
+        self.engine.end(result)
+
     async def test(self, call: Call) -> InjectionResult | None:
         """Arrival and route in one, for the test endpoint."""
         try:
@@ -188,6 +209,14 @@ class AsyncInjection:
         if hits is not None:
             await self.apply(result, hits)
         return result
+
+    async def carry_out(self, call: Call, steps: Generator[Step, Any, None]) -> None:
+        """Wait in the middle of an answer."""
+        try:
+            await self._drive(call, steps)
+        except (Interrupted, Exception) as error:
+            pass_on(error)
+            log.exception(DEFECT)
 
     def count(self, result: InjectionResult, status: int | None) -> None:
         """To be called when the response starts, or the call has ended without one (None). Does not block."""

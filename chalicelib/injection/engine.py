@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
-from ..effects.base import Effect, Surroundings
-from ..faults.base import PROCEED, Answer, Applied, Chance, Change, Outcome, RefreshSnapshot, RunBlocking, Step
+from ..effects.base import ActiveRun, Effect, Surroundings
+from ..faults.base import PROCEED, Answer, Applied, Chance, Change, Exit, Outcome, RefreshSnapshot, RunBlocking, Step
 from ..paths import PathSet
 from ..results.recorder import Recorder
 from ..results.tally import WOULD_HIT
@@ -23,11 +23,12 @@ from .arrival import Arrival
 from .budgets import Budget
 from .call import Call
 from .decide import Hit, decide
-from .plan import Plan
+from .plan import Plan, recorded
 from .propagation import UNREAD, Verdicts
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from .exits import Exits
     from .outgoing import Passage
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,9 @@ class InjectionResult:
     """
 
     __slots__ = (
+        "answer",
         "began",
+        "budgets",
         "call",
         "changes",
         "environment",
@@ -108,6 +111,10 @@ class InjectionResult:
         self.hits: list[AppliedHit] = []
         self.changes: Sequence[tuple[Plan, Change]] = ()
         """What becomes of the application's answer, by which runs, in this order."""
+        self.answer: Any = None
+        """The boundary's own, which applies them."""
+        self.budgets: Sequence[Budget] = ()
+        """Those that have admitted it, and whose hit is not over: this process is to end after its answer."""
         self.notes: Sequence[tuple[Run, str]] = ()
         """The counters of runs that it adds 1 to, beside those of faults and requests."""
         self.passages: list[Passage] = []
@@ -185,7 +192,7 @@ BLOCKED: Final = Blocked()
 
 
 @dataclass(slots=True)
-class _HitCall:
+class HitByPlan:
     """One call and one run, for a fault."""
 
     engine: "Engine"
@@ -266,6 +273,8 @@ class Engine:
     """Those of the stage, by the parameter's name."""
     sleep: Callable[[float], None] = time.sleep
     lambda_memory_mb: int | None = None
+    record_defect: Callable[[Run, str], None] = lambda _run, _defect: None
+    """Lets a run say what is wrong with it here. May block, and raise."""
 
     def __post_init__(self) -> None:
         # Every request passes here: nothing is looked up twice.
@@ -273,6 +282,8 @@ class Engine:
         self._effect_of_kind: dict[Any, Effect] = {}
         self._making = threading.Lock()
         self._excluded = self.excluded or None
+        self.exits: Exits | None = None
+        """How it ends; None where it cannot."""
 
     def effect(self, kind: Callable[[Surroundings], E]) -> E:
         """The one of that kind in this process, with methods of its own for the faults that use it."""
@@ -286,9 +297,18 @@ class Engine:
         with self._making:
             self._add(effect, kind or type(effect))
 
+    def abandon_effects(self) -> None:
+        """Let go of what this process, a copy, has inherited of them."""
+        for effect in self._effects:
+            effect.abandon()
+
     def _add(self, effect: Effect, kind: Any) -> None:  # noqa: ANN401 - whatever it is found by
         self._effect_of_kind[kind] = effect
         self._effects = tuple(self._effect_of_kind.values())
+
+    @property
+    def effects(self) -> Sequence[Effect]:
+        return self._effects
 
     @property
     def _surroundings(self) -> Surroundings:
@@ -298,7 +318,15 @@ class Engine:
             sleep=self.sleep,
             seconds_until_stale=self.snapshot.seconds_until_stale,
             lambda_memory_mb=self.lambda_memory_mb,
+            count=self._count_held,
+            record_problem=self._record_problem,
         )
+
+    def _count_held(self, run: ActiveRun, counters: Mapping[str, int]) -> None:
+        self.recorder.count_held(cast("Plan", run), counters)
+
+    def _record_problem(self, run: ActiveRun, problem: str) -> None:
+        recorded(self.record_defect, cast("Plan", run).run, problem)
 
     def is_idle(self) -> bool:
         """Whether calls pass through: nothing is active, held or to be flushed, and no read is due."""
@@ -382,6 +410,9 @@ class Engine:
                     self.slots.give_back()
         finally:
             result.meets = ()
+        outcome = result.outcome
+        if isinstance(outcome, Exit) and outcome.after_seconds is None and self.exits:
+            yield RunBlocking(partial(self.exits.leave, result))
         return result.outcome
 
     def _apply(self, result: InjectionResult, hits: Sequence[Hit]) -> Generator[Step, Any, None]:
@@ -399,17 +430,24 @@ class Engine:
                         continue
                 hit = AppliedHit(plan, fault.kind, UNFINISHED)
                 result.hits.append(hit)
-                applied = fault.apply(_HitCall(self, result.call, plan, result.began, chance))
+                applied = fault.apply(self.hit_call(result, plan, chance))
                 hit.applied = applied if isinstance(applied, Applied) else (yield from applied)
                 if hit.applied.change is not None:
                     result.changes = (*result.changes, (plan, hit.applied.change))
                 if hit.applied.outcome is not PROCEED:
                     result.outcome = hit.applied.outcome
+                    result.changes = ()  # it is not the application that answers
                     break
         finally:
+            if isinstance(result.outcome, Exit) and result.outcome.after_seconds is not None:
+                result.budgets, used = used, []
             ends = [budget.over() for budget in used]
         for end in filter(None, ends):
             yield RunBlocking(end)
+
+    def hit_call(self, result: InjectionResult, plan: Plan, chance: Chance) -> HitByPlan:
+        """A call and one of the runs that hit it, as faults see it."""
+        return HitByPlan(self, result.call, plan, result.began, chance)
 
     def is_active(self, plan: Plan) -> Generator[Step, Any, bool]:
         """Whether a run goes on, by the snapshot, which is refreshed where that is due."""
@@ -432,6 +470,15 @@ class Engine:
         except Exception:
             log.exception("Could not count a request")
 
+    def count_change(self, result: InjectionResult, plan: Plan, counters: Mapping[str, int]) -> None:
+        """Count what a run did to an answer that is over now. Does not block, and never raises."""
+        if result.is_test or not result.reached_route:
+            return
+        try:
+            self.recorder.count_late(result, plan, counters)
+        except Exception:
+            log.exception("Could not count what became of an answer")
+
     def _seconds(self, result: InjectionResult) -> float:
         """How long the client has waited: since the call's arrival where that is known, otherwise since ours."""
         seconds = self.process.timer() - result.began
@@ -440,6 +487,11 @@ class Engine:
             result.knows_arrival = since is not None
             return max(seconds, since or 0.0)
         return seconds
+
+    def end(self, result: InjectionResult) -> None:
+        """To be called when the application is done with a call, and its answer is with the server."""
+        if result.outcome is not PROCEED and self.exits:
+            self.exits.leave_later(result)
 
     def may_flush(self, call: Call) -> bool:
         """Whether pending counts are due to be flushed, and the call has the time for it."""

@@ -97,7 +97,7 @@ class EventRequest(RequestCall):
 
     def queries(self) -> Mapping[str, Sequence[str]]:
         """All values by their names, of an event that is not of version 2. A load balancer does not decode them."""
-        many = self.event.get("multiValueQueryStringParameters")
+        many: Mapping[str, Sequence[str]] | None = self.event.get("multiValueQueryStringParameters")
         if not many:
             many = {name: [value] for name, value in (self.event.get("queryStringParameters") or {}).items()}
         if not self.is_of_load_balancer:
@@ -140,3 +140,12 @@ def _path(event: Mapping[str, Any]) -> str:
     if stage != "$default" and path.startswith(f"/{stage}/"):
         path = path.removeprefix(f"/{stage}")
     return unquote(path)
+
+
+def is_alarm(event: Any) -> bool:  # noqa: ANN401 - JSON
+    """Whether CloudWatch says by SNS that an alarm changed its state: such an event may end runs, so none hits it."""
+    try:
+        message = event["Records"][0]["Sns"]["Message"]
+    except (TypeError, LookupError):
+        return False
+    return isinstance(message, str) and '"AlarmName"' in message and '"NewStateValue"' in message

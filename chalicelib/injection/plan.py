@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from ..faults.base import Fault, Kind
+from ..faults.base import Fault, Kind, Unavailable
 from ..runs.run import NEVER, Run
 from .budgets import Budget
 from .propagation import Propagation, Seal
@@ -53,6 +53,7 @@ class Plan:
         "run_id",
         "selector",
         "share",
+        "takes_verdicts",
     )
 
     def __init__(self, run: Run, share: float, faults: tuple[Fault, ...], *, active_from: float = NEVER) -> None:
@@ -72,6 +73,8 @@ class Plan:
         """What it does to outgoing calls, instead of to requests."""
         self.propagation: Propagation | None = None
         """How its verdicts on requests travel between services, where they do."""
+        self.takes_verdicts = True
+        """Whether those of services before decide here: not where its target names other functions."""
         self._timer: Callable[[], float] | None = None
         self._ends = 0.0
 
@@ -102,7 +105,7 @@ class Plan:
         plan.expires_at = min(until, self.run.expires_at)
         if self.outgoing:
             plan.outgoing = self.outgoing._replace(plan=Plan(self.run, 0.0, self.hitting.faults))
-        plan.propagation = self.propagation
+        plan.propagation, plan.takes_verdicts = self.propagation, self.takes_verdicts
         return plan
 
     def of_outgoing_calls(self, target: "Matcher | None") -> "Plan":
@@ -114,7 +117,7 @@ class Plan:
     def travel_by(self, propagation: Propagation | None) -> None:
         """Take what services before have decided about requests, and tell others."""
         self.propagation = propagation
-        if self.outgoing:
+        if self.outgoing and self.takes_verdicts:
             self.outgoing = self.outgoing._replace(propagation=propagation)
 
     @property
@@ -162,12 +165,25 @@ class Environment(NamedTuple):
 NOWHERE = Environment()
 
 
+Key = tuple[str, str, bool]
+"""By which a run is known that need not be compiled again."""
+
+
+def _key(run: Run) -> Key:
+    return run.experiment, run.run_id, run.unreadable
+
+
+def _without(plans: Mapping[Key, tuple[Plan, ...]], keys: set[Key]) -> Mapping[Key, tuple[Plan, ...]]:
+    return {key: each for key, each in plans.items() if key not in keys} if keys else plans
+
+
 class Compiler:
     """From active runs to plans; each run is compiled once.
 
     A run that this version of the module cannot read is left out, and so is one that `why_not` says something against.
     One whose target is not this `environment` hits nothing, and its untouched calls are counted. One whose experiment
-    raises has no faults. `record_defect` is called with the reason; it may block, and raise.
+    raises has no faults; where it says that this process cannot do it as yet, it is compiled again at the next read.
+    `record_defect` is called with the reason; it may block, and raise.
     Without a clock a run lasts until its `expires_at`, whenever it was first seen. `budgets` are what runs may still
     hit in all environments together.
     """
@@ -191,11 +207,13 @@ class Compiler:
         self._clock = clock
         self._timer = timer
         self._seen: dict[str, Seen] = {}
-        self._plans: dict[tuple[str, str, bool], tuple[Plan, ...]] = {}
+        self._plans: dict[Key, tuple[Plan, ...]] = {}
+        self._postponed: set[Key] = set()
+        """The runs that this process could not inject when it compiled them, and can perhaps at the next read."""
 
     def __call__(self, runs: Iterable[Run]) -> list[Plan]:
-        known = self._plans
-        keyed = {(run.experiment, run.run_id, run.unreadable): run for run in runs}
+        known, self._postponed = _without(self._plans, self._postponed), set()
+        keyed = {_key(run): run for run in runs}
         self._plans = {key: known[key] if key in known else self._compile(run) for key, run in keyed.items()}
         return [plan for plans in self._plans.values() for plan in plans]
 
@@ -210,13 +228,16 @@ class Compiler:
             return ()
         if reason := self._why_not(run, parameters):
             log.warning("Skipped run %s of %s: %s", run.run_id, run.experiment, reason, extra={"run_id": run.run_id})
-            self._record(run, f"not injected: {reason}"[:LONGEST_DEFECT])
+            recorded(self._record_defect, run, f"not injected: {reason}")
             return ()
         try:
             whole.hitting.faults = tuple(sorted(experiment.faults(parameters), key=BY_ORDER))
+        except Unavailable as reason:
+            self._postponed.add(_key(run))
+            recorded(self._record_defect, run, f"not injected by environment {self._environment.name} as yet: {reason}")
         except Exception as error:
             log.exception("Experiment %s raised an exception; its run %s hits nothing", run.experiment, run.run_id)
-            self._record(run, f"{type(error).__name__}: {error}"[:LONGEST_DEFECT])
+            recorded(self._record_defect, run, f"{type(error).__name__}: {error}")
         if self._environment.seal:
             whole.travel_by(self._environment.seal.propagation(run))
         plans = (whole,) if whole.active_from == NEVER else (whole.baseline(run.hits_from), whole)
@@ -242,20 +263,24 @@ class Compiler:
         if target and not target.has_environment(run.run_id, here.name, here.function):
             return Plan(run, 0.0, (), active_from=active_from)
         plan = Plan(run, parameters.percentage / WHOLE, (), active_from=active_from)
-        matcher = target.matcher() if target else None
+        matcher = target.matcher(here.function) if target else None
         is_outgoing = applies_to == "dependency"
         plan.selector = selector(run, plan.share, None if is_outgoing else matcher, clock=self._clock or time.time)
         plan.budget = self._budgets(run)
         plan.is_limited = plan.is_dry or plan.budget is not None
-        return plan.of_outgoing_calls(matcher) if is_outgoing else plan
+        made = plan.of_outgoing_calls(matcher) if is_outgoing else plan
+        made.takes_verdicts = target is None or target.has_function(here.function)
+        return made
 
-    def _record(self, run: Run, defect: str) -> None:
-        if run.defect:
-            return  # another environment was first
-        try:
-            self._record_defect(run, defect)
-        except Exception as error:  # noqa: BLE001 - the application's request goes on
-            log.warning("Could not record the defect of run %s: %s", run.run_id, error)
+
+def recorded(record_defect: Callable[[Run, str], None], run: Run, defect: str) -> None:
+    """Let a run say what is wrong with it, unless another environment was first."""
+    if run.defect:
+        return
+    try:
+        record_defect(run, defect[:LONGEST_DEFECT])
+    except Exception as error:  # noqa: BLE001 - the application's request goes on
+        log.warning("Could not record the defect of run %s: %s", run.run_id, error)
 
 
 def _require_readable(run: Run) -> None:

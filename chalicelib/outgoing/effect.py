@@ -49,6 +49,9 @@ class Patches:
             if self.is_holding:
                 self._installation.settle()
 
+    def abandon(self) -> None:
+        """The installation itself knows of copies."""
+
     def notice(self, active: Sequence[Plan]) -> None:
         """Install or take out what the active runs need. Does not block, and never raises.
 

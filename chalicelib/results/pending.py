@@ -88,8 +88,12 @@ class PendingCounts:
 
     def occupy(self, call: ServedCall) -> None:
         """Note for how long what was injected into a call occupied a worker."""
-        delay = sum(hit.applied.counters.get(DELAY, 0) for hit in call.hits) if self.has_workers else 0
-        if delay and (workers := call.workers):
+        if self.has_workers:
+            self.occupy_for(call, sum(hit.applied.counters.get(DELAY, 0) for hit in call.hits))
+
+    def occupy_for(self, call: ServedCall, delay: int) -> None:
+        """As `occupy`, for a delay in microseconds."""
+        if delay and self.has_workers and (workers := call.workers):
             self.occupied_seconds += delay / MICROSECONDS / workers
 
     # Calls that have begun

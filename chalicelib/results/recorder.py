@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..errors import ChaosError
+from ..faults.wait import DELAY
 from ..runs.run import NEVER, Run
 from .aftermath import Aftermath
 from .pending import Addition, PendingCounts
@@ -215,12 +216,29 @@ class Recorder:
                         pending.counters.add(name)
             self._plan_flush()
 
+    def count_late(self, call: ServedCall, plan: ActivePlan, counters: Mapping[str, int]) -> None:
+        """Count what a run did to an answer, which is over only now: the call itself was counted when it began."""
+        with self._counting:
+            if pending := self._pending.get(plan.run_id) or self._begin_counting(plan):
+                pending.counters.merge(counters)
+                pending.occupy_for(call, counters.get(DELAY, 0))
+            if not self._scheduled:
+                self._plan_flush()
+
     def count_outgoing(self, passage: Passage) -> None:
         """Count an outgoing call that serves no request."""
         with self._counting:
             for plan in passage.result.plans:
                 if pending := self._pending.get(plan.run_id) or self._begin_counting(plan):
                     pending.count_outgoing(passage)
+            if not self._scheduled:
+                self._plan_flush()
+
+    def count_held(self, plan: ActivePlan, counters: Mapping[str, int]) -> None:
+        """Count what an effect did for a run, whether calls come or not."""
+        with self._counting:
+            if pending := self._pending.get(plan.run_id) or self._begin_counting(plan):
+                pending.counters.merge(counters)
             if not self._scheduled:
                 self._plan_flush()
 
@@ -302,16 +320,19 @@ class Recorder:
         finally:
             self._settle()
 
-    def flush_last(self) -> None:
+    def flush_last(self, killed_by: str | None = None) -> None:
         """As `flush`, when the process ends: after a flush that is under way, whose thread would be cut off.
 
-        What is open then dies with the process.
+        What is open then dies with the process, hit by the run that has ended it, if one has.
         """
         if self._flushing.acquire(timeout=LAST_SECONDS):
             self._flushing.release()
         with self._counting:
             self._begin_counting_open()
             now, died, self._open = self._clock(), self._open, {}
+            if killed_by:
+                for call in died:
+                    call.meets = {*call.meets, killed_by}
             for pending in self._pending.values():
                 pending.count_open_as_dead(died, now)
         self.flush()

@@ -100,6 +100,17 @@ QUERY_NAME = Text(
     longest=LONGEST_NAME,
 )
 
+EVENT_PATH = Text(
+    allowed="a dotted path into the event, such as Records.0.eventSource or detail.type",
+    refused={
+        **NO_CONTROL,
+        "^[.]|[.][.]|[.]$": "it has an empty part between dots; leave one dot out",
+        "[\\[\\]$]": "items of lists are numbers between dots, such as Records.0.body; leave brackets and $ out",
+    },
+    longest=128,
+)
+"""Of the keys and indices that lead to a value."""
+
 _BEGINNING_OF_HEADER = {**NO_CONTROL, **ASCII_ALONE, **NO_BLANK_BEFORE}
 _TEXT = f"a text of 1 to {LONGEST_TEXT} characters"
 _HEADER = Text(allowed=_TEXT, refused={**_BEGINNING_OF_HEADER, **NO_BLANK_AFTER})
@@ -108,6 +119,8 @@ _QUERY = Text(allowed=_TEXT, refused=NO_CONTROL)
 IN_HEADER = {EQUALS: _HEADER, PREFIX: Text(allowed=_TEXT, refused=_BEGINNING_OF_HEADER), GLOB: _HEADER}
 IN_QUERY = dict.fromkeys((EQUALS, PREFIX, GLOB), _QUERY)
 """What the texts of a condition may be, by its kind."""
+
+IN_EVENT = IN_QUERY
 
 QUOTED = "it is no text; send numbers, true and false in quotes"
 ALLOWED = (

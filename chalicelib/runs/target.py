@@ -16,7 +16,9 @@ from pydantic_core import PydanticCustomError
 from ..globs import glob
 from ..paths import ALLOWED_PATH, PathSet
 from .condition import (
+    EVENT_PATH,
     HEADER,
+    IN_EVENT,
     IN_HEADER,
     IN_QUERY,
     LONGEST_NAME,
@@ -29,6 +31,7 @@ from .condition import (
     condition_schema,
     refused,
 )
+from .event_path import reader
 from .key import Keyed
 
 MOST_NAMES = 10
@@ -39,6 +42,7 @@ LONGEST_TARGET = 2000
 
 WHOLE = 100.0
 HASH_BYTES = 8
+INVOCATION = "invocation"
 
 TOO_LONG, TWICE, CREDENTIAL = "target_too_long", "name_twice", "credential"
 """The kinds of the problems that the JSON Schema cannot express."""
@@ -58,8 +62,16 @@ class Requested(Keyed, Protocol):
         """The decoded path."""
 
     @property
+    def kind(self) -> str:
+        """Whether it is a request or an invocation."""
+
+    @property
     def method(self) -> str:
         """The HTTP method, in upper case."""
+
+    @property
+    def event(self) -> Any:  # noqa: ANN401 - JSON
+        """What invoked the handler; None where nothing did."""
 
 
 class Check(NamedTuple):
@@ -104,10 +116,15 @@ def _every_environment(_content: object, _environment: Environment) -> bool:
 
 
 class Criterion(NamedTuple):
-    """What a field of a target says: of calls (`checks`), or of environments (`has`)."""
+    """What a field of a target says: of calls (`checks`), or of environments (`has`). With both, one is enough."""
 
     checks: Callable[[Any], Sequence[Check]] = _every_call
     has: Callable[[Any, Environment], bool] = _every_environment
+
+    @property
+    def is_of_environments(self) -> bool:
+        """Whether environments alone meet it."""
+        return self.checks is _every_call
 
 
 # The criteria
@@ -148,6 +165,25 @@ def _query_name(name: str, condition: Any) -> Check:  # noqa: ANN401 - JSON
     return Check(f"target.query.{name}", condition, matches, lambda call: list(call.query(name)))
 
 
+def _event(paths: Mapping[str, Any]) -> Sequence[Check]:
+    return [_value(path, condition) for path, condition in paths.items()]
+
+
+def _value(path: str, condition: Any) -> Check:  # noqa: ANN401 - JSON
+    test, read = compiled(condition), reader(path)
+    return Check(f"target.event.{path}", condition, lambda call: test(read(call.event)), lambda call: read(call.event))
+
+
+def _functions(functions: list[str]) -> Sequence[Check]:
+    """Where the environment is no such function: work of such a name."""
+    globs = [glob(each) for each in functions]
+
+    def matches(call: Requested) -> bool:
+        return call.kind == INVOCATION and any(each(call.name) for each in globs)
+
+    return (Check("target.functions", functions, matches, lambda call: call.name),)
+
+
 def _has_function(functions: list[str], environment: Environment) -> bool:
     return bool(environment.function) and any(glob(each)(environment.function) for each in functions)
 
@@ -167,13 +203,14 @@ CRITERIA: Mapping[str, Criterion] = {
     "paths": Criterion(checks=_paths),
     "headers": Criterion(checks=_headers),
     "query": Criterion(checks=_query),
-    "functions": Criterion(has=_has_function),
+    "event": Criterion(checks=_event),
+    "functions": Criterion(checks=_functions, has=_has_function),
     "environments_percentage": Criterion(has=_has_share),
 }
 """The fields of a target, of which at least one is required; the cheapest of those about calls first."""
 
-OF_ENVIRONMENTS = frozenset(name for name, each in CRITERIA.items() if each.checks is _every_call)
-"""The criteria that say nothing about calls."""
+OF_ENVIRONMENTS = frozenset(name for name, each in CRITERIA.items() if each.has is not _every_environment)
+"""The criteria that say which environments may hit anything."""
 
 
 # What their texts may be
@@ -200,10 +237,10 @@ PATH = Text(
 )
 FUNCTION = Text(
     allowed="the name of a Lambda function, in which * is any characters, such as billing-*",
-    pattern="^[A-Za-z0-9_*-]+$",
+    pattern="^[A-Za-z0-9_.*-]+$",
     refused={
         ":": "send the name of the function alone, not its ARN, its version or its alias",
-        "[^A-Za-z0-9_*-]": "such names have letters, digits, - and _",
+        "[^A-Za-z0-9_.*-]": "such names have letters, digits, -, . and _",
     },
     longest=LONGEST_NAME,
 )
@@ -263,6 +300,16 @@ Query = Annotated[
 ]
 
 
+Event = Annotated[
+    dict[
+        Annotated[str, AfterValidator(EVENT_PATH.check)],
+        Annotated[Any, AfterValidator(partial(check_condition, IN_EVENT))],
+    ],
+    AfterValidator(_counted),
+    _named(EVENT_PATH, IN_EVENT, "paths"),
+]
+
+
 class Target(BaseModel):
     """Which calls the run may hit; all others stay untouched, and are counted as such. All criteria must match."""
 
@@ -296,10 +343,16 @@ class Target(BaseModel):
         description="Fields of the query, each with a condition that one of its values meets.",
         examples=[{"debug": "1"}, {"region": ["eu", {"glob": "eu-*"}]}],
     )
+    event: Event = Field(
+        default=cast("dict[str, Any]", None),
+        description="Values in the event of an invocation, by their dotted paths, each with a condition. Numbers are "
+        "places in lists, and what is no text is compared as JSON. What is no invocation has no event.",
+        examples=[{"Records.0.eventSource": "aws:sqs", "detail.type": {"prefix": "order"}}],
+    )
     functions: Annotated[list[Function], Field(min_length=1, max_length=MOST_ITEMS)] = Field(
         default=cast("list[str]", None),
-        description="Names of Lambda functions, any of which serves the request; * is any characters. Processes "
-        "outside of Lambda are not hit.",
+        description="Names of Lambda functions, any of which serves the call, or of background work, any of which it "
+        "is; * is any characters. Requests outside of Lambda are not hit.",
         examples=[["billing-*"]],
     )
     environments_percentage: float = Field(
@@ -331,11 +384,22 @@ class Target(BaseModel):
     def has_environment(self, run_id: str, environment: str, function: str = "") -> bool:
         """Whether the run may hit calls of this environment. The same answer for as long as the run lasts."""
         here = Environment(run_id, environment, function)
-        return all(CRITERIA[name].has(content, here) for name, content in self._chosen())
+        return all(
+            CRITERIA[name].has(content, here) for name, content in self._chosen() if CRITERIA[name].is_of_environments
+        )
 
-    def matcher(self) -> Matcher | None:
-        """How calls are matched; None where the target says nothing about calls."""
-        checks = [check for name, content in self._chosen() for check in CRITERIA[name].checks(content)]
+    def has_function(self, function: str) -> bool:
+        """Whether calls that a function of that name serves are in it, as far as that goes."""
+        return self.functions is None or _has_function(self.functions, Environment("", "", function))
+
+    def matcher(self, function: str | None = "") -> Matcher | None:
+        """How calls are matched in a function of that name; None where the target says nothing about calls there.
+
+        The function None is any that the target names.
+        """
+        is_function = function is None or self.has_function(function)
+        chosen = [(name, content) for name, content in self._chosen() if name != "functions" or not is_function]
+        checks = [check for name, content in chosen for check in CRITERIA[name].checks(content)]
         return Matcher(checks) if checks else None
 
     def _chosen(self) -> Iterator[tuple[str, Any]]:

@@ -95,7 +95,7 @@ MISSING: dict[str, str] = {
 }
 UNKNOWN: dict[str, str] = {
     "an empty name": '{"experiment_name": ""}',
-    "an unknown name": '{"experiment_name": "cpu_exhaustion"}',
+    "an unknown name": '{"experiment_name": "paper_exhaustion"}',
     "a name in capitals": '{"experiment_name": "LATENCY_INJECTION"}',
     "a path as name": '{"experiment_name": "../../etc/passwd"}',
     "a name of 10 kB": json.dumps({"experiment_name": "x" * 10_000}),

@@ -180,6 +180,18 @@ def test_which_function_gets_the_request_is_unknown_unless_it_is_said(control: C
         assert seen(previewed, "target.functions") == (["billing-*"], function)
 
 
+def test_an_event_is_previewed_without_a_path_and_with_one(control: Control) -> None:
+    target = {"event": {"Records.0.eventSource": "aws:sqs"}}
+    event = {"Records": [{"eventSource": "aws:sqs"}]}
+    previewed = preview(control, {"event": event}, target=target)
+    assert previewed["would_hit"] is True
+    assert seen(previewed, "target.event.Records.0.eventSource") == ("aws:sqs", "aws:sqs")
+    assert preview(control, {"event": {}}, target=target)["would_hit"] is False
+    assert preview(control, {"event": event}, target={"paths": ["/orders/*"]})["would_hit"] is False
+    both = preview(control, {"event": event, "path": "/orders/1"}, target={**target, "paths": ["/orders/*"]})
+    assert both["would_hit"] is True
+
+
 # Keys
 
 
@@ -367,15 +379,17 @@ def test_a_dry_run_says_so(control: Control) -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ([], "request must be an object with method, path, headers, query, function; got a list of 0."),
-        (None, "request must be an object with method, path, headers, query, function; got null."),
+        ([], "request must be an object with event, method, path, headers, query, function; got a list of 0."),
+        (None, "request must be an object with event, method, path, headers, query, function; got null."),
         ({}, "request.path is missing; it must be a decoded path such as /orders/1."),
         ({"path": 7}, "request.path must be a decoded path such as /orders/1; got 7."),
         (
             {"path": "orders"},
             '; got "orders": it does not begin with a slash; send the path alone, without scheme and ',
         ),
-        ({"path": ""}, '; got "": it has 0 characters; send 1 to 2000.'),
+        ({"path": ""}, "request.path is missing; it must be a decoded path such as /orders/1."),
+        ({"event": None}, "request.event must be"),
+        ({"event": [1]}, "request.event must be"),
         ({"path": "/orders?debug=1"}, "it has a query or a fragment; send that as query, or leave it out."),
         ({"path": "/a%20b"}, "it is percent-encoded; send it decoded."),
         ({"path": "/a\n"}, "it has control characters; leave them out."),
@@ -386,7 +400,7 @@ def test_a_dry_run_says_so(control: Control) -> None:
         ({"path": "/", "method": "GET\n"}, "request.method must be an HTTP method in upper case, such as GET; got "),
         (
             {"path": "/", "verb": "GET"},
-            "request.verb is not a known field; use one of method, path, headers, query, function.",
+            "request.verb is not a known field; use one of event, method, path, headers, query, function.",
         ),
         (
             {"path": "/", "headers": ["a"]},

@@ -229,7 +229,7 @@ REFUSALS: dict[str, tuple[Any, str, str, str]] = {
         {"functions": ["a b"]},
         "target.functions",
         FUNCTION,
-        "such names have letters, digits, - and",
+        "such names have letters, digits, -, . and",
     ),
     "no share": ({"environments_percentage": 0}, "target.environments_percentage", SHARE, "0"),
     "more than all": ({"environments_percentage": 101}, "target.environments_percentage", SHARE, "101"),
@@ -355,7 +355,14 @@ CONDITIONS = st.dictionaries(WORDS, ONE | st.lists(ONE, max_size=3), max_size=2)
 LISTS = st.lists(WORDS, max_size=3)
 TARGETS = st.fixed_dictionaries(
     {},
-    optional={"methods": LISTS, "paths": LISTS, "functions": LISTS, "headers": CONDITIONS, "query": CONDITIONS},
+    optional={
+        "methods": LISTS,
+        "paths": LISTS,
+        "functions": LISTS,
+        "headers": CONDITIONS,
+        "query": CONDITIONS,
+        "event": CONDITIONS,
+    },
 )
 SCHEMA = Draft202012Validator(options_schema(StartOptions)["properties"]["target"])
 

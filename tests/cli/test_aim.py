@@ -13,7 +13,7 @@ from tests.cli.scripted import LISTED, RUNNING, Scripted, fine
 
 START = ("start", "latency_injection", "--detach")
 FLAGS = {
-    "--label", "--method", "--path", "--header", "--query", "--function", "--environments-percentage",
+    "--label", "--method", "--path", "--header", "--query", "--event", "--function", "--environments-percentage",
     "--max-requests", "--first", "--key-header", "--key-query", "--every", "--sticky-header", "--sticky-query",
     "--seed", "--ramp-seconds", "--dry-run", "--propagate",
 }  # fmt: skip
@@ -39,8 +39,9 @@ def test_each_option_of_this_version_has_the_name_that_people_expect() -> None:
 def test_all_of_it_is_sent_as_the_api_has_it(run: Run, scripted: Scripted) -> None:
     target = (
         "--method", "GET", "--method", "HEAD", "--path", "/orders/*", "--header", "x-tenant=acme", "--header", "x-beta",
-        "--header", "user-agent=curl/*", "--header", "user-agent=*wget*", "--query", "debug=1", "--function",
-        "billing-*", "--environments-percentage", "50",
+        "--header", "user-agent=curl/*", "--header", "user-agent=*wget*", "--query", "debug=1",
+        "--event", "Records.0.eventSource=aws:sqs", "--event", "detail.type=order*",
+        "--function", "billing-*", "--environments-percentage", "50",
     )  # fmt: skip
     limits = (
         "--max-requests",
@@ -67,6 +68,7 @@ def test_all_of_it_is_sent_as_the_api_has_it(run: Run, scripted: Scripted) -> No
                 "user-agent": [{"prefix": "curl/"}, {"glob": "*wget*"}],
             },
             "query": {"debug": "1"},
+            "event": {"Records.0.eventSource": "aws:sqs", "detail.type": {"prefix": "order"}},
             "functions": ["billing-*"],
             "environments_percentage": 50.0,
         },

@@ -30,7 +30,7 @@ DYING = ["/hangs", "/blocked", "/killed", "/hangs"]
 def two_sync_workers(folder: Path, port: int) -> list[str]:
     shutil.copy(HOST, folder / "app.py")
     return [
-        *(str(BIN / "gunicorn"), "--workers", "2", "--timeout", "2", "--worker-class", "sync"),
+        *(str(BIN / "gunicorn"), "--workers", "2", "--timeout", "5", "--worker-class", "sync"),
         *("--bind", f"127.0.0.1:{port}", "app:app"),
     ]
 

@@ -58,7 +58,10 @@ def test_what_the_clients_saw_is_what_the_results_tell_and_the_report_shows(serv
         results: dict[str, object] = run["results"]
         return results
 
-    until(lambda: told().get("requests_hit") == hit and told()["requests"] >= REQUESTS)  # type: ignore[operator]
+    until(
+        lambda: told().get("requests_hit") == hit and told()["requests"] >= REQUESTS,  # type: ignore[operator]
+        shown=lambda: f"{hit} of {len(answers)} were hit; {told()}",
+    )
     results = told()
     assert results["requests"] == results["requests_hit"] + results["requests_untouched"]  # type: ignore[operator]
     buckets = results["distribution"]

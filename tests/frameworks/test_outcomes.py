@@ -75,6 +75,7 @@ class Served:
     def __init__(self, clock: Clock) -> None:
         self.runs, self.results = FakeRunStore(), FakeResultStore()
         self.wired: Any = None
+        self.own: list[type[Experiment]] = [Exploding]
         self.wire = partial(self._wire, clock)
         self.ask: Callable[[str, str], Answered | None] = lambda _method, _path: None
 
@@ -91,7 +92,7 @@ class Served:
             clock=clock,
             chance=lambda: 0.0,
             schedule=lambda _seconds, _call: None,
-            catalogue=lambda: Catalogue([*BUILT_IN, Exploding]),
+            catalogue=lambda: Catalogue([*BUILT_IN, *self.own]),
             **options,
         )
         return self.wired

@@ -8,7 +8,7 @@ from pydantic import field_validator
 from chalicelib.errors import StoreUnavailable
 from chalicelib.experiments.base import Experiment, Parameters
 from chalicelib.experiments.catalogue import BUILT_IN, Catalogue
-from chalicelib.faults.base import Fault
+from chalicelib.faults.base import Fault, Unavailable
 from chalicelib.faults.wait import Wait
 from chalicelib.injection.decide import decide
 from chalicelib.injection.plan import Compiler, Environment
@@ -104,6 +104,34 @@ def test_a_defect_is_recorded_once_and_the_run_hits_nothing() -> None:
     for _ in range(3):
         assert [plan.faults for plan in compiled([run])] == [()]
     assert defects.recorded == [(run.run_id, "ZeroDivisionError: a defect")]
+
+
+def test_what_a_process_cannot_inject_as_yet_hits_nothing_and_is_compiled_again_at_the_next_read() -> None:
+    is_there = False
+
+    class Late(Experiment):
+        name = "late"
+        Parameters = Parameters
+
+        def faults(self, parameters: Parameters) -> Iterator[Fault]:
+            del parameters
+            if not is_there:
+                raise Unavailable("shop.errors is not imported")
+            yield Wait(seconds=1.0)
+
+    defects = Defects()
+    compiled = Compiler(lambda: Catalogue([Late]), defects, environment=Environment("a1b2c3d4"))
+    run = a_run("late")
+    assert [plan.faults for plan in compiled([run])] == [()]
+    recorded = "not injected by environment a1b2c3d4 as yet: shop.errors is not imported"
+    assert defects.recorded == [(run.run_id, recorded)]
+    run = replace(run, defect=recorded)
+    assert [plan.faults for plan in compiled([run])] == [()]
+    is_there = True
+    (plan,) = compiled([run])
+    assert plan.faults == (Wait(seconds=1.0),)
+    assert compiled([run]) == [plan]  # and not once more
+    assert len(defects.recorded) == 1
 
 
 def test_where_a_defect_cannot_be_recorded_the_others_are_compiled_all_the_same(

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from chalicelib.injection.invocation import InvocationCall
 from chalicelib.runs.options import StartOptions
 from chalicelib.runs.target import CRITERIA, Target
 from tests.injection.support import FakeCall
@@ -124,7 +125,7 @@ def test_each_criterion_says_what_is_allowed_and_what_it_sees() -> None:
         "environments_percentage": 50,
     }
     asked = call(query={"debug": ["0", "2"]}, **ACME)
-    matcher = Target.model_validate(content).matcher()
+    matcher = Target.model_validate(content).matcher("billing-api")
     assert matcher
     found = [(each.name, each.allowed, each.matches(asked), each.seen(asked)) for each in matcher.criteria]
     assert found == [
@@ -140,7 +141,8 @@ def test_each_criterion_says_what_is_allowed_and_what_it_sees() -> None:
 
 
 def test_a_target_of_environments_alone_says_nothing_about_calls() -> None:
-    assert Target.model_validate({"environments_percentage": 50, "functions": ["a"]}).matcher() is None
+    content = {"environments_percentage": 50, "functions": ["a"]}
+    assert Target.model_validate(content).matcher("a") is None
 
 
 @pytest.mark.parametrize(
@@ -158,14 +160,82 @@ def test_a_function_is_chosen_by_its_name_and_what_is_none_never(
     functions: list[str], function: str, *, expected: bool
 ) -> None:
     target = Target(functions=functions)
-    assert target.has_environment("a", "environment", function) is expected
-    assert not target.has_environment("a", "environment")
+    assert target.has_function(function) is expected
+    assert not target.has_function("")
+    matcher = target.matcher(function)
+    assert (matcher is None or matcher.matches(call())) is expected
 
 
 def test_functions_and_a_share_of_the_environments_must_both_have_it() -> None:
     both = Target.model_validate({"functions": ["billing-*"], "environments_percentage": 50})
     assert {name for name in ENVIRONMENTS if both.has_environment("a", name, "billing-api")} == chosen(HALF)
-    assert not any(both.has_environment("a", name, "orders") for name in ENVIRONMENTS)
+    elsewhere = both.matcher("orders")
+    assert elsewhere
+    assert not elsewhere.matches(call())
+
+
+def test_work_of_a_name_is_in_the_target_wherever_it_is_done() -> None:
+    target = Target(functions=["billing-*", "shop.tasks.*"])
+    for function in ("", "orders"):
+        matcher = target.matcher(function)
+        assert matcher
+        assert matcher.matches(InvocationCall("shop.tasks.bill"))
+        assert not matcher.matches(InvocationCall("orders"))
+        assert not matcher.matches(call("billing-1"))  # a request whose path is like the name
+
+
+PLACED = {
+    "Records": [
+        {
+            "eventSource": "aws:sqs",
+            "body": '{"detail": {"type": "order.placed"}}',
+            "messageAttributes": {"tenant": {"stringValue": "acme"}},
+        }
+    ],
+    "detail": {"type": "order.placed", "count": 3, "is_first": True, "nothing": None, "lines": [1, 2]},
+}
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        ({"Records.0.eventSource": "aws:sqs"}, True),
+        ({"Records.0.eventSource": "aws:sqs", "detail.type": {"prefix": "order"}}, True),
+        ({"Records.0.eventSource": "aws:sqs", "detail.type": "cart"}, False),
+        ({"Records.0.messageAttributes.tenant.stringValue": ["acme", "beta"]}, True),
+        ({"Records.0.body.detail.type": {"glob": "*.placed"}}, True),
+        ({"Records.1.eventSource": {"exists": True}}, False),
+        ({"Records.x": {"exists": False}}, True),
+        ({"detail.count": "3"}, True),
+        ({"detail.is_first": "true"}, True),
+        ({"detail.nothing": {"exists": False}}, True),
+        ({"detail.lines": "[1,2]"}, True),
+        ({"detail.lines.1": "2"}, True),
+        ({"detail": {"glob": '*"order.placed"*'}}, True),
+        ({"detail.type.more": {"exists": True}}, False),
+        ({"detail.count.more": {"exists": True}}, False),
+    ],
+    ids=str,
+)
+def test_an_event_is_in_the_target_by_what_its_paths_lead_to(paths: dict[str, Any], *, expected: bool) -> None:
+    matcher = Target.model_validate({"event": paths}).matcher()
+    assert matcher
+    assert matcher.matches(InvocationCall("orders", PLACED)) is expected
+    json.dumps([check.seen(InvocationCall("orders", PLACED)) for check in matcher.criteria])
+
+
+@pytest.mark.parametrize("event", [None, "text", 3, [], {"Records": "x" * 300_000}, {"Records": [[[]]]}])
+def test_an_event_without_the_path_is_not_in_the_target(event: Any) -> None:
+    matcher = Target.model_validate({"event": {"Records.0.body.a": {"exists": True}}}).matcher()
+    assert matcher
+    assert not matcher.matches(InvocationCall("orders", event))
+    assert not matcher.matches(call())
+
+
+def test_what_is_large_in_an_event_is_cut_before_it_is_compared() -> None:
+    matcher = Target.model_validate({"event": {"all": {"glob": "*end*"}}}).matcher()
+    assert matcher
+    assert not matcher.matches(InvocationCall("orders", {"all": ["x" * 5000, "end"]}))
 
 
 def test_a_target_is_stored_as_it_was_chosen_with_names_of_headers_as_they_are_asked_for() -> None:
