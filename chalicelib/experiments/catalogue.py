@@ -22,6 +22,7 @@ from .resource_exhaustion import ResourceExhaustion
 from .response_corruption import ResponseCorruption
 from .slow_response import SlowResponse
 from .thread_pool_exhaustion import ThreadPoolExhaustion
+from .timeout_injection import TimeoutInjection
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,6 @@ BUILT_IN: tuple[type[Experiment], ...] = (
     DependencyFailure,
     ResponseCorruption,
     SlowResponse,
-    ConnectionDrop,
     CpuExhaustion,
     ThreadPoolExhaustion,
     EventLoopBlock,
@@ -41,6 +41,8 @@ BUILT_IN: tuple[type[Experiment], ...] = (
     ClockSkew,
     ExceptionInjection,
     ProcessCrash,
+    ConnectionDrop,
+    TimeoutInjection,
 )
 
 ENTRY_POINTS = "chaos_experiments.experiments"

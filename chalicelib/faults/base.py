@@ -217,6 +217,9 @@ class HitCall(Called, Protocol):
     def remaining_seconds(self) -> float:
         """How long the call may still take, as far as this process knows; infinite where nothing limits it."""
 
+    def is_client_gone(self) -> bool:
+        """Whether whoever made the call waits for its answer no longer, as far as the server shows it."""
+
     def client_timeout_seconds(self) -> float:
         """How long the client of an outgoing call waits for its answer; infinite where it has no time-out."""
 

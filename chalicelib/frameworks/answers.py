@@ -1,15 +1,13 @@
 """The application's answer, as it is changed on its way to the server: of WSGI, and a whole one."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from itertools import chain
-from typing import Any
 
 from ..faults.base import Disconnect, Headers
 from ..injection.changes import Changed, Sent
 from ..injection.drivers import SyncInjection
 from ..injection.engine import InjectionResult
-from . import connections
 
 STATUSES = frozenset(HTTPStatus)
 
@@ -17,10 +15,11 @@ STATUSES = frozenset(HTTPStatus)
 class ChangedAnswer:
     """One answer of a WSGI application: its `start_response`, its `write`, and its body, as the server gets them."""
 
-    def __init__(self, injection: SyncInjection, result: InjectionResult, environ: Mapping[str, Any]) -> None:
+    def __init__(self, injection: SyncInjection, result: InjectionResult, cut: Callable[[], None]) -> None:
+        """`cut` closes the connection; where it returns, the answer is over."""
         self._injection = injection
         self._result = result
-        self._environ = environ
+        self._cut = cut
         self._changed: Changed | None = None
         self._is_begun = False
 
@@ -57,7 +56,8 @@ class ChangedAnswer:
             if isinstance(piece, bytes):
                 yield piece
             elif isinstance(piece, Disconnect):
-                connections.cut(self._environ)
+                self._cut()
+                return
             else:
                 self._injection.carry_out(self._result.call, piece)
 
@@ -105,19 +105,18 @@ def status_line(status: int) -> str:
 
 def changed_whole(
     injection: SyncInjection, result: InjectionResult, status: int, headers: Headers, body: bytes
-) -> tuple[int, Headers, bytes | None]:
-    """A whole answer, as it is when all changes of it have been carried out. None where it breaks off."""
-    changed = Changed(injection.engine, result)
+) -> tuple[int, Headers, bytes, bool]:
+    """A whole answer, as it is when all changes of it have been carried out, and whether it breaks off after that."""
+    changed, sent = Changed(injection.engine, result), bytearray()
     try:
         status, headers = changed.begin(status, headers)
-        sent = bytearray()
         for piece in chain(changed.part(body), changed.end()):
             if isinstance(piece, bytes):
                 sent += piece
             elif isinstance(piece, Disconnect):
-                return status, headers, None
+                return status, headers, bytes(sent), True
             else:
                 injection.carry_out(result.call, piece)
-        return status, headers, bytes(sent)
+        return status, headers, bytes(sent), False
     finally:
         changed.close()

@@ -1,13 +1,12 @@
 """The application's answer, as it is changed on its way to a server of ASGI."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..faults.base import Disconnect
 from ..injection.changes import Changed, Sent
 from ..injection.drivers import AsyncInjection
 from ..injection.engine import InjectionResult
-from . import connections_on_loop
 
 if TYPE_CHECKING:
     from starlette.types import Message, Scope, Send
@@ -28,13 +27,18 @@ class ChangedSend:
         result: InjectionResult,
         scope: "Scope",
         send: "Send",
+        cut: Callable[[], Awaitable[None]],
     ) -> None:
+        """`cut` closes the connection; where it returns, nothing more is sent."""
         self._injection = injection
         self._result = result
         self._scope = scope
         self._send = send
+        self._cut = cut
         self._changed = Changed(injection.engine, result)
         self._is_complete = False
+        self.has_raised = False
+        """Whether the application was told that nobody listens, and so may end by an exception."""
 
     def begin(self, message: "Message") -> "Message":
         """The beginning of the answer that is sent."""
@@ -47,6 +51,7 @@ class ChangedSend:
         """Send what becomes of a part of the body, at once."""
         if self._is_complete:
             if message.get("more_body", False) and _raises_in_send(self._scope):
+                self.has_raised = True
                 raise OSError("The answer is over.")
             return
         await self._send_all(self._changed.part(message.get("body", b"")))
@@ -64,7 +69,7 @@ class ChangedSend:
                 await self._send({"type": "http.response.body", "body": piece, "more_body": True})
             elif isinstance(piece, Disconnect):
                 self._is_complete = True
-                await connections_on_loop.cut(self._scope)
+                await self._cut()
             else:
                 await self._injection.carry_out(self._result.call, piece)
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, Unpack, cast, overload
 from urllib.parse import parse_qs
 
 from ..api.http import Request, Response, failure, injected_failure
-from ..errors import InvalidJson
+from ..errors import InjectedDisconnect, InvalidJson
 from ..faults.base import Answer
 from ..injection.call import LambdaContext
 from ..injection.drivers import SyncInjection
@@ -17,7 +17,6 @@ from ..injection.engine import InjectionResult
 from ..injection.invocation import EventRequest, InvocationCall, Remaining, event_request, is_alarm, unlimited
 from .answers import changed_whole, status_line
 from .background import Background
-from .connections import InjectedDisconnect
 from .invocations import Invocations
 from .lambda_time import seconds_left
 from .module import ChaosModule, Options, is_control_plane
@@ -109,8 +108,8 @@ class _Proxy:
         """The gateway says how long the body is."""
         made = answer if isinstance(answer, Mapping) and "statusCode" in answer else _inferred(answer)
         given = list(_headers_of(made))
-        status, headers, body = changed_whole(injection, result, self.status(made), given, _body_of(made))
-        if body is None:
+        status, headers, body, is_cut = changed_whole(injection, result, self.status(made), given, _body_of(made))
+        if is_cut:
             raise InjectedDisconnect
         kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
         try:

@@ -31,7 +31,7 @@ from ..access import ROLES, Caller, Role
 from ..api.endpoints import ENDPOINTS, METHODS, Endpoint
 from ..api.http import Request, Response, failure, injected_failure
 from ..development.banner import banner
-from ..errors import ChaosError, InvalidJson, Unauthenticated
+from ..errors import ChaosError, InjectedDisconnect, InvalidJson, Unauthenticated
 from ..faults.base import Answer, Disconnect, Raise
 from ..guardrails.alarms import abort_for
 from ..injection.call import LambdaContext, RequestCall
@@ -101,6 +101,10 @@ class ChaliceCall(RequestCall):
     def gateway(self) -> Mapping[str, Any] | None:
         context: Mapping[str, Any] | None = self.request.context
         return context
+
+    @property
+    def is_client_gone(self) -> bool:
+        return connections.is_client_gone({})
 
     @property
     def remaining_seconds(self) -> float:
@@ -189,11 +193,10 @@ class ChaosExperiments(Background):
         self, injection: SyncInjection, result: InjectionResult, request: ChaliceRequest, get_response: GetResponse
     ) -> ChaliceResponse:
         token = CURRENT.set((injection, result))
-        is_cut = False
         try:
             response = get_response(request)
             if result.changes:
-                response, is_cut = self._changed(injection, result, response)
+                response = self._changed(injection, result, response)
         except BaseException as error:
             injection.finish(result, SERVER_ERROR if isinstance(error, Exception) else None)
             raise
@@ -201,7 +204,7 @@ class ChaosExperiments(Background):
             CURRENT.reset(token)
             result.is_answered, result.changes = True, ()
             injection.end(result)
-        how = connections.reset({}) if is_cut or connections.is_to_drop(result) else None
+        how = connections.reset({}) if connections.is_to_drop(result) else None
         injection.finish(result, connections.note(result, how) if how else response.status_code)
         if how == connections.FAILED_INVOCATION:
             return _FailedInvocation("")
@@ -210,25 +213,23 @@ class ChaosExperiments(Background):
             response.headers = {**response.headers, **result.headers}
         return response
 
-    def _changed(
-        self, injection: SyncInjection, result: InjectionResult, response: ChaliceResponse
-    ) -> tuple[ChaliceResponse, bool]:
-        """The application's answer, which is whole, as runs change it, and whether it is to break off.
-
-        The gateway says how long it is, and could not send a part of it.
-        """
+    def _changed(self, injection: SyncInjection, result: InjectionResult, response: ChaliceResponse) -> ChaliceResponse:
+        """The application's answer, which is whole, as runs change it. The gateway says how long it is."""
         raw = _raw(response.body)
         given = [(name, value) for name, values in response.headers.items() for value in _listed(values)]
         names = {name.lower() for name, _ in given}
         given += [(name, value) for name, value in _of_the_gateway(raw) if name.lower() not in names]
-        status, headers, body = changed_whole(injection, result, response.status_code, given, raw)
+        status, headers, body, is_cut = changed_whole(injection, result, response.status_code, given, raw)
+        if is_cut:
+            if not connections.cut_whole(len(body)):
+                return _FailedInvocation("", status_code=status)
+            body = body.ljust(len(raw))  # so much is announced, and not sent
         kept: dict[str, Any] = {}
         for name, value in headers:
             if name.lower() != "content-length":
                 kept[name] = [*_listed(kept[name]), value] if name in kept else value
-        sent = b"" if body is None else body
-        text_or_bytes = sent if self._is_binary(kept) else sent.decode("utf-8", "replace")
-        return ChaliceResponse(text_or_bytes, kept, status), body is None
+        text_or_bytes = body if self._is_binary(kept) else body.decode("utf-8", "replace")
+        return ChaliceResponse(text_or_bytes, kept, status)
 
     def _is_binary(self, headers: Mapping[str, Any]) -> bool:
         """Whether Chalice encodes the body with Base64."""
@@ -375,7 +376,7 @@ class _FailedInvocation(ChaliceResponse):
     """Not an answer: the invocation fails, outside of Chalice's error handling, and the gateway answers with 502."""
 
     def to_dict(self, binary_types: Any = None) -> Any:  # noqa: ANN401, ARG002 - as Chalice has it
-        raise connections.InjectedDisconnect
+        raise InjectedDisconnect
 
 
 def _listed(values: Any) -> list[Any]:  # noqa: ANN401 - one value of a header, or several

@@ -4,8 +4,8 @@ A client sees a reset before an answer, and a body that ends too early within on
 seems to be gone, which every server has to cope with. Another request on the same connection of HTTP/2 is not troubled.
 """
 
-import errno
 import io
+import logging
 import os
 import socket
 import struct
@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, Final, Literal
 
 from ..api.http import Response
+from ..errors import InjectedDisconnect
 from ..faults.base import Disconnect
 from ..faults.disconnect import DROPPED, NOT_DROPPED
 from ..injection.engine import InjectionResult
@@ -23,6 +24,10 @@ from ..settings import IN_LAMBDA
 
 How = Literal["reset", "closed", "failed invocation", "answered"]
 """What a client, or a gateway, sees of it."""
+
+log = logging.getLogger(__name__)
+
+DEFECT = "Could not drop a connection"
 
 CLOSED = ("reset", "closed")
 FAILED_INVOCATION: Final = "failed invocation"
@@ -50,11 +55,12 @@ HANDLERS = {
 """What serves a request on its own thread, and has its socket: `chalice local`, wsgiref, gevent's server, cheroot."""
 
 
-class InjectedDisconnect(ConnectionResetError):
-    """What is raised where nothing else closes the connection: servers take it for a client that is gone."""
+TCP_INFO: Final[int] = getattr(socket, "TCP_INFO", 0)
+CLOSED_STATES = (7, 8, 9)
+"""CLOSE, CLOSE_WAIT and LAST_ACK, in the first byte of Linux' `tcp_info`."""
 
-    def __init__(self) -> None:
-        super().__init__(errno.ECONNRESET, "Chaos experiment: the connection is dropped")
+HTTP_1_0 = "HTTP/1.0"
+"""The version in which the end of a body of unknown length is that of its connection."""
 
 
 OF_THE_GATEWAY = {"message": "Internal server error"}
@@ -98,10 +104,14 @@ def reset(environ: Mapping[str, Any]) -> How:
     """
     if environ.get("HTTP_VERSION") == "2":  # gunicorn's: other requests are on the same connection
         return "answered"
-    if uwsgi := _uwsgi():
-        return _reset_of_uwsgi(uwsgi)
-    sock = _socket(environ)
-    return _reset_of_handler() if sock is None else _reset_socket(sock)
+    try:
+        if uwsgi := _uwsgi():
+            return _reset_of_uwsgi(uwsgi)
+        sock = _socket(environ)
+        return _reset_of_handler() if sock is None else _reset_socket(sock)
+    except Exception:
+        log.exception(DEFECT)
+        return "answered"
 
 
 def _reset_of_handler() -> How:
@@ -109,9 +119,27 @@ def _reset_of_handler() -> How:
     handler = _handler()
     if handler is None:
         return FAILED_INVOCATION if IN_LAMBDA in os.environ else "answered"
-    how = _reset_socket(getattr(handler, "connection", None) or handler.socket)
+    how = _reset_socket(_socket_of(handler))
     handler.close_connection, handler.wfile = True, io.BytesIO()
     return how
+
+
+def is_client_gone(environ: Mapping[str, Any]) -> bool:
+    """Whether the client has closed the connection, as far as that shows."""
+    uwsgi, handler = _uwsgi(), _handler()
+    if uwsgi:
+        return is_closed(uwsgi.connection_fd())
+    sock = _socket(environ) if handler is None else _socket_of(handler)
+    return sock is not None and is_closed(sock.fileno())
+
+
+def is_closed(number: int) -> bool:
+    """Whether the other side of a socket has closed it. Nothing is read; systems other than Linux do not say."""
+    try:
+        with socket.socket(fileno=os.dup(number)) as sock:
+            return sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 1)[0] in CLOSED_STATES if TCP_INFO else False
+    except OSError:  # it is closed, or none of TCP
+        return False
 
 
 def cut(environ: Mapping[str, Any]) -> None:
@@ -127,13 +155,48 @@ def cut(environ: Mapping[str, Any]) -> None:
         return
     if channel := getattr(environ.get(WAITRESS), "__self__", None):
         raise _gone_for_waitress(channel)
-    sock = _socket(environ)
-    if sock is None:
-        handler = _handler()
-        sock = handler and (getattr(handler, "connection", None) or handler.socket)
+    handler = _handler()
+    sock = _socket(environ) if handler is None else _socket_of(handler)
     if sock is not None:
-        _close_socket(sock, as_reset=environ.get("SERVER_PROTOCOL") == "HTTP/1.0")
+        versions = (environ.get("SERVER_PROTOCOL"), getattr(handler, "protocol_version", None))
+        _close_socket(sock, as_reset=HTTP_1_0 in versions)
     raise InjectedDisconnect
+
+
+def cut_whole(most: int) -> bool:
+    """Close the connection when so many bytes of the body are sent, of an answer that its server gets as a whole.
+
+    Whether that is possible; where it is not, the invocation has to fail.
+    """
+    handler = _handler()
+    if handler is not None:
+        handler.wfile, handler.close_connection = _CutFile(handler, most), True
+    return handler is not None
+
+
+class _CutFile(io.RawIOBase):
+    """What a server of the standard library writes to: the headers, and then the body."""
+
+    def __init__(self, handler: Any, most: int) -> None:  # noqa: ANN401 - of `HANDLERS`
+        self._file = handler.wfile
+        self._connection = handler.connection
+        self._left = most
+        self._has_headers = False
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:  # noqa: ANN401 - whatever is bytes
+        if not self._has_headers:
+            self._has_headers = True
+            self._file.write(data)
+        elif self._left:
+            self._file.write(data[: self._left])
+            self._left = max(0, self._left - len(data))
+            if not self._left:
+                self._file.flush()
+                _close_socket(self._connection, as_reset=False)
+        return len(data)
 
 
 def _socket(environ: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the standard library's, or gevent's
@@ -145,7 +208,11 @@ def _reset_socket(sock: Any) -> How:  # noqa: ANN401 - as above
     """The server keeps a socket of the same number, whose other side is gone: so it finds the client gone."""
     with suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
-    _replace(sock.fileno())
+    try:
+        _replace(sock.fileno())
+    except OSError:  # no more descriptors
+        sock.shutdown(socket.SHUT_RDWR)
+        return "closed"
     return _seen_by(sock.family)
 
 
@@ -188,6 +255,10 @@ def _gone_for_waitress(channel: Any) -> Exception:  # noqa: ANN401 - waitress'
     """Its own exception: what it has buffered is sent, and then the connection closed."""
     gone: type[Exception] = getattr(sys.modules[type(channel).__module__], "ClientDisconnected", InjectedDisconnect)
     return gone()
+
+
+def _socket_of(handler: Any) -> Any:  # noqa: ANN401 - of one of `HANDLERS`
+    return getattr(handler, "connection", None) or handler.socket
 
 
 def _handler() -> Any:  # noqa: ANN401 - of one of `HANDLERS`

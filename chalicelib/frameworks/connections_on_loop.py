@@ -1,20 +1,28 @@
 """The connection on which a request came, on an event loop: closed as in `connections`."""
 
+import asyncio
+import logging
 import os
 import socket
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
 
+from ..errors import InjectedDisconnect
 from ..settings import IN_LAMBDA
-from .connections import FAILED_INVOCATION, LINGER_NOT, How, frames
+from .connections import DEFECT, FAILED_INVOCATION, LINGER_NOT, How, is_closed
 
 if TYPE_CHECKING:
-    from starlette.types import Scope
+    from starlette.types import Scope, Send
+
+log = logging.getLogger(__name__)
 
 MOST_TURNS = 10
 """How many turns of the event loop a transport may take until it is closed."""
@@ -33,6 +41,11 @@ class Connection(ABC):
     @abstractmethod
     async def cut(self) -> None:
         """Close it when what was sent is on its way."""
+
+    @property
+    @abstractmethod
+    def is_closed(self) -> bool:
+        """Whether the client has closed it."""
 
 
 class Transport(Connection):
@@ -54,6 +67,10 @@ class Transport(Connection):
         self._transport.close()
         await self._closed()
 
+    @property
+    def is_closed(self) -> bool:
+        return self._transport.is_closing() or _is_closed(self._transport.get_extra_info("socket"))
+
     async def _closed(self) -> None:
         """The server is to know that the client is gone, before its application has ended without an answer."""
         for _ in range(MOST_TURNS):
@@ -73,6 +90,10 @@ class TrioStream(Connection):
     async def cut(self) -> None:
         await self._stream.aclose()
 
+    @property
+    def is_closed(self) -> bool:
+        return _is_closed(getattr(self._stream, "transport_stream", self._stream).socket)
+
 
 class StreamOfHTTP2(Connection):
     """One of many on a connection, of which the others go on."""
@@ -91,47 +112,86 @@ class StreamOfHTTP2(Connection):
             await self._protocol.stream_buffers[self._number].drain()
         await self.reset()
 
+    @property
+    def is_closed(self) -> bool:
+        stream = self._protocol.streams.get(self._number)
+        return stream is None or bool(stream.closed)
+
 
 INTERNAL_ERROR = 2
 """RFC 9113's code."""
 
 
-async def reset(scope: "Scope") -> How:
-    """Close the connection of the current task's request before its answer.
+@dataclass(frozen=True, slots=True)
+class ServerSide:
+    """What is known of the server that serves a request: what it handed over, and the task in which it did so."""
 
-    `answered` where that cannot be; a `failed invocation` where the answer is what a gateway makes of one: its adapter
-    answers whatever is raised.
-    """
-    connection = _connection(scope)
-    if connection:
-        await connection.reset()
-        return "reset"
-    return FAILED_INVOCATION if IN_LAMBDA in os.environ else "answered"
+    scope: "Scope"
+    send: "Send"
+    task: Any
 
+    async def reset(self) -> How:
+        """Close the connection before its answer.
 
-async def cut(scope: "Scope") -> How:
-    """Close the connection in the middle of the answer, when what was sent of it is on its way."""
-    connection = _connection(scope)
-    if connection:
-        await connection.cut()
-    return "closed" if connection else "answered"
+        `answered` where that cannot be; a `failed invocation` where the answer is what a gateway makes of one: its
+        adapter answers whatever is raised.
+        """
+        try:
+            connection = self._connection()
+            if connection:
+                await connection.reset()
+                return "reset"
+        except Exception:
+            log.exception(DEFECT)
+        return FAILED_INVOCATION if IN_LAMBDA in os.environ else "answered"
 
+    async def cut(self) -> None:
+        """Close the connection in the middle of the answer, when what was sent of it is on its way.
 
-def _connection(scope: "Scope") -> Connection | None:
-    """By what the server has on the stack, within which this request's task runs, whatever wraps `send`."""
-    for frame in frames():
-        for name in ("send", "self"):
-            found = frame.f_locals.get(name)
-            connection = _connection_of(getattr(found, "__self__", found), scope)
+        Raises InjectedDisconnect where nothing is known of it: then the server closes it.
+        """
+        connection = self._connection()
+        if not connection:
+            raise InjectedDisconnect
+        try:
+            await connection.cut()
+        except Exception:
+            log.exception(DEFECT)
+            raise InjectedDisconnect from None
+
+    @property
+    def is_client_gone(self) -> bool:
+        connection = self._connection()
+        return connection is not None and connection.is_closed
+
+    def _connection(self) -> Connection | None:
+        """Of whose `send` it is; or by what the task's own function has, whatever wraps `send`."""
+        frame = _outermost(self.task)
+        names = frame.f_locals if frame else {}
+        for found in (self.send, names.get("send"), names.get("self")):
+            connection = _connection_of(getattr(found, "__self__", found), self.scope)
             if connection:
                 return connection
-    return None
+        return None
 
 
-def _connection_of(found: Any, scope: "Scope") -> Connection | None:  # noqa: ANN401 - whatever is on the stack
+def current_task() -> Any:  # noqa: ANN401 - asyncio's, or trio's
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # another library's loop runs
+        trio = sys.modules.get("trio")
+        return trio.lowlevel.current_task() if trio else None
+
+
+def _outermost(task: Any) -> FrameType | None:  # noqa: ANN401 - as above
+    coroutine = task.get_coro() if hasattr(task, "get_coro") else getattr(task, "coro", None)
+    return getattr(coroutine, "cr_frame", None)
+
+
+def _connection_of(found: Any, scope: "Scope") -> Connection | None:  # noqa: ANN401 - whatever it may be
     if type(found).__module__ == "hypercorn.protocol.http_stream":
         return _of_hypercorn(found)
-    transport = getattr(found, "transport", None) if _is_multiplexed(scope) is False else None
+    transport = None if _is_multiplexed(scope) else getattr(found, "transport", None)
     if hasattr(transport, "abort") and hasattr(transport, "get_extra_info"):
         return Transport(transport, as_reset=scope.get("http_version") == "1.0")
     return None
@@ -153,6 +213,10 @@ def _of_hypercorn(stream: Any) -> Connection | None:  # noqa: ANN401 - hypercorn
     return None if trio_stream is None else TrioStream(trio_stream)
 
 
+def _is_closed(sock: Any) -> bool:  # noqa: ANN401 - of the standard library, asyncio or trio
+    return sock is not None and is_closed(sock.fileno())
+
+
 def _linger_not(sock: Any) -> None:  # noqa: ANN401 - of the standard library, asyncio or trio
-    with suppress(OSError, AttributeError):  # there is none, or it is gone
+    with suppress(OSError, ValueError, AttributeError):  # there is none, or it is closed
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)

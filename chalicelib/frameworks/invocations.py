@@ -10,7 +10,7 @@ from types import FrameType, GeneratorType
 from typing import Any, NamedTuple, Protocol, cast
 
 from ..bootstrap import end_process
-from ..errors import InjectedError
+from ..errors import InjectedDisconnect, InjectedError
 from ..faults.base import PROCEED, Answer, Disconnect, FailRecords, Outcome, Raise
 from ..faults.records import records_of
 from ..injection.call import Call
@@ -22,7 +22,7 @@ from ..injection.loops import AnyLoop
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
 from .answers import ChangedAnswer, changed_whole
-from .connections import FAILED_INVOCATION, InjectedDisconnect, note
+from .connections import FAILED_INVOCATION, note
 from .module import ChaosModule, is_within_a_call
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,9 @@ class Event:
         return DONE
 
     def changed(self, injection: SyncInjection, result: InjectionResult, answer: Any) -> Any:  # noqa: ANN401 - as above
-        status, _, body = changed_whole(injection, result, DONE, EMPTY, b"")
+        status, _, body, is_cut = changed_whole(injection, result, DONE, EMPTY, b"")
+        if is_cut:
+            raise InjectedDisconnect
         _raise_if_lost(status, body)
         return answer
 
@@ -285,10 +287,8 @@ async def _change_on_loop(injection: AsyncInjection, result: InjectionResult) ->
     _raise_if_lost(status, body)
 
 
-def _raise_if_lost(status: int, body: bytes | None) -> None:
-    """Raise what work ends with that is done, and whose answer would be an error instead, or none (None)."""
-    if body is None:
-        raise InjectedDisconnect
+def _raise_if_lost(status: int, body: bytes) -> None:
+    """Raise what work ends with that is done, and whose answer would be an error instead."""
     if status >= FIRST_ERROR:
         try:
             message = json.loads(body)["error_message"]
@@ -368,9 +368,14 @@ class _Stream:
             _finish(injection, result, status)
 
 
+def _cut() -> None:
+    """What breaks off where no server has a connection: the invocation fails."""
+    raise InjectedDisconnect
+
+
 def _changed_parts(injection: SyncInjection, result: InjectionResult, parts: Generator[Any]) -> Generator[bytes]:
     """The parts of an answer as runs change them; where it would be an error instead, that is raised."""
-    answer = ChangedAnswer(injection, result, {})  # no server: what breaks off is raised
+    answer = ChangedAnswer(injection, result, _cut)
     line, _ = answer.begin("200 OK", [])
     try:
         with closing(parts):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
+from ..errors import InjectedDisconnect
 from ..faults.base import Answer, Disconnect, Exit, Raise
 from ..injection.call import RequestCall, gateway_context, query_values
 from ..injection.current import CURRENT
@@ -84,6 +85,10 @@ class WSGICall(RequestCall):
         if not self.environ.get("wsgi.multithread"):
             return 1
         return pool_size(threading.current_thread())
+
+    @property
+    def is_client_gone(self) -> bool:
+        return connections.is_client_gone(self.environ)
 
     @property
     def remaining_seconds(self) -> float:
@@ -174,7 +179,7 @@ class WSGIBoundary:
             if added and is_preflight(request.method, request.headers):
                 response = Response(200, {}, text="")
         if response.drops_connection and connections.reset(environ) == connections.FAILED_INVOCATION:
-            raise connections.InjectedDisconnect
+            raise InjectedDisconnect
         return sent(response.with_headers(added), environ, start_response)
 
 
@@ -208,7 +213,7 @@ def _counted(
 
     def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:  # noqa: ANN401
         if result.changes:
-            result.answer = result.answer or ChangedAnswer(injection, result, environ)
+            result.answer = result.answer or ChangedAnswer(injection, result, partial(connections.cut, environ))
             status, headers = result.answer.begin(status, headers)
         if not result.is_answered:
             result.is_answered = True
@@ -216,7 +221,7 @@ def _counted(
             injection.finish(result, connections.note(result, how) if how else _number(status))
             annotate(result)
             if how == connections.FAILED_INVOCATION:
-                raise connections.InjectedDisconnect
+                raise InjectedDisconnect
         if result.hits or result.notes:
             headers = [*headers, *result.headers.items()]
         write = start_response(status, headers, *error)

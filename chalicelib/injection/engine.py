@@ -215,6 +215,9 @@ class HitByPlan:
         passed = self.engine.process.timer() - self.began
         return min(self.call.remaining_seconds, self.engine.longest_request_seconds - passed)
 
+    def is_client_gone(self) -> bool:
+        return self.call.is_client_gone
+
     def client_timeout_seconds(self) -> float:
         return self.call.timeout_seconds
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from chalicelib.errors import InjectedDisconnect
 from chalicelib.experiments.base import Experiment, Parameters
 from chalicelib.faults.base import DISCONNECT, Applied, Change, Fault, Headers, HitCall, Piece, Sleep
 from chalicelib.frameworks.answers_on_loop import offer_nothing_past_us
 from chalicelib.frameworks.asgi import ASGIBoundary
-from chalicelib.frameworks.connections import InjectedDisconnect
 from chalicelib.frameworks.module import ChaosModule
 from chalicelib.frameworks.wsgi import WSGIBoundary
 from tests.frameworks.test_outcomes import MAKERS, ORDERS, Served
