@@ -184,6 +184,11 @@ deploy: $(VENV)/installed ## Create or update the stack of a stage on AWS: STAGE
 undeploy: $(VENV)/installed ## Remove the stack of a stage, all but its table: STAGE=staging
 	@$(BIN)/python -m deployment undeploy --stage "$(STAGE)"
 
+# Lambda's names: make layer RUNTIME=python3.13 ARCH=arm64. It is compiled where that Python is on this machine, too.
+.PHONY: layer
+layer: $(VENV)/installed ## The layer for functions whose code stays as it is, in dist/: [RUNTIME=python3.13] [ARCH=arm64]
+	@$(BIN)/python -m deployment layer $(if $(RUNTIME),--runtime "$(RUNTIME)") $(if $(ARCH),--arch "$(ARCH)")
+
 .PHONY: table
 table: $(VENV)/installed ## What `chalice deploy` needs before: the table and the policies of a stage: STAGE=staging
 	@$(BIN)/python -m chalicelib table create --stage "$(STAGE)"

@@ -3,6 +3,9 @@
 import re
 from collections.abc import Iterable, Sequence
 
+PREFIX = "/chaos_experiments"
+"""Where the endpoints are, unless an application says otherwise."""
+
 BELOW = "/*"
 """At the end of a path: everything below it."""
 
@@ -13,12 +16,12 @@ ALLOWED_PATH = (
     "a decoded path such as /orders, or /orders/* for everything below it; within a path, * is one segment: "
     "/orders/*/items"
 )
-ONE_PATH = re.compile(r"((/\*)*/[^/?#*\x00-\x1f\x7f]+)*((/\*)+|/)?")
+ONE_PATH = r"((/\*)*/[^/?#*\x00-\x1f\x7f]+)*((/\*)+|/)?"
 
 
 def problem_of(path: object) -> str | None:
     """What a path that names requests must be, where this one is not: `/orders`, `/orders/*`, decoded."""
-    if isinstance(path, str) and path and ONE_PATH.fullmatch(path):
+    if isinstance(path, str) and path and re.fullmatch(ONE_PATH, path):
         return None
     return ALLOWED_PATH
 
@@ -27,7 +30,7 @@ def problem_of_prefix(prefix: object) -> str | None:
     """What the prefix of the endpoints must be, where this one is not."""
     if (
         isinstance(prefix, str)
-        and ONE_PATH.fullmatch(prefix)
+        and re.fullmatch(ONE_PATH, prefix)
         and not prefix.endswith("/")
         and "*" not in prefix
         and prefix

@@ -6,19 +6,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from .errors import Misconfigured
 from .paths import ALLOWED_PATH, problem_of
 
 DEVELOPMENT = "dev"
-PRODUCTION = re.compile(r"prod|prd|(^|[^a-z])live([^a-z]|$)", re.IGNORECASE)
+PRODUCTION = r"prod|prd|(^|[^a-z])live([^a-z]|$)"
 """Names that may be those of a stage with users. Rather one too many: who means it names the stage."""
 
 OURS = "CHAOS_"
 LIMIT = f"{OURS}MAX_"
 """The prefix of the variables that limit a parameter: CHAOS_MAX_DELAY_SECONDS limits `delay_seconds`."""
 
-ELSEWHERE = {"CHAOS_URL", "CHAOS_TOKEN", "CHAOS_PROFILE", "CHAOS_ALARM_TOPIC"}
-"""Those of the command line and of `app.py`, which are no misspelt ones of the others."""
+ELSEWHERE = {"CHAOS_URL", "CHAOS_TOKEN", "CHAOS_PROFILE", "CHAOS_ALARM_TOPIC", "CHAOS_HANDLER"}
+"""Those of the command line, of `app.py` and of `lambda_handler.py`, which are no misspelt ones of the others."""
 
 IN_LAMBDA = "AWS_LAMBDA_FUNCTION_NAME"
 """A variable that the Lambda service sets, and which is not the user's to set elsewhere."""
@@ -101,7 +100,7 @@ class Settings:
     @property
     def production(self) -> bool:
         """Whether the stage is named like production."""
-        return bool(PRODUCTION.search(self.stage or ""))
+        return bool(re.search(PRODUCTION, self.stage or "", re.IGNORECASE))
 
     @property
     def production_locked(self) -> bool:
@@ -322,6 +321,8 @@ class _Reader:
 
     def raise_problems(self) -> None:
         if self._problems:
+            from .errors import Misconfigured  # noqa: PLC0415 - a cold start without problems is shorter
+
             each = " ".join(f"{problem['field']} {problem['problem']}".rstrip("?.") + "." for problem in self._problems)
             raise Misconfigured(f"{each} Correct the environment variables and restart.", details=self._problems)
 

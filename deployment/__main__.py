@@ -1,4 +1,4 @@
-"""`python -m deployment`: what `make deploy`, `make undeploy` and `make table` do beside the table itself."""
+"""`python -m deployment`: what `make deploy`, `undeploy`, `table` and `layer` do beside the table itself."""
 
 import argparse
 import os
@@ -16,6 +16,7 @@ from chalicelib.errors import ChaosError
 
 from .concurrency import reserve
 from .errors import DeploymentError
+from .layer import ARCHITECTURES, THIS_PYTHON, WRAPPER, Target, build_layer, target, unpacked_size
 from .package import build
 from .project import Stage, open_stage
 from .stack import Stack
@@ -24,8 +25,11 @@ from .stack import Stack
 def main(arguments: Sequence[str], root: Path) -> int:
     """Exit code 0, or 1 with a message that says what to do."""
     options = _parser().parse_args(arguments)
-    session = open_session()
     try:
+        if options.command == "layer":
+            _write_layer(root, target(options.runtime, options.arch))
+            return 0
+        session = open_session()
         stage = open_stage(root, options.stage, session)
         match options.command:
             case "policies":
@@ -52,14 +56,26 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m deployment", description="Deploy a stage to an AWS account, or remove it."
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="policies|deploy|undeploy")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="policies|deploy|undeploy|layer")
     policies = commands.add_parser("policies", help="write the policies that `chalice deploy` needs")
     deploy = commands.add_parser("deploy", help="create or update the stack of a stage")
     deploy.add_argument("--alarm-email", help="the email address that gets the alarms; default: unchanged")
     undeploy = commands.add_parser("undeploy", help="remove the stack of a stage; the table is kept")
     for command in (policies, deploy, undeploy):
         command.add_argument("--stage", required=True, help="a stage of .chalice/config.json, such as staging")
+    layer = commands.add_parser("layer", help="write the layer for functions whose code stays as it is")
+    layer.add_argument("--runtime", default=f"python{THIS_PYTHON}", help="the functions' runtime; default: %(default)s")
+    layer.add_argument("--arch", default=ARCHITECTURES[0], help="x86_64 (the default) or arm64")
     return parser
+
+
+def _write_layer(root: Path, wanted: Target) -> None:
+    archive = build_layer(root, wanted)
+    path = root / "dist" / f"{WRAPPER}-layer.zip"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(archive)
+    sizes = f"{len(archive) / 1e6:.1f} MB, unpacked {unpacked_size(archive) / 1e6:.1f} MB"
+    print(f"Wrote {path.relative_to(root)} for Python {wanted.python} on {wanted.architecture}: {sizes}")
 
 
 def _deploy(stage: Stage, stack: Stack, client: Any, alarm_email: str | None) -> None:  # noqa: ANN401 - of AWS Lambda

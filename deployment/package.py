@@ -33,7 +33,7 @@ NOT_FOR_LAMBDA = re.compile(
     | psutil/_ps(?:windows|osx|bsd|sunos|aix)\.py
     | urllib3/contrib/emscripten/
     | .*/(?:mypy|_hypothesis_plugin)\.py$
-    | .*(?:\.pyi|/py\.typed|\.dist-info/RECORD)$
+    | .*(?:\.pyi|/py\.typed|\.dist-info/(?:RECORD|REQUESTED|sboms/.*))$
     """,
     re.VERBOSE,
 )

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from .. import paths
 from ..access import Role
 
-PREFIX = "/chaos_experiments"
+PREFIX = paths.PREFIX
 TEST = "/test"
 """The one endpoint that is hit by what runs."""
 

@@ -19,6 +19,8 @@ from .file_descriptor_exhaustion import FileDescriptorExhaustion
 from .latency_injection import LatencyInjection
 from .process_crash import ProcessCrash
 from .resource_exhaustion import ResourceExhaustion
+from .response_corruption import ResponseCorruption
+from .slow_response import SlowResponse
 from .thread_pool_exhaustion import ThreadPoolExhaustion
 from .timeout_injection import TimeoutInjection
 
@@ -29,6 +31,8 @@ BUILT_IN: tuple[type[Experiment], ...] = (
     ErrorInjection,
     ResourceExhaustion,
     DependencyFailure,
+    ResponseCorruption,
+    SlowResponse,
     CpuExhaustion,
     ThreadPoolExhaustion,
     EventLoopBlock,

@@ -1,6 +1,5 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
 
 from .base import DISCONNECT, Applied, Change, Counter, Fault, HitCall, Piece
 
@@ -46,7 +45,7 @@ class DropWithin(Fault):
 class Cut(Change):
     """An answer that ends after so many bytes of its body. One that is shorter passes whole."""
 
-    replaces: ClassVar[bool] = True
+    replaces = True
 
     def __init__(self, after_bytes: int) -> None:
         self._left = after_bytes

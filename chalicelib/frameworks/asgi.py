@@ -18,7 +18,7 @@ from ..injection.drivers import AsyncInjection
 from ..injection.engine import Blocked, InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
-from .answers import ChangedSend, offer_nothing_past_us, raises_in_send
+from .answers_on_loop import ChangedSend, offer_nothing_past_us
 from .connections import CLOSED, is_to_drop, note, unanswered
 from .connections_on_loop import ServerSide, current_task
 from .lambda_time import seconds_left
@@ -289,7 +289,7 @@ def _counted(injection: AsyncInjection, result: InjectionResult, scope: "Scope",
         nonlocal is_gone
         if message["type"] == "http.response.start":
             if result.changes:
-                result.answer = ChangedSend(injection, result, send, server.cut, raises=raises_in_send(scope))
+                result.answer = ChangedSend(injection, result, scope, send, server.cut)
                 message = result.answer.begin(message)
             result.is_answered = True
             status = message["status"]

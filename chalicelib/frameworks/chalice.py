@@ -215,20 +215,21 @@ class ChaosExperiments(Background):
 
     def _changed(self, injection: SyncInjection, result: InjectionResult, response: ChaliceResponse) -> ChaliceResponse:
         """The application's answer, which is whole, as runs change it. The gateway says how long it is."""
-        given = [(name, value) for name, values in response.headers.items() for value in _listed(values)]
-        if not any(name.lower() == "content-type" for name, _ in given):
-            given.append((CONTENT_TYPE, "application/json"))  # as the gateway has it
         raw = _raw(response.body)
+        given = [(name, value) for name, values in response.headers.items() for value in _listed(values)]
+        names = {name.lower() for name, _ in given}
+        given += [(name, value) for name, value in _of_the_gateway(raw) if name.lower() not in names]
         status, headers, body, is_cut = changed_whole(injection, result, response.status_code, given, raw)
         if is_cut:
             if not connections.cut_whole(len(body)):
                 return _FailedInvocation("", status_code=status)
-            body = raw if len(raw) > len(body) else body  # so much is announced
+            body = body.ljust(len(raw))  # so much is announced, and not sent
         kept: dict[str, Any] = {}
         for name, value in headers:
             if name.lower() != "content-length":
                 kept[name] = [*_listed(kept[name]), value] if name in kept else value
-        return ChaliceResponse(body if self._is_binary(kept) else body.decode("utf-8", "replace"), kept, status)
+        text_or_bytes = body if self._is_binary(kept) else body.decode("utf-8", "replace")
+        return ChaliceResponse(text_or_bytes, kept, status)
 
     def _is_binary(self, headers: Mapping[str, Any]) -> bool:
         """Whether Chalice encodes the body with Base64."""
@@ -382,6 +383,11 @@ def _listed(values: Any) -> list[Any]:  # noqa: ANN401 - one value of a header, 
     return values if isinstance(values, list) else [values]
 
 
+def _of_the_gateway(body: bytes) -> Sequence[tuple[str, str]]:
+    """The headers that it adds to an answer without them."""
+    return (CONTENT_TYPE, "application/json"), ("Content-Length", str(len(body)))
+
+
 def _raw(body: Any) -> bytes:  # noqa: ANN401 - a text, bytes, or what is sent as JSON
     if isinstance(body, bytes):
         return body
@@ -397,7 +403,9 @@ class _Function:
         self.name = str(getattr(getattr(function, "_original_func", function), "__name__", ""))
 
     def __call__(self, event: Any) -> Any:  # noqa: ANN401 - as Chalice calls it
-        return in_place(partial(self._function, event))
+        return in_place(
+            partial(self._function, event), work_on=lambda other: self._function(type(event)(other, event.context))
+        )
 
 
 def _placed(get_response: Callable[[Any], Any]) -> tuple[Callable[[Any], Any], _Function]:

@@ -16,7 +16,7 @@ from ..faults.base import Answer, Disconnect, Outcome, Raise
 from ..injection.current import CURRENT
 from ..injection.engine import InjectionResult
 from . import check_application
-from .answers import offer_nothing_past_us
+from .answers_on_loop import offer_nothing_past_us
 from .asgi import ASGIBoundary, send_response
 from .background import Background
 from .connections import unanswered

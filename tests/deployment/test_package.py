@@ -26,7 +26,7 @@ from tests.deployment.project import copy_project
 
 UNCHECKED = 0b01  # PEP 552: hash-based, and never compared with the source
 LIMIT_MB = 10  # two of them Powertools, which is imported where there is something to measure
-OF_LAMBDA = {"AWS_DEFAULT_REGION": "eu-west-1", "PYTHONDONTWRITEBYTECODE": "1"}
+OF_LAMBDA = {"AWS_DEFAULT_REGION": "eu-west-1", "CHAOS_HANDLER": "app.app", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def archive(**files: str) -> bytes:
