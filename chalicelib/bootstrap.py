@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from weakref import WeakMethod
 
 from . import time_limits
@@ -448,14 +449,28 @@ def _recorder(settings: Settings, ports: Ports, snapshot: Snapshot) -> Recorder:
 
 
 def _at_exit(call: Callable[[], None]) -> None:
-    """Call a method when this process ends, also as a child of `multiprocessing`, which has no `atexit`."""
-    method = WeakMethod(call)
-    multiprocessing = sys.modules.get("multiprocessing")
-    if multiprocessing and multiprocessing.parent_process():
-        from multiprocessing.util import Finalize  # noqa: PLC0415 - only in such a child, which has it already
+    """Call a method when this process ends, also as a child of `multiprocessing` or Celery, which have no `atexit`."""
+    last = partial(_call_last, WeakMethod(call), os.getpid())
+    LAST.append(last)
+    for library, is_child in CHILDREN.items():
+        if library in sys.modules and is_child(sys.modules[library]):
+            import_module(f"{library}.util").Finalize(None, last, exitpriority=0)
+    atexit.register(last)
 
-        Finalize(None, _call_last, (method, os.getpid()), exitpriority=0)
-    atexit.register(_call_last, method, os.getpid())
+
+def end_process() -> None:
+    """Do what is done at the end of this process, for one that calls no hooks then, as that of a job of RQ."""
+    for last in LAST:
+        last()
+
+
+LAST: list[Callable[[], None]] = []
+
+CHILDREN: Mapping[str, Callable[[Any], bool]] = {
+    "multiprocessing": lambda library: library.parent_process() is not None,
+    "billiard": lambda library: library.current_process().name != "MainProcess",
+}
+"""Libraries that fork, by what says whether this process is a child of theirs. Celery's is billiard."""
 
 
 def _call_last(method: "WeakMethod[Callable[[], None]]", process_id: int) -> None:

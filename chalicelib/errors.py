@@ -3,6 +3,7 @@
 The docstring of a class is what the OpenAPI document says of its code.
 """
 
+import errno
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -192,5 +193,11 @@ class InjectedError(Exception):
     """What an invocation raises where a fault answers in the handler's place: it fails as a defect would let it."""
 
 
-class InjectedDisconnect(Exception):
-    """What an invocation raises where a fault closes the connection: nobody gets an answer."""
+class InjectedDisconnect(ConnectionResetError):
+    """What is raised where a fault closes the connection, and nothing else does: nobody gets an answer.
+
+    An invocation fails with it. A server takes it for a client that is gone.
+    """
+
+    def __init__(self, message: str = "Chaos experiment: the connection is dropped") -> None:
+        super().__init__(errno.ECONNRESET, message)

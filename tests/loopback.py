@@ -1,5 +1,7 @@
 """Ports of this machine, for the processes that a test starts."""
 
+import itertools
+import random
 import socket
 import subprocess
 import time
@@ -9,9 +11,21 @@ from contextlib import suppress
 PATIENCE_SECONDS = 60
 
 
+FIRST_PORT, LAST_PORT = 12_000, 30_000
+"""Below those that systems give to outgoing connections, one of which could take a port before its server does."""
+
+_candidates = itertools.cycle(random.Random().sample(range(FIRST_PORT, LAST_PORT), LAST_PORT - FIRST_PORT))  # noqa: S311
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """A port that nobody listens at, and that this process has given to no other server for a long time.
+
+    Each process of the tests goes through all ports in an order of its own.
+    """
+    for port in _candidates:
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("ports never end")
 
 
 def wait_until_it_listens(process: "subprocess.Popen[bytes]", port: int) -> bool:

@@ -17,7 +17,7 @@ from chalicelib.frameworks import chalice as in_chalice
 from chalicelib.frameworks import fastapi as in_fastapi
 from chalicelib.frameworks import flask as in_flask
 from chalicelib.settings import Settings
-from tests.support import NOW, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
+from tests.support import NOW, FakeBudgetStore, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
 
 ORDERS, RAISES = "/orders", "/raises"
 MESSAGE = "Out of stock"
@@ -51,9 +51,14 @@ class Application:
     noticed: list[tuple[str, Any]] = field(default_factory=list)
     runs: FakeRunStore = field(default_factory=FakeRunStore)
     results: FakeResultStore = field(default_factory=FakeResultStore)
+    budgets: FakeBudgetStore = field(default_factory=FakeBudgetStore)
+    scheduled: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
+    exited: list[int] = field(default_factory=list)
+    """With which exit codes the process would have ended: it goes on."""
     ask: Callable[[str], Answered] = field(init=False)
     app: Any = None
     wired: Any = None
+    sleep: Callable[[float], None] = lambda _seconds: None
 
     def wire(self, **options: Any) -> Any:
         self.wired = bootstrap(
@@ -63,8 +68,10 @@ class Application:
             tokens=FakeTokenStore(),
             clock=lambda: NOW,
             chance=lambda: 0.0,
-            schedule=lambda _seconds, _call: None,
-            sleep=lambda _seconds: None,
+            budgets=self.budgets,
+            schedule=lambda seconds, call: self.scheduled.append((seconds, call)),
+            exit_process=self.exited.append,
+            sleep=self.sleep,
             **options,
         )
         return self.wired
@@ -116,8 +123,8 @@ def flask_(application: Application, *, testing: bool = False) -> None:
         app.register_error_handler(Exception, lambda error: (f"broken: {error}", 503))
 
     def ask(path: str) -> Answered:
-        response = app.test_client().get(path)
-        return Answered(response.status_code, response.text, _lowered(response.headers))
+        with app.test_client().get(path) as response:  # closed, as servers do
+            return Answered(response.status_code, response.text, _lowered(response.headers))
 
     application.ask = ask
 

@@ -152,6 +152,7 @@ class DescribedCall:
     kind: Literal["request", "invocation"] = "request"
     remaining_seconds: float = math.inf
     timeout_seconds: float = math.inf
+    is_client_gone: bool = False
     gateway: None = None
     workers: None = None
 

@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from ..access import Caller
 from ..errors import ChaosError
+from ..faults.answer import envelope, rendered
 from ..faults.base import Answer
 
 MAX_BODY_BYTES = 16 * 1024
 NO_CONTENT = 204
 STATUSES = frozenset(HTTPStatus)
-TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +45,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """JSON; or the text, where there is one."""
+    """JSON; or the text, where there is one. `drops_connection`: it stands for none, where the server allows that."""
 
     status: int
     content: Mapping[str, Any]
     headers: Mapping[str, str] = field(default_factory=dict)
     text: str | None = None
+    drops_connection: bool = False
 
     @property
     def body(self) -> str:
@@ -91,12 +92,8 @@ def failure(error: ChaosError) -> Response:
 
 def injected_failure(answer: Answer, headers: Mapping[str, str]) -> Response:
     """What the application seems to answer where a fault answers in its place. `headers` are added to its own."""
-    own = {**answer.headers, **headers}
-    if answer.body is None:
-        return _refusal(answer.status, answer.code, answer.message, headers=own)
-    if isinstance(answer.body, str):
-        return Response(answer.status, {}, TEXT, text=answer.body).with_headers(own)
-    return Response(answer.status, {}, own, text=json.dumps(answer.body, allow_nan=False))
+    own, text = rendered(answer)
+    return Response(answer.status, {}, own, text=text).with_headers(headers)
 
 
 def _refusal(
@@ -108,11 +105,5 @@ def _refusal(
     *,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    content = {
-        "error": True,
-        "error_message": message,
-        "code": code,
-        "details": list(details),
-        "resultset": resultset or {},
-    }
+    content = envelope(code, message, details=list(details), resultset=resultset or {})
     return Response(status, content, headers or {})

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from .base import ActiveRun, Surroundings
-from .holder import Holder, Holding
+from .holder import Holder, Holding, Impossible
 from .host_modules import selection
 from .shifted import Skew, StandIns, is_replaced
 
@@ -26,11 +26,7 @@ Namespace = dict[str, Any]
 Shifted = tuple["Shift", ...]
 
 
-NOTHING_TO_SHIFT = "no module that is imported here has a clock to shift: say in modules which ones are meant"
-
-
-class AlreadyReplaced(Exception):
-    """Somebody else has replaced the clock of this process."""
+NOTHING_TO_SHIFT = "no module that is imported here has a clock to shift: name some in modules"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,9 +167,13 @@ class HeldSkew(Holding):
         return self.modules == self._reported
 
     @property
+    def problem(self) -> str | None:
+        return None if self.modules else NOTHING_TO_SHIFT
+
+    @property
     def details(self) -> Mapping[str, Any]:
         shown = {"offset_seconds": self._seconds, SKEWED: self.modules}
-        return shown if self.modules else {**shown, "problem": NOTHING_TO_SHIFT}
+        return {**shown, "problem": self.problem} if self.problem else shown
 
     def take_counters(self) -> Mapping[str, int]:
         added, self._reported = self.modules - max(self._reported, 0), self.modules
@@ -204,9 +204,8 @@ class ClockSkew(Holder[HeldSkew, Wanted]):
         self._shifts = shifts
 
     def take(self, run: ActiveRun, wanted: Wanted) -> HeldSkew:
-        """Raises AlreadyReplaced."""
         if is_replaced():
-            raise AlreadyReplaced("somebody else has replaced time.time or datetime.datetime, as freezegun does")
+            raise Impossible("somebody else has replaced time.time or datetime.datetime, as freezegun does")
         return HeldSkew(run, wanted, self._shifts)  # its first step shifts
 
     def advance(self, holding: HeldSkew) -> None:

@@ -120,6 +120,9 @@ class HeldCpu(Holding):
         for burner in self._started:
             burner.end()
 
+    def abandon(self) -> None:
+        """A fork has none of the threads."""
+
 
 class Cpu(Holder[HeldCpu, Wanted]):
     """It competes for cores as any other thread does, so each thread of the process goes on to have its share."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..own_calls import RESERVES
 from .base import ActiveRun
-from .holder import Holder, Holding
+from .holder import Holder, Holding, Impossible
 
 HAS_LIMITS = os.name == "posix"
 if HAS_LIMITS:
@@ -32,10 +32,6 @@ RESERVED = 12
 
 HELD = "held_descriptors"
 """Counter: file descriptors that environments hold."""
-
-
-class NoLimits(Exception):
-    """This system has no limit of descriptors that can be read."""
 
 
 class Copies:
@@ -110,8 +106,13 @@ class HeldDescriptors(Holding):
         return self._is_counted
 
     @property
+    def problem(self) -> str | None:
+        return None if self._size > 1 else "no more file descriptors than that are left already"
+
+    @property
     def details(self) -> Mapping[str, Any]:
-        return {HELD: self._size, "descriptors_left": self._left}
+        shown = {HELD: self._size, "descriptors_left": self._left}
+        return {**shown, "problem": self.problem} if self.problem else shown
 
     def take_counters(self) -> Mapping[str, int]:
         is_counted, self._is_counted = self._is_counted, True
@@ -151,7 +152,7 @@ class HeldDescriptors(Holding):
     def take_back(self) -> None:
         with self._lending:
             self._borrowers -= 1
-            if self._borrowers == 0:
+            if self._borrowers == 0 and len(self._copies):  # which are given back, where the run ended meanwhile
                 self._copies.add(self._lowest, self._size - len(self._copies))
 
     def release(self) -> None:
@@ -169,11 +170,11 @@ class HeldDescriptors(Holding):
 
 def _free_numbers() -> Iterator[int]:
     """From the lowest on, without end."""
-    used = {number for name in os.listdir("/dev/fd") if _is_open(number := int(name))}  # noqa: PTH208 - a path each
+    used = {number for name in os.listdir("/dev/fd") if is_open(number := int(name))}  # noqa: PTH208 - a path each
     return (number for number in count() if number not in used)
 
 
-def _is_open(number: int) -> bool:
+def is_open(number: int) -> bool:
     """The descriptor of the list itself no longer is."""
     try:
         fcntl.fcntl(number, fcntl.F_GETFD)
@@ -187,7 +188,7 @@ class Descriptors(Holder[HeldDescriptors, Wanted]):
 
     def take(self, run: ActiveRun, wanted: Wanted) -> HeldDescriptors:
         if not HAS_LIMITS:
-            raise NoLimits("this system has no limit of file descriptors")
+            raise Impossible("this system has no limit of file descriptors")
         return HeldDescriptors(run, wanted)  # which is filled by its first step
 
     def advance(self, holding: HeldDescriptors) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from . import spare_disk
 from .base import ActiveRun, Surroundings
-from .holder import Holder, Holding
+from .holder import Holder, Holding, Impossible
 from .machine_lock import MachineLock
 
 log = logging.getLogger(__name__)
@@ -32,11 +32,10 @@ DISK = "disk_mb"
 PREFIX = "chaos-experiments-"
 """Of the name that the file has for a moment, where the file system has none without a name."""
 
+LONGEST_SHOWN = 40
+"""How much of a folder's path a problem names, in characters."""
+
 NOT_SUPPORTED = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENODEV}
-
-
-class Unusable(Exception):
-    """A run asks for a folder in which this environment cannot make a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,16 +50,17 @@ class HeldDisk(Holding):
     """A file without a name: the kernel gives its blocks back when the process ends, however it ends."""
 
     def __init__(self, run: ActiveRun, wanted: Wanted) -> None:
-        """Raises Unusable."""
+        """Raises Impossible."""
         super().__init__(run)
         self.megabytes = 0
         self.wanted_mb = wanted.megabytes
+        self.refusal = "there is no more disk space to spare"
         self.due_at = -math.inf
         self.folder = _folder(wanted.path)
         try:
             self._file = tempfile.TemporaryFile(prefix=PREFIX, dir=self.folder, buffering=0)  # noqa: SIM115 - held
         except OSError as error:
-            raise Unusable(f"{self.folder} is not a folder that can be written to: {error.strerror}") from error
+            raise Impossible(f"no file can be made in {_short(self.folder)}: {error.strerror}") from error
         self._reported = -1
 
     @property
@@ -68,8 +68,13 @@ class HeldDisk(Holding):
         return self.megabytes == self._reported
 
     @property
+    def problem(self) -> str | None:
+        return None if self.megabytes else f"no disk space to spare in {_short(self.folder)}"
+
+    @property
     def details(self) -> Mapping[str, Any]:
-        return {DISK: self.megabytes, "path": self.folder}
+        shown = {DISK: self.megabytes, "path": self.folder}
+        return {**shown, "problem": self.problem} if self.problem else shown
 
     def take_counters(self) -> Mapping[str, int]:
         added, self._reported = self.megabytes - max(self._reported, 0), self.megabytes
@@ -86,7 +91,7 @@ class HeldDisk(Holding):
         try:
             _allocate(self.file, begin, megabytes * MB)
         except OSError as error:
-            log.warning("Run %s holds no more disk space in %s: %s", self.run.run_id, self.folder, error.strerror)
+            self.refusal = os.strerror(error.errno or errno.EIO)
             os.ftruncate(self.file, begin)
             return False
         self.megabytes += megabytes
@@ -104,14 +109,18 @@ class HeldDisk(Holding):
 
 
 def _folder(path: str | None) -> str:
-    """Raises Unusable."""
+    """Raises Impossible."""
     try:
         folder = path or tempfile.gettempdir()
     except OSError as error:
-        raise Unusable("there is no folder for temporary files that can be written to") from error
+        raise Impossible("there is no folder for temporary files that can be written to") from error
     if not Path(folder).is_dir():
-        raise Unusable(f"{folder} is no folder in this environment")
+        raise Impossible(f"no folder {_short(folder)} in this environment")
     return folder
+
+
+def _short(folder: str) -> str:
+    return folder if len(folder) <= LONGEST_SHOWN else f"…{folder[-LONGEST_SHOWN:]}"
 
 
 def _allocate(file: int, begin: int, size: int) -> None:
@@ -160,19 +169,21 @@ class Disk(Holder[HeldDisk, Wanted]):
         finally:
             if holding.megabytes < holding.wanted_mb:
                 log.warning(
-                    "Run %s holds %d of %d MB in %s: there is no more disk space to spare",
+                    "Run %s holds %d of %d MB in %s: %s",
                     holding.run.run_id,
                     holding.megabytes,
                     holding.wanted_mb,
                     holding.folder,
+                    holding.refusal,
                 )
 
     def _fill(self, held: HeldDisk) -> None:
-        while held.megabytes < held.wanted_mb:
+        most = SLICE_MB
+        while held.megabytes < held.wanted_mb and most > 0:
             with self._machine.held() as is_mine:  # other processes see the same disk, and want it, too
-                size = self._next_mb(held) if is_mine else 0
+                size = min(most, self._next_mb(held)) if is_mine else 0
                 if size <= 0 or not held.add(size):
-                    return
+                    most = size // 2  # a quota may have room for less
 
     def _next_mb(self, held: HeldDisk) -> int:
         spare = self._spare_mb(held.file, held.megabytes)

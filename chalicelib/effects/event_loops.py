@@ -83,7 +83,7 @@ class HeldLoops(Holding):
     def block(self, now: float) -> float:
         """Block the thread that calls it, until the run is over or it is long enough. How long it was, in seconds."""
         seconds = min(self.wanted.block_seconds, self.run.expires_at - now)
-        if seconds <= 0 or self._over.is_set():
+        if seconds <= 0:
             return 0.0
         began = time.perf_counter()
         self._over.wait(seconds)
@@ -102,6 +102,9 @@ class HeldLoops(Holding):
 
     def release(self) -> None:
         self._over.set()
+
+    def abandon(self) -> None:
+        """A fork has none of the threads that are blocked, and what they wait for may be locked for ever."""
 
 
 class EventLoops(PlacesHolder[HeldLoops, Wanted, ServingLoop]):

@@ -45,9 +45,10 @@ class Holding(ABC):
     def release(self) -> None:
         """Give it back. Called once; may block."""
 
-    def abandon(self) -> None:
-        """Let go of it in this process, a copy; its original still holds it. Called once."""
-        self.release()
+    def abandon(self) -> None:  # noqa: B027 - what only memory refers to goes with it
+        """Let go of it in this process, a copy; its original still holds it. Called once, and never waits: other
+        threads of the original may have held any lock.
+        """
 
 
 class Impossible(Exception):

@@ -84,6 +84,9 @@ class HeldMemory(Holding):
         for part in self._slices:
             part.close()
 
+    def abandon(self) -> None:
+        self.release()
+
 
 class Memory(Holder[HeldMemory, Wanted]):
     """Mapped, not from the heap, so that it all goes back at once; written to, or its pages would not be there."""

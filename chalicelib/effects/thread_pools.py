@@ -128,6 +128,9 @@ class HeldThreads(Holding):
         for pool in self.pools:
             pool.empty(self)
 
+    def abandon(self) -> None:
+        """A fork has none of the threads; and its original's loop is not its own to wake."""
+
 
 # Pools whose threads are kept busy
 

@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from ..errors import Misconfigured, UnknownExperiment
 from .base import Experiment
 from .clock_skew import ClockSkew
+from .connection_drop import ConnectionDrop
 from .cpu_exhaustion import CpuExhaustion
 from .dependency_failure import DependencyFailure
 from .disk_exhaustion import DiskExhaustion
@@ -18,7 +19,10 @@ from .file_descriptor_exhaustion import FileDescriptorExhaustion
 from .latency_injection import LatencyInjection
 from .process_crash import ProcessCrash
 from .resource_exhaustion import ResourceExhaustion
+from .response_corruption import ResponseCorruption
+from .slow_response import SlowResponse
 from .thread_pool_exhaustion import ThreadPoolExhaustion
+from .timeout_injection import TimeoutInjection
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +31,8 @@ BUILT_IN: tuple[type[Experiment], ...] = (
     ErrorInjection,
     ResourceExhaustion,
     DependencyFailure,
+    ResponseCorruption,
+    SlowResponse,
     CpuExhaustion,
     ThreadPoolExhaustion,
     EventLoopBlock,
@@ -35,6 +41,8 @@ BUILT_IN: tuple[type[Experiment], ...] = (
     ClockSkew,
     ExceptionInjection,
     ProcessCrash,
+    ConnectionDrop,
+    TimeoutInjection,
 )
 
 ENTRY_POINTS = "chaos_experiments.experiments"

@@ -1,12 +1,14 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from ..faults.answer import Answer
 from ..faults.base import Fault
+from ..faults.records import FailRecords
+from ..faults.replace import Replace
 from . import base
 
 STATUS, MESSAGE = 500, "Chaos experiment: injected error"
@@ -102,6 +104,11 @@ BODY_SCHEMA: dict[str, Any] = {
 }
 
 
+RECORDS = "record_percentage"
+OF_ANSWERS = frozenset(("status_code", "message", "headers", "body"))
+"""The parameters that records which fail do not have."""
+
+
 class ErrorInjection(base.Experiment):
     """Answer a share of the requests with an error, as a failing application would."""
 
@@ -115,6 +122,16 @@ class ErrorInjection(base.Experiment):
             description="Share of the affected requests that are answered with an error: 0.1 is 10 %.",
             examples=[0.1],
             json_schema_extra={"unit": "share"},
+        )
+        record_percentage: float = Field(
+            default=cast("float", None),
+            gt=0,
+            le=100,
+            description="Instead of errors: this percentage of the records of a batch of SQS, Kinesis or a DynamoDB "
+            "stream is reported as failed, in batchItemFailures. The function must have ReportBatchItemFailures, or "
+            "they are lost. What is no batch is not hit. error_rate is then 1, if it is not set.",
+            examples=[20.0],
+            json_schema_extra={"unit": "percent"},
         )
         status_code: int = Field(
             default=cast("int", None),
@@ -144,6 +161,31 @@ class ErrorInjection(base.Experiment):
             "the envelope of this API.",
             examples=["Service Unavailable"],
         )
+        when: Literal["instead", "after"] = Field(
+            default=cast("Literal['instead', 'after']", None),
+            description="instead: the application is not called. after: it does its work, once, and its answer is "
+            "lost, as a client's retries find out. If it is not set, instead.",
+            examples=["after"],
+        )
+
+        @model_validator(mode="before")
+        @classmethod
+        def _all_batches(cls, content: Any) -> Any:  # noqa: ANN401 - whatever is sent
+            """Of records that fail one by one, the share of the calls is no second dice."""
+            if isinstance(content, Mapping) and content.get(RECORDS) is not None:
+                return {"error_rate": 1.0, **content}
+            return content
+
+        @model_validator(mode="after")
+        def _is_of_records_alone(self) -> Self:
+            """Raises where what is reported as failed is to have an answer."""
+            if RECORDS in self.model_fields_set and (said := OF_ANSWERS & self.model_fields_set):
+                raise base.refusal(
+                    min(said),
+                    "cannot be with record_percentage, since records have no answer: leave one of them out",
+                    "without record_percentage",
+                )
+            return self
 
         @model_validator(mode="after")
         def _agrees(self) -> Self:
@@ -156,7 +198,12 @@ class ErrorInjection(base.Experiment):
 
     def faults(self, parameters: Parameters) -> Iterator[Fault]:
         chosen: Mapping[str, Any] = parameters.model_dump(exclude_none=True)
-        yield Answer(
+        after = chosen.get("when") == "after"
+        if RECORDS in chosen:
+            yield FailRecords(share=parameters.error_rate, percentage=chosen[RECORDS], after=after)
+            return
+        kind = Replace if after else Answer
+        yield kind(
             share=parameters.error_rate,
             status=chosen.get("status_code", STATUS),
             code="injected_error",

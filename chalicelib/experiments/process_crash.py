@@ -23,6 +23,7 @@ class ProcessCrash(base.Experiment):
             description="Exit code of the process. Some mean something to servers: with 3 and 4 gunicorn ends "
             "as a whole.",
             examples=[1],
+            json_schema_extra={"unit": "exit code"},
         )
         when: Literal["before", "after"] = Field(
             "before",

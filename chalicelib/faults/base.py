@@ -135,7 +135,15 @@ class Exit:
     after_seconds: float | None = None
 
 
-Outcome = Proceed | Answer | Raise | Fail | Disconnect | Exit
+@dataclass(frozen=True, slots=True)
+class FailRecords:
+    """The application gets the batch without these records, and they are reported as failed; `after`: it gets all."""
+
+    identifiers: Sequence[str]
+    after: bool = False
+
+
+Outcome = Proceed | Answer | Raise | Fail | Disconnect | Exit | FailRecords
 
 PROCEED, DISCONNECT = Proceed(), Disconnect()
 
@@ -156,6 +164,9 @@ class Change(ABC):
 
     is_over: bool = False
     """Whether nothing of the answer is sent any more but what `end` gives, so that the application may end, too."""
+
+    replaces: bool = False
+    """Whether what the client gets is the run's doing, and so no success and no failure of the application."""
 
     def begin(self, status: int, headers: Headers) -> tuple[int, Headers]:
         """The answer's beginning. Its headers must fit what `part` and `end` will give."""
@@ -189,7 +200,15 @@ class Applied:
     """What becomes of the answer, where the application gives it."""
 
 
-class HitCall(Protocol):
+class Called(Protocol):
+    """A call that a run may hit, as it comes."""
+
+    @property
+    def event(self) -> Any:  # noqa: ANN401 - JSON
+        """What invoked the handler; None where nothing did."""
+
+
+class HitCall(Called, Protocol):
     """One call that a run hits, as far as faults need to know."""
 
     @property
@@ -197,6 +216,9 @@ class HitCall(Protocol):
 
     def remaining_seconds(self) -> float:
         """How long the call may still take, as far as this process knows; infinite where nothing limits it."""
+
+    def is_client_gone(self) -> bool:
+        """Whether whoever made the call waits for its answer no longer, as far as the server shows it."""
 
     def client_timeout_seconds(self) -> float:
         """How long the client of an outgoing call waits for its answer; infinite where it has no time-out."""
@@ -265,6 +287,11 @@ class Fault(ABC):
 
     counters: ClassVar[tuple[Counter, ...]] = ()
     """What it adds to the results of its run. What is counted and not among them is shown nowhere."""
+
+    def concerns(self, call: Called) -> bool:
+        """Whether it does anything to such a call. One that it does not concern is not hit by it."""
+        del call
+        return True
 
     @abstractmethod
     def apply(self, call: HitCall) -> Applied | Steps:

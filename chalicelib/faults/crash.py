@@ -15,7 +15,7 @@ class Crash(Fault):
     """How long after the answer; None: there is none."""
     kind = "crash"
     order = 30
-    counters = (Counter(name=CRASHES, title="Crashed processes", unit="processes", metric="Crashes"),)
+    counters = (Counter(name=CRASHES, title="Crashed processes", unit="processes"),)
 
     def apply(self, call: HitCall) -> Applied:
         del call

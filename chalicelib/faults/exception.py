@@ -26,7 +26,7 @@ class RaiseException(Fault):
     named: Mapping[str, Any] = field(default_factory=dict)
     kind = "exception"
     order = 40
-    counters = (Counter(name=EXCEPTIONS, title="Injected exceptions", unit="requests", metric="InjectedExceptions"),)
+    counters = (Counter(name=EXCEPTIONS, title="Injected exceptions", unit="requests"),)
 
     def apply(self, call: HitCall) -> Applied:
         exception = self.exception(*self.arguments, **self.named)

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import parse_qs
 
 import anyio
@@ -11,14 +11,16 @@ import anyio.to_thread
 from anyio.lowlevel import RunVar
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
-from ..faults.base import PROCEED, Answer, Raise
+from ..faults.base import PROCEED, Answer, Disconnect, Raise
 from ..injection.call import LambdaContext, RequestCall, gateway_context, query_values
 from ..injection.current import CURRENT
 from ..injection.drivers import AsyncInjection
 from ..injection.engine import Blocked, InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
-from .answers import ChangedSend, offer_nothing_past_us, raises_in_send
+from .answers_on_loop import ChangedSend, offer_nothing_past_us
+from .connections import CLOSED, is_to_drop, note, unanswered
+from .connections_on_loop import ServerSide, current_task
 from .lambda_time import seconds_left
 from .module import ChaosModule, is_control_plane, is_within_a_call, tested
 
@@ -86,11 +88,16 @@ class Threads:
 class ASGICall(RequestCall):
     """A request, as the server hands it over."""
 
-    __slots__ = ("name", "scope")
+    __slots__ = ("name", "scope", "server")
 
-    def __init__(self, scope: "Scope", path: str) -> None:
+    def __init__(self, scope: "Scope", path: str, server: ServerSide | None = None) -> None:
         self.scope = scope
         self.name = path
+        self.server = server
+
+    @property
+    def is_client_gone(self) -> bool:
+        return self.server is not None and self.server.is_client_gone
 
     @property
     def method(self) -> str:
@@ -158,7 +165,7 @@ class ASGIBoundary:
             injection = await self._prepared()
         result = None
         if injection and not _passes(path, scope):
-            call = ASGICall(scope, path)
+            call = ASGICall(scope, path, ServerSide(scope, send, current_task()))
             arrived = injection.arrive_now(call)
             result = await injection.arrive(call) if isinstance(arrived, Blocked) else arrived
         if injection is None or result is None:
@@ -186,7 +193,8 @@ class ASGIBoundary:
                 result.is_answered = True
                 injection.count(result, SERVER_ERROR)
                 annotate(result)
-            raise
+            if result.answer is None or not result.answer.has_raised:
+                raise
         finally:
             CURRENT.reset(token)
             if result.answer is not None:
@@ -232,14 +240,17 @@ class ASGIBoundary:
     async def _control_plane(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         path = path_of(scope)
         request = await _request(path.removeprefix(self._module.prefix), scope, receive)
+        server = ServerSide(scope, send, current_task())
         response = self._module.preflight(request.method, request.headers)
         if response is None:
-            response = await self._answer(path, request, scope)
+            response = await self._answer(request, ASGICall(scope, path, server))
+        if response.drops_connection and await server.reset() in CLOSED:
+            return
         await send_response(response.with_headers(self._module.cross_origin(request.headers)), scope, receive, send)
 
-    async def _answer(self, path: str, request: Request, scope: "Scope") -> Response:
-        run, call = self._control_threads.run_anyhow, ASGICall(scope, path)
-        if not self._module.is_test(path):
+    async def _answer(self, request: Request, call: ASGICall) -> Response:
+        run = self._control_threads.run_anyhow
+        if not self._module.is_test(call.name):
             return await run(partial(self._module.handle, request, call))
         admitted = await run(partial(self._module.admit, request, call))
         if isinstance(admitted, Response):
@@ -271,14 +282,21 @@ def path_of(scope: "Scope") -> str:
 
 def _counted(injection: AsyncInjection, result: InjectionResult, scope: "Scope", send: "Send") -> "Send":
     """`send` for a request that is counted."""
+    is_gone = False
+    server = cast("ServerSide", cast("ASGICall", result.call).server)
 
     async def send_counted(message: "Message") -> None:
+        nonlocal is_gone
         if message["type"] == "http.response.start":
             if result.changes:
-                result.answer = ChangedSend(injection, result, send, raises=raises_in_send(scope))
+                result.answer = ChangedSend(injection, result, scope, send, server.cut)
                 message = result.answer.begin(message)
             result.is_answered = True
-            injection.count(result, message["status"])
+            status = message["status"]
+            if is_to_drop(result):
+                how = await server.reset()
+                status, is_gone = note(result, how), how in CLOSED
+            injection.count(result, status)
             if result.hits or result.notes:
                 annotate(result)
                 added = [(name.lower().encode(), value.encode()) for name, value in result.headers.items()]
@@ -286,7 +304,8 @@ def _counted(injection: AsyncInjection, result: InjectionResult, scope: "Scope",
         elif result.answer is not None and message["type"] == "http.response.body":
             await result.answer.body(message)
             return
-        await send(message)
+        if not is_gone:
+            await send(message)
 
     return send_counted
 
@@ -306,6 +325,8 @@ async def _in_place(
             await send_response(injected_failure(answer, {}), scope, receive, send)
         case Raise(exception):
             raise exception
+        case Disconnect():
+            await send_response(unanswered(), scope, receive, send)
         case _:
             if result.changes:
                 offer_nothing_past_us(scope)

@@ -1,17 +1,21 @@
 """Plain handlers of AWS Lambda: `@inject_chaos` above `def handler(event, context)`."""
 
 import inspect
-from base64 import b64decode
-from collections.abc import Callable, Mapping
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial, wraps
 from typing import Any, TypeVar, Unpack, cast, overload
 from urllib.parse import parse_qs
 
 from ..api.http import Request, Response, failure, injected_failure
-from ..errors import InvalidJson
+from ..errors import InjectedDisconnect, InvalidJson
 from ..faults.base import Answer
 from ..injection.call import LambdaContext
+from ..injection.drivers import SyncInjection
+from ..injection.engine import InjectionResult
 from ..injection.invocation import EventRequest, InvocationCall, Remaining, event_request, is_alarm, unlimited
+from .answers import changed_whole, status_line
 from .background import Background
 from .invocations import Invocations
 from .lambda_time import seconds_left
@@ -56,7 +60,8 @@ class ChaosExperiments(Background):
         if self._module.is_idle() or (is_control_plane(request.name) if request else is_alarm(event)):
             return work()
         if request is None:
-            return self._invocations.invoke(InvocationCall(_name(handler, context), event, remaining), work)
+            call = InvocationCall(_name(handler, context), event, remaining)
+            return self._invocations.invoke(call, work, work_on=lambda other: handler(other, context))
         is_stream = inspect.isgeneratorfunction(handler)  # which has no status that a fault could replace
         return self._invocations.invoke(request, work, None if is_stream else _Proxy(request))
 
@@ -99,6 +104,33 @@ class _Proxy:
         except (TypeError, ValueError):
             return OK
 
+    def changed(self, injection: SyncInjection, result: InjectionResult, answer: Any) -> Any:  # noqa: ANN401 - as above
+        """The gateway says how long the body is."""
+        made = answer if isinstance(answer, Mapping) and "statusCode" in answer else _inferred(answer)
+        given = list(_headers_of(made))
+        status, headers, body, is_cut = changed_whole(injection, result, self.status(made), given, _body_of(made))
+        if is_cut:
+            raise InjectedDisconnect
+        kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
+        try:
+            text, is_encoded = body.decode(), False
+        except UnicodeDecodeError:
+            text, is_encoded = b64encode(body).decode(), True
+        changed = {**made, "statusCode": status, "body": text, "isBase64Encoded": is_encoded}
+        if "statusDescription" in made:
+            changed["statusDescription"] = status_line(status)
+        return {**changed, **self._as_given(made, kept)}
+
+    @staticmethod
+    def _as_given(answer: Mapping[str, Any], headers: Sequence[tuple[str, str]]) -> dict[str, Any]:
+        """Headers, in the field in which the handler has its own."""
+        if not answer.get("multiValueHeaders"):
+            return {"headers": dict(headers)}
+        many: dict[str, list[str]] = {}
+        for name, value in headers:
+            many.setdefault(name, []).append(value)
+        return {"headers": {}, "multiValueHeaders": many}
+
     def marked(self, answer: Any, headers: Mapping[str, str]) -> Any:  # noqa: ANN401 - as above
         """The answer with further headers; what is none stays as it is."""
         if not isinstance(answer, Mapping) or "statusCode" not in answer:
@@ -107,6 +139,30 @@ class _Proxy:
             more = {name: [value] for name, value in headers.items()}
             return {**answer, "multiValueHeaders": {**answer["multiValueHeaders"], **more}}
         return {**answer, "headers": {**(answer.get("headers") or {}), **headers}}
+
+
+def _inferred(answer: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever a handler returns
+    """What an HTTP API makes of what is no answer of a proxy integration."""
+    body = answer if isinstance(answer, str) else json.dumps(answer)
+    return {"statusCode": OK, "headers": {"content-type": "application/json"}, "body": body}
+
+
+def _headers_of(answer: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    many = answer.get("multiValueHeaders") or {}
+    for name, values in many.items():
+        for value in values:
+            yield name, str(value)
+    for name, value in (answer.get("headers") or {}).items():
+        if name not in many:
+            yield name, str(value)
+    yield "Content-Length", str(len(_body_of(answer)))
+
+
+def _body_of(answer: Mapping[str, Any]) -> bytes:
+    body = answer.get("body") or ""
+    if isinstance(body, bytes):
+        return body
+    return b64decode(body) if answer.get("isBase64Encoded") else str(body).encode()
 
 
 def check_handler(handler: object) -> None:

@@ -31,8 +31,8 @@ from ..access import ROLES, Caller, Role
 from ..api.endpoints import ENDPOINTS, METHODS, Endpoint
 from ..api.http import Request, Response, failure, injected_failure
 from ..development.banner import banner
-from ..errors import ChaosError, InvalidJson, Unauthenticated
-from ..faults.base import Answer, Raise
+from ..errors import ChaosError, InjectedDisconnect, InvalidJson, Unauthenticated
+from ..faults.base import Answer, Disconnect, Raise
 from ..guardrails.alarms import abort_for
 from ..injection.call import LambdaContext, RequestCall
 from ..injection.current import CURRENT
@@ -41,7 +41,7 @@ from ..injection.engine import InjectionResult
 from ..injection.invocation import InvocationCall, is_alarm
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
-from . import check_application
+from . import check_application, connections
 from .answers import changed_whole
 from .aws_lambda import remaining_of
 from .background import Background
@@ -101,6 +101,10 @@ class ChaliceCall(RequestCall):
     def gateway(self) -> Mapping[str, Any] | None:
         context: Mapping[str, Any] | None = self.request.context
         return context
+
+    @property
+    def is_client_gone(self) -> bool:
+        return connections.is_client_gone({})
 
     @property
     def remaining_seconds(self) -> float:
@@ -200,7 +204,10 @@ class ChaosExperiments(Background):
             CURRENT.reset(token)
             result.is_answered, result.changes = True, ()
             injection.end(result)
-        injection.finish(result, response.status_code)
+        how = connections.reset({}) if connections.is_to_drop(result) else None
+        injection.finish(result, connections.note(result, how) if how else response.status_code)
+        if how == connections.FAILED_INVOCATION:
+            return _FailedInvocation("")
         if result.hits or result.notes:
             annotate(result)
             response.headers = {**response.headers, **result.headers}
@@ -208,15 +215,21 @@ class ChaosExperiments(Background):
 
     def _changed(self, injection: SyncInjection, result: InjectionResult, response: ChaliceResponse) -> ChaliceResponse:
         """The application's answer, which is whole, as runs change it. The gateway says how long it is."""
+        raw = _raw(response.body)
         given = [(name, value) for name, values in response.headers.items() for value in _listed(values)]
-        if not any(name.lower() == "content-type" for name, _ in given):
-            given.append((CONTENT_TYPE, "application/json"))  # as the gateway has it
-        status, headers, body = changed_whole(injection, result, response.status_code, given, _raw(response.body))
+        names = {name.lower() for name, _ in given}
+        given += [(name, value) for name, value in _of_the_gateway(raw) if name.lower() not in names]
+        status, headers, body, is_cut = changed_whole(injection, result, response.status_code, given, raw)
+        if is_cut:
+            if not connections.cut_whole(len(body)):
+                return _FailedInvocation("", status_code=status)
+            body = body.ljust(len(raw))  # so much is announced, and not sent
         kept: dict[str, Any] = {}
         for name, value in headers:
             if name.lower() != "content-length":
                 kept[name] = [*_listed(kept[name]), value] if name in kept else value
-        return ChaliceResponse(body if self._is_binary(kept) else body.decode("utf-8", "replace"), kept, status)
+        text_or_bytes = body if self._is_binary(kept) else body.decode("utf-8", "replace")
+        return ChaliceResponse(text_or_bytes, kept, status)
 
     def _is_binary(self, headers: Mapping[str, Any]) -> bool:
         """Whether Chalice encodes the body with Base64."""
@@ -261,6 +274,8 @@ class ChaosExperiments(Background):
                 call = ChaliceCall(current, current.path, self._app.lambda_context)
                 response = self._module.answer(request, call)
         added = self._module.cross_origin(headers) or self._cors_headers(current)
+        if response.drops_connection and connections.reset({}) == connections.FAILED_INVOCATION:
+            return _FailedInvocation("")
         return self._translated(response.with_headers(added))
 
     def authorize(self, request: AuthRequest) -> AuthResponse:
@@ -352,11 +367,25 @@ class _RoutePlace:
                     return self._translated(injected_failure(answer, {}))
                 case Raise(exception):
                     raise exception
+                case Disconnect():
+                    return self._translated(connections.unanswered())
         return self._view(*values, **named)
+
+
+class _FailedInvocation(ChaliceResponse):
+    """Not an answer: the invocation fails, outside of Chalice's error handling, and the gateway answers with 502."""
+
+    def to_dict(self, binary_types: Any = None) -> Any:  # noqa: ANN401, ARG002 - as Chalice has it
+        raise InjectedDisconnect
 
 
 def _listed(values: Any) -> list[Any]:  # noqa: ANN401 - one value of a header, or several
     return values if isinstance(values, list) else [values]
+
+
+def _of_the_gateway(body: bytes) -> Sequence[tuple[str, str]]:
+    """The headers that it adds to an answer without them."""
+    return (CONTENT_TYPE, "application/json"), ("Content-Length", str(len(body)))
 
 
 def _raw(body: Any) -> bytes:  # noqa: ANN401 - a text, bytes, or what is sent as JSON
@@ -374,7 +403,9 @@ class _Function:
         self.name = str(getattr(getattr(function, "_original_func", function), "__name__", ""))
 
     def __call__(self, event: Any) -> Any:  # noqa: ANN401 - as Chalice calls it
-        return in_place(partial(self._function, event))
+        return in_place(
+            partial(self._function, event), work_on=lambda other: self._function(type(event)(other, event.context))
+        )
 
 
 def _placed(get_response: Callable[[Any], Any]) -> tuple[Callable[[Any], Any], _Function]:

@@ -12,13 +12,14 @@ from starlette.routing import BaseRoute, Host, Match, Mount, Router
 
 from ..api.http import injected_failure
 from ..development.banner import announce
-from ..faults.base import Answer, Outcome, Raise
+from ..faults.base import Answer, Disconnect, Outcome, Raise
 from ..injection.current import CURRENT
 from ..injection.engine import InjectionResult
 from . import check_application
-from .answers import offer_nothing_past_us
+from .answers_on_loop import offer_nothing_past_us
 from .asgi import ASGIBoundary, send_response
 from .background import Background
+from .connections import unanswered
 from .module import ChaosModule, Options
 
 if TYPE_CHECKING:
@@ -138,6 +139,8 @@ class RoutePlace:
                 await send_response(injected_failure(answer, {}), scope, receive, send)
             case Raise(exception):
                 raise exception
+            case Disconnect():
+                await send_response(unanswered(), scope, receive, send)
             case _:
                 if result.changes:
                     offer_nothing_past_us(scope)

@@ -8,10 +8,11 @@ import flask
 
 from ..api.http import Response, injected_failure
 from ..development.banner import announce
-from ..faults.base import Answer, Raise
+from ..faults.base import Answer, Disconnect, Raise
 from ..injection.current import CURRENT
 from . import check_application
 from .background import Background
+from .connections import unanswered
 from .module import ChaosModule, Options
 from .wsgi import WSGIBoundary
 
@@ -48,6 +49,8 @@ def _dispatch(call_view: Any, *context: Any) -> Any:  # noqa: ANN401 - whatever 
             return _translated(injected_failure(answer, {}))
         case Raise(exception):
             raise exception
+        case Disconnect():
+            return _translated(unanswered())
         case _:
             return call_view(*context)
 

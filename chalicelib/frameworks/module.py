@@ -24,6 +24,7 @@ from ..paths import ALLOWED_PATH, problem_of, problem_of_prefix
 from ..results.spans import annotate
 from ..settings import Settings
 from ..time_limits import Interrupted, request_time
+from .connections import is_to_drop, unanswered
 from .copies import renew_in_all_copies, renew_in_forks
 
 log = logging.getLogger(__name__)
@@ -271,6 +272,8 @@ def tested(request: Request, result: InjectionResult | None) -> Request | Respon
         return request
     if answer := answer_of(result):
         return injected_failure(answer, result.headers)
+    if is_to_drop(result):
+        return unanswered()
     shown = [hit.shown for hit in result.hits]
     return replace(
         request, active=result.active_names, injected=shown, would_hit=result.would_hit, problem=result.problem

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
-from ..faults.base import Answer, Exit, Raise
+from ..errors import InjectedDisconnect
+from ..faults.base import Answer, Disconnect, Exit, Raise
 from ..injection.call import RequestCall, gateway_context, query_values
 from ..injection.current import CURRENT
 from ..injection.drivers import SyncInjection
@@ -18,6 +19,7 @@ from ..injection.engine import InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
 from ..server import executor_of
+from . import connections
 from .answers import ChangedAnswer, ChangedBody
 from .lambda_time import seconds_left
 from .module import ChaosModule, is_control_plane, is_preflight, is_within_a_call
@@ -85,6 +87,10 @@ class WSGICall(RequestCall):
         return pool_size(threading.current_thread())
 
     @property
+    def is_client_gone(self) -> bool:
+        return connections.is_client_gone(self.environ)
+
+    @property
     def remaining_seconds(self) -> float:
         environ: Mapping[str, Any] = self.environ
         found = next((environ[name] for name in LAMBDA_CONTEXTS if name in environ), None)
@@ -129,7 +135,7 @@ class WSGIBoundary:
         application = self._application
         if not self._has_route_place:
             application = partial(_in_place, injection, result, application)
-        return self._served(injection, result, partial(application, environ), start_response)
+        return self._served(injection, result, application, environ, start_response)
 
     def _passes(self, path: str, environ: "WSGIEnvironment") -> bool:
         """Whether it is another boundary's already, a preflight, a websocket, or another module's endpoint."""
@@ -141,13 +147,14 @@ class WSGIBoundary:
         self,
         injection: SyncInjection,
         result: InjectionResult,
-        serve: Callable[[Callable[..., Any]], Iterable[bytes]],
+        application: "WSGIApplication",
+        environ: "WSGIEnvironment",
         start_response: "StartResponse",
     ) -> Iterable[bytes]:
         current = (injection, result)
         token = CURRENT.set(current)
         try:
-            body = serve(_counted(injection, result, start_response))
+            body = application(environ, _counted(injection, result, environ, start_response))
         except BaseException as error:
             _count_failure(*current, error)
             injection.end(result)
@@ -171,6 +178,8 @@ class WSGIBoundary:
             added = dict(self._host_cors(environ, response))
             if added and is_preflight(request.method, request.headers):
                 response = Response(200, {}, text="")
+        if response.drops_connection and connections.reset(environ) == connections.FAILED_INVOCATION:
+            raise InjectedDisconnect
         return sent(response.with_headers(added), environ, start_response)
 
 
@@ -197,23 +206,32 @@ def decoded(text: str) -> str:
     return text.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
-def _counted(injection: SyncInjection, result: InjectionResult, start_response: "StartResponse") -> Callable[..., Any]:
+def _counted(
+    injection: SyncInjection, result: InjectionResult, environ: "WSGIEnvironment", start_response: "StartResponse"
+) -> Callable[..., Any]:
     """`start_response` for a request that is counted; an error may start an answer after the first one."""
 
     def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:  # noqa: ANN401
         if result.changes:
-            result.answer = result.answer or ChangedAnswer(injection, result)
+            result.answer = result.answer or ChangedAnswer(injection, result, partial(connections.cut, environ))
             status, headers = result.answer.begin(status, headers)
         if not result.is_answered:
             result.is_answered = True
-            injection.finish(result, int(status[:3]) if status[:3].isdecimal() else 0)
+            how = connections.reset(environ) if connections.is_to_drop(result) else None
+            injection.finish(result, connections.note(result, how) if how else _number(status))
             annotate(result)
+            if how == connections.FAILED_INVOCATION:
+                raise InjectedDisconnect
         if result.hits or result.notes:
             headers = [*headers, *result.headers.items()]
         write = start_response(status, headers, *error)
         return result.answer.writing(write) if result.changes else write
 
     return start
+
+
+def _number(status: str) -> int:
+    return int(status[:3]) if status[:3].isdecimal() else 0
 
 
 def _in_place(
@@ -229,6 +247,8 @@ def _in_place(
             return sent(injected_failure(answer, {}), environ, start_response)
         case Raise(exception):
             raise exception
+        case Disconnect():
+            return sent(connections.unanswered(), environ, start_response)
         case _:
             return application(environ, start_response)
 

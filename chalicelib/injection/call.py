@@ -57,6 +57,10 @@ class Call(Protocol):
         """How long the client of an outgoing call waits for its answer; infinite without limit, and of a request."""
 
     @property
+    def is_client_gone(self) -> bool:
+        """Whether the client of a request waits for the answer no longer, as far as the server shows it."""
+
+    @property
     def workers(self) -> int | None:
         """How many workers the process has, where a call that waits occupies one; None where others are served then."""
 
@@ -71,6 +75,10 @@ class RequestCall:
     @property
     def timeout_seconds(self) -> float:
         return math.inf
+
+    @property
+    def is_client_gone(self) -> bool:
+        return False
 
     @property
     def gateway(self) -> Mapping[str, Any] | None:
@@ -190,6 +198,10 @@ class DependencyCall:
     @property
     def method(self) -> str:
         return self.outgoing.method
+
+    @property
+    def is_client_gone(self) -> bool:
+        return False
 
     @property
     def event(self) -> Any:  # noqa: ANN401 - JSON

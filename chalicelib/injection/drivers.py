@@ -79,6 +79,7 @@ class SyncInjection:
             log.exception(DEFECT)
             return None
         self.apply(result)
+        result.changes = ()  # so that it can be read what was injected
         return result
 
     def carry_out(self, call: Call, steps: Generator[Step, Any, None]) -> None:
@@ -208,6 +209,7 @@ class AsyncInjection:
         hits = self.decide(result)
         if hits is not None:
             await self.apply(result, hits)
+        result.changes = ()  # so that it can be read what was injected
         return result
 
     async def carry_out(self, call: Call, steps: Generator[Step, Any, None]) -> None:

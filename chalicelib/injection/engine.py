@@ -114,7 +114,7 @@ class InjectionResult:
         self.answer: Any = None
         """The boundary's own, which applies them."""
         self.budgets: Sequence[Budget] = ()
-        """Those that have admitted it, and whose hit is not over: this process is to end after its answer."""
+        """Those that have admitted it, and whose hit is not over before this process ends."""
         self.notes: Sequence[tuple[Run, str]] = ()
         """The counters of runs that it adds 1 to, beside those of faults and requests."""
         self.passages: list[Passage] = []
@@ -205,9 +205,18 @@ class HitByPlan:
     def run(self) -> Plan:
         return self.plan
 
+    @property
+    def event(self) -> Any:  # noqa: ANN401 - JSON
+        return self.call.event
+
     def remaining_seconds(self) -> float:
+        if self.call.kind == "invocation":  # no gateway and no server waits for it
+            return self.call.remaining_seconds
         passed = self.engine.process.timer() - self.began
         return min(self.call.remaining_seconds, self.engine.longest_request_seconds - passed)
+
+    def is_client_gone(self) -> bool:
+        return self.call.is_client_gone
 
     def client_timeout_seconds(self) -> float:
         return self.call.timeout_seconds
@@ -390,7 +399,8 @@ class Engine:
     def decide(self, result: InjectionResult) -> list[Hit] | None:
         """What the call meets, now that it has reached a route; None where there is nothing to apply."""
         result.reached_route = True
-        hits = decide(result.plans, self.process.chance, result)
+        call = result.call
+        hits = [hit for hit in decide(result.plans, self.process.chance, result) if hit[1].concerns(call)]
         if result.is_test:
             return hits or None
         if hits:
@@ -439,7 +449,7 @@ class Engine:
                     result.changes = ()  # it is not the application that answers
                     break
         finally:
-            if isinstance(result.outcome, Exit) and result.outcome.after_seconds is not None:
+            if isinstance(result.outcome, Exit):
                 result.budgets, used = used, []
             ends = [budget.over() for budget in used]
         for end in filter(None, ends):

@@ -79,6 +79,7 @@ class Exits:
             yield partial(engine.count, result, None)
         yield partial(engine.recorder.count_late, result, plan, {CRASHES: 1})
         yield partial(engine.recorder.flush_last, killed_by=plan.run_id)
+        yield partial(_over, result)
         yield partial(self._give_back, plan.run_id)
 
     def leave_later(self, result: "InjectionResult") -> None:
@@ -98,10 +99,16 @@ class Exits:
     def _leave_unless_over(self, result: "InjectionResult") -> None:
         plan = result.hits[-1].plan
         is_active = any(each.run_id == plan.run_id for each in self._engine.snapshot.get())
-        for budget in result.budgets:
-            budget.over()
         if is_active:
             self.leave(result)
+        else:
+            _over(result)
+
+
+def _over(result: "InjectionResult") -> None:
+    """Its hit is used, and with the last one the run is completed."""
+    for end in filter(None, [budget.over() for budget in result.budgets]):
+        end()
 
 
 def _carry_out(step: Callable[[], object]) -> None:

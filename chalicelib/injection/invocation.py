@@ -31,6 +31,7 @@ class InvocationCall:
     kind: Literal["invocation"] = "invocation"
     method = ""
     timeout_seconds = math.inf
+    is_client_gone = False
     gateway = None
     workers = None
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from ..faults.answer import ERRORS
+from ..faults.base import Answer, Disconnect
 from ..faults.wait import DELAY, MICROSECONDS
 from ..runs.run import NEVER, Run
 from .audit import Audit
 from .dependencies import DependencyCounter
-from .served import Passage, ServedCall
+from .served import Passage, Report, ServedCall
 from .store import MOST_COUNTERS
 from .tally import BUSY, Cells, Counting, Group, OpenCalls, Tally, counters_of
 
@@ -18,6 +18,9 @@ CONSIDERABLE_SHARE = 0.1
 
 SHORTEST_SHARE_SECONDS = 5.0
 """For how long a process must have known a run, before the share says something."""
+
+
+NOT_THE_APPLICATIONS = (Answer, Disconnect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +70,13 @@ class PendingCounts:
     def count_hit(self, call: ServedCall, status: int | None, began: float, seconds: float) -> None:
         """A call that was hit; where only other runs hit it, it is on neither side of this run."""
         self.occupy(call)
-        own = [hit.applied.counters for hit in call.hits if hit.plan.run_id == self.run.run_id]
+        own = [hit.applied for hit in call.hits if hit.plan.run_id == self.run.run_id]
         group = _group_of_hit(own, call) if own else "neither"
         if own and status is None:
             group = "hit"  # it died, whatever was to be answered
         self.counting.add(self.cells, group, status, began, seconds)
-        for counters in own:
-            self.counters.merge(counters)
+        for applied in own:
+            self.counters.merge(applied.counters)
 
     def count_outgoing(self, passage: Passage) -> None:
         """An outgoing call that serves no request: on neither side of any figure."""
@@ -148,11 +151,17 @@ class PendingCounts:
         return is_known and self.occupied_seconds >= CONSIDERABLE_SHARE * elapsed > 0
 
 
-def _group_of_hit(own: Sequence[Mapping[str, int]], call: ServedCall) -> Group:
-    """By who answers: a fault of this run (whose counters are `own`), one of another run, or the application."""
-    if any(ERRORS in counters for counters in own):
+def _group_of_hit(own: Sequence[Report], call: ServedCall) -> Group:
+    """By whose answer it is: of a fault of this run (which report `own`), of another run, or the application's."""
+    if any(map(_replaces, own)):
         return "injected"
-    return "displaced" if any(ERRORS in hit.applied.counters for hit in call.hits) else "hit"
+    return "displaced" if any(_replaces(hit.applied) for hit in call.hits) else "hit"
+
+
+def _replaces(applied: Report) -> bool:
+    """Whether what the client gets, or does not, is no success and no failure of the application."""
+    change = applied.change
+    return isinstance(applied.outcome, NOT_THE_APPLICATIONS) or (change is not None and change.replaces)
 
 
 def _chunks(counts: Mapping[str, int]) -> Iterator[Mapping[str, int]]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
-from ..faults.base import Outcome
+from ..faults.base import Change, Outcome
 from ..runs.run import Run
 
 
@@ -22,6 +22,12 @@ class Report(Protocol):
 
     @property
     def counters(self) -> Mapping[str, int]: ...
+
+    @property
+    def outcome(self) -> Outcome: ...
+
+    @property
+    def change(self) -> Change | None: ...
 
 
 class ServedHit(Protocol):

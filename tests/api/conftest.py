@@ -11,7 +11,7 @@ from chalicelib.api.handlers import Handlers, Server, Stage
 from chalicelib.api.http import Request, Response
 from chalicelib.api.openapi import document
 from chalicelib.api.preview import DataPlane
-from chalicelib.experiments.catalogue import installed
+from chalicelib.experiments.catalogue import Catalogue, installed
 from chalicelib.injection.permits import StagePermits
 from chalicelib.injection.selection import selector
 from chalicelib.paths import PathSet
@@ -36,6 +36,7 @@ class Control:
         open_endpoints: bool = True,
         document: Callable[[], dict[str, Any]] = PUBLISHED,
         inherited: Callable[[Run, str | None], bool | None] = lambda _run, _baggage: None,
+        catalogue: Catalogue = CATALOGUE,
     ) -> None:
         self.clock = clock
         self.alarms = FakeAlarms()
@@ -51,7 +52,7 @@ class Control:
             results=self.results,
             seen=self.seen,
             alarms=self.alarms,
-            catalogue=CATALOGUE,
+            catalogue=catalogue,
         )
         server = Server(
             environment="here",

@@ -26,5 +26,5 @@ def test_the_envelope_of_a_failure() -> None:
 def test_an_injected_error_looks_like_a_failure_and_says_whose_it_is() -> None:
     response = injected_failure(Answer(500, "injected_error", "Chaos experiment: injected error"), {"X-Chaos-Run": "r"})
     assert response.status == 500
-    assert response.content["error_message"] == "Chaos experiment: injected error"
+    assert json.loads(response.body)["error_message"] == "Chaos experiment: injected error"
     assert response.all_headers["X-Chaos-Run"] == "r"

@@ -152,3 +152,12 @@ def test_without_a_key_that_services_share_none_travels(control: Control, body: 
     assert problem["field"] == field
     assert "Set it to the same secret in all of them" in answer.content["error_message"]
     assert control.store.runs == {}
+
+
+@pytest.mark.parametrize(("given", "stored"), [({}, 3), ({"max_requests": 2}, 2), ({"max_requests": 9}, 3)])
+def test_an_experiment_limits_itself_how_many_calls_a_run_hits(
+    control: Control, given: dict[str, int], stored: int
+) -> None:
+    body = {"experiment_name": "process_crash", "max_crashes": 3, **given}
+    assert result(control.post("/start", json.dumps(body)))["max_requests"] == stored
+    assert control.store.runs["process_crash"].options == {"max_requests": stored}

@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.loopback import free_port
+
 STARTS_SECONDS, LOGS_SECONDS = 30.0, 5.0
 NOBODY = "nobody"
 PATH = os.pathsep.join(
@@ -41,13 +43,6 @@ def program(name: str, package: str) -> str:
     if found is None:
         pytest.skip(f"{name} is not installed: apt-get install {package}")
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port: int = unused.getsockname()[1]
-        return port
 
 
 @contextmanager

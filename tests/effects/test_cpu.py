@@ -183,6 +183,31 @@ def test_threads_that_cannot_be_had_leave_none_behind(monkeypatch: pytest.Monkey
     started[0]()  # it ends at once
 
 
+FORK = """
+import os, time
+from chalicelib.effects.cpu import Cpu, Wanted
+from tests.effects.support import surroundings
+from tests.support import a_run
+
+active = [a_run("cpu_exhaustion", now=time.time(), duration_seconds=60)]
+cpu = Cpu(surroundings(lambda: active), available=lambda _: 2.0)
+cpu.hold(active[0], Wanted(load=1.0, cores=2))
+if os.fork() == 0:
+    cpu.abandon()
+    before = time.process_time()
+    time.sleep(0.5)
+    os._exit(time.process_time() - before > 0.1)
+print(os.waitstatus_to_exitcode(os.wait()[1]), len(cpu.holdings))
+"""
+
+
+def test_a_fork_uses_none_and_its_original_goes_on() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    command = [sys.executable, "-c", FORK]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["0", "1"]
+
+
 # Real threads
 
 

@@ -169,16 +169,15 @@ def test_what_was_asked_before_a_freeze_blocks_nothing_after_the_end(process: Pr
 
 
 def test_two_runs_leave_a_loop_free_for_as_long_as_it_was_blocked(process: Process, loop: FakeLoop) -> None:
-    one = process.start("1", block=0.02, every=0.04)
-    other = process.start("2", block=0.02, every=0.04)
+    process.start("1", block=0.05, every=10.0)
+    process.start("2", block=0.001, every=0.002)
     assert len(loop.asked) == 1, "one at a time"
     loop.run()
-    process.call(other)
-    process.call(one)
+    process.clock.now += 0.04
+    process.effect.look()
     assert loop.asked == [], "it is not free yet"
-    process.clock.now += 0.05
-    process.call(other)
-    process.call(one)
+    process.clock.now += 0.04
+    process.effect.look()
     assert len(loop.asked) == 1
 
 
@@ -226,6 +225,15 @@ def test_nothing_of_the_loops_is_kept_after_the_runs(process: Process, loop: Fak
     process.active.clear()
     process.effect.look()
     assert process.effect._places == {}
+
+
+def test_a_fork_waits_for_nothing_that_its_original_has_locked(process: Process, loop: FakeLoop) -> None:
+    process.start()
+    loop.run()
+    (held,) = process.effect.holdings
+    with held._over._cond:  # as another thread did, which the fork does not have
+        process.effect.abandon()
+    assert not process.effect.is_holding
 
 
 # Real loops: how late what waits on them comes

@@ -203,6 +203,16 @@ def test_a_thread_of_no_pool_says_so(process: Process, caplog: pytest.LogCapture
     assert f"Run {run.run_id} holds nothing in this environment: {NO_POOL}" in caplog.text
 
 
+def test_a_fork_leaves_those_of_its_original_alone(process: Process, pool: ThreadPoolExecutor) -> None:
+    pool.submit(process.start).result()
+    until(lambda: process.held == 3)
+    (held,) = process.effect.holdings
+    process.effect.abandon()
+    assert not process.effect.is_holding
+    assert held.number == 3
+    held.release()
+
+
 # waitress
 
 

@@ -6,6 +6,8 @@ from pydantic import ValidationError
 
 from chalicelib.experiments.error_injection import ErrorInjection
 from chalicelib.faults.answer import Answer
+from chalicelib.faults.records import FailRecords
+from chalicelib.faults.replace import Replace
 
 
 @pytest.mark.parametrize("error_rate", [0.0, 0.25, 1.0])
@@ -137,3 +139,31 @@ def test_a_body_that_cannot_be_is_refused(body: Any, problem: str) -> None:
 def test_a_message_and_a_body_contradict_each_other() -> None:
     with pytest.raises(ValidationError, match="message cannot be with body"):
         ErrorInjection.Parameters(message="a", body="b")
+
+
+@pytest.mark.parametrize(("when", "kind"), [("instead", Answer), ("after", Replace)])
+def test_an_error_comes_instead_of_the_work_or_after_it(when: Any, kind: type[Answer]) -> None:
+    (fault,) = ErrorInjection().faults(ErrorInjection.Parameters(when=when, status_code=503, body="lost"))
+    assert type(fault) is kind
+    assert (fault.share, fault.status, fault.body) == (0.1, 503, "lost")
+
+
+@pytest.mark.parametrize("when", ["before", "", None, True])
+def test_there_is_no_other_moment(when: Any) -> None:
+    with pytest.raises(ValidationError, match="when"):
+        ErrorInjection.Parameters(when=when)
+
+
+def test_records_of_a_batch_fail_instead_and_each_batch_is_hit_unless_another_rate_is_said() -> None:
+    for given, rate in (({}, 1.0), ({"error_rate": 0.3}, 0.3)):
+        parameters = ErrorInjection.Parameters.model_validate({"record_percentage": 20.0, **given})
+        stored = parameters.model_dump(mode="json", exclude_none=True)
+        (fault,) = ErrorInjection().faults(ErrorInjection.Parameters.model_validate(stored))
+        assert isinstance(fault, FailRecords)
+        assert (fault.share, fault.percentage) == (rate, 20.0)
+
+
+@pytest.mark.parametrize("said", [{"status_code": 503}, {"message": "a"}, {"headers": {"a": "b"}}, {"body": "a"}])
+def test_records_have_no_answer(said: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=f"{next(iter(said))} cannot be with record_percentage"):
+        ErrorInjection.Parameters.model_validate({"record_percentage": 20.0, **said})

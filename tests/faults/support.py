@@ -27,9 +27,13 @@ class FakeHitCall:
     chance: Callable[[], float] = lambda: 0.0
     limits: dict[str, float] = field(default_factory=dict)
     patience: float = float("inf")
+    client_gone_at: float = float("inf")
 
     def remaining_seconds(self) -> float:
         return self.left - (self.clock - NOW)
+
+    def is_client_gone(self) -> bool:
+        return self.clock >= self.client_gone_at
 
     def client_timeout_seconds(self) -> float:
         return self.patience

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from chalicelib.errors import InjectedDisconnect
 from chalicelib.experiments.base import Experiment, Parameters
 from chalicelib.faults.base import DISCONNECT, Applied, Change, Fault, Headers, HitCall, Piece, Sleep
-from chalicelib.frameworks.answers import Dropped, offer_nothing_past_us
+from chalicelib.frameworks.answers_on_loop import offer_nothing_past_us
 from chalicelib.frameworks.asgi import ASGIBoundary
 from chalicelib.frameworks.module import ChaosModule
 from chalicelib.frameworks.wsgi import WSGIBoundary
@@ -346,11 +347,59 @@ def test_a_body_that_breaks_off_is_closed_and_counted(clock: Clock, monkeypatch:
     body = host.serve()
     parts = iter(body)
     assert next(parts) == b"one"
-    with pytest.raises(Dropped):
+    with pytest.raises(InjectedDisconnect):
         next(parts)
     body.close()
     assert sent.closed == 1
     assert host.served.wired.engine.slots.take()
+
+
+def test_the_test_endpoint_says_what_would_become_of_an_answer_and_can_be_read(served: Served) -> None:
+    run_id = shouting(served)
+    answered = served.ask("GET", "/chaos_experiments/test")
+    assert answered
+    (shown,) = json.loads(answered.body)["resultset"]["injected"]
+    assert (shown["run_id"], shown["fault"], answered.status) == (run_id, "shout", 200)
+    served.wired.engine.recorder.flush()
+    assert served.results.tallies[run_id].get("test.hit") == 1
+    assert not served.results.tallies[run_id].get("shouted")
+
+
+class Lasting(Shouted):
+    def part(self, data: bytes) -> Iterable[Piece]:
+        yield from super().part(data)
+        yield Sleep(20.0)
+
+
+def test_a_request_that_is_cancelled_in_the_middle_of_a_pause_is_over(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Shout, "make", Lasting)
+    served = Served(clock)
+    run_id = shouting(served)
+    boundary = ASGIBoundary(stream, ChaosModule(wire=served.wire))
+    scope: Any = {"type": "http", "method": "GET", "path": ORDERS, "headers": []}
+
+    async def hang_up() -> None:
+        got_body = asyncio.Event()
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                got_body.set()
+
+        async def serve() -> None:
+            await boundary.serve(scope, _receive, send)
+
+        serving = asyncio.create_task(serve())
+        await got_body.wait()
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+
+    asyncio.run(hang_up())
+    served.wired.engine.recorder.flush()
+    assert served.results.tallies[run_id].get("shouted") == 1
+    assert sum(served.wired.engine.slots.take() for _ in range(1001)) == 1000
 
 
 def test_the_control_plane_is_never_changed(served: Served) -> None:

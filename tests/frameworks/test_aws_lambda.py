@@ -69,7 +69,7 @@ class Function:
         self.invoke = inject_chaos(wire=self.wire)(self.handler)
 
     def wire(self, **options: Any) -> Any:
-        settings = Settings(stage="dev", dev_token="dev-token", in_lambda=self.in_lambda)
+        settings = Settings(stage="dev", dev_token="dev-token", in_lambda=self.in_lambda, max_wait_seconds=29.0)
         return bootstrap(
             settings,
             runs=self.runs,
@@ -166,6 +166,16 @@ def test_a_delay_leaves_an_invocation_its_time(function: Function) -> None:
     assert sum(function.clock.slept) == 3.5
 
 
+def test_no_gateway_waits_for_an_event(clock: Clock) -> None:
+    """Which gives up after 29 s, unlike a queue."""
+    function = Function(clock)
+    function.run("latency_injection", delay_seconds=50.0, duration_seconds=200.0)
+    for event, seconds in ((sqs_event("a"), 50.0), (http_event(), 28.5)):
+        clock.slept.clear()
+        function.invoke(event, Invocation(left_seconds=900.0))
+        assert round(sum(clock.slept), 1) == seconds
+
+
 CONTROL_PLANE = "/chaos_experiments/list"
 AUTHORIZED = {
     "headers": {"Authorization": "Bearer dev-token", "content-type": "application/json"},
@@ -207,6 +217,12 @@ def test_an_undecodable_body_is_refused_in_the_envelope(function: Function) -> N
     start = http_event("/chaos_experiments/start", "POST", body="abc", isBase64Encoded=True) | AUTHORIZED
 
     assert body_of(function.invoke(start, None))["code"] == "invalid_json"
+
+
+def test_an_alarm_is_never_hit(function: Function) -> None:
+    function.fail()
+    function.invoke(sns_event('{"AlarmName": "orders-5xx", "NewStateValue": "ALARM"}'), Invocation())
+    assert len(function.served) == 1
 
 
 def test_an_invocation_is_counted_and_its_counts_are_flushed_by_invocations(clock: Clock) -> None:

@@ -1,8 +1,10 @@
 """Background work is hit as requests are: as a block and as a function, on threads and on event loops."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import fastapi
@@ -213,3 +215,67 @@ def test_every_framework_offers_it(worker: Worker) -> None:
     for chaos in made:
         with pytest.raises(InjectedError), chaos.inject("send_invoice"):
             pass
+
+
+def test_the_job_of_a_worker_of_rq_flushes_its_counts_itself(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process is killed when it is done, and calls no hooks."""
+    run_id = worker.delay()
+    monkeypatch.setitem(sys.modules, "rq", ModuleType("rq"))
+
+    def main_work_horse() -> None:
+        block(worker, [])
+        assert worker.results.tallies[run_id].counts["requests"] == 1
+        block_on_loop(worker, [])
+        assert worker.results.tallies[run_id].counts["requests"] == 2
+
+    main_work_horse()
+
+
+def test_a_child_of_celery_calls_its_hooks(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which has a fork of `multiprocessing`, with hooks of its own, and ends without those of `atexit`."""
+    hooks: list[Callable[[], None]] = []
+    billiard, util = ModuleType("billiard"), ModuleType("billiard.util")
+    vars(billiard).update(current_process=lambda: SimpleNamespace(name="ForkPoolWorker-1"), util=util)
+    vars(util).update(Finalize=lambda _object, hook, exitpriority: hooks.append(hook))
+    monkeypatch.setitem(sys.modules, "billiard", billiard)
+    monkeypatch.setitem(sys.modules, "billiard.util", util)
+
+    run_id = worker.delay()
+    block(worker, [])
+    assert run_id not in worker.results.tallies
+    for hook in hooks:
+        hook()
+    assert worker.results.tallies[run_id].counts["requests"] == 1
+
+
+def test_work_within_a_call_is_part_of_it(worker: Worker) -> None:
+    """It is neither hit nor counted once more."""
+    worker.delay()
+
+    @worker.chaos.inject("outer")
+    def outer() -> None:
+        with worker.chaos.inject("inner"):
+            pass
+
+    outer()
+    assert sum(worker.clock.slept) == SECONDS
+
+
+def test_only_work_of_the_target_s_name_is_hit(worker: Worker) -> None:
+    worker.run("error_injection", {"target": {"functions": ["send_*"]}}, error_rate=1.0)
+    with worker.chaos.inject("bill"):
+        pass
+    with pytest.raises(InjectedError), worker.chaos.inject("send_invoice"):
+        pass
+
+
+def test_work_is_counted_as_requests_are(worker: Worker) -> None:
+    run_id = worker.delay()
+    done: list[int] = []
+    block(worker, done)
+    with pytest.raises(LookupError), worker.chaos.inject("bill"):
+        raise LookupError
+    with pytest.raises(SystemExit), worker.chaos.inject("export"):
+        raise SystemExit
+    counts = worker.counted(run_id)
+    assert (counts["requests"], counts["hit.2xx"], counts["hit.5xx"], counts["hit.died"]) == (2, 1, 1, 1)

@@ -150,3 +150,16 @@ def test_an_alarm_reaches_the_function_that_ends_runs(clock: Clock) -> None:
     message = json.dumps({"AlarmName": "orders-5xx", "NewStateValue": "ALARM", "NewStateReason": "5 errors"})
 
     assert app.function(sns_event(message), Invocation()) == "done"
+
+
+def test_a_websocket_is_not_hit(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    app = App(clock)
+    app.app.experimental_feature_flags.add("WEBSOCKETS")
+    message = app.app.on_ws_message()(app.work)
+    app.run("error_injection", error_rate=1.0)
+    context = {"domainName": "x", "stage": "test", "connectionId": "1", "apiId": "a"}
+
+    message({"requestContext": context, "body": "hello"}, Invocation())
+
+    assert len(app.handled) == 1

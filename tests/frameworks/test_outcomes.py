@@ -14,6 +14,7 @@ from chalice.test import Client
 from fastapi.testclient import TestClient
 
 from chalicelib.bootstrap import bootstrap
+from chalicelib.errors import InjectedDisconnect
 from chalicelib.experiments.base import Experiment, Parameters
 from chalicelib.experiments.catalogue import BUILT_IN, Catalogue
 from chalicelib.faults.base import Applied, Fault, HitCall, Raise
@@ -23,7 +24,7 @@ from chalicelib.frameworks import flask as in_flask
 from chalicelib.frameworks.asgi import ASGIBoundary
 from chalicelib.frameworks.module import ChaosModule
 from chalicelib.frameworks.wsgi import WSGIBoundary
-from chalicelib.settings import Settings
+from chalicelib.settings import IN_LAMBDA, Settings
 from tests.support import Clock, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
 
 
@@ -253,3 +254,49 @@ def test_a_head_has_status_and_headers_of_an_injected_error_and_no_body(served: 
     answered = served.ask("HEAD", path)
     assert answered
     assert (answered.status, answered.headers["retry-after"], answered.body) == (503, "120", b"")
+
+
+# A connection that is dropped; on servers in tests/hosts/test_connections.py
+
+
+@pytest.mark.parametrize("path", [ORDERS, TEST])
+def test_where_nothing_can_be_dropped_the_answer_is_an_error_that_says_so(served: Served, path: str) -> None:
+    run = served.runs.runs["connection_drop"] = a_run("connection_drop")
+    answered = served.ask("GET", path)
+    assert answered
+    content = json.loads(answered.body)
+    assert (answered.status, content["code"]) == (500, "injected_disconnect")
+    assert content["details"] == [{"connection": "answered 500"}]
+    served.wired.engine.recorder.flush()
+    tally = served.results.tallies[run.run_id]
+    counted = [tally.get(name) for name in ("undropped_connections", "dropped_connections", "injected.5xx")]
+    assert counted == ([0, 0, 0] if path == TEST else [1, 0, 1])
+
+
+@pytest.mark.parametrize("path", [ORDERS, TEST])
+def test_in_lambda_the_invocation_fails_or_the_answer_is_what_a_gateway_makes_of_one(
+    served: Served, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = served.runs.runs["connection_drop"] = a_run("connection_drop")
+    monkeypatch.setenv(IN_LAMBDA, "orders")
+    try:
+        answered = served.ask("GET", path)
+    except InjectedDisconnect:
+        pass
+    else:
+        assert answered
+        assert (answered.status, json.loads(answered.body)) == (502, {"message": "Internal server error"})
+    served.wired.engine.recorder.flush()
+    tally = served.results.tallies[run.run_id]
+    assert tally.get("dropped_connections") == (0 if path == TEST else 1)
+    assert tally.statuses("hit") == ({} if path == TEST else {"0xx": 1})
+
+
+def test_within_an_answer_of_an_unknown_server_the_application_ends_by_an_exception(served: Served) -> None:
+    """By which every server closes the connection."""
+    run = served.runs.runs["connection_drop"] = a_run("connection_drop", after_bytes=1)
+    with pytest.raises(InjectedDisconnect):
+        served.ask("GET", ORDERS)
+    served.wired.engine.recorder.flush()
+    tally = served.results.tallies[run.run_id]
+    assert [tally.get(name) for name in ("dropped_connections", "injected.2xx")] == [1, 1]

@@ -664,3 +664,15 @@ def test_what_the_host_raises_goes_on_to_the_host(table: Table) -> None:
         here.admit()
     table.budgets.lease = lease  # type: ignore[method-assign]
     assert hits(here, 100) == 80
+
+
+def test_hits_under_way_in_a_process_that_their_run_ends_are_others_to_have(table: Table) -> None:
+    run = table.start(max_requests=3)
+    ending, other = Environment(table, run), Environment(table, run)
+    assert [ending.begin() for _ in range(3)] == [True, True, True]
+    assert not other.begin()
+    ending.budget.over()
+    ending.budgets.give_back(run.run_id)
+    assert not ending.begin()
+    table.clock.now += 2
+    assert [other.begin() for _ in range(3)] == [True, True, False]

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from chalicelib.effects.base import Surroundings
 from chalicelib.effects.memory import Memory, Wanted
+from chalicelib.errors import StoreUnavailable
 from chalicelib.faults.base import PROCEED, Answer, Sleep
 from chalicelib.injection.arrival import arrival
 from chalicelib.injection.call import LambdaContext
@@ -632,3 +634,60 @@ def test_a_delay_is_drawn_by_what_decided_that_the_call_is_hit(house: House) -> 
     plan.selector = None
     assert drawn == [2.5, 1.5, 2.5]
     assert house.hit().hits[0].shown["seconds"] == 1.0  # the process's chance is 0
+
+
+# What effects do without a call
+
+
+@dataclass
+class Counting:
+    """An effect that counts, and has a problem, for whoever hands it a run."""
+
+    surroundings: Surroundings
+    is_holding: bool = False
+
+    def is_due(self, active: Sequence[Run]) -> bool:
+        return False
+
+    def settle(self, active: Sequence[Run]) -> None:
+        pass
+
+
+def test_what_an_effect_counts_is_flushed_with_the_results_of_its_run(house: House) -> None:
+    run = house.start()
+    (plan,) = house.snapshot.get()
+    effect = house.engine.effect(Counting)
+    effect.surroundings.count(plan, {"blocks": 2})
+    effect.surroundings.count(plan, {"blocks": 1})
+    house.engine.recorder.flush()
+    assert house.results.tallies[run.run_id].get("blocks") == 3
+
+
+def test_what_an_effect_counts_at_the_end_of_its_run_is_flushed_by_the_next_request(house: House) -> None:
+    run = house.start()
+    (plan,) = house.snapshot.get()
+    house.stop(run)
+    house.snapshot.invalidate()
+    house.engine.effect(Counting).surroundings.count(plan, {"blocks": 1})
+    assert not house.engine.is_idle()
+    house.inject()
+    assert house.results.tallies[run.run_id].get("blocks") == 1
+
+
+def test_a_problem_of_an_effect_is_what_its_run_says(house: House) -> None:
+    run = house.start()
+    (plan,) = house.snapshot.get()
+    house.engine.record_defect = lambda run, defect: house.defects.append((run.run_id, defect))
+    house.engine.effect(Counting).surroundings.record_problem(plan, "There is none.")
+    assert house.defects == [(run.run_id, "There is none.")]
+
+
+def test_a_problem_that_the_table_does_not_take_is_logged(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(_run: Run, _defect: str) -> None:
+        raise StoreUnavailable("The table does not answer.")
+
+    house.start()
+    (plan,) = house.snapshot.get()
+    house.engine.record_defect = fail
+    house.engine.effect(Counting).surroundings.record_problem(plan, "There is none.")
+    assert "Could not record the defect" in caplog.text

@@ -16,7 +16,7 @@ import requests
 
 from chalicelib.settings import Settings
 from tests.contract.servers import BIN, Command, Server, chalice_local, serving
-from tests.loopback import until
+from tests.loopback import PATIENCE_SECONDS, until
 
 HOSTS = Path(__file__).parent / "hosts"
 CLIENTS = 8
@@ -48,7 +48,8 @@ def chalice(folder: Path, port: int) -> list[str]:
 
 
 FLEETS: dict[str, tuple[Command, int]] = {
-    "gunicorn": (gunicorn("--workers", "8"), 8),
+    "gunicorn": (gunicorn("--workers", "4"), 4),
+    "gunicorn, many": (gunicorn("--workers", "8"), 8),
     "gunicorn, threads": (gunicorn("--workers", "2", "--threads", "4"), 2),
     "uvicorn": (uvicorn("--workers", "2"), 2),
 }
@@ -77,10 +78,20 @@ class Host:
     def births(self) -> int:
         return len(self.born.read_text().split())
 
+    run_id: str = ""
+
     def start(self, **parameters: Any) -> None:
         body = {"experiment_name": "process_crash", "duration_seconds": 120, **parameters}
         started = self.server.call("POST", "/chaos_experiments/start", json=body)
         assert started.status_code == 200, started.text
+        self.run_id = started.json()["resultset"]["run_id"]
+
+    def report(self) -> dict[str, Any]:
+        """Of the run that was started last."""
+        answer = self.server.call("GET", f"/chaos_experiments/report?run_id={self.run_id}")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()["resultset"]
+        return found
 
     def listed(self) -> dict[str, Any]:
         """By whichever process answers: a connection may be to one that dies."""
@@ -89,7 +100,7 @@ class Host:
         def is_answered() -> bool:
             try:
                 answer = self.server.call("GET", LISTED)
-            except requests.ConnectionError:
+            except requests.RequestException:  # it may be cut in the middle
                 return False
             assert answer.status_code == 200
             found.update(answer.json()["resultset"])
@@ -136,8 +147,10 @@ def under_load(server: Server) -> Iterator[None]:
 
 @pytest.mark.parametrize("name", FLEETS)
 def test_exactly_as_many_processes_crash_as_the_run_says_and_new_ones_go_on(
-    name: str, settings: Settings, tmp_path: Path
+    name: str, settings: Settings, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
+    if name == "gunicorn, many" and not pytestconfig.getoption("--whole-matrix"):
+        pytest.skip("with --whole-matrix only")
     command, workers = FLEETS[name]
     with hosted(command, tmp_path, settings) as host:
         until(lambda: host.births() >= workers)
@@ -149,20 +162,49 @@ def test_exactly_as_many_processes_crash_as_the_run_says_and_new_ones_go_on(
         assert host.crash_reports() == [str(CODE)] * 3
         assert host.births() == before + 3
         assert host.server.call("GET", "/orders", None).text == "x" * BYTES
-        (run,) = host.server.call("GET", "/chaos_experiments/results").json()["resultset"]["runs"]
-        (ended,) = (each for each in host.listed()["recent_experiments"] if each["run_id"] == run["run_id"])
-    print(run, ended)
+        run = host.report()["run"]
+    assert (run["status"], run["end_reason"]) == ("completed", "max_requests: 3 calls were hit")
+    results = run["results"]
+    assert [(each["name"], each["value"]) for each in results["counters"]] == [("crashes", 3)]
+    assert results["died"] >= 3
+    assert (results["requests_hit"], results["efficacy"]) == (0, "confirmed")
+    assert results["phases"]["during"]["errors"] == 0  # whoever died with them was hit, too
 
 
-@pytest.mark.parametrize("path", ["/orders", "/stream"])
-@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize(
+    ("name", "path"), [*((name, "/stream") for name in ALONE), ("waitress", "/orders"), ("uvicorn", "/orders")]
+)
 def test_an_answer_is_whole_before_its_process_ends(name: str, path: str, settings: Settings, tmp_path: Path) -> None:
     with hosted(ALONE[name], tmp_path, settings) as host:
         host.start(when="after", exit_code=CODE)
         answer = ask_until_hit(host, path)
         assert (answer.status_code, len(answer.content)) == (200, BYTES)
         assert host.server.process
-        assert host.server.process.wait(30) == CODE
+        assert host.server.process.wait(PATIENCE_SECONDS) == CODE
+
+
+@pytest.mark.parametrize("name", SUPERVISED)
+def test_a_worker_answers_and_is_replaced(name: str, settings: Settings, tmp_path: Path) -> None:
+    with hosted(SUPERVISED[name], tmp_path, settings) as host:
+        before = host.births()
+        host.start(when="after", exit_code=CODE)
+        answer = ask_until_hit(host, "/stream")
+        assert (answer.status_code, len(answer.content)) == (200, BYTES)
+        until(lambda: host.births() == before + 1)
+        assert host.crash_reports() == [str(CODE)]
+        until(lambda: host.listed()["active_experiments"] == [])
+        run = host.report()["run"]
+        assert run["results"]["hit"]["statuses"] == {"2xx": 1}
+        assert run["results"]["died"] == 0
+
+
+def test_a_dry_run_crashes_nothing(settings: Settings, tmp_path: Path) -> None:
+    with hosted(SUPERVISED["gunicorn"], tmp_path, settings) as host:
+        host.start(dry_run=True)
+        until(lambda: "X-Chaos-Dry-Run" in host.server.call("GET", "/orders", None).headers)
+        until(lambda: host.listed()["active_experiments"] == [])
+        assert (host.births(), host.crash_reports()) == (1, [])
+        assert host.report()["run"]["end_reason"] == "max_requests: 1 call would have been hit"
 
 
 def ask_until_hit(host: Host, path: str) -> requests.Response:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import StoreUnavailable
-from chalicelib.faults.base import PROCEED, Outcome
+from chalicelib.faults.base import DISCONNECT, PROCEED, Answer, Change, Outcome
+from chalicelib.faults.disconnect import Cut
 from chalicelib.results.judgement import fails_beyond_chance
 from chalicelib.results.recorder import LIFE_INTERVALS, PENDING_SECONDS, FlushPolicy, Recorder, in_a_thread
 from chalicelib.results.store import MOST_COUNTERS
@@ -49,6 +50,8 @@ class Hit:
 
     plan: Active
     counters: Mapping[str, int]
+    outcome: Outcome = PROCEED
+    change: Change | None = None
 
     @property
     def applied(self) -> "Hit":
@@ -71,7 +74,8 @@ class ServedCall:
 
 
 def hit(run: Run = RUN, **counters: int) -> Hit:
-    return Hit(Active(run), counters or {"delay": 2_000_000})
+    outcome = Answer(500, "injected_error", "") if "injected_errors" in counters else PROCEED
+    return Hit(Active(run), counters or {"delay": 2_000_000}, outcome)
 
 
 def count(recorder: Recorder, runs: list[Run], hits: list[Hit], status: int, seconds: float) -> None:
@@ -678,3 +682,34 @@ def test_after_a_failure_the_table_is_settled_when_every_process_that_lives_has_
         recorder.flush()
         settled.append(recorder.is_table_settled)
     assert settled == [False, False, False, True]
+
+
+class Slowed(Change):
+    """A change that lets the application's answer be its own."""
+
+    def part(self, data: bytes) -> list[bytes]:
+        return [data]
+
+
+@pytest.mark.parametrize(
+    ("hits", "groups"),
+    [
+        ([Hit(Active(RUN), {}, DISCONNECT)], {"injected": 1}),
+        ([Hit(Active(RUN), {}, PROCEED, Cut(5))], {"injected": 1}),
+        ([Hit(Active(RUN), {}, PROCEED, Slowed())], {"hit": 1}),
+        ([hit(), Hit(Active(OTHER), {}, DISCONNECT)], {"displaced": 1}),
+        ([hit(), Hit(Active(OTHER), {}, PROCEED, Cut(5))], {"displaced": 1}),
+        ([hit(injected_errors=1)], {"injected": 1}),
+        ([hit()], {"hit": 1}),
+    ],
+)
+def test_what_a_run_answers_drops_or_replaces_is_no_answer_of_the_application(
+    clock: Clock, store: FakeResultStore, hits: list[Hit], groups: dict[str, int]
+) -> None:
+    counted = a_recorder(clock, store)
+    count(counted, [RUN], hits, 0, 0.01)
+    counted.flush()
+    tally = store.tallies[RUN.run_id]
+    assert {group: tally.get(f"{group}.0xx") for group in groups} == groups
+    assert tally.statuses("hit") == {"0xx": 1}
+    assert [part.errors for part in tally.timeline(RUN)] == [0]

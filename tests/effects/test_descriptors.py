@@ -1,0 +1,162 @@
+"""In processes of their own, which have few descriptors."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+
+BEGIN = """
+import os, resource, subprocess, sys, threading
+from chalicelib.effects import descriptors
+from chalicelib.effects.descriptors import RESERVED, Descriptors, Wanted
+from chalicelib.own_calls import RESERVES, lent_reserves, own_calls
+from tests.effects.support import surroundings
+from tests.support import NOW, a_run
+
+LIMIT = 256
+resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, 400))
+active = []
+effect = Descriptors(surroundings(lambda: active, lambda: NOW, lambda _: threading.Event().wait()))
+
+def hold(left=20, token="1"):
+    active.append(a_run("file_descriptor_exhaustion", token=token))
+    return effect.hold(active[-1], Wanted(left=left))
+
+def end(index=0):
+    del active[index]
+    effect.settle(active)
+
+def numbers():
+    return [number for number in range(400) if descriptors.is_open(number)]
+
+def open_all():
+    opened = []
+    try:
+        while True:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        assert error.errno == 24
+    return opened
+
+def close(opened):
+    for number in opened:
+        os.close(number)
+    return len(opened)
+
+before = numbers()
+"""
+
+PROMISES = {
+    "exactly so many are left, the lowest ones, and all are given back": """
+details, counters = hold()
+held = details["held_descriptors"]
+assert counters == {"held_descriptors": held} and details["descriptors_left"] == 20, details
+assert held == LIMIT - len(before) - 20
+opened = open_all()
+assert (len(opened), max(opened) < 60) == (20, True), opened
+close(opened)
+assert effect.hold(active[0], Wanted(left=20)) == (details, {})
+end()
+assert numbers() == before
+""",
+    "what is held is for no program that is started": """
+hold()
+shown = subprocess.run(["ls", "/dev/fd"], capture_output=True, text=True, check=True).stdout.split()
+assert len(shown) < 10, shown
+""",
+    "the module has its reserve where nothing is left, and takes it back": """
+hold()
+opened = open_all()
+for lend in (own_calls, lent_reserves, own_calls):
+    with lend():
+        with own_calls():
+            assert close(open_all()) == RESERVED
+        assert close(open_all()) == RESERVED
+    assert open_all() == []
+close(opened)
+end()
+assert (numbers(), RESERVES.present) == (before, ())
+""",
+    "what the host took of the reserve is taken back when it lets it go": """
+hold()
+opened = open_all()
+with own_calls():
+    taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(3)]
+assert open_all() == []
+close(taken)
+with own_calls():
+    pass
+assert open_all() == []
+close(opened)
+end()
+assert numbers() == before
+""",
+    "a run that ends while its reserve is lent takes nothing back": """
+hold()
+with own_calls():
+    end()
+assert numbers() == before
+""",
+    "a file that the host has opened under a number of ours stays open": """
+hold()
+number = max(numbers())
+os.close(number)
+os.dup2(0, number)
+end()
+assert numbers() == sorted([*before, number])
+""",
+    "a large limit is lowered meanwhile, and restored": """
+descriptors.MOST = 100
+assert hold()[0]["held_descriptors"] == 100 - len(before) - 20
+assert resource.getrlimit(resource.RLIMIT_NOFILE) == (100, 400)
+assert close(open_all()) == 20
+end()
+assert resource.getrlimit(resource.RLIMIT_NOFILE) == (LIMIT, 400)
+assert numbers() == before
+""",
+    "a limit that the host has set meanwhile stays": """
+descriptors.MOST = 100
+hold()
+resource.setrlimit(resource.RLIMIT_NOFILE, (120, 400))
+end()
+assert resource.getrlimit(resource.RLIMIT_NOFILE) == (120, 400)
+""",
+    "two runs leave what the stricter one does": """
+hold(left=40)
+hold(left=10, token="2")
+assert close(open_all()) == 10
+end(1)
+assert close(open_all()) == 40
+end()
+assert numbers() == before
+""",
+    "where fewer are left already the run says so": """
+details, counters = hold(left=1000)
+assert details["problem"] == "no more file descriptors than that are left already", details
+assert resource.getrlimit(resource.RLIMIT_NOFILE) == (LIMIT, 400)
+end()
+assert numbers() == before
+""",
+    "a system without limits says so": """
+descriptors.HAS_LIMITS = False
+assert hold()[0] == {"problem": "this system has no limit of file descriptors"}
+""",
+}
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+def test_descriptors(promise: str) -> None:
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", BEGIN + PROMISES[promise]],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,112 @@
+"""What every effect does that holds one thing for each run."""
+
+import logging
+from collections.abc import Mapping
+
+import pytest
+
+from chalicelib.effects.base import ActiveRun
+from chalicelib.effects.holder import Holder, Holding, Impossible
+from chalicelib.runs.run import Run
+from tests.effects.support import surroundings
+from tests.support import Clock, a_run
+
+
+class Thing(Holding):
+    """Counts whatever the test says."""
+
+    def __init__(self, run: ActiveRun) -> None:
+        super().__init__(run)
+        self.uncounted = self.at_the_end = 0
+        self.defect: Exception | None = None
+
+    def take_counters(self) -> Mapping[str, int]:
+        counted, self.uncounted = self.uncounted, 0
+        return {"things": counted} if counted else {}
+
+    def release(self) -> None:
+        self.uncounted += self.at_the_end
+        if self.defect:
+            raise self.defect
+
+
+class Things(Holder[Thing, Exception | None]):
+    """Raises what is wanted, or takes it."""
+
+    def take(self, run: ActiveRun, wanted: Exception | None) -> Thing:
+        if wanted:
+            raise wanted
+        return Thing(run)
+
+
+class Process:
+    """The test does what the watcher would."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.run: Run = a_run(now=clock.now)
+        self.active = [self.run]
+        self.counted: list[Mapping[str, int]] = []
+        self.problems: list[str] = []
+        self.things = Things(
+            surroundings(
+                lambda: self.active,
+                clock,
+                count=lambda _, counts: self.counted.append(counts),
+                record_problem=lambda _, problem: self.problems.append(problem),
+            )
+        )
+        self.things._watcher.watch = lambda: None  # type: ignore[method-assign]
+
+    def hold(self, wanted: Exception | None = None) -> Mapping[str, object]:
+        return self.things.hold(self.run, wanted)[0]
+
+    @property
+    def thing(self) -> Thing:
+        return self.things.holdings[0]
+
+
+@pytest.fixture
+def process(clock: Clock) -> Process:
+    return Process(clock)
+
+
+def test_what_goes_on_without_calls_is_counted_without_them(process: Process) -> None:
+    process.hold()
+    process.things.look()
+    assert process.counted == []
+    process.thing.uncounted = 2
+    process.things.look()
+    process.things.look()
+    assert process.counted == [{"things": 2}]
+
+
+def test_what_was_done_at_the_very_end_is_counted(process: Process) -> None:
+    process.hold()
+    process.thing.uncounted, process.thing.at_the_end = 1, 1
+    process.active.clear()
+    process.things.settle(())
+    assert process.counted == [{"things": 2}]
+
+
+def test_what_the_next_call_reports_is_left_to_it(process: Process) -> None:
+    process.hold()
+    process.thing.uncounted = 2
+    process.thing.is_reported = False
+    process.things.look()
+    assert process.counted == []
+    assert process.things.hold(process.run, None)[1] == {"things": 2}
+
+
+def test_what_cannot_be_is_said_by_the_run_and_not_asked_for_again(
+    process: Process, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        assert process.hold(Impossible("There are no things here.")) == {"problem": "There are no things here."}
+    assert process.problems == ["There are no things here."]
+    (record,) = caplog.records
+    assert (record.levelno, record.exc_info) == (logging.WARNING, None)
+
+
+def test_a_defect_is_said_by_the_run_too(process: Process) -> None:
+    assert process.hold(ZeroDivisionError("oh")) == {"problem": "ZeroDivisionError: oh"}
+    assert process.problems == ["ZeroDivisionError: oh"]

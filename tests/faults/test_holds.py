@@ -1,0 +1,57 @@
+"""What holds something in the environment: each says to its effect what its run wants."""
+
+from typing import Any
+
+import pytest
+
+from chalicelib.effects.clock_skew import ClockSkew
+from chalicelib.effects.clock_skew import Wanted as WantedSkew
+from chalicelib.effects.descriptors import Descriptors
+from chalicelib.effects.descriptors import Wanted as WantedDescriptors
+from chalicelib.effects.disk import Disk
+from chalicelib.effects.disk import Wanted as WantedDisk
+from chalicelib.faults.base import PROCEED, declared_counters
+from chalicelib.faults.clock_skew import SkewClock
+from chalicelib.faults.descriptors import HoldDescriptors
+from chalicelib.faults.disk import HoldDisk
+from chalicelib.faults.hold import Hold
+from tests.faults.support import FakeHitCall, drive
+
+
+class Holder:
+    """Holds what it is asked for, once."""
+
+    def __init__(self) -> None:
+        self.wanted: list[Any] = []
+
+    def held_for(self, _run: Any) -> dict[str, int] | None:
+        return {"held": 1} if self.wanted else None
+
+    def hold(self, _run: Any, wanted: Any) -> tuple[dict[str, int], dict[str, int]]:
+        self.wanted.append(wanted)
+        return {"held": 1}, {"counted": 1}
+
+
+@pytest.mark.parametrize(
+    ("fault", "effect", "wanted"),
+    [
+        (HoldDisk(megabytes=7, path="/srv"), Disk, WantedDisk(megabytes=7, path="/srv")),
+        (HoldDescriptors(left=9), Descriptors, WantedDescriptors(left=9)),
+        (SkewClock(seconds=-5.0, modules=("a",)), ClockSkew, WantedSkew(seconds=-5.0, modules=("a",))),
+    ],
+)
+def test_the_first_call_takes_it_and_each_reports_it(fault: Hold, effect: type, wanted: Any) -> None:
+    holder = Holder()
+    call = FakeHitCall(effects={effect: holder})
+    (_, first), (_, second) = drive(fault, call), drive(fault, call)
+    assert (first.outcome, first.details, first.counters) == (PROCEED, {"held": 1}, {"counted": 1})
+    assert (second.details, second.counters) == ({"held": 1}, {})
+    assert holder.wanted == [wanted]
+    assert fault.order == 0
+
+
+def test_what_they_count_is_shown() -> None:
+    shown = {counter.name: counter.key or counter.name for counter in declared_counters()}
+    assert shown["held_disk_mb"] == "disk_mb"
+    assert shown["held_descriptors"] == "held_descriptors"
+    assert shown["skewed_modules"] == "skewed_modules"
