@@ -102,9 +102,9 @@ def _leave_out(layer: Path) -> None:
 
 def _compile(layer: Path, wanted: Target) -> None:
     """As in the package: never looked at again. A set's order, and so the bytes, are those of a fixed hash seed."""
-    name = f"python{wanted.python}"
-    python = sys.executable if wanted.python == THIS_PYTHON else shutil.which(name)
+    python = _interpreter(wanted.python)
     if python is None:
+        name = f"python{wanted.python}"
         print(f"Not compiled, so that cold starts take longer: there is no {name} on this machine.", file=sys.stderr)
         return
     options = ["-q", "-j1", "--invalidation-mode", "unchecked-hash", "-s", str(layer.parent), "-p", "/opt"]
@@ -113,6 +113,16 @@ def _compile(layer: Path, wanted: Target) -> None:
         env={**os.environ, "PYTHONHASHSEED": "0"},
         check=True,
     )
+
+
+def _interpreter(version: str) -> str | None:
+    """One that runs: a version manager has programs for versions that are not chosen, which do not."""
+    if version == THIS_PYTHON:
+        return sys.executable
+    found = shutil.which(f"python{version}")
+    if found and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0:  # noqa: S603
+        return found
+    return None
 
 
 def _zipped(folder: Path) -> bytes:

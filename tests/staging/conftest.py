@@ -1,13 +1,16 @@
 import json
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from deployment.__main__ import main
-from tests.deployment.project import copy_project
+from deployment.layer import THIS_PYTHON, build_layer, target
+from tests.deployment.project import PROJECT, copy_project
 from tests.staging.account import Account, aws_account
 from tests.staging.fleet import SIZE, Fleet, Stage, environments
+from tests.staging.runtime import Runtime
 
 NAME = "chaos-experiments-staging"
 
@@ -83,6 +86,18 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 
 
 @pytest.fixture(scope="session")
+def layer() -> bytes:
+    architecture = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    return build_layer(PROJECT, target(f"python{THIS_PYTHON}", architecture))
+
+
+@pytest.fixture(scope="session")
+def runtime(layer: bytes, tmp_path_factory: pytest.TempPathFactory) -> Runtime:
+    """With the layer in it."""
+    return Runtime(tmp_path_factory.mktemp("runtime"), layer)
+
+
+@pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As its user would have it: with routes of their own. The table is patient, for a machine that is busy."""
     folder = tmp_path_factory.mktemp("staging")
@@ -117,8 +132,9 @@ def stage(deployed: Stage) -> Iterator[Stage]:
     """Nothing runs in it and nothing is halted afterwards, whatever became of the test."""
     yield deployed
     deployed.call("POST", "/chaos_experiments/resume", reason="the end of a test")
-    for run in deployed.call("GET", "/chaos_experiments/list")[1]["resultset"]["active_experiments"]:
-        deployed.stop(run["name"])
+    active = deployed.call("GET", "/chaos_experiments/list")[1]["resultset"]["active_experiments"]
+    for name in {run["name"] for run in active}:
+        deployed.stop(name)
 
 
 @pytest.fixture

@@ -77,16 +77,10 @@ class Runtime:
     def wrapper(self) -> str:
         return str(self.opt / "chaos-experiments")
 
-    def package(self, **files: str) -> bytes:
-        """The code of a function, which brings its runtime."""
-        made = BytesIO()
-        with zipfile.ZipFile(made, "w") as package:
-            entry = zipfile.ZipInfo("bootstrap")
-            entry.external_attr = 0o755 << 16
-            package.writestr(entry, f'#!/bin/sh\nexec {shlex.quote(str(self.bootstrap))} "$@"\n')
-            for name, content in files.items():
-                package.writestr(name, content)
-        return made.getvalue()
+    @property
+    def program(self) -> dict[str, str]:
+        """What makes this a function's runtime, in its code."""
+        return {"bootstrap": f'#!/bin/sh\nexec {shlex.quote(str(self.bootstrap))} "$@"\n'}
 
     def start(self, api: str, task: Path, **variables: str) -> "subprocess.Popen[bytes]":
         """An environment, as the emulator and Lambda start it."""
