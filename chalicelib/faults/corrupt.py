@@ -150,6 +150,8 @@ class Malformed(Corruption):
         held, self._held = self._held, b""
         if not held.strip():
             return (held,)
+        if held[:1] == b",":  # it was no JSON before
+            return (held,)
         self.has_changed = True
         return (b"," + held[1:],)
 

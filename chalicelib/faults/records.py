@@ -30,7 +30,7 @@ class FailRecords(Fault):
     kind = "records"
     applies_to = "invocation"
     order = 45
-    counters = (Counter(name=FAILED, title="Failed records", unit="records", metric="FailedRecords"),)
+    counters = (Counter(name=FAILED, title="Failed records", unit="records"),)
 
     def concerns(self, call: Called) -> bool:
         return bool(records_of(call.event))
