@@ -122,9 +122,12 @@ INTERNAL_ERROR = 2
 """RFC 9113's code."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ServerSide:
-    """What is known of the server that serves a request: what it handed over, and the task in which it did so."""
+    """What is known of the server that serves a request: what it handed over, and the task in which it did so.
+
+    Not frozen, because every request has one while runs are active; nobody changes it.
+    """
 
     scope: "Scope"
     send: "Send"
