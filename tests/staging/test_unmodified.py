@@ -45,6 +45,7 @@ FAULTS = (
     Felt("cpu_exhaustion", {"load": 0.2}),
     Felt("error_injection", {"error_rate": 1}, prevents=True, http_status=(500,)),
     Felt("exception_injection", {"exception": "OSError"}, prevents=True, http_status=(500, 502)),
+    Felt("timeout_injection", {"until": "deadline"}, prevents=True, http_status=(500, 502), lasts=TIMEOUT_SECONDS - 3),
     Felt("process_crash", {"when": "before"}, prevents=True, http_status=(500, 502)),
 )
 
@@ -58,7 +59,7 @@ def functions(
         yield functions
 
 
-def test_six_functions_feel_six_faults_and_handle_no_order_twice(
+def test_six_functions_feel_each_fault_and_handle_no_order_twice(
     stage: Stage, functions: Functions, tell: Tell
 ) -> None:
     sent: dict[str, tuple[str, bool]] = {}
