@@ -29,16 +29,17 @@ NOT_FOR_LAMBDA = re.compile(
     r"""
       (?:chalicelib|chaos_experiments)/(?:cli/|__main__\.py)
     | aws_lambda_powertools/event_handler/openapi/swagger_ui/.*\.(?:js|css)
+    | aws_lambda_powertools/utilities/(?:auth_alpha|data_masking|kafka|validation)/
     | pydantic/v1/
     | psutil/_ps(?:windows|osx|bsd|sunos|aix)\.py
     | urllib3/contrib/emscripten/
     | .*/(?:mypy|_hypothesis_plugin)\.py$
-    | .*(?:\.pyi|/py\.typed|\.dist-info/(?:RECORD|REQUESTED|sboms/.*))$
+    | .*(?:\.pyi|\.md|\.rst|/py\.typed|\.dist-info/(?:RECORD|REQUESTED|sboms/.*))$
     """,
     re.VERBOSE,
 )
-"""What no function runs: the command line; of the libraries the web page of Powertools' own router, pydantic's previous
-major version, other systems' modules, and what is for tools: types, plugins, pip's lists."""
+"""What no function runs: the command line; of the libraries the web page of Powertools' own router, its parts for which
+libraries are not here, pydantic's previous major version, other systems' modules, and what is for people and tools."""
 
 SERVICE_DATA = re.compile(r"(?:botocore|boto3)/data/([^/]+)/")
 EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -139,6 +139,8 @@ def test_it_is_chalices_but_for_compiled_modules_the_command_line_and_other_serv
         "chalicelib/__main__.py",
         "chaos_experiments/cli/start.py",
         "aws_lambda_powertools/event_handler/openapi/swagger_ui/swagger-ui-bundle.min.js",
+        "aws_lambda_powertools/utilities/kafka/kafka_consumer.py",
+        "chalicelib/README.md",
         "pydantic/v1/main.py",
         "pydantic/mypy.py",
         "psutil/_pswindows.py",
