@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.experiments.catalogue import installed
 from tests.contract.servers import Server
 
 API = "/chaos_experiments"
