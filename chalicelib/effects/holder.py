@@ -145,9 +145,11 @@ class Holder(ABC, Generic[H, W]):
         try:
             held = self.take(run, wanted)
             self._held[run.run_id] = held
-            self._watcher.watch()  # before its first step, which whatever ends this call may interrupt
-            if self._is_step_due(held):
-                self.advance(held)
+            try:
+                if self._is_step_due(held):
+                    self.advance(held)
+            finally:  # also where whatever ends this call has interrupted its first step
+                self._watcher.watch()
         except Impossible as error:
             self._held[run.run_id] = Failed(run, str(error))
         except Exception as error:
