@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from .base import ActiveRun, Surroundings
-from .holder import Holder, Holding, Impossible
+from .holder import Amount, Holder, Impossible
 from .host_modules import selection
 from .shifted import Skew, StandIns, is_replaced
 
@@ -149,8 +149,10 @@ def _is_being_imported(module: ModuleType) -> bool:
 SHIFTS = Shifts()
 
 
-class HeldSkew(Holding):
+class HeldSkew(Amount):
     """Names of modules that are bound to a shifted clock."""
+
+    counter = SKEWED
 
     def __init__(self, run: ActiveRun, wanted: Wanted, shifts: Shifts) -> None:
         super().__init__(run)
@@ -160,24 +162,18 @@ class HeldSkew(Holding):
         self._shift = Shift(Skew(wanted.seconds), selection(wanted.modules))
         self._shifts = shifts
         self._is_added = False
-        self._reported = -1
 
     @property
-    def is_reported(self) -> bool:  # type: ignore[override]
-        return self.modules == self._reported
+    def amount(self) -> int:
+        return self.modules
 
     @property
     def problem(self) -> str | None:
         return None if self.modules else NOTHING_TO_SHIFT
 
     @property
-    def details(self) -> Mapping[str, Any]:
-        shown = {"offset_seconds": self._seconds, SKEWED: self.modules}
-        return {**shown, "problem": self.problem} if self.problem else shown
-
-    def take_counters(self) -> Mapping[str, int]:
-        added, self._reported = self.modules - max(self._reported, 0), self.modules
-        return {SKEWED: added} if added else {}
+    def shown(self) -> Mapping[str, Any]:
+        return {"offset_seconds": self._seconds, SKEWED: self.modules}
 
     def settle(self) -> None:
         """Shift the clock in the modules that are imported by now."""

@@ -108,7 +108,7 @@ class HeldCpu(Holding):
             raise
 
     @property
-    def details(self) -> Mapping[str, Any]:
+    def shown(self) -> Mapping[str, Any]:
         return {"load": round(self._load, 3), "cores": len(self._burners)}
 
     def take_counters(self) -> Mapping[str, int]:
@@ -119,9 +119,6 @@ class HeldCpu(Holding):
     def release(self) -> None:
         for burner in self._started:
             burner.end()
-
-    def abandon(self) -> None:
-        """A fork has none of the threads."""
 
 
 class Cpu(Holder[HeldCpu, Wanted]):

@@ -110,9 +110,8 @@ class HeldDescriptors(Holding):
         return None if self._size > 1 else "no more file descriptors than that are left already"
 
     @property
-    def details(self) -> Mapping[str, Any]:
-        shown = {HELD: self._size, "descriptors_left": self._left}
-        return {**shown, "problem": self.problem} if self.problem else shown
+    def shown(self) -> Mapping[str, Any]:
+        return {HELD: self._size, "descriptors_left": self._left}
 
     def take_counters(self) -> Mapping[str, int]:
         is_counted, self._is_counted = self._is_counted, True

@@ -13,16 +13,13 @@ from typing import Any
 
 from . import spare_disk
 from .base import ActiveRun, Surroundings
-from .holder import Holder, Holding, Impossible
-from .machine_lock import MachineLock
+from .holder import Amount, Holder, Impossible
+from .machine_lock import MachineLock, size_of_next
 
 log = logging.getLogger(__name__)
 
 MB = 1024 * 1024
 SLICE_MB = 64
-SHARES = 16
-"""How many times what is taken at once must be spare: containers that share a disk may not share the lock."""
-
 BLOCK = 512
 """Bytes of one of `st_blocks`."""
 
@@ -46,8 +43,10 @@ class Wanted:
     path: str | None = None
 
 
-class HeldDisk(Holding):
+class HeldDisk(Amount):
     """A file without a name: the kernel gives its blocks back when the process ends, however it ends."""
+
+    counter = DISK
 
     def __init__(self, run: ActiveRun, wanted: Wanted) -> None:
         """Raises Impossible."""
@@ -61,24 +60,18 @@ class HeldDisk(Holding):
             self._file = tempfile.TemporaryFile(prefix=PREFIX, dir=self.folder, buffering=0)  # noqa: SIM115 - held
         except OSError as error:
             raise Impossible(f"no file can be made in {_short(self.folder)}: {error.strerror}") from error
-        self._reported = -1
 
     @property
-    def is_reported(self) -> bool:  # type: ignore[override]
-        return self.megabytes == self._reported
+    def amount(self) -> int:
+        return self.megabytes
 
     @property
     def problem(self) -> str | None:
         return None if self.megabytes else f"no disk space to spare in {_short(self.folder)}"
 
     @property
-    def details(self) -> Mapping[str, Any]:
-        shown = {DISK: self.megabytes, "path": self.folder}
-        return {**shown, "problem": self.problem} if self.problem else shown
-
-    def take_counters(self) -> Mapping[str, int]:
-        added, self._reported = self.megabytes - max(self._reported, 0), self.megabytes
-        return {DISK: added} if added else {}
+    def shown(self) -> Mapping[str, Any]:
+        return {DISK: self.megabytes, "path": self.folder}
 
     @property
     def file(self) -> int:
@@ -184,10 +177,7 @@ class Disk(Holder[HeldDisk, Wanted]):
                 held.refusal = "the run is over"
                 return
             with self._machine.held() as is_mine:  # other processes see the same disk, and want it, too
-                size = min(most, self._next_mb(held)) if is_mine else 0
+                wanted = min(most, held.wanted_mb - held.megabytes)
+                size = size_of_next(wanted, self._spare_mb(held.file, held.megabytes)) if is_mine else 0
                 if size <= 0 or not held.add(size):
                     most = size // 2  # a quota may have room for less
-
-    def _next_mb(self, held: HeldDisk) -> int:
-        spare = self._spare_mb(held.file, held.megabytes)
-        return min(SLICE_MB, held.wanted_mb - held.megabytes, max(spare // SHARES, 1) if spare > 0 else 0)

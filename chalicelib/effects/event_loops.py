@@ -77,8 +77,8 @@ class HeldLoops(Holding):
         return None if self._has_loop or self.next_at else NO_LOOP
 
     @property
-    def details(self) -> Mapping[str, Any]:
-        return {"problem": self.problem} if self.problem else {"event_loops": len(self.next_at)}
+    def shown(self) -> Mapping[str, Any]:
+        return {} if self.problem else {"event_loops": len(self.next_at)}
 
     def block(self, now: float) -> float:
         """Block the thread that calls it, until the run is over or it is long enough. How long it was, in seconds."""
@@ -102,9 +102,6 @@ class HeldLoops(Holding):
 
     def release(self) -> None:
         self._over.set()
-
-    def abandon(self) -> None:
-        """A fork has none of the threads that are blocked, and what they wait for may be locked for ever."""
 
 
 class EventLoops(PlacesHolder[HeldLoops, Wanted, ServingLoop]):

@@ -6,7 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from ..time_limits import pass_on
 from .base import ActiveRun, Surroundings
@@ -36,9 +36,14 @@ class Holding(ABC):
         return None
 
     @property
-    def details(self) -> Mapping[str, Any]:
+    def shown(self) -> Mapping[str, Any]:
         """What is held, for people."""
         return {}
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What is held, for people; and why it is nothing, where it is."""
+        return {**self.shown, "problem": self.problem} if self.problem else self.shown
 
     def take_counters(self) -> Mapping[str, int]:
         """What is to be added to the results of the run since the last time. Called with one thread at a time."""
@@ -48,10 +53,31 @@ class Holding(ABC):
     def release(self) -> None:
         """Give it back. Called once; may block."""
 
-    def abandon(self) -> None:  # noqa: B027 - what only memory refers to goes with it
+    def abandon(self) -> None:  # noqa: B027 - threads and event loops are the original's alone
         """Let go of it in this process, a copy; its original still holds it. Called once, and never waits: other
         threads of the original may have held any lock.
         """
+
+
+class Amount(Holding):
+    """So much of something that is held for one run, and counted as it grows."""
+
+    counter: ClassVar[str]
+    _reported = -1
+    """How much of it has been counted; less than nothing before the first time, which reports nothing, too."""
+
+    @property
+    @abstractmethod
+    def amount(self) -> int:
+        """How much is held now."""
+
+    @property
+    def is_reported(self) -> bool:  # type: ignore[override]
+        return self.amount == self._reported
+
+    def take_counters(self) -> Mapping[str, int]:
+        added, self._reported = self.amount - max(self._reported, 0), self.amount
+        return {self.counter: added} if added else {}
 
 
 class Impossible(Exception):
@@ -68,10 +94,6 @@ class Failed(Holding):
     @property
     def problem(self) -> str:
         return self._reason
-
-    @property
-    def details(self) -> Mapping[str, Any]:
-        return {"problem": self._reason}
 
     def release(self) -> None:
         pass

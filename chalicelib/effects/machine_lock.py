@@ -13,6 +13,14 @@ if HAS_LOCKS:
 ATTEMPTS = 200
 PAUSE_SECONDS = 0.01
 
+SHARES = 16
+"""How many times what is taken at once must be spare: so many processes may take it at the same time."""
+
+
+def size_of_next(wanted: int, spare: int) -> int:
+    """How much to take at once. The less is left the less: other containers do not know of this one's lock."""
+    return min(wanted, max(spare // SHARES, 1) if spare > 0 else 0)
+
 
 class MachineLock:
     """Held by one process at a time of those that run this very file, which is what is locked: nothing is created.

@@ -10,15 +10,13 @@ from typing import Any
 
 from . import spare_memory
 from .base import ActiveRun, Surroundings
-from .holder import Holder, Holding
-from .machine_lock import MachineLock
+from .holder import Amount, Holder
+from .machine_lock import MachineLock, size_of_next
 
 log = logging.getLogger(__name__)
 
 MB = 1024 * 1024
 SLICE_MB = 16
-SHARES = 16
-"""How many times what is taken at once must be spare: so many processes may take it at the same time."""
 
 MEMORY = "memory_mb"
 """Counter: memory that environments hold, in MB."""
@@ -35,8 +33,10 @@ class Wanted:
     step_seconds: float = 0.0
 
 
-class HeldMemory(Holding):
+class HeldMemory(Amount):
     """Memory that is held for a run: `megabytes`, which grow to what is wanted in so many steps."""
+
+    counter = MEMORY
 
     def __init__(self, run: ActiveRun, wanted: Wanted) -> None:
         super().__init__(run)
@@ -45,19 +45,14 @@ class HeldMemory(Holding):
         self._wanted = wanted
         self._slices: list[mmap.mmap] = []
         self._step = 0
-        self._reported = -1
 
     @property
-    def is_reported(self) -> bool:  # type: ignore[override]
-        return self.megabytes == self._reported
+    def amount(self) -> int:
+        return self.megabytes
 
     @property
-    def details(self) -> Mapping[str, Any]:
+    def shown(self) -> Mapping[str, Any]:
         return {MEMORY: self.megabytes}
-
-    def take_counters(self) -> Mapping[str, int]:
-        added, self._reported = self.megabytes - max(self._reported, 0), self.megabytes
-        return {MEMORY: added} if added else {}
 
     def advance(self, now: float) -> int:
         """How much is due, now that its next step has begun. It begins once, also where less can be spared then."""
@@ -121,7 +116,8 @@ class Memory(Holder[HeldMemory, Wanted]):
     def _fill(self, held: HeldMemory, megabytes: int) -> None:
         while held.megabytes < megabytes and self._goes_on(held.run):
             with self._machine.held() as is_mine:  # other processes see the same memory, and want it, too
-                size = self._next_mb(megabytes - held.megabytes) if is_mine else 0
+                wanted = min(SLICE_MB, megabytes - held.megabytes)
+                size = size_of_next(wanted, self._spare_mb()) if is_mine else 0
                 if size > 0:
                     held.add(size)
             if size <= 0:
@@ -132,8 +128,3 @@ class Memory(Holder[HeldMemory, Wanted]):
                     megabytes,
                 )
                 return
-
-    def _next_mb(self, wanted: int) -> int:
-        """How much to take at once. The less is left the less: other containers do not know of this one's lock."""
-        spare = self._spare_mb()
-        return min(SLICE_MB, wanted, max(spare // SHARES, 1) if spare > 0 else 0)

@@ -114,8 +114,8 @@ class HeldThreads(Holding):
         return None if self._has_pool or self.pools else NO_POOL
 
     @property
-    def details(self) -> Mapping[str, Any]:
-        return {"problem": self.problem} if self.problem else {THREADS: self.number}
+    def shown(self) -> Mapping[str, Any]:
+        return {} if self.problem else {THREADS: self.number}
 
     def take_counters(self) -> Mapping[str, int]:
         """The most that were held at a time, as far as that was seen."""
@@ -127,9 +127,6 @@ class HeldThreads(Holding):
         self._most = max(self._most, self.number)
         for pool in self.pools:
             pool.empty(self)
-
-    def abandon(self) -> None:
-        """A fork has none of the threads; and its original's loop is not its own to wake."""
 
 
 # Pools whose threads are kept busy

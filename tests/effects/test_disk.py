@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from chalicelib.effects import disk as module
-from chalicelib.effects.disk import MB, SHARES, SLICE_MB, Disk, Wanted
+from chalicelib.effects.disk import MB, SLICE_MB, Disk, Wanted
+from chalicelib.effects.machine_lock import SHARES
 from chalicelib.effects.spare_disk import spare_mb
 from chalicelib.runs.run import Run
 from tests.effects.support import UNSHARED, surroundings

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import psutil
 import pytest
 
-from chalicelib.effects.memory import MB, SHARES, SLICE_MB, Memory, Wanted
+from chalicelib.effects.machine_lock import SHARES
+from chalicelib.effects.memory import MB, SLICE_MB, Memory, Wanted
 from chalicelib.runs.run import Run
 from tests.effects.support import UNSHARED, hold, surroundings
 from tests.support import NOW, Clock, a_run
