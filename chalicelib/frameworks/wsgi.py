@@ -194,9 +194,7 @@ def pool_size(thread: threading.Thread) -> int | None:
     """How many threads the pool has that a thread belongs to; None where each request has one of its own."""
     if UNPOOLED.match(thread.name):
         return None
-    most = getattr(
-        executor_of(thread), "_max_workers", None
-    )  # a pool of the standard library starts its threads when needed
+    most = getattr(executor_of(thread), "_max_workers", None)  # where threads are started when they are needed
     if isinstance(most, int):
         return most
     pool = thread.name.rstrip(string.digits)

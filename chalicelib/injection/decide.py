@@ -29,8 +29,8 @@ def decide(plans: Sequence[Plan], chance: Chance, decided: Decided) -> list[Hit]
     for plan in plans:
         drawn = chance
         if plan.selector is not None:
-            travels = plan.propagation is not None and plan.takes_verdicts
-            inherited = plan.propagation.inherited(decided) if travels else None  # type: ignore[union-attr] # it is not None
+            propagation = plan.inherits
+            inherited = propagation.inherited(decided) if propagation is not None else None
             if inherited is None:
                 selected = plan.selector.select(decided.call, chance, decided.note)
             else:
@@ -41,7 +41,7 @@ def decide(plans: Sequence[Plan], chance: Chance, decided: Decided) -> list[Hit]
         elif plan.share < 1.0 and chance() >= plan.share:
             continue
         for fault in plan.faults:
-            if fault.share >= 1.0 or drawn() < fault.share:
+            if (fault.share >= 1.0 or drawn() < fault.share) and fault.concerns(decided.call):
                 hits.append((plan, fault, drawn))  # noqa: PERF401 - most plans have one fault: no comprehension is faster
     if len(hits) > 1:
         hits.sort(key=_order)

@@ -399,8 +399,7 @@ class Engine:
     def decide(self, result: InjectionResult) -> list[Hit] | None:
         """What the call meets, now that it has reached a route; None where there is nothing to apply."""
         result.reached_route = True
-        call = result.call
-        hits = [hit for hit in decide(result.plans, self.process.chance, result) if hit[1].concerns(call)]
+        hits = decide(result.plans, self.process.chance, result)
         if result.is_test:
             return hits or None
         if hits:

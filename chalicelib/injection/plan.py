@@ -117,8 +117,13 @@ class Plan:
     def travel_by(self, propagation: Propagation | None) -> None:
         """Take what services before have decided about requests, and tell others."""
         self.propagation = propagation
-        if self.outgoing and self.takes_verdicts:
-            self.outgoing = self.outgoing._replace(propagation=propagation)
+        if self.outgoing:
+            self.outgoing = self.outgoing._replace(propagation=self.inherits)
+
+    @property
+    def inherits(self) -> Propagation | None:
+        """By which services before may have decided about a call here."""
+        return self.propagation if self.takes_verdicts else None
 
     @property
     def hitting(self) -> "Plan":
