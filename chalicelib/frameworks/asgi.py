@@ -207,17 +207,8 @@ class ASGIBoundary:
             injection.end(result)
 
     async def _prepared(self) -> AsyncInjection | None:
-        """The injection, of this process; None where the module cannot be wired, or no thread be started to do so."""
-        if not self._module.is_wired:
-            try:
-                await self._control_threads.run_blocking(self._module.injection)
-            except RuntimeError as error:
-                log.warning("No fault is injected into this request: %s", error)
-                return None
-        engine = self._module.wired_engine
-        if engine and (self._injection is None or self._injection.engine is not engine):
-            self._injection = AsyncInjection(engine, self._data_plane)
-        return self._injection if engine else None
+        self._injection = await self._module.injection_on_loop(self._injection, self._data_plane, self._control_threads)
+        return self._injection
 
     def _not_http(self, scope: "Scope", receive: "Receive", send: "Send") -> Awaitable[None]:
         """A server that goes down waits for a lifespan's end: the counts of the last interval are not lost.

@@ -1,7 +1,6 @@
 """The boundary around what is invoked, and its place: a handler's event, or a request that comes as an event."""
 
 import json
-import logging
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
@@ -24,8 +23,6 @@ from ..results.tally import SERVER_ERROR
 from .answers import ChangedAnswer, changed_whole
 from .connections import FAILED_INVOCATION, note
 from .module import ChaosModule, is_within_a_call
-
-log = logging.getLogger(__name__)
 
 DONE = 200
 """What an invocation that returns counts as."""
@@ -219,7 +216,7 @@ class Blocks:
 
     async def enter_on_loop(self, call: Call) -> Entered | None:
         """As `enter`."""
-        injection = await self._prepared()
+        injection = self._on_loop = await self._module.injection_on_loop(self._on_loop, self._loop, self._loop)
         if injection is None or is_within_a_call():
             return None
         arrived = injection.arrive_now(call)
@@ -255,19 +252,6 @@ class Blocks:
                 await injection.flush(result.call)
             if is_all_of_its_process():
                 end_process()
-
-    async def _prepared(self) -> AsyncInjection | None:
-        """The injection, of this process; None where the module cannot be wired, or no thread be started to do so."""
-        if not self._module.is_wired:
-            try:
-                await self._loop.run_blocking(self._module.injection)
-            except RuntimeError as error:
-                log.warning("No fault is injected into this work: %s", error)
-                return None
-        engine = self._module.wired_engine
-        if engine and (self._on_loop is None or self._on_loop.engine is not engine):
-            self._on_loop = AsyncInjection(engine, self._loop)
-        return self._on_loop if engine else None
 
 
 async def _change_on_loop(injection: AsyncInjection, result: InjectionResult) -> None:

@@ -16,7 +16,7 @@ from ..bootstrap import Chaos, bootstrap
 from ..errors import ChaosError, Misconfigured, ModuleOff
 from ..injection.call import Call
 from ..injection.current import CURRENT
-from ..injection.drivers import SyncInjection
+from ..injection.drivers import AsyncInjection, Loop, SyncInjection
 from ..injection.engine import Engine, InjectionResult, answer_of
 from ..outgoing.installation import INSTALLATION
 from ..own_calls import RESERVES, lent_reserves
@@ -144,6 +144,22 @@ class ChaosModule:
             with suppress(ChaosError):
                 self.get()
         return self._injection
+
+    async def injection_on_loop(self, known: AsyncInjection | None, loop: Loop, wiring: Loop) -> AsyncInjection | None:
+        """The data plane of this process on an event loop: the one that is known, unless that is of another process.
+
+        None where the module cannot be wired, or no thread of `wiring` be started to do so.
+        """
+        if not self.is_wired:
+            try:
+                await wiring.run_blocking(self.injection)
+            except RuntimeError as error:
+                log.warning("No fault is injected into this call: %s", error)
+                return None
+        engine = self.wired_engine
+        if engine is None or (known is not None and known.engine is engine):
+            return known if engine else None
+        return AsyncInjection(engine, loop)
 
     @property
     def is_wired(self) -> bool:
