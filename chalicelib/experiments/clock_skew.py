@@ -10,8 +10,13 @@ from . import base
 
 LARGEST_SECONDS = 30 * 24 * 3600
 MOST_MODULES = 20
+ALLOWED = "the name of a module, such as shop.orders, or shop.* for all that is in shop"
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\.\*)?$", max_length=200)]
+Name = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\.\*)?$", max_length=200),
+    Field(json_schema_extra={"allowed": ALLOWED}),
+]
 
 
 class ClockSkew(base.Experiment):

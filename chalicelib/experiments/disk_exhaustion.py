@@ -8,6 +8,7 @@ from ..faults.disk import HoldDisk
 from . import base
 
 MOST_MB = 1_000_000
+ALLOWED = "the path of a folder, from / on, such as /var/log"
 
 
 class DiskExhaustion(base.Experiment):
@@ -30,6 +31,7 @@ class DiskExhaustion(base.Experiment):
             min_length=1,
             max_length=1000,
             pattern=r"^/[^\x00-\x1f]*$",
+            json_schema_extra={"allowed": ALLOWED},
             description="The folder whose file system is filled, from / on. It must be there in each environment, "
             "which makes a file without a name in it. If it is not set, that for temporary files.",
             examples=["/var/log"],
@@ -40,7 +42,7 @@ class DiskExhaustion(base.Experiment):
         def _is_plain(cls, path: str) -> str:
             """Raises where a part of it leads upwards: who reads the run sees which folder it is."""
             if ".." in path.split("/"):
-                raise base.refusal("path", "must not contain '..'", "the path of a folder, from / on: /var/log")
+                raise base.refusal("path", "must not contain '..'", ALLOWED)
             return path
 
     def faults(self, parameters: Parameters) -> Iterator[Fault]:

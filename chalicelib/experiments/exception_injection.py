@@ -33,6 +33,7 @@ class ExceptionInjection(base.Experiment):
             "RuntimeError",
             max_length=200,
             pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$",
+            json_schema_extra={"allowed": ALLOWED},
             description="Class of the exception: a built-in's name, or package.module.Class of a module that the "
             "application has imported. A subclass of Exception. An environment that does not have it hits nothing.",
             examples=["TimeoutError"],
