@@ -180,6 +180,9 @@ class Disk(Holder[HeldDisk, Wanted]):
     def _fill(self, held: HeldDisk) -> None:
         most = SLICE_MB
         while held.megabytes < held.wanted_mb and most > 0:
+            if not self._goes_on(held.run):
+                held.refusal = "the run is over"
+                return
             with self._machine.held() as is_mine:  # other processes see the same disk, and want it, too
                 size = min(most, self._next_mb(held)) if is_mine else 0
                 if size <= 0 or not held.add(size):

@@ -14,6 +14,9 @@ from .watcher import Watcher
 
 log = logging.getLogger(__name__)
 
+LAST_SECONDS = 1.0
+"""How long the end of the process waits for a thread that changes what is held; with it goes all that is held."""
+
 
 class Holding(ABC):
     """What is held for one run."""
@@ -142,8 +145,11 @@ class Holder(ABC, Generic[H, W]):
         try:
             held = self.take(run, wanted)
             self._held[run.run_id] = held
-            self._advance_if_due(held)
-            self._watcher.watch()
+            try:
+                if self._is_step_due(held):
+                    self.advance(held)
+            finally:  # also where whatever ends this call has interrupted its first step
+                self._watcher.watch()
         except Impossible as error:
             self._held[run.run_id] = Failed(run, str(error))
         except Exception as error:
@@ -162,9 +168,19 @@ class Holder(ABC, Generic[H, W]):
         return held.due_at < math.inf and self._clock() >= held.due_at
 
     def _advance_if_due(self, held: H | Failed) -> None:
-        """Only while nobody else is changing what is held."""
-        if not isinstance(held, Failed) and self._is_step_due(held):
+        """Only while nobody else is changing what is held. After a defect it stays what it is until its end."""
+        if isinstance(held, Failed) or not self._is_step_due(held):
+            return
+        try:
             self.advance(held)
+        except Exception as error:
+            pass_on(error)
+            log.exception("What run %s holds in this environment stays as it is", held.run.run_id)
+            held.due_at = math.inf
+
+    def _goes_on(self, run: ActiveRun) -> bool:
+        """Whether a run is active: to be asked while what it wants is taken, if that may last. May block."""
+        return any(each.run_id == run.run_id for each in self._active())
 
     # Its end
 
@@ -182,10 +198,13 @@ class Holder(ABC, Generic[H, W]):
                 self._changing.release()
 
     def release_all(self) -> None:
-        """Give back all that is held: the process ends."""
-        with self._changing:
-            for run_id in list(self._held):
-                self._release(run_id)
+        """Give back all that is held: the process ends, and does not wait long for who is changing it."""
+        if self._changing.acquire(timeout=LAST_SECONDS):
+            try:
+                for run_id in list(self._held):
+                    self._release(run_id)
+            finally:
+                self._changing.release()
 
     def abandon(self) -> None:
         """Let go of what this process, a copy, has inherited."""

@@ -119,7 +119,7 @@ class Memory(Holder[HeldMemory, Wanted]):
         self._fill(holding, due)
 
     def _fill(self, held: HeldMemory, megabytes: int) -> None:
-        while held.megabytes < megabytes:
+        while held.megabytes < megabytes and self._goes_on(held.run):
             with self._machine.held() as is_mine:  # other processes see the same memory, and want it, too
                 size = self._next_mb(megabytes - held.megabytes) if is_mine else 0
                 if size > 0:

@@ -129,7 +129,7 @@ class ErrorInjection(base.Experiment):
             le=100,
             description="Instead of errors: this percentage of the records of a batch of SQS, Kinesis or a DynamoDB "
             "stream is reported as failed, in batchItemFailures. The function must have ReportBatchItemFailures, or "
-            "they are lost. What is no batch is not hit. error_rate is then 1, if it is not set.",
+            "they are lost. What is no batch is not hit. The error rate is then 1, if it is not set.",
             examples=[20.0],
             json_schema_extra={"unit": "percent"},
         )

@@ -32,8 +32,8 @@ class EventLoopBlock(base.Experiment):
             5.0,
             gt=0,
             le=RAREST_SECONDS,
-            description="Time from the beginning of one block to that of the next, in seconds; at least twice "
-            "block_seconds.",
+            description="Time from the beginning of one block to that of the next, in seconds; at least twice as "
+            "long as a block.",
             examples=[5.0],
             json_schema_extra={"unit": "seconds"},
         )

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import logging
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial, wraps
@@ -20,6 +21,8 @@ from .background import Background
 from .invocations import Invocations
 from .lambda_time import seconds_left
 from .module import ChaosModule, Options, is_control_plane
+
+log = logging.getLogger(__name__)
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -105,10 +108,14 @@ class _Proxy:
             return OK
 
     def changed(self, injection: SyncInjection, result: InjectionResult, answer: Any) -> Any:  # noqa: ANN401 - as above
-        """The gateway says how long the body is."""
-        made = answer if isinstance(answer, Mapping) and "statusCode" in answer else _inferred(answer)
-        given = list(_headers_of(made))
-        status, headers, body, is_cut = changed_whole(injection, result, self.status(made), given, _body_of(made))
+        """The gateway says how long the body is. What it would make nothing of, either, stays as it is."""
+        try:
+            made = answer if isinstance(answer, Mapping) and "statusCode" in answer else _inferred(answer)
+            given, own = list(_headers_of(made)), _body_of(made)
+        except Exception:
+            log.exception("The answer of the handler cannot be read, so no run changes it")
+            return answer
+        status, headers, body, is_cut = changed_whole(injection, result, self.status(made), given, own)
         if is_cut:
             raise InjectedDisconnect
         kept = [(name, value) for name, value in headers if name.lower() != "content-length"]

@@ -198,6 +198,7 @@ class ChaosExperiments(Background):
             if result.changes:
                 response = self._changed(injection, result, response)
         except BaseException as error:
+            result.changes = ()  # of an answer that there is none of: nothing waits for it
             injection.finish(result, SERVER_ERROR if isinstance(error, Exception) else None)
             raise
         finally:

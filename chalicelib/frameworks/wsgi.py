@@ -157,6 +157,8 @@ class WSGIBoundary:
             body = application(environ, _counted(injection, result, environ, start_response))
         except BaseException as error:
             _count_failure(*current, error)
+            if result.answer is not None:  # it had begun, and there is no body that a server could close
+                result.answer.close()
             injection.end(result)
             raise
         finally:

@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
@@ -32,10 +33,12 @@ def exit_process(code: int) -> NoReturn:
     `sys.exit` would end a thread, or let the server clean up as it does when it is asked to end; SIGKILL has no exit
     code.
     """
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(code)
+    try:
+        for flush in (logging.shutdown, *(each.flush for each in (sys.stdout, sys.stderr) if each)):
+            with suppress(Exception):  # a pipe that nobody reads any more, a stream that is closed
+                flush()
+    finally:
+        os._exit(code)
 
 
 class Exits:

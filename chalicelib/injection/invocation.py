@@ -128,8 +128,11 @@ def event_request(event: Any, remaining: Remaining = unlimited) -> EventRequest 
     context = event.get("requestContext")
     if not isinstance(context, Mapping) or any(name in event for name in AUTHORIZERS):
         return None
-    is_http = isinstance(context.get("http"), Mapping) and "rawPath" in event
-    return EventRequest(event, remaining) if is_http or {"httpMethod", "path"} <= event.keys() else None
+    if isinstance(context.get("http"), Mapping):
+        is_request = isinstance(event.get("rawPath"), str)
+    else:
+        is_request = "httpMethod" in event and isinstance(event.get("path"), str)
+    return EventRequest(event, remaining) if is_request else None
 
 
 def _path(event: Mapping[str, Any]) -> str:

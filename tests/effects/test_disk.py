@@ -99,6 +99,17 @@ def test_the_less_is_left_the_less_is_taken_at_once(environment: Environment, mo
     assert taken == [3, 2, 1]
 
 
+def test_a_stop_is_obeyed_while_it_is_taken(environment: Environment, monkeypatch: Any) -> None:
+    def spare_mb(_file: int, held: int) -> int:
+        if held:
+            environment.active.clear()
+        return environment.room_mb
+
+    monkeypatch.setattr(environment.disk, "_spare_mb", spare_mb)
+    environment.hold(3 * SLICE_MB)
+    assert environment.disk.holdings[0].megabytes <= 2 * SLICE_MB
+
+
 def test_where_nothing_is_spare_the_run_says_so(environment: Environment, tmp_path: Path) -> None:
     environment.room_mb = 0
     details, counters = environment.hold(5)

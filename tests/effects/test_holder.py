@@ -1,6 +1,7 @@
 """What every effect does that holds one thing for each run."""
 
 import logging
+import math
 from collections.abc import Mapping
 
 import pytest
@@ -19,6 +20,7 @@ class Thing(Holding):
         super().__init__(run)
         self.uncounted = self.at_the_end = 0
         self.defect: Exception | None = None
+        self.step_defect: BaseException | None = None
 
     def take_counters(self) -> Mapping[str, int]:
         counted, self.uncounted = self.uncounted, 0
@@ -37,6 +39,11 @@ class Things(Holder[Thing, Exception | None]):
         if wanted:
             raise wanted
         return Thing(run)
+
+    def advance(self, holding: Thing) -> None:
+        holding.due_at = math.inf
+        if holding.step_defect:
+            raise holding.step_defect
 
 
 class Process:
@@ -110,3 +117,34 @@ def test_what_cannot_be_is_said_by_the_run_and_not_asked_for_again(
 def test_a_defect_is_said_by_the_run_too(process: Process) -> None:
     assert process.hold(ZeroDivisionError("oh")) == {"problem": "ZeroDivisionError: oh"}
     assert process.problems == ["ZeroDivisionError: oh"]
+
+
+def test_a_step_with_a_defect_keeps_nobody_from_giving_back(process: Process) -> None:
+    process.hold()
+    process.thing.due_at, process.thing.step_defect = -math.inf, MemoryError()
+    process.things.look()
+    process.active.clear()
+    process.things.look()
+    assert not process.things.is_holding
+
+
+def test_what_is_interrupted_while_it_is_taken_is_watched(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of gevent, a time-out is no Exception."""
+    watched: list[bool] = []
+    monkeypatch.setattr(process.things._watcher, "watch", lambda: watched.append(True))
+    interrupted = Thing(process.run)
+    interrupted.due_at, interrupted.step_defect = -math.inf, KeyboardInterrupt()
+    monkeypatch.setattr(process.things, "take", lambda *_: interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        process.hold()
+    assert watched == [process.things.is_holding]
+
+
+def test_the_end_of_the_process_does_not_wait_for_who_takes_something(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chalicelib.effects.holder.LAST_SECONDS", 0.01)
+    process.hold()
+    with process.things._changing:
+        process.things.release_all()
+    assert process.things.is_holding

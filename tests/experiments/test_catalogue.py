@@ -1,5 +1,6 @@
 """What holds for every experiment, and for the catalogue; no test of another file names them all."""
 
+import re
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -120,3 +121,12 @@ def test_every_experiment_can_be_started_with_what_it_needs_and_says_what_it_doe
         assert ("default" in part) is (name not in needed), name
         for each in (part, part.get("items", {}), *part.get("anyOf", ())):  # nobody reads a pattern out of a refusal
             assert "pattern" not in each or "allowed" in each, name
+
+
+FIELDS = {name for experiment in CATALOGUE.values() for name in experiment.Parameters.model_fields if "_" in name}
+
+
+@pytest.mark.parametrize("experiment", CATALOGUE.values(), ids=CATALOGUE)
+def test_descriptions_name_parameters_in_words_as_whoever_reads_a_form_knows_them(experiment: Experiment) -> None:
+    for part in experiment.Parameters.model_json_schema()["properties"].values():
+        assert FIELDS.isdisjoint(re.findall(r"\w+", part["description"]))

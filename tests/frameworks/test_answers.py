@@ -231,6 +231,18 @@ def test_an_error_that_takes_the_place_of_a_begun_answer_passes(clock: Clock) ->
     assert (host.started[1][0], host.started[1][2]) == ("500 Sorry", error)
 
 
+def test_an_exception_after_the_beginning_of_an_answer_keeps_nothing(clock: Clock) -> None:
+    def application(_environ: Any, start: Any) -> Any:
+        start("200 OK", [])(b"written")
+        raise ZeroDivisionError
+
+    host = Host(clock, application)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            host.serve()
+    assert (len(host.served.wired.engine.slots._free), host.shouted()) == (1000, 3)
+
+
 def test_an_exception_in_a_body_that_is_changed_goes_to_the_server(clock: Clock) -> None:
     def application(_environ: Any, start: Any) -> Iterator[bytes]:
         start("200 OK", [])

@@ -48,6 +48,7 @@ EVENTS = {
     "DynamoDB": dynamodb_event(),
     "websocket": websocket_event(),
     "authorizer": authorizer_event(),
+    "a request without a path": {"httpMethod": "GET", "path": None, "requestContext": {}},
     "anything": "hello",
     "nothing": None,
 }

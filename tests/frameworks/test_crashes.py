@@ -1,11 +1,13 @@
 """What is done before a run ends the process, and when: in each framework. The end itself is on real servers."""
 
+import io
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from chalicelib.effects.memory import Memory
-from chalicelib.injection.exits import ANSWER_SECONDS
+from chalicelib.injection.exits import ANSWER_SECONDS, exit_process
 from tests.raising import MAKERS, ORDERS, Application
 
 
@@ -130,3 +132,16 @@ def test_in_lambda_a_process_does_not_end_after_an_answer(monkeypatch: pytest.Mo
     assert application.ask(ORDERS).status == 200
     assert (due(application), application.exited) == ([], [])
     assert application.runs.past[run_id].defect == "ValueError: Lambda stands still after an answer: only before"
+
+
+def test_a_stream_that_cannot_be_flushed_keeps_no_process_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    codes: list[int] = []
+    monkeypatch.setattr("sys.stdout", closed)
+    monkeypatch.setattr("sys.stderr", None)
+    monkeypatch.setattr("os._exit", codes.append)
+    monkeypatch.setattr("logging.shutdown", lambda: None)
+    end: Callable[[int], object] = exit_process
+    end(3)
+    assert codes == [3]

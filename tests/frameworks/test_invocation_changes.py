@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -154,6 +155,16 @@ def test_a_request_s_work_is_done_and_its_answer_lost(host: Host) -> None:
     assert host.done == 1
     assert sum(host.clock.slept) == 0.5
     assert host.counts["lost"] == 1
+
+
+@pytest.mark.parametrize(
+    "answer", [{"total": Decimal("1.5")}, {"statusCode": 200, "body": "a", "isBase64Encoded": True}]
+)
+def test_an_answer_that_nobody_can_read_stays_what_it_is(host: Host, answer: Any) -> None:
+    """Lambda's runtime has an encoder of its own, which knows more than JSON does."""
+    answered = host.handler(answer)(http_event(), Invocation())
+    assert answered.items() >= {name: value for name, value in answer.items() if name != "headers"}.items()
+    assert host.done == 1
 
 
 def test_an_event_s_work_is_done_and_fails_all_the_same(host: Host) -> None:

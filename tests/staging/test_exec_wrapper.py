@@ -316,9 +316,11 @@ def test_a_cold_start_is_hardly_longer_than_without_the_layer(starter: Starter, 
         starter.cold(**ours)
         pairs = [(starter.cold(**theirs), starter.cold(**ours)) for _ in range(PAIRS)]
         assert server.asked == ["Query"] * (PAIRS + 1)
+    least = min(with_layer.cpu for _, with_layer in pairs) / min(bare.cpu for bare, _ in pairs)
     cpu = statistics.median(with_layer.cpu / bare.cpu for bare, with_layer in pairs)
     passed = statistics.median(with_layer.milliseconds / bare.milliseconds for bare, with_layer in pairs)
     bare, with_layer = (statistics.median(pair[which].cpu for pair in pairs) for which in (0, 1))
-    tell(f"a handler {name}: {bare:.0f} and {with_layer:.0f} ms of CPU time, ratio {cpu:.2f}; of time {passed:.2f}")
+    tell(f"a handler {name}: {bare:.0f} and {with_layer:.0f} ms of CPU time, of time {passed:.2f} as much")
+    tell(f"ratio of CPU time {cpu:.2f}, of the least {least:.2f}")
     if name == "that makes clients of boto3":
-        assert cpu <= MOST
+        assert least <= MOST
