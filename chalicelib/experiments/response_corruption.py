@@ -20,7 +20,7 @@ WHOLE = 100
 
 
 class ResponseCorruption(base.Experiment):
-    """Corrupt the body of each answer: cut it off, or make it what clients do not expect."""
+    """Corrupt the body of each answer, which is then cut off or not what clients expect."""
 
     name = "response_corruption"
 

@@ -12,7 +12,7 @@ LONGEST_INVOCATION_SECONDS = 900.0
 
 
 class TimeoutInjection(base.Experiment):
-    """Leave each request without an answer until its client, or its server, gives it up."""
+    """Leave each request without an answer until its client or its server gives it up."""
 
     name = "timeout_injection"
 

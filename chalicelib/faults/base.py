@@ -198,6 +198,8 @@ class Applied:
     counters: Mapping[str, int] = field(default_factory=dict)
     change: Change | None = None
     """What becomes of the answer, where the application gives it."""
+    did_nothing: bool = False
+    """Whether this environment could do nothing to the call: `details` says why, and the call is not hit."""
 
 
 class Called(Protocol):

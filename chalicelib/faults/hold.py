@@ -1,6 +1,7 @@
 """What every fault does that lets a run hold something in the environment until it ends."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -26,11 +27,16 @@ class Hold(Fault, ABC):
     def apply(self, call: HitCall) -> Applied | Steps:
         holder = call.effect(self.effect)
         held = holder.held_for(call.run)
-        return self._hold(call, holder) if held is None else Applied(details=held)
+        return self._hold(call, holder) if held is None else _applied(held, {})
 
     def _hold(self, call: HitCall, holder: Holder[Any, Any]) -> Steps:
         details, counters = yield RunBlocking(partial(holder.hold, call.run, self.wanted))
-        return Applied(details=details, counters=counters)
+        return _applied(details, counters)
+
+
+def _applied(details: Mapping[str, Any], counters: Mapping[str, int]) -> Applied:
+    """Where nothing is held, nothing is felt of it."""
+    return Applied(details=details, counters=counters, did_nothing="problem" in details and not counters)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

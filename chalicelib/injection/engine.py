@@ -419,6 +419,8 @@ class Engine:
                     self.slots.give_back()
         finally:
             result.meets = ()
+            if not result.is_test:  # which says why
+                result.hits = [hit for hit in result.hits if not hit.applied.did_nothing]
         outcome = result.outcome
         if isinstance(outcome, Exit) and outcome.after_seconds is None and self.exits:
             yield RunBlocking(partial(self.exits.leave, result))

@@ -119,6 +119,8 @@ def test_every_experiment_can_be_started_with_what_it_needs_and_says_what_it_doe
         assert part["description"], name
         assert part.get("type") not in {"number", "integer"} or part["unit"], name
         assert ("default" in part) is (name not in needed), name
+        for each in (part, part.get("items", {}), *part.get("anyOf", ())):  # nobody reads a pattern out of a refusal
+            assert "pattern" not in each or "allowed" in each, name
 
 
 FIELDS = {name for experiment in CATALOGUE.values() for name in experiment.Parameters.model_fields if "_" in name}

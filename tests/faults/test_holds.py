@@ -50,6 +50,26 @@ def test_the_first_call_takes_it_and_each_reports_it(fault: Hold, effect: type, 
     assert fault.order == 0
 
 
+class Empty(Holder):
+    """Has nothing to hold."""
+
+    def held_for(self, _run: Any) -> Any:
+        return {"problem": "none here"} if self.wanted else None
+
+    def hold(self, _run: Any, wanted: Any) -> Any:
+        self.wanted.append(wanted)
+        return {"problem": "none here"}, {}
+
+
+def test_where_nothing_can_be_held_it_did_nothing_to_any_call() -> None:
+    call = FakeHitCall(effects={Disk: Empty()})
+    for _ in range(2):
+        _, applied = drive(HoldDisk(megabytes=7, path="/srv"), call)
+        assert (applied.did_nothing, applied.details) == (True, {"problem": "none here"})
+    _, applied = drive(HoldDisk(megabytes=7, path="/srv"), FakeHitCall(effects={Disk: Holder()}))
+    assert not applied.did_nothing
+
+
 def test_what_they_count_is_shown() -> None:
     shown = {counter.name: counter.key or counter.name for counter in declared_counters()}
     assert shown["held_disk_mb"] == "disk_mb"

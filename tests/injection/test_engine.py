@@ -160,6 +160,17 @@ def test_memory_is_held_for_the_run_and_told(house: House) -> None:
     ]
 
 
+def test_a_request_is_not_hit_where_the_environment_has_nothing_to_hold_but_the_test_endpoint_says_why(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(house.memory, "hold", lambda *_: ({"problem": "none here"}, {}))
+    house.start("resource_exhaustion", memory_mb=50)
+    untouched = house.hit()
+    assert (untouched.hits, untouched.headers) == ([], {})
+    (hit,) = house.test().hits
+    assert hit.shown["problem"] == "none here"
+
+
 def test_memory_comes_first_then_the_delay_then_the_error(house: House) -> None:
     for name in ("error_injection", "latency_injection", "resource_exhaustion"):
         house.start(name)

@@ -257,7 +257,12 @@ def test_cpu_is_used_and_given_back(
 def test_a_process_that_has_none_of_it_says_so(name: str, server_of: Callable[[str, Command], Any]) -> None:
     command, experiment, problem = WITHOUT[name]
     with server_of(name, command) as server:
-        run_id = start(server, experiment)
-        assert problem in status(server, run_id)["defect"]
+        run_id = control(server, "POST", "/start", experiment_name=experiment, duration_seconds=60)["run_id"]
+
+        def is_recorded() -> bool:
+            assert "X-Chaos-Run" not in server.call("GET", "/orders/1").headers  # nothing is felt of it
+            return problem in (status(server, run_id)["defect"] or "")
+
+        until(is_recorded)
         (injected,) = control(server, "GET", "/test")["injected"]
         assert problem in injected["problem"]
