@@ -419,8 +419,6 @@ class Engine:
                     self.slots.give_back()
         finally:
             result.meets = ()
-            if not result.is_test:  # which says why
-                result.hits = [hit for hit in result.hits if not hit.applied.did_nothing]
         outcome = result.outcome
         if isinstance(outcome, Exit) and outcome.after_seconds is None and self.exits:
             yield RunBlocking(partial(self.exits.leave, result))
@@ -443,6 +441,8 @@ class Engine:
                 result.hits.append(hit)
                 applied = fault.apply(self.hit_call(result, plan, chance))
                 hit.applied = applied if isinstance(applied, Applied) else (yield from applied)
+                if hit.applied.did_nothing and not result.is_test:  # which says why
+                    result.hits.pop()
                 if hit.applied.change is not None:
                     result.changes = (*result.changes, (plan, hit.applied.change))
                 if hit.applied.outcome is not PROCEED:
