@@ -441,10 +441,7 @@ class Engine:
                 result.hits.append(hit)
                 applied = fault.apply(self.hit_call(result, plan, chance))
                 hit.applied = applied if isinstance(applied, Applied) else (yield from applied)
-                if hit.applied.did_nothing and not result.is_test:  # which says why
-                    result.hits.pop()
-                if hit.applied.change is not None:
-                    result.changes = (*result.changes, (plan, hit.applied.change))
+                _note_last(result, hit)
                 if hit.applied.outcome is not PROCEED:
                     result.outcome = hit.applied.outcome
                     result.changes = ()  # it is not the application that answers
@@ -516,6 +513,14 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - whatever a host's context raises
             log.warning("A call does not say how much time it has left: %s", error)
             return False
+
+
+def _note_last(result: InjectionResult, hit: AppliedHit) -> None:
+    """Note what the last hit of a call did to it, and forget one that did nothing; `/test` says why it did not."""
+    if hit.applied.did_nothing and not result.is_test:
+        result.hits.pop()
+    if hit.applied.change is not None:
+        result.changes = (*result.changes, (hit.plan, hit.applied.change))
 
 
 def _is_to_hit(plan: Plan, result: InjectionResult, used: list[Budget]) -> Generator[Step, Any, bool]:
