@@ -46,7 +46,7 @@ from .results.metrics import Metrics
 from .results.recorder import LONGEST_INVOCATION_SECONDS, FlushPolicy, OnFlush, Recorder, Schedule, in_a_thread
 from .results.store import ResultStore, SeenStore
 from .runs.store import BudgetStore, RunStore
-from .server import longest_request_seconds, runs_threads
+from .server import is_about_to_fork, longest_request_seconds, runs_threads
 from .settings import Settings, read_settings
 from .time_limits import request_time
 
@@ -259,7 +259,7 @@ def _process(settings: Settings, instead: Instead, clock: Callable[[], float]) -
 
 def _schedule(settings: Settings, instead: Instead) -> Schedule | None:
     """What flushes counts between requests; None where nothing runs then, so that requests do."""
-    if settings.in_lambda:
+    if settings.in_lambda or is_about_to_fork():
         return None
     if not runs_threads():
         log.warning(

@@ -47,8 +47,17 @@ def is_lambda() -> bool:
 
 
 def runs_threads() -> bool:
-    """Whether threads run between requests: uWSGI lets none without `--enable-threads`."""
-    return bool(getattr(sys.modules.get("uwsgi"), "has_threads", True))
+    """Whether threads run between requests: uWSGI lets none without `--enable-threads`; none should in its master."""
+    return bool(getattr(sys.modules.get("uwsgi"), "has_threads", True)) and not is_about_to_fork()
+
+
+def is_about_to_fork() -> bool:
+    """Whether this is the master of uWSGI, which loads the application and forks its workers.
+
+    It does not hold the interpreter's lock meanwhile. If another thread has it, no worker ever gets it.
+    """
+    uwsgi: Any = sys.modules.get("uwsgi")
+    return bool(uwsgi and getattr(uwsgi, "masterpid", int)() == os.getpid())
 
 
 def executor_of(thread: "threading.Thread") -> "ThreadPoolExecutor | None":

@@ -11,6 +11,8 @@ from functools import partial
 from traceback import walk_tb
 from typing import Generic, NoReturn, TypeVar
 
+from .server import is_about_to_fork
+
 T = TypeVar("T")
 
 _DEADLINE: ContextVar[float] = ContextVar("chaos_experiments_deadline", default=math.inf)
@@ -95,12 +97,15 @@ class Attempt(Generic[T]):
         self._is_answered = threading.Event()
         self._answer: Callable[[], T]
         run = partial(copy_context().run, self._run)
-        threading.Thread(target=run, name="chaos-call", daemon=True).start()
+        self._thread = threading.Thread(target=run, name="chaos-call", daemon=True)
+        self._thread.start()
 
     def result(self, seconds: float) -> T:
         """What it returned, or raised. Raises TimeLimitExceeded where it goes on for longer; ask again, or leave it."""
         if not self._wait(seconds):
             raise TimeLimitExceeded(f"no answer within {seconds:.2g} s")
+        if is_about_to_fork():
+            self._thread.join()
         return self._answer()
 
     def _wait(self, seconds: float) -> bool:

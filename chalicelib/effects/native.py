@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ..server import runs_threads
+from ..server import is_about_to_fork, runs_threads
 from .holder import Impossible
 
 
@@ -34,7 +34,8 @@ def start(call: Callable[[], None]) -> None:
 def require_threads() -> None:
     """Raises Impossible."""
     if not runs_threads():
-        raise Impossible("uWSGI runs no threads in this process. Start it with --enable-threads.")
+        what_to_do = "It is about to fork it." if is_about_to_fork() else "Start it with --enable-threads."
+        raise Impossible(f"uWSGI runs no threads in this process. {what_to_do}")
     eventlet: Any = sys.modules.get("eventlet.patcher")
     if eventlet and eventlet.is_monkey_patched("thread"):
         raise Impossible("eventlet has replaced the threads of this process.")

@@ -154,10 +154,17 @@ def test_it_says_where_there_are_fewer_cores(no_threads: list[Any], caplog: pyte
 
 
 @pytest.mark.usefixtures("no_threads")
-def test_a_server_without_threads_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(has_threads=False))  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("server", "what_to_do"),
+    [
+        (SimpleNamespace(has_threads=False), "Start it with --enable-threads."),
+        (SimpleNamespace(has_threads=True, masterpid=os.getpid), "It is about to fork it."),
+    ],
+)
+def test_a_server_without_threads_says_so(server: Any, what_to_do: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uwsgi", server)
     effect = Effect()
-    problem = "uWSGI runs no threads in this process. Start it with --enable-threads."
+    problem = f"uWSGI runs no threads in this process. {what_to_do}"
     assert effect.hold(0.5) == {"problem": problem}
     assert effect.problems == [problem]
 

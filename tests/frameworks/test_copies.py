@@ -141,6 +141,20 @@ def test_where_uwsgi_has_its_decorators_the_hook_is_in_their_list(
     assert module.get().engine.process.name != name
 
 
+def test_no_thread_is_left_behind_in_a_process_that_uwsgi_is_about_to_fork(
+    wire: Callable[..., Chaos],
+    results: FakeResultStore,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It lets other threads run while it forks: a worker that is forked while one runs never gets the interpreter."""
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(has_threads=1, masterpid=os.getpid))
+    scheduled: list[object] = []
+    in_its_master = partial(bootstrap, Settings(stage="qa"), **{**wire.keywords, "schedule": scheduled.append})  # type: ignore[attr-defined]
+    serve(ChaosModule(wire=in_its_master))
+    assert (bool(results.writes), scheduled, caplog.text) == (True, [], "")
+
+
 @pytest.mark.parametrize(("has_threads", "flushes"), [(0, True), (1, False)])
 def test_requests_flush_where_uwsgi_has_no_threads_and_the_log_says_so(
     wire: Callable[..., Chaos],

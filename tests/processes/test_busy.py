@@ -119,7 +119,8 @@ def status(server: Server, run_id: str) -> dict[str, Any]:
 
 
 def counters(server: Server, run_id: str) -> dict[str, float]:
-    return {each["name"]: each["value"] for each in status(server, run_id)["results"]["counters"]}
+    """Those of the run; none where its results could not be read in time, as happens on a busy machine."""
+    return {each["name"]: each["value"] for each in status(server, run_id)["results"].get("counters", [])}
 
 
 def state(server: Server) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def test_the_tallies_are_what_the_clients_counted_to_the_request(stage: Stage, t
     stage.stop("error_injection")
     asked = set(environments(answers))
     deadline = time.time() + 60
-    while status(stage, "error_injection")["results"]["requests"] < REQUESTS and time.time() < deadline:
+    while status(stage, "error_injection")["results"].get("requests", 0) < REQUESTS and time.time() < deadline:
         time.sleep(1.1)  # each tells what is left at its next request
         stage.at_once(SIZE, stage.where)
     results = status(stage, "error_injection")["results"]
