@@ -245,17 +245,25 @@ class _Preview:
         return self._now if self._is_started else math.inf
 
     def _applied(self) -> Iterator[Criterion]:
-        """Whether any fault is met, where each of them has a share of its own."""
-        shares = [min(fault.share, 1.0) for fault in self._faults]
+        """Whether any fault is about such a call, and is met, where each of them has a share of its own."""
+        kinds = [fault.kind for fault in self._faults]
+        concerned = [fault for fault in self._faults if fault.concerns(self._call)]
+        if len(concerned) < len(kinds):
+            yield Criterion("concerned", kinds, [fault.kind for fault in concerned], _certain(bool(concerned)))
+        shares = [min(fault.share, 1.0) for fault in concerned]
         missed = math.prod(1.0 - share for share in shares)
-        if missed:
-            yield Criterion("faults", {"shares": shares}, None, self._drawn(shares, 1.0 - missed))
+        if missed and concerned:
+            yield Criterion("faults", {"shares": shares}, None, self._drawn(1.0 - missed))
 
-    def _drawn(self, shares: Sequence[float], otherwise: float) -> float:
+    def _drawn(self, otherwise: float) -> float:
         """Where a key decides, it also decides which faults are met."""
         selector = None if self._key_without_verdict else self._selector()
         drawn = selector.chance_of(self._call) if selector else None
-        return otherwise if drawn is None else _certain(any(drawn() < share for share in shares))
+        if drawn is None:
+            return otherwise
+        return _certain(
+            any((each.share >= 1.0 or drawn() < each.share) and each.concerns(self._call) for each in self._faults)
+        )
 
     def _budget(self) -> Iterator[Criterion]:
         """How many calls may still be hit. What a run has left of that is in the table, and is not read."""

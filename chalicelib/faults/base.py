@@ -206,6 +206,9 @@ class Called(Protocol):
     """A call that a run may hit, as it comes."""
 
     @property
+    def kind(self) -> Kind: ...
+
+    @property
     def event(self) -> Any:  # noqa: ANN401 - JSON
         """What invoked the handler; None where nothing did."""
 
@@ -298,6 +301,14 @@ class Fault(ABC):
     @abstractmethod
     def apply(self, call: HitCall) -> Applied | Steps:
         """Apply it to one call: at once, or as a generator that yields steps and gets their answers. It does no I/O."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerFault(Fault, ABC):
+    """A fault of the application's answer, which it changes as it passes. What is invoked by an event has none."""
+
+    def concerns(self, call: Called) -> bool:
+        return call.kind == "request"
 
 
 class Unavailable(Exception):

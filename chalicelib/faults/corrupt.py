@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
-from .base import DISCONNECT, Applied, Change, Counter, Fault, Headers, HitCall, Piece
+from .base import DISCONNECT, AnswerFault, Applied, Change, Counter, Headers, HitCall, Piece
 
 CORRUPTED = "corrupted_answers"
 """Counter: answers of which something else was sent."""
@@ -189,16 +189,18 @@ class Retyped(Corruption):
     def _retyped(self, document: bytes) -> bytes:
         try:
             content = json.loads(document)
-        except (ValueError, RecursionError):
+            number = sum(1 for _ in _values(content))
+            if not number:
+                return document
+            chosen = set(self._rng.sample(range(number), max(round(number * self._share), 1)))
+            changed = json.dumps(
+                _retype(content, iter(range(number)), chosen), ensure_ascii=False, separators=(",", ":")
+            )
+        except (ValueError, RecursionError):  # it is no JSON, or too deep
             return document
-        number = sum(1 for _ in _values(content))
-        if not number:
-            return document
-        chosen = set(self._rng.sample(range(number), max(round(number * self._share), 1)))
         self.has_changed = True
-        changed = _retype(content, iter(range(number)), chosen)
         ends = document[len(document.rstrip()) :]
-        return json.dumps(changed, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + ends
+        return changed.encode("utf-8", "surrogatepass") + ends
 
 
 def _values(content: Any) -> Iterator[Any]:  # noqa: ANN401 - JSON
@@ -333,7 +335,7 @@ class Corrupted(Change):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Corrupt(Fault):
+class Corrupt(AnswerFault):
     """Corrupt the body of the application's answer. `percentage_of_body` is 0 to 1, and means what its mode says."""
 
     mode: Mode

@@ -1,7 +1,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .base import DISCONNECT, Applied, Change, Counter, Fault, HitCall, Piece
+from .base import DISCONNECT, AnswerFault, Applied, Change, Counter, Fault, HitCall, Piece
 
 DROPPED = "dropped_connections"
 """Counter: requests whose connection was closed without an answer, or within one."""
@@ -29,7 +29,7 @@ class DropConnection(Fault):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DropWithin(Fault):
+class DropWithin(AnswerFault):
     """Close the connection when so many bytes of the application's answer are sent."""
 
     after_bytes: int

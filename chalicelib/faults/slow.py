@@ -2,7 +2,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from .base import Applied, Change, Fault, HitCall, Piece, Sleep
+from .base import AnswerFault, Applied, Change, HitCall, Piece, Sleep
 from .wait import DELAY, INJECTED_DELAY, MICROSECONDS
 
 PIECE_SECONDS = 0.05
@@ -61,7 +61,7 @@ class Trickle(Change):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slow(Fault):
+class Slow(AnswerFault):
     """Send the body of the application's answer at so many bytes per second. A stream stays one."""
 
     bytes_per_second: float

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 from ..effects.base import ActiveRun, Effect, Surroundings
+from ..faults import base
 from ..faults.base import PROCEED, Answer, Applied, Chance, Change, Exit, Outcome, RefreshSnapshot, RunBlocking, Step
 from ..paths import PathSet
 from ..results.recorder import Recorder
@@ -204,6 +205,10 @@ class HitByPlan:
     @property
     def run(self) -> Plan:
         return self.plan
+
+    @property
+    def kind(self) -> base.Kind:
+        return self.call.kind
 
     @property
     def event(self) -> Any:  # noqa: ANN401 - JSON

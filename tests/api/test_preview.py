@@ -169,6 +169,28 @@ def test_the_test_endpoint_is_hit(control: Control) -> None:
     assert preview(control, {"path": "/chaos_experiments/test"})["would_hit"] is True
 
 
+@pytest.mark.parametrize(
+    ("experiment", "parameters"),
+    [
+        ("response_corruption", {}),
+        ("slow_response", {}),
+        ("connection_drop", {"after_bytes": 1}),
+        ("error_injection", {"record_percentage": 50.0}),
+    ],
+)
+def test_a_fault_that_is_not_about_such_a_call_does_not_hit_it(
+    control: Control, experiment: str, parameters: dict[str, Any]
+) -> None:
+    start = {"experiment_name": experiment, **parameters}
+    batch = {"event": {"Records": [{"eventSource": "aws:sqs", "eventSourceARN": "a", "messageId": "1"}]}}
+    about_batches = experiment == "error_injection"
+    concerned, other = (batch, REQUEST) if about_batches else (REQUEST, batch)
+    hit, not_hit = preview(control, concerned, start), preview(control, other, start)
+    assert (bool(hit["would_hit"]), not_hit["would_hit"]) == (True, False)
+    assert "concerned" not in criteria(hit)
+    assert seen(not_hit, "concerned") == ([hit["faults"][0]["kind"]], [])
+
+
 def test_which_function_gets_the_request_is_unknown_unless_it_is_said(control: Control) -> None:
     target = {"functions": ["billing-*"]}
     unknown = preview(control, target=target)

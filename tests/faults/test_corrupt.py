@@ -216,6 +216,14 @@ def test_a_share_of_the_values_changes() -> None:
     assert sum(isinstance(each, str) for each in json.loads(sent.body).values()) == 20
 
 
+@pytest.mark.parametrize("depth", [100, 300, 900, 5000])
+def test_json_that_is_too_deep_for_us_passes_as_it_is(depth: int) -> None:
+    document = b"[" * depth + b"1" + b"]" * depth
+    sent = corrupted("wrong_type", [document], share=1.0)
+    assert bool(sent.counters) is (sent.body != document)
+    assert not sent.is_cut
+
+
 def test_lines_of_json_are_changed_one_by_one() -> None:
     lines = [b'{"a": 1}\n{"b"', b": 2}\n", b'{"c": 3}']
     sent = corrupted("wrong_type", lines, share=1.0, length=None, content_type="application/x-ndjson")
