@@ -165,12 +165,16 @@ def test_what_an_older_version_does_not_publish_is_not_offered(run: Run, scripte
             r"--header x-tenant must be a text; got 'a\t': it has control characters; leave them out.",
         ),
         (
-            {"field": "first.key.header", "problem": "is wrong", "allowed": "the name of a header"},
+            {
+                "field": "first.key.header",
+                "problem": "must be the name of a header; got 'order'",
+                "allowed": "the name of a header",
+            },
             ["--first", "2", "--key-header", "order"],
             "--key-header must be the name of a header; got 'order'.",
         ),
         (
-            {"field": "target.paths.0", "problem": "is wrong", "allowed": "a path"},
+            {"field": "target.paths.0", "problem": "must be a path; got '/orders'", "allowed": "a path"},
             ["--path", "/orders"],
             "--path must be a path; got '/orders'.",
         ),

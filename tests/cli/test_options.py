@@ -134,7 +134,7 @@ def test_what_the_server_refuses_is_reported_by_the_option(run: Run, scripted: S
     refused = json.loads(run(*START, "--region", "x", "--steps", "2", "--pause-seconds", "1", "--json").stdout)
     assert refused["code"] == "invalid_parameters"
     done = run(*START, "--region", "x", "--steps", "2", "--pause-seconds", "1")
-    assert done.stderr.splitlines()[:2] == ["--region must be eu-1; got ['x'].", "--steps must be 1; got 2."]
+    assert done.stderr.splitlines()[:2] == ["--region must be known. Allowed: eu-1.", "--steps must be 1."]
 
 
 def names(options: list[Option]) -> list[str]:

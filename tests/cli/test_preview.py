@@ -165,10 +165,10 @@ def test_wrong_usage_says_what_is_allowed(run: Run, scripted: Scripted, typed: t
 @pytest.mark.parametrize(
     ("field", "expected"),
     [
-        ("request.path", "--request must be a path; got '/orders/1'."),
-        ("request.method", "--request must be a path; got 'GET'."),
-        ("request.headers.x-a", "--request-header x-a must be a path; got 1."),
-        ("run_id", "The id of the run must be a path; got 'r'."),
+        ("request.path", "--request is wrong. Allowed: a path."),
+        ("request.method", "--request is wrong. Allowed: a path."),
+        ("request.headers.x-a", "--request-header x-a is wrong. Allowed: a path."),
+        ("run_id", "The id of the run is wrong. Allowed: a path."),
     ],
 )
 def test_what_is_wrong_with_the_request_is_reported_by_its_option(

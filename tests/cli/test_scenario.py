@@ -207,7 +207,7 @@ def test_recovery_needs_bounds_in_the_file(run: Run, file: str) -> None:
 
 def test_what_is_wrong_in_a_file_is_reported_by_its_place_there(run: Run, scripted: Scripted, file: str) -> None:
     details = [
-        {"field": "experiments.0.delay_seconds", "problem": "is 2", "allowed": "a number from 0 to 1"},
+        {"field": "experiments.0.delay_seconds", "problem": "is too large", "allowed": "a number from 0 to 1"},
         {"field": "experiments.1.lable", "problem": "is unknown", "allowed": "label"},
     ]
     content = {"error": True, "error_message": "No.", "code": "invalid_parameters", "details": details}
@@ -215,7 +215,7 @@ def test_what_is_wrong_in_a_file_is_reported_by_its_place_there(run: Run, script
     done = run("start", "--file", file)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        "experiments.0.delay_seconds must be a number from 0 to 1; got 2.",
+        "experiments.0.delay_seconds is too large. Allowed: a number from 0 to 1.",
         "experiments.1.lable is unknown. Allowed: label.",
     ]
 
