@@ -248,8 +248,12 @@ class Holder(ABC, Generic[H, W]):
 
     def _report(self, held: H | Failed) -> None:
         """Count what no call has counted. Only while nobody else is changing what is held."""
-        if counters := held.take_counters():
-            self._count(held.run, counters)
+        self.count(held.run, held.take_counters())
+
+    def count(self, run: ActiveRun, counters: Mapping[str, int]) -> None:
+        """Add it to the results of the run. Does not block."""
+        if counters:
+            self._count(run, counters)
 
     # What the watcher asks
 

@@ -27,16 +27,17 @@ class Hold(Fault, ABC):
     def apply(self, call: HitCall) -> Applied | Steps:
         holder = call.effect(self.effect)
         held = holder.held_for(call.run)
-        return self._hold(call, holder) if held is None else _applied(held, {})
+        return self._hold(call, holder) if held is None else _applied(held)
 
     def _hold(self, call: HitCall, holder: Holder[Any, Any]) -> Steps:
         details, counters = yield RunBlocking(partial(holder.hold, call.run, self.wanted))
-        return _applied(details, counters)
+        holder.count(call.run, counters)  # not with the call, of which nothing is counted where it is one of `/test`
+        return _applied(details)
 
 
-def _applied(details: Mapping[str, Any], counters: Mapping[str, int]) -> Applied:
+def _applied(details: Mapping[str, Any]) -> Applied:
     """Where nothing is held, nothing is felt of it."""
-    return Applied(details=details, counters=counters, did_nothing="problem" in details and not counters)
+    return Applied(details=details, did_nothing="problem" in details)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import pytest
 
 from chalicelib.experiments.catalogue import installed
 from tests.contract.servers import Server
+from tests.loopback import until
 
 API = "/chaos_experiments"
 LATENCY = {"experiment_name": "latency_injection", "delay_seconds": 0.2, "duration_seconds": 60}
@@ -335,9 +336,15 @@ def test_the_test_endpoint_feels_and_tells(server: Server, method: str) -> None:
 
 
 def test_memory_is_held_and_told(server: Server) -> None:
-    start(server, "resource_exhaustion", memory_mb=20)
+    run = start(server, "resource_exhaustion", memory_mb=20)
     told = server.call("GET", f"{API}/test", None).json()["resultset"]
     assert told["injected"][0]["memory_mb"] == 20
+
+    def held() -> object:
+        status = server.call("GET", f"{API}/status?run_id={run['run_id']}").json()["resultset"]
+        return status["results"].get("held_memory_mb")
+
+    until(lambda: held() == 20)  # though the endpoint is nobody's traffic
 
 
 def test_an_expiry_needs_nobody(server: Server) -> None:

@@ -37,6 +37,8 @@ class Memory:
         self.threads.append(threading.current_thread())
         return {"memory_mb": wanted.megabytes}, {"memory_mb": wanted.megabytes}
 
+    def count(self, _run: object, _counters: object) -> None: ...
+
     def is_due(self, _active: object) -> bool:
         return self.is_holding
 

@@ -41,6 +41,8 @@ class FakeMemory:
         self.events.append(f"hold {wanted.megabytes}")
         return {"memory_mb": wanted.megabytes}, {"memory_mb": wanted.megabytes}
 
+    def count(self, run: Run, counters: object) -> None: ...
+
     def is_due(self, active: Sequence[Run]) -> bool:
         return self.is_holding
 
