@@ -221,7 +221,8 @@ def _in_words(hits: Efficacy, calls: int, hit: int, shown: Run, now: float) -> s
     if hits == "confirmed":
         return f"{counts}."
     if hits == "too_few":
-        return f"Only {counts}: too few to say that the run did what it was to do."
+        only = "Only " if hit < calls else ""
+        return f"{only}{counts}: too few to say that the run did what it was to do."
     so_far = " so far" if shown.is_active(now) else ""
     several = f"{several[0].upper()}{several[1:]}"
     return f"{several} came ({calls}), but none {was} hit{so_far}." if calls else _nothing(shown, so_far)

@@ -311,7 +311,7 @@ def test_a_dry_run_lets_every_call_pass_and_marks_the_answer_once() -> None:
     assert shown["dependencies"][0]["requests"] == {"hit": 0, "untouched": 1}
     assert (
         shown["efficacy_explanation"]
-        == f"Only 3 of 3 calls to {PUT} would have been hit: too few to say that the run did what it was to do."
+        == f"3 of 3 calls to {PUT} would have been hit: too few to say that the run did what it was to do."
     )
 
 
