@@ -27,6 +27,9 @@ LINES_OF_JSON = re.compile(r"application/(x-)?(ndjson|jsonl|jsonlines|json-lines
 """One document on each line."""
 
 WINDOW_BITS: Final[Mapping[str, int]] = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+GZIP = b"\x1f\x8b"
+"""What each member of a gzip begins with: there may be several, one after the other."""
+
 RAW_DEFLATE = -15
 """What some servers send as deflate, without a header of zlib."""
 
@@ -226,6 +229,10 @@ def _retype(content: Any, numbers: Iterator[int], chosen: set[int]) -> Any:  # n
 
 
 class _Codec(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
     def decompress(self, data: bytes, /) -> bytes: ...
 
 
@@ -247,10 +254,18 @@ class Recoded(Corruption):
             bits = self._bits if self._bits != WINDOW_BITS["deflate"] or _has_header(data) else RAW_DEFLATE
             self._decoder = zlib.decompressobj(bits)
             self._encoder = zlib.compressobj(wbits=bits)
-        plain = self._decoder.decompress(data)
+        plain = self._plain(self._decoder, data)
         for each in self._inner.part(plain) if plain else ():
             if each:
                 yield self._encoder.compress(each) + self._encoder.flush(zlib.Z_SYNC_FLUSH)
+
+    def _plain(self, decoder: _Codec, data: bytes) -> bytes:
+        plain = decoder.decompress(data)
+        while decoder.eof and decoder.unused_data.startswith(GZIP):
+            rest = decoder.unused_data
+            self._decoder = decoder = zlib.decompressobj(self._bits)
+            plain += decoder.decompress(rest)
+        return plain
 
     def end(self) -> Iterable[bytes]:
         if self._encoder is not None:

@@ -260,6 +260,11 @@ def raw_deflate(body: bytes) -> bytes:
 
 CODECS: dict[str, tuple[str, Any, Any]] = {
     "gzip": ("gzip", gzip.compress, gzip.decompress),
+    "gzip of several members": (
+        "gzip",
+        lambda body: gzip.compress(body[:100]) + gzip.compress(body[100:]),
+        gzip.decompress,
+    ),
     "deflate": ("deflate", zlib.compress, zlib.decompress),
     "deflate without a header": ("deflate", raw_deflate, lambda body: zlib.decompress(body, -15)),
 }
