@@ -62,6 +62,7 @@ class ChangedSend:
         if not self._is_complete:
             self._is_complete = True
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+            self.close()  # and not when the application returns, after its background tasks
 
     async def _send_all(self, pieces: Iterator[Sent]) -> None:
         for piece in pieces:
@@ -74,6 +75,7 @@ class ChangedSend:
                 await self._injection.carry_out(self._result.call, piece)
 
     def close(self) -> None:
+        """Count what was done, once."""
         self._changed.close()
 
 

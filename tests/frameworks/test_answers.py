@@ -377,6 +377,25 @@ def test_the_test_endpoint_says_what_would_become_of_an_answer_and_can_be_read(s
     assert not served.results.tallies[run_id].get("shouted")
 
 
+def test_what_an_application_does_after_its_answer_is_no_part_of_it(clock: Clock) -> None:
+    """Background tasks of Starlette, for instance."""
+    served = Served(clock)
+    run_id = shouting(served)
+    seen: list[object] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"done"})
+        served.wired.engine.recorder.flush()
+        seen.append((len(served.wired.engine.slots._free), served.results.tallies[run_id].get("shouted")))
+
+    async def send(message: Any) -> None: ...
+
+    scope: Any = {"type": "http", "method": "GET", "path": ORDERS, "headers": []}
+    asyncio.run(ASGIBoundary(application, ChaosModule(wire=served.wire)).serve(scope, _receive, send))
+    assert seen == [(1000, 1)]
+
+
 class Lasting(Shouted):
     def part(self, data: bytes) -> Iterable[Piece]:
         yield from super().part(data)
