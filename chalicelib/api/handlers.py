@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 from ..access import Caller
@@ -28,6 +28,7 @@ from ..errors import (
 from ..experiments.base import Experiment, Limits
 from ..experiments.catalogue import LONGEST_NAME_SHOWN, Catalogue
 from ..guardrails.alarms import Alarms, alarm_reason
+from ..lazy import cached_property
 from ..results.store import ResultStore, SeenStore
 from ..results.tally import Tally
 from ..runs.event import Action, Event, identifier, moment_of

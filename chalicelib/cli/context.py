@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from operator import itemgetter
 from typing import Any, cast
 
@@ -13,6 +12,7 @@ import typer
 from rich.console import Console
 
 from ..bootstrap import Chaos, bootstrap
+from ..lazy import cached_property
 from ..settings import Settings
 from . import PROGRAM
 from .notes import note

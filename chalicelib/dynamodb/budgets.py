@@ -11,11 +11,11 @@
 import secrets
 import zlib
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
+from ..lazy import cached_property
 from ..runs.run import Run
 from ..runs.store import Exchange, Lease
 from ..settings import Settings

@@ -4,11 +4,11 @@ It is not in the scope's partition, which every environment reads every second, 
 """
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from ..lazy import cached_property
 from ..settings import Settings
 from .items import LAST
 from .table import CONDITION_FAILED, Connection, Item, bind

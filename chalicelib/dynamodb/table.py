@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from botocore.exceptions import (
@@ -26,6 +26,7 @@ from pynamodb.models import Model
 
 from .. import aws
 from ..errors import StoreUnavailable
+from ..lazy import cached_property
 from ..own_calls import own_calls
 from ..settings import Settings
 from ..time_limits import NoTimeLeft, TimeLimitExceeded, within

@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 from ..faults.base import declared_counters
+from ..lazy import cached_property
 from ..runs.run import Run
 from ..settings import Settings
 from .dependencies import dependencies
