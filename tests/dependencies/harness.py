@@ -18,6 +18,7 @@ from chalicelib.results.tally import Tally
 from chalicelib.runs.run import Run
 from chalicelib.settings import Settings
 from tests.injection.support import FakeCall
+from tests.loopback import until
 from tests.support import (
     NOW,
     Clock,
@@ -76,6 +77,16 @@ class Dependencies:
         self.store.observation = None
         self.refresh()
 
+    def end(self) -> None:
+        """Stop, and see that the patches are taken out, at which a watcher's thread may be."""
+        self.stop()
+
+        def is_taken_out() -> bool:
+            self.refresh()
+            return not INSTALLATION.gates
+
+        until(is_taken_out, shown=lambda: "The patches are still installed.")
+
     @contextmanager
     def request(self, call: FakeCall | None = None) -> Iterator[InjectionResult]:
         """A request is served meanwhile."""
@@ -115,8 +126,7 @@ def failing(dependency: str, fault: str, **more: Any) -> Iterator[Dependencies]:
     try:
         yield made
     finally:
-        made.stop()
-        assert not INSTALLATION.gates, "The patches are still installed."
+        made.end()
 
 
 @contextmanager
