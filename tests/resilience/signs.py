@@ -95,12 +95,21 @@ def takes_descriptors(during: During) -> bool:
 
 def takes_threads(during: During) -> bool:
     taken, before = during.taken, during.before
-    return taken.free_tokens < before.free_tokens or taken.threads.total() > before.threads.total() or is_hit(during)
+    if during.host.framework == "chalice":
+        return says_why_not(during, "thread_pool_exhaustion", "pool of threads")
+    return taken.free_tokens < before.free_tokens or taken.threads.total() > before.threads.total()
 
 
 def blocks(during: During) -> bool:
-    """Where there is an event loop; where there is none, its run is felt by those who are hit."""
-    return during.second.late_seconds > max(BLOCK_SECONDS / 2, 2 * LATE_SECONDS) or is_hit(during)
+    if during.host.framework != "fastapi":
+        return says_why_not(during, "event_loop_block", "without an event loop")
+    return during.second.late_seconds > max(BLOCK_SECONDS / 2, 2 * LATE_SECONDS)
+
+
+def says_why_not(during: During, name: str, why: str) -> bool:
+    """Where the process has no such thing: the run says so, and hits nobody."""
+    assert not is_hit(during)
+    return why in (during.host.control("GET", f"/status?experiment_name={name}")["defect"] or "")
 
 
 def skews(during: During) -> bool:
