@@ -216,6 +216,7 @@ def test_what_it_took_is_given_back(case: Case, trials: Trials, tell: Tell) -> N
         trial.check(tell)
 
 
+@pytest.mark.timeout(3600)
 def test_again_and_again(again: tuple[str, str], trials: Trials, tell: Tell, pytestconfig: pytest.Config) -> None:
     name, end = again
     with trials("fastapi" if name == "event_loop_block" else "flask") as trial:
