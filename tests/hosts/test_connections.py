@@ -15,7 +15,7 @@ import urllib3
 
 from tests.contract.servers import Server, serving, stop_all
 from tests.hosts.dropped.content import LINE, LINES
-from tests.hosts.dropped.servers import SERVERS
+from tests.hosts.dropped.servers import RARE, SERVERS
 from tests.loopback import PATIENCE_SECONDS, until
 
 API = "/chaos_experiments"
@@ -39,6 +39,8 @@ BEFORE: dict[str, type[Exception]] = {
 def server(
     request: pytest.FixtureRequest, table: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
+    if request.param in RARE and not request.config.getoption("--whole-matrix"):
+        pytest.skip("with --whole-matrix")
     folder = tmp_path_factory.mktemp("server")
     own = {"CHAOS_APPLICATION": uuid.uuid4().hex[:8]}
     with serving(SERVERS[request.param], folder, **table, **own) as server:

@@ -81,3 +81,5 @@ SERVERS: dict[str, Command] = {
     "hypercorn, trio": _hypercorn("--worker-class", "trio"),
     "chalice local": _chalice,
 }
+RARE = ("gunicorn, asgi", "gevent", "wsgiref", "uvicorn, h11", "uvicorn, wrapped", "hypercorn, trio")
+"""With `--whole-matrix` alone: each is near to another one."""
