@@ -86,6 +86,10 @@ def _foreign() -> Sequence[Path]:
 
 @cache
 def _installed_in(folder: Path) -> frozenset[str]:
-    """The top-level names that libraries have in a folder: that of a Lambda function has them beside the host's own."""
-    files = [file for each in distributions(path=[str(folder)]) for file in each.files or ()]
+    """The top-level names that libraries have in a folder: that of a Lambda function has them beside the host's own.
+
+    What is installed has a record. What was only built there has none: it is the host's own.
+    """
+    installed = [each for each in distributions(path=[str(folder)]) if each.read_text("RECORD")]
+    files = [file for each in installed for file in each.files or ()]
     return frozenset(file.parts[0].partition(".")[0] for file in files)

@@ -63,6 +63,16 @@ def test_the_folder_of_a_function_has_libraries_beside_the_hosts_own(tmp_path: P
     assert [name for name in own if own[name]] == ["app", "shop.orders"]
 
 
+def test_what_was_built_from_an_application_makes_no_library_of_it(tmp_path: Path) -> None:
+    """`pip install -e .` and a build leave it beside the sources."""
+    info = tmp_path / "shop.egg-info"
+    info.mkdir()
+    (info / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: shop\nVersion: 1.0\n")
+    (info / "SOURCES.txt").write_text("app.py\npyproject.toml\n")
+    (tmp_path / "app.py").touch()
+    assert is_own("app", a_module("app", tmp_path / "app.py"))
+
+
 def test_the_runtime_of_lambda_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAMBDA_RUNTIME_DIR", str(tmp_path / "runtime"))
     assert not is_own("bootstrap", a_module("bootstrap", tmp_path / "runtime/bootstrap.py"))
