@@ -859,6 +859,13 @@
     }
   }
 
+  /** A browser scrolls to what has the focus only where nothing of it is in sight. A press stays where it is: it would miss. */
+  function showWhole({ target }) {
+    if (!target.matches(":focus-visible")) return;
+    const bar = $("stops"), seen = bar.getBoundingClientRect(), { left, right, top, bottom } = target.getBoundingClientRect();
+    bar.scrollBy(Math.min(0, left - seen.left) || Math.max(0, right - seen.right), Math.min(0, top - seen.top) || Math.max(0, bottom - seen.bottom));
+  }
+
   /** By its id: another run of the experiment goes on. Where runs have no label, an experiment has one run. */
   const stop = (button, run) => acting(button, () => ask("POST", "stop", run.label ? { run_id: run.run_id } : { experiment_name: run.name }));
 
@@ -1172,6 +1179,7 @@
   $("halt").addEventListener("click", () => { $("halt-problem").textContent = ""; $("halting").showModal(); });
   $("halting").querySelector("form").addEventListener("submit", halt);
   $("resume").addEventListener("click", resume);
+  $("stops").addEventListener("focusin", showWhole);
   $("older").addEventListener("click", showOlder);
   $("ask-dependencies").addEventListener("click", askDependencies);
   $("start-scenario").addEventListener("click", startScenario);
