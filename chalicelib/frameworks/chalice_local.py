@@ -21,6 +21,8 @@ SOURCES = frozenset(
 LOOPBACK = {"127.0.0.1", "0.0.0.0"}  # noqa: S104 - what a server was told, not where this one listens
 
 CONFIGURATION = ".chalice"
+ENVIRONMENT = "pyvenv.cfg"
+"""What a virtual environment has in its folder."""
 NOT_OURS = frozenset({"__pycache__", "node_modules", "site-packages", "deployed", "deployments"})
 WORKER = "CHALICE_WORKER"
 """Set by `chalice local` in the process that it restarts."""
@@ -55,27 +57,39 @@ def restart_for_source_files_only(variables: Mapping[str, str] = os.environ) -> 
     WatchdogRestarter.on_any_event = _on_any_event  # type: ignore[assignment,method-assign]
 
 
-def source_files(folder: str) -> Iterator[str]:
-    """The paths of the source files below the folder, outside of virtual environments and hidden folders."""
-    for here, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if _may_hold_sources(Path(here, name))]
-        yield from (os.path.join(here, name) for name in files if _is_source(name))  # noqa: PTH118 - as Chalice has them
+def source_files(folder: str) -> Iterator[os.DirEntry[str]]:
+    """The source files below the folder, outside of virtual environments and hidden folders.
+
+    It is read once a second as long as the server runs, so it goes through the folders by what costs least.
+    """
+    try:
+        with os.scandir(folder) as found:
+            entries = list(found)
+    except OSError:  # removed since its parent was read
+        return
+    if any(entry.name == ENVIRONMENT for entry in entries):
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            if _may_have_sources(entry.name):
+                yield from source_files(entry.path)
+        elif _is_source(entry.name):
+            yield entry
 
 
 def _is_source(name: str) -> bool:
-    return Path(name).suffix in SOURCES or name == ".env"
+    return os.path.splitext(name)[1] in SOURCES or name == ".env"  # noqa: PTH122 - as often as source_files says
 
 
-def _may_hold_sources(folder: Path) -> bool:
-    hidden = folder.name.startswith(".") and folder.name != CONFIGURATION
-    return not hidden and folder.name not in NOT_OURS and not (folder / "pyvenv.cfg").exists()
+def _may_have_sources(folder: str) -> bool:
+    return folder == CONFIGURATION or not (folder.startswith(".") or folder in NOT_OURS)
 
 
 def _times(folder: str) -> dict[str, float]:
     times = {}
-    for path in source_files(folder):
+    for entry in source_files(folder):
         with suppress(OSError):  # an editor has removed it, to write it anew
-            times[path] = Path(path).stat().st_mtime
+            times[entry.path] = entry.stat().st_mtime
     return times
 
 
@@ -97,10 +111,14 @@ def _on_any_event(restarter: Any, event: Any) -> None:  # noqa: ANN401 - watchdo
     if event.is_directory or event.event_type in ("opened", "closed_no_write"):
         return
     paths = [Path(os.fsdecode(path)).resolve() for path in (event.src_path, event.dest_path) if path]
-    if any(_is_source(path.name) and all(map(_may_hold_sources, _folders_here(path))) for path in paths):
+    if any(_is_source(path.name) and all(map(_is_ours, _folders_here(path))) for path in paths):
         restarter()
 
 
 def _folders_here(path: Path) -> list[Path]:
     here = Path.cwd().resolve()
     return [folder for folder in path.parents if here in folder.parents]
+
+
+def _is_ours(folder: Path) -> bool:
+    return _may_have_sources(folder.name) and not (folder / ENVIRONMENT).exists()

@@ -76,7 +76,7 @@ def touch(path: Path) -> None:
 
 
 def test_source_files_are_code_configuration_and_templates_outside_of_environments_and_caches(project: Path) -> None:
-    found = {str(Path(path).relative_to(project)) for path in source_files(str(project))}
+    found = {str(Path(entry).relative_to(project)) for entry in source_files(str(project))}
     assert found == {"app.py", "chalicelib/settings.json", "chalicelib/page.html", ".chalice/config.json", ".env"}
 
 
@@ -119,6 +119,10 @@ def test_a_file_that_vanishes_while_it_is_looked_at_is_not_there(
 ) -> None:
     (project / "gone.py").symlink_to(project / "nowhere.py")
     assert not restarts(watcher, project)
+
+
+def test_a_folder_that_vanishes_meanwhile_has_no_files(tmp_path: Path) -> None:
+    assert list(source_files(str(tmp_path / "removed"))) == []
 
 
 @pytest.fixture
