@@ -29,7 +29,7 @@ from ..errors import StoreUnavailable
 from ..lazy import cached_property
 from ..own_calls import own_calls
 from ..settings import Settings
-from ..time_limits import NoTimeLeft, TimeLimitExceeded, within
+from ..time_limits import NoTimeLeft, TimeLimitExceeded, pass_on, within
 from .clock import TableClock
 from .failures import IN_USE, MISSING, NO_CREDENTIALS, NO_REGION, cause_of, error_code, explain
 
@@ -143,6 +143,7 @@ class Connection:
         try:
             client = self._open()
         except FAILURES + GARBLED as error:  # an endpoint that is no address, for instance
+            pass_on(error)
             raise self._unavailable(error, may_be_made=False) from error
         try:
             return within(self._limit_seconds, partial(self._call, client, operation, writes=writes))
@@ -252,6 +253,7 @@ def create_table(settings: Settings, *, timeout_seconds: float = CREATION_SECOND
     try:
         return not item.exists() and _create(item, settings, wait=wait)
     except FAILURES + GARBLED as error:
+        pass_on(error)
         raise StoreUnavailable(explain(error, settings, may_be_made=False)) from error
 
 

@@ -23,7 +23,7 @@ from ..own_calls import RESERVES, lent_reserves
 from ..paths import ALLOWED_PATH, problem_of, problem_of_prefix
 from ..results.spans import annotate
 from ..settings import Settings
-from ..time_limits import Interrupted, request_time
+from ..time_limits import Interrupted, pass_on, request_time
 from .connections import is_to_drop, unanswered
 from .copies import renew_in_all_copies, renew_in_forks
 
@@ -173,10 +173,12 @@ class ChaosModule:
             self.is_idle = chaos.engine.is_idle
             self._chaos = chaos
             renew_in_all_copies()
-        except ChaosError as error:
-            self._refuse(error)
+        except Interrupted as interrupted:  # by the host: the next request wires
+            interrupted.raise_error()
         except Exception as error:  # noqa: BLE001 - the application goes on without us
-            self._refuse(Misconfigured(f"The chaos experiments module did not start: {error}"))
+            pass_on(error)
+            started_not = f"The chaos experiments module did not start: {error}"
+            self._refuse(error if isinstance(error, ChaosError) else Misconfigured(started_not))
 
     def _refuse(self, error: ChaosError) -> None:
         log.warning("No faults are injected by this process: %s", error)

@@ -110,6 +110,10 @@ class Snapshot:
         self._attempted_at = now
         try:
             runs = tuple(self._read())
+            if self._local() - now >= self._max_staleness_seconds:
+                # The first read makes clients and imports experiments, for seconds where there is little CPU.
+                now = self._local()
+                runs = tuple(self._read())
         except Exception as error:  # noqa: BLE001 - whatever it is, the application's request goes on
             pass_on(error)
             self._failures += 1

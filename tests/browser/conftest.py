@@ -65,7 +65,8 @@ def server(server_and_table: tuple[Server, str]) -> Server:
 def viewer_token(server_and_table: tuple[Server, str], dynamodb_url: str) -> str:
     """Of somebody who can read and halt, and nothing else."""
     secret, token = new_token("vera", Role.VIEWER, now=time.time())
-    settings = Settings(stage="dev", table=server_and_table[1], endpoint_url=dynamodb_url)
+    table = server_and_table[1]
+    settings = Settings(stage="dev", table=table, endpoint_url=dynamodb_url, table_timeout_seconds=5.0)
     DynamoDBTokenStore(settings).add(token)
     return secret
 

@@ -242,6 +242,8 @@ def test_a_start_that_is_answered_late_takes_no_focus_from_where_one_is_by_then(
     expect(page.get_by_role("article", name="Error injection")).to_be_focused()
     field = fill(page, "resource_exhaustion", Memory="1").get_by_label("Memory")
     expect(field).to_be_focused()
+    while not held:
+        page.wait_for_timeout(10)
     with page.expect_response("**/list"):
         held.pop()()
     expect(page.locator("#running article")).to_have_count(2)
@@ -371,6 +373,9 @@ def test_a_form_that_is_halted_while_somebody_fills_it_in_hands_the_focus_on(
     expect(card.get_by_label("Delay")).to_have_value("0.3")
 
 
+DRAWN = "() => new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
+"""Waits for the frame with what has changed, in which the page is told of its sizes."""
+
 ROWS = """() => {
     const shown = [...document.querySelectorAll("header :is(button, strong, #state)")]
         .filter(each => each.checkVisibility()).map(each => each.getBoundingClientRect())
@@ -403,6 +408,7 @@ def test_on_a_phone_the_bar_has_two_rows_and_hides_nothing(
     page = open_console(viewport={"width": width, "height": 640}, has_touch=True, is_mobile=True).page
 
     def check(name: str) -> None:
+        page.evaluate(DRAWN)
         assert page.evaluate(ROWS) <= 2, name
         assert page.locator("header").evaluate("bar => bar.offsetHeight") <= 100, name
         assert page.evaluate(COVERED) == [], name
@@ -413,12 +419,12 @@ def test_on_a_phone_the_bar_has_two_rows_and_hides_nothing(
     for name in FORMS:
         fill(page, name)
     check("idle")
-    start(page, "latency_injection", Delay="0")
+    start(page, "latency_injection", Delay="0", Duration="300")
     stop = page.get_by_role("banner").get_by_role("button", name="Stop Latency injection")
     expect(stop).to_be_in_viewport(ratio=1)
     check("one-run")
-    start(page, "error_injection", **{"Error rate": "0"})
-    start(page, "resource_exhaustion", Memory="1")
+    start(page, "error_injection", **{"Error rate": "0", "Duration": "300"})
+    start(page, "resource_exhaustion", Memory="1", Duration="300")
     expect(page.locator("#running article")).to_have_count(3)
     expect(page.locator("#running article").filter(has_text="Resource exhaustion")).to_be_focused()
     check("three-runs")
@@ -514,7 +520,14 @@ def test_a_report_is_read_within_the_page_and_says_what_came_of_the_hypothesis(
     card.locator("summary").first.click()
     card.locator("summary").nth(1).click()
     with load(server):
-        start(page, "latency_injection", Delay="0.2", Percentage="50", **{"Max error rate": "0.01", "P95": "0.000001"})
+        start(
+            page,
+            "latency_injection",
+            Delay="0.2",
+            Percentage="50",
+            Duration="300",
+            **{"Max error rate": "0.01", "P95": "0.000001"},
+        )
         running = page.locator("#running article")
         expect(running.locator(".verdict")).to_contain_text("so far: failed", timeout=60_000)
         picture(page, "hypothesis")
@@ -593,7 +606,8 @@ def test_who_has_signed_out_is_shown_nothing_of_what_was_under_way(open_console:
     expect(page.locator("#running article")).to_have_count(1)
     held: list[Route] = []
     page.context.route("**/list", lambda route: held.append(route))  # noqa: PLW0108 - Playwright takes no builtin
-    page.wait_for_event("request", lambda request: request.url.endswith("/list"))
+    while not held:
+        page.wait_for_timeout(10)
     page.get_by_role("button", name="Sign out").click()
     answer = held[0].fetch(headers={**held[0].request.headers, "authorization": f"Bearer {TOKEN}"})
     with page.expect_response("**/list"):
@@ -639,11 +653,11 @@ def test_what_went_wrong_is_in_sight_wherever_one_has_scrolled_to(open_console: 
 def test_time_goes_on_where_nothing_answers(open_console: Open) -> None:
     page = open_console().page
     sign_in(page)
-    start(page, "latency_injection", Delay="0", Duration="3")
+    start(page, "latency_injection", Delay="0", Duration="15")
     left = page.locator("#running article .left")
     expect(left).to_contain_text("s left")
     page.context.route("**/list", lambda route: route.abort())
-    expect(left).to_have_text("time is up")
+    expect(left).to_have_text("time is up", timeout=60_000)
     expect(page.locator("#notice")).to_contain_text("Last update:")
 
 
@@ -671,7 +685,11 @@ def test_the_history_grows_at_both_ends_and_loses_nothing(open_console: Open, se
     sign_in(page)
     rows = page.locator("#history tr")
     expect(rows).to_have_count(20)
+    held = hold(page, "history*before*")
     page.get_by_role("button", name="Older").dblclick()
+    while not held:
+        page.wait_for_timeout(10)
+    held.pop()()
     expect(rows).to_have_count(40)
     server.call("POST", "/chaos_experiments/start", json=body)
     expect(rows).to_have_count(41)
@@ -715,9 +733,9 @@ def test_nobody_is_kept_out_by_colour_size_or_markup(
     page.locator("#experiment-latency_injection > summary").click()
     page.locator("#experiment-latency_injection summary").nth(1).click()
     with load(server):
-        start(page, "latency_injection", Delay="0.2", Percentage="50", **{"Max error rate": "0.5"})
+        start(page, "latency_injection", Delay="0.2", Percentage="50", Duration="300", **{"Max error rate": "0.5"})
         expect(page.locator("#running .plot canvas")).to_be_visible()
-        expect(page.locator("#running .verdict")).to_contain_text("held", timeout=30_000)
+        expect(page.locator("#running .verdict")).to_contain_text("held", timeout=60_000)
         check("running")
     page.get_by_role("button", name="Halt everything").click()
     check("halting")

@@ -213,7 +213,7 @@ def test_one_preview_is_asked_for_at_a_time_and_an_outdated_answer_is_dropped(
     path = card.get_by_label("Path and query")
     path.press("End")
     with page.expect_request("**/preview"):
-        path.press_sequentially("abc")
+        path.fill("/abc")
     preview.answer = {**HIT, "would_hit": False}
     path.press_sequentially("de", delay=400)
     assert len(preview.asked) == 1

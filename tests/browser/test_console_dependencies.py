@@ -27,13 +27,12 @@ SEEN = [
 ]
 
 
-def answered(page: Page, *answers: list[dict[str, Any]]) -> list[str]:
-    """The endpoint answers with one after the other, the last one for ever. Returns what was asked."""
-    left, asked = list(answers), list[str]()
+def answered(page: Page, rows: list[dict[str, Any]]) -> list[str]:
+    """The endpoint answers with these, until it is to answer with others. Returns what was asked."""
+    asked: list[str] = []
 
     def answer(route: Route) -> None:
         asked.append(route.request.method)
-        rows = left.pop(0) if len(left) > 1 else left[0]
         times = {"observing_since": "2026-11-24T09:00:00.000Z", "observed_until": "2026-11-24T09:01:00.000Z"}
         resultset = {"observing": True, **times, "message": "Ask again.", "dependencies": rows}
         route.fulfill(json={"error": False, "error_message": None, "resultset": resultset})
@@ -54,12 +53,13 @@ def test_what_is_called_is_asked_for_by_a_button_and_shown_when_it_is_seen(
     open_console: Open, window: str, picture: Picture
 ) -> None:
     page = open_console(**WINDOWS[window]).page
-    asked = answered(page, NOTHING, SEEN)
+    asked = answered(page, NOTHING)
     sign_in(page)
     expect(page.locator("#dependencies")).to_be_visible()
     assert asked == []
     page.get_by_role("button", name="Show what is called").click()
     expect(page.locator("#dependencies-said")).to_contain_text("Send requests to the application.")
+    answered(page, SEEN)
     rows = page.locator("#called tr")
     expect(rows).to_have_count(3)
     expect(page.locator("#dependencies-said")).not_to_contain_text("Send requests")
@@ -100,10 +100,9 @@ def test_the_keyboards_place_in_the_list_is_kept_while_it_is_asked_again(open_co
     button = page.get_by_role("button", name="Start a failure of dynamodb:PutItem")
     button.focus()
     before = len(asked)
-    with page.expect_response("**/dependencies"):
-        pass
+    while len(asked) < before + 2:  # the first may have been under way
+        page.wait_for_timeout(50)
     expect(button).to_be_focused()
-    assert len(asked) > before
 
 
 def test_who_signs_out_asks_no_more_and_sees_nothing(open_console: Open) -> None:

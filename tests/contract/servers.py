@@ -114,6 +114,7 @@ def variables(**more: str) -> dict[str, str]:
         "CHAOS_TABLE_TIMEOUT_SECONDS": "5",
         "CHAOS_IDLE_REFRESH_SECONDS": str(IDLE_SECONDS),
         "CHAOS_REFRESH_SECONDS": str(REFRESH_SECONDS),
+        "CHAOS_MAX_STALENESS_SECONDS": "60",
         **more,
     }
 

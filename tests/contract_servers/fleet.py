@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.contract.servers import Command, Server, chalice_local, gunicorn, serving, uvicorn
+from tests.loopback import until
 
 API = "/chaos_experiments"
 CLIENTS = 48
@@ -48,6 +49,19 @@ class Fleet:
         content: dict[str, Any] = answer.json()["resultset"]
         self._started = content.get("run_id") or self._started
         return content
+
+    def wait_until_known(self, experiment: str) -> None:
+        """By each process. The requests have no header, so a run that goes by a key hits none of them."""
+        known: set[str] = set()
+
+        def is_known() -> bool:
+            for server in self.servers:
+                tested = server.call("GET", f"{API}/test").json()["resultset"]
+                if experiment in tested["active_chaos_experiments"]:
+                    known.add(tested["environment"])
+            return len(known) == sum(PROCESSES)
+
+        until(is_known, shown=lambda: known)
 
     def hits(self, requests: Iterable[Mapping[str, str]]) -> int:
         """How many of the requests, each with these headers, are hit by the run that was started last.

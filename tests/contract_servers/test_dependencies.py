@@ -78,7 +78,7 @@ def test_what_is_called_is_seen_and_none_of_it_is_lost(
     name: str, payments: Payments, dynamodb_url: str, tmp_path: Path
 ) -> None:
     called, table = f"127.0.0.1:{payments.server_port}", f"called-{free_port()}"
-    seen = DynamoDBSeenStore(Settings(stage="dev", table=table, endpoint_url=dynamodb_url))
+    seen = DynamoDBSeenStore(Settings(stage="dev", table=table, endpoint_url=dynamodb_url, table_timeout_seconds=5.0))
 
     def in_the_table() -> SeenCalls:
         total = SeenCalls()

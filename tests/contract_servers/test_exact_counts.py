@@ -68,6 +68,7 @@ def test_of_each_key_exactly_the_first_two_are_hit(
     keys = pytestconfig.getoption("--cases")
     chance = random.Random(15)  # noqa: S311 - not for secrets
     start(fleet, first={"requests": 2, "key": KEY})
+    fleet.wait_until_known("latency_injection")  # what comes while a process first reads the run passes
     asked = [{"x-order-id": f"order-{number}"} for number in range(keys) for _ in range(5)]
     chance.shuffle(asked)
     began = time.monotonic()

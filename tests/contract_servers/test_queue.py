@@ -54,7 +54,7 @@ def test_a_queue_is_measured_or_known_to_be_left_out(
 ) -> None:
     variables = {"AWS_ENDPOINT_URL_DYNAMODB": settings.endpoint_url or "", "CHAOS_TABLE": settings.table, **trusted}
     with serving(two_sync_workers, tmp_path, **variables) as server:
-        body = {"experiment_name": "latency_injection", "delay_seconds": DELAY_SECONDS, "percentage": 20}
+        body = {"experiment_name": "latency_injection", "delay_seconds": DELAY_SECONDS, "every": 5}
         body |= {"duration_seconds": 120, "hypothesis": {"p95_seconds": 1.0, "max_error_rate": 0.01}}
         assert server.call("POST", f"{API}/start", json=body).status_code == 200
         time.sleep(server.idle_seconds)

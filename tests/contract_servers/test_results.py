@@ -99,6 +99,7 @@ def test_a_server_that_goes_down_tells_what_it_still_has(framework: str, setting
         assert server.call("POST", f"{API}/start", json=body).status_code == 200
         time.sleep(server.idle_seconds)
         hit = sum("X-Chaos-Run" in server.call("GET", "/orders/7").headers for _ in range(30))
+        server.terminate()
     run = DynamoDBRunStore(settings).last("latency_injection")
     assert run
     assert DynamoDBResultStore(settings).results([run])[run.run_id].get("requests") == hit == 30

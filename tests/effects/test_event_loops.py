@@ -173,10 +173,12 @@ def test_two_runs_leave_a_loop_free_for_as_long_as_it_was_blocked(process: Proce
     process.start("2", block=0.001, every=0.002)
     assert len(loop.asked) == 1, "one at a time"
     loop.run()
-    process.clock.now += 0.04
+    (place,) = process.effect._places.values()
+    assert place.free_at - process.clock.now >= 0.05
+    process.clock.now = place.free_at - 0.01
     process.effect.look()
     assert loop.asked == [], "it is not free yet"
-    process.clock.now += 0.04
+    process.clock.now = place.free_at
     process.effect.look()
     assert len(loop.asked) == 1
 

@@ -101,11 +101,12 @@ class Work:
             self.at_work -= 1
 
 
-def free_threads(submit: Callable[[Callable[[], None]], object], most: int) -> int:
-    """How many threads of a pool work, when there is work for more."""
+def free_threads(submit: Callable[[Callable[[], None]], object], most: int, *, at_least: int = 0) -> int:
+    """How many threads of a pool work, when there is work for more. Waits for as many as are expected."""
     work = Work()
     for _ in range(most + 2):
         submit(work)
+    until(lambda: work.at_work >= at_least)
     before = -1
     while work.at_work != before:  # as long as there come more
         before = work.at_work
@@ -122,7 +123,7 @@ def free_threads(submit: Callable[[Callable[[], None]], object], most: int) -> i
 def test_all_threads_but_so_many_are_held_and_work_again(process: Process, pool: ThreadPoolExecutor, left: int) -> None:
     pool.submit(process.start, left=left).result()
     until(lambda: process.held == 4 - left)
-    assert free_threads(pool.submit, 4) == left
+    assert free_threads(pool.submit, 4, at_least=left) == left
     process.stop()
     until(lambda: free_threads(pool.submit, 4) == 4)
     assert process.counted == 4 - left
@@ -131,7 +132,7 @@ def test_all_threads_but_so_many_are_held_and_work_again(process: Process, pool:
 def test_where_as_many_are_left_as_there_are_none_is_held(process: Process, pool: ThreadPoolExecutor) -> None:
     pool.submit(process.start, left=4).result()
     pool.submit(process.start, "2", left=9).result()
-    assert free_threads(pool.submit, 4) == 4
+    assert free_threads(pool.submit, 4, at_least=4) == 4
 
 
 def test_what_is_busy_is_held_when_it_is_free(process: Process, pool: ThreadPoolExecutor) -> None:
@@ -153,11 +154,11 @@ def test_two_runs_together_leave_one(process: Process, pool: ThreadPoolExecutor)
     one = pool.submit(process.start, "1").result()
     pool.submit(process.start, "2").result()
     until(lambda: process.held == 3)
-    assert free_threads(pool.submit, 4) == 1
+    assert free_threads(pool.submit, 4, at_least=1) == 1
     process.stop(one)
     process.look()
     until(lambda: process.held == 3)
-    assert free_threads(pool.submit, 4) == 1
+    assert free_threads(pool.submit, 4, at_least=1) == 1
 
 
 def test_a_pool_that_is_shut_down_is_not_kept(process: Process) -> None:
@@ -181,7 +182,7 @@ def test_each_pool_that_serves_is_held(process: Process, pool: ThreadPoolExecuto
         other.submit(process.call, run).result()
         until(lambda: process.held == 3 + 2)
         process.stop()
-    assert free_threads(pool.submit, 4) == 4
+    assert free_threads(pool.submit, 4, at_least=4) == 4
 
 
 def test_nothing_of_the_pools_is_kept_after_the_runs(process: Process) -> None:
@@ -230,7 +231,7 @@ def test_the_threads_of_waitress_are_held(process: Process) -> None:
     try:
         submit(process.start)
         until(lambda: process.held == 3)
-        assert free_threads(submit, 4) == 1
+        assert free_threads(submit, 4, at_least=1) == 1
         process.stop()
         until(lambda: free_threads(submit, 4) == 4)
         submit(lambda: process.start("2"))
@@ -285,7 +286,7 @@ async def waits_and_gives_up(process: Process) -> None:
 
 async def is_over_with_its_time(process: Process) -> None:
     limiter = anyio.to_thread.current_default_thread_limiter()
-    process.start(lasts=0.5)
+    process.start(lasts=2.0)
     await until_async(lambda: limiter.borrowed_tokens > 0)
     await until_async(lambda: limiter.borrowed_tokens == 0)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.contract.servers import BIN, IDLE_SECONDS, PROJECT, Command, Server, serving, settle
+from tests.loopback import until
 
 EXAMPLES = PROJECT / "examples"
 API = "/chaos_experiments"
@@ -70,7 +71,8 @@ def stock_answered(shop: Server) -> int:
 
 def test_an_order_is_confirmed(shop: Server) -> None:
     placed = order(shop)
-    assert (placed["status"], placed["order"], placed["attempts"]) == (201, "confirmed", 1)
+    assert (placed["status"], placed["order"]) == (201, "confirmed")
+    until(lambda: order(shop)["attempts"] == 1)
 
 
 def test_a_slow_stock_costs_the_customer_every_timeout_and_itself_every_attempt(shop: Server) -> None:
@@ -79,19 +81,16 @@ def test_a_slow_stock_costs_the_customer_every_timeout_and_itself_every_attempt(
     placed = order(shop)
     assert (placed["status"], placed["order"], placed["attempts"]) == (503, "refused", 3)
     assert placed["seconds"] >= 3 * TIMEOUT_SECONDS
-    deadline = time.monotonic() + 10
-    while stock_answered(shop) < before + 3:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: stock_answered(shop) >= before + 3)
     settle(shop)
-    assert order(shop)["attempts"] == 1
+    until(lambda: order(shop)["attempts"] == 1)  # a stock that is slow by itself is tried again
 
 
 def test_retries_hide_a_stock_that_sometimes_fails(shop: Server) -> None:
     start(shop, "error_injection", error_rate=0.3)
-    placed = [order(shop) for _ in range(30)]
-    assert sum(each["status"] == 201 for each in placed) >= 24  # fewer: once in 50,000 runs
-    assert sum(each["attempts"] for each in placed) > 30
+    placed = [order(shop) for _ in range(60)]
+    assert sum(each["status"] == 201 for each in placed) >= 48  # fewer: once in ten million runs
+    assert sum(each["attempts"] for each in placed) > 60
 
 
 def test_retries_help_nobody_where_it_always_fails(shop: Server) -> None:

@@ -11,6 +11,8 @@ import pytest
 from tests.contract.servers import PROJECT, TOKEN, Server, serving, settle
 from tests.examples.test_shops import COMMANDS, EXAMPLES
 
+pytestmark = pytest.mark.timeout(300)
+
 PAGE = (PROJECT / "docs/tutorial-dns.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 

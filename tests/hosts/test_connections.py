@@ -185,7 +185,7 @@ def test_other_connections_go_on_and_a_pooled_one_is_replaced(server: Server, dr
 
 def test_many_at_once_are_dropped_each_for_itself(server: Server, dropping: Callable[..., None]) -> None:
     """Also where a server serves them on threads, which share the numbers of sockets."""
-    dropping()
+    dropping(duration_seconds=600.0)
     until(lambda: _seen(server, "/orders") == "dropped")
     with ThreadPoolExecutor(AT_ONCE) as pool:
         seen = list(pool.map(lambda number: _seen(server, "/health" if number % 4 else "/orders"), range(DROPS * 4)))
@@ -205,10 +205,10 @@ def _seen(server: Server, path: str) -> str:
 ONE_AT_A_TIME = {"gunicorn", "wsgiref"}
 
 GIVEN_UP: dict[str, tuple[Ask, type[Exception]]] = {
-    "requests": (lambda url: requests.get(url, timeout=0.5), requests.exceptions.ReadTimeout),
-    "httpx": (lambda url: httpx2.get(url, timeout=0.5), httpx2.ReadTimeout),
+    "requests": (lambda url: requests.get(url, timeout=1.5), requests.exceptions.ReadTimeout),
+    "httpx": (lambda url: httpx2.get(url, timeout=1.5), httpx2.ReadTimeout),
     "urllib3": (
-        lambda url: urllib3.request("GET", url, retries=False, timeout=0.5),
+        lambda url: urllib3.request("GET", url, retries=False, timeout=1.5),
         urllib3.exceptions.ReadTimeoutError,
     ),
 }

@@ -418,19 +418,47 @@ def test_after_a_freeze_a_table_that_does_not_answer_means_that_nothing_is_injec
 
 
 @pytest.mark.parametrize("ask", [Snapshot.get, Snapshot.get_fresh])
-def test_an_answer_whose_question_was_asked_before_a_freeze_is_not_trusted(
+def test_an_answer_whose_question_was_asked_before_a_freeze_is_not_trusted_but_asked_for_anew(
     running: FakeRunStore, run: Run, clock: Clock, ask: Callable[[Snapshot], tuple[Run, ...]]
 ) -> None:
     freezes = iter([60.0])
 
     def read() -> Sequence[Run]:
         found = running.latest()
-        clock.now += next(freezes, 0)
+        if seconds := next(freezes, 0):
+            clock.now += seconds
+            stop(running, run, clock)
         return found
 
     snapshot = Snapshot(read, clock)
     assert ask(snapshot) == ()
-    assert snapshot.get() == (run,)  # read afresh
+    assert running.reads == 2
+
+
+@pytest.mark.parametrize("ask", [Snapshot.get, Snapshot.get_fresh])
+def test_a_first_read_that_took_longer_than_it_is_trusted_is_made_again_for_the_same_request(
+    running: FakeRunStore, run: Run, clock: Clock, ask: Callable[[Snapshot], tuple[Run, ...]]
+) -> None:
+    """In a cold environment, which imports meanwhile."""
+    seconds = iter([3.5])
+
+    def read() -> Sequence[Run]:
+        clock.now += next(seconds, 0.1)
+        return running.latest()
+
+    snapshot = Snapshot(read, clock)
+    assert ask(snapshot) == (run,)
+    assert running.reads == 2
+    assert snapshot.get() == (run,)
+    assert running.reads == 2
+
+
+def test_a_table_that_always_takes_longer_is_asked_twice_and_no_more(running: FakeRunStore, clock: Clock) -> None:
+    def read() -> Sequence[Run]:
+        clock.now += 3.5
+        return running.latest()
+
+    assert Snapshot(read, clock).get() == ()
     assert running.reads == 2
 
 

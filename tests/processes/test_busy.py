@@ -73,6 +73,7 @@ WITHOUT: Mapping[str, tuple[Command, str, str]] = {
     "no pool": (SYNC, "thread_pool_exhaustion", "no pool of threads"),
     "no loop": (THREADS, "event_loop_block", "without an event loop"),
 }
+SHORT_SECONDS = (3, 12, 48)
 RARE = ("uvicorn, uvloop", "gunicorn, gevent")
 """With `--whole-matrix` alone."""
 
@@ -105,6 +106,18 @@ def start(server: Server, experiment: str, **more: Any) -> str:
     ]
     until(lambda: server.call("GET", "/orders/1").headers.get("X-Chaos-Run") == run_id)
     return run_id
+
+
+def start_short(server: Server, experiment: str, felt: Callable[[], bool], **more: Any) -> None:
+    """Start it for so short that its end is waited for; again and longer where it was over before it was felt."""
+    for seconds in SHORT_SECONDS:
+        body = {"experiment_name": experiment, "duration_seconds": seconds, **more}
+        run_id = control(server, "POST", "/start", **body)["run_id"]
+        while status(server, run_id)["status"] == "running":
+            server.call("GET", "/orders/1")
+            if felt():
+                return
+    raise AssertionError(f"It was never felt within {SHORT_SECONDS[-1]} s.")
 
 
 def stop(server: Server, experiment: str) -> None:
@@ -153,8 +166,7 @@ def test_a_pool_is_exhausted_and_works_again(name: str, server_of: Callable[[str
         if "borrowed" in state(server):
             until(lambda: state(server)["borrowed"] == 0)
 
-        start(server, "thread_pool_exhaustion", duration_seconds=3)
-        until(lambda: at_work(server) == 1)
+        start_short(server, "thread_pool_exhaustion", lambda: at_work(server) == 1)
         until(lambda: at_work(server) > 1)  # its time is up
 
         start(server, "thread_pool_exhaustion")
@@ -210,7 +222,8 @@ def test_a_loop_is_blocked_for_as_long_as_was_asked(
         counted = counters(server, run_id)
         assert counted["blocked_seconds"] >= counted["loop_blocks"] * (BLOCK_SECONDS - EXACT_SECONDS) - BLOCK_SECONDS
 
-        start(server, "event_loop_block", block_seconds=BLOCK_SECONDS, every_seconds=EVERY_SECONDS, duration_seconds=2)
+        blocks = {"block_seconds": BLOCK_SECONDS, "every_seconds": EVERY_SECONDS}
+        start_short(server, "event_loop_block", lambda: not is_left_alone(), **blocks)
         until(is_left_alone)  # its time is up
 
 
@@ -241,8 +254,7 @@ def test_cpu_is_used_and_given_back(
         stop(server, "cpu_exhaustion")
         until(lambda: load_of(server) < IDLE_LOAD)
 
-        start(server, "cpu_exhaustion", load=1.0, cores=2, duration_seconds=3)
-        until(lambda: load_of(server) > IDLE_LOAD)
+        start_short(server, "cpu_exhaustion", lambda: load_of(server) > IDLE_LOAD, load=1.0, cores=2)
         until(lambda: load_of(server) < IDLE_LOAD)  # its time is up
 
         start(server, "cpu_exhaustion", load=1.0, cores=2)

@@ -99,7 +99,7 @@ def test_memory_is_resident_and_goes_back_without_a_further_request(server: Serv
         return psutil.Process(server.process.pid).memory_info().rss / 2**20
 
     before = resident_mb()
-    duration = 600.0 if way == "stop" else 2.0
+    duration = 600.0 if way == "stop" else 6.0
     server.post(START, experiment_name="resource_exhaustion", memory_mb=200, duration_seconds=duration)
     assert server.get(TEST).json()["resultset"]["injected"][0]["memory_mb"] == 200
     assert resident_mb() - before > 190

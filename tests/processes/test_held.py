@@ -138,7 +138,7 @@ def wait(server: Server) -> None:
     """For the runs' own end."""
 
 
-ENDS: Mapping[str, tuple[Callable[[Server], None], int]] = {"stop": (stop, 300), "halt": (halt, 300), "end": (wait, 10)}
+ENDS: Mapping[str, tuple[Callable[[Server], None], int]] = {"stop": (stop, 300), "halt": (halt, 300), "end": (wait, 20)}
 
 
 @pytest.mark.parametrize("end", ENDS)

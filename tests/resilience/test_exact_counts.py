@@ -18,6 +18,8 @@ import requests
 from tests.contract.servers import IDLE_SECONDS, SERVERS, Server, serving, uvicorn
 from tests.contract_servers.fleet import Fleet
 from tests.fault_proxy import FaultProxy
+from tests.loopback import until
+from tests.stalls import Stalls
 
 LATENCY = {"experiment_name": "latency_injection", "delay_seconds": 0.0, "duration_seconds": 600.0, "restart": True}
 KEY = {"header": "x-order-id"}
@@ -126,22 +128,22 @@ def test_while_the_table_is_unreachable_nothing_is_hit_and_few_requests_wait_for
 ) -> None:
     start(fleet, **options)
     users = Users(fleet)
-    assert any(each.is_hit for each in users.ask_for(0.5))
+    until(lambda: any(each.is_hit for each in users.ask_for(0.5)))
     proxy.fail(fault, "" if fault == "refused" else "UpdateItem")
     try:
         users.ask_for(1.0)  # what is reserved is used up, and all notice
-        seen = users.ask_for(OUTAGE_SECONDS)
+        with Stalls() as stalls:
+            seen = users.ask_for(OUTAGE_SECONDS)
     finally:
         proxy.heal()
     slow = [each for each in seen if each.seconds > SLOW_SECONDS]
     slowest = max(each.seconds for each in seen)
     tell(f"{len(seen)} requests, {sum(each.is_hit for each in seen)} hit, {len(slow)} slow, slowest {slowest:.2f} s")
-    assert slowest < SLOWEST_SECONDS
+    assert slowest < SLOWEST_SECONDS + stalls.longest()
     assert len(slow) < len(seen) / 2
     if "first" in options:
         assert not any(each.is_hit for each in seen)
-    users.ask_for(1.5)
-    assert any(each.is_hit for each in users.ask_for(1.0))
+    until(lambda: any(each.is_hit for each in users.ask_for(1.0)))
 
 
 def test_answers_that_are_lost_never_make_more_hits(fleet: Fleet, proxy: FaultProxy) -> None:
@@ -155,10 +157,16 @@ def test_answers_that_are_lost_never_make_more_hits(fleet: Fleet, proxy: FaultPr
         finally:
             proxy.heal()
         time.sleep(1.1)
-    for _ in range(3):
-        hit += fleet.hits({} for _ in range(200))
+
+    def are_used_up() -> bool:
+        nonlocal hit
         time.sleep(1.1)
-    assert 55 <= hit <= 60
+        hit += fleet.hits({} for _ in range(200))
+        return hit >= 55
+
+    until(are_used_up)
+    are_used_up()
+    assert hit <= 60
 
 
 def test_nor_of_a_key(fleet: Fleet, proxy: FaultProxy) -> None:

@@ -10,13 +10,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import requests
 
 from tests.contract.servers import SERVERS, Server, serving
 from tests.fault_proxy import FAULTS, FaultProxy
+from tests.stalls import Stalls
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -67,11 +68,12 @@ class Users:
         self._fleet = fleet
         self._going = threading.Event()
         self._seen: dict[str, list[Seen]] = {name: [] for name in fleet}
+        self._stalls = Stalls(time.monotonic)
 
     @contextmanager
     def asking(self) -> Iterator["Users"]:
         self._going.set()
-        with ThreadPoolExecutor(2 * len(self._fleet)) as pool:
+        with self._stalls, ThreadPoolExecutor(2 * len(self._fleet)) as pool:
             asking = [pool.submit(self._ask, name) for name in self._fleet for _ in range(2)]
             try:
                 yield self
@@ -91,13 +93,19 @@ class Users:
                 time.sleep(0.01)
 
     def since(self, moment: float) -> dict[str, list[Seen]]:
-        return {name: [each for each in list(seen) if each.sent >= moment] for name, seen in self._seen.items()}
+        return {
+            name: [self._without_stalls(each) for each in list(seen) if each.sent >= moment]
+            for name, seen in self._seen.items()
+        }
+
+    def _without_stalls(self, seen: Seen) -> Seen:
+        return replace(seen, seconds=seen.seconds - self._stalls.between(seen.sent, seen.sent + seen.seconds))
 
     def wait_until(self, holds: Callable[[Seen], bool], *, since: float, seconds: float) -> float:
         """How long until all answers of all servers are so, from then on for half a second."""
-        deadline = since + seconds
         while True:
             now = time.monotonic()
+            deadline = since + seconds + self._stalls.between(since, now)
             lately = [each for seen in self.since(now - 0.5).values() for each in seen]
             if now - since > 0.5 and lately and all(holds(each) for each in lately):
                 wrong = [each.sent - since for seen in self.since(since).values() for each in seen if not holds(each)]

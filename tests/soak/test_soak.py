@@ -256,6 +256,7 @@ def test_load_is_held(
         "CHAOS_TABLE": f"soak-{seed}",
         "CHAOS_REFRESH_SECONDS": str(REFRESH_SECONDS),
         "CHAOS_IDLE_REFRESH_SECONDS": "1",
+        "CHAOS_MAX_STALENESS_SECONDS": "3",
     }
     host = ALL[name]
     with serving(CONTROL_PLANE, tmp_path_factory.mktemp("control"), **variables) as control:

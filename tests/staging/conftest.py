@@ -104,7 +104,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     handled = folder / "handled"
     handled.touch()
     (folder / "handled.fails").write_text("0.0")
-    root = copy_project(folder, CHAOS_TABLE_TIMEOUT_SECONDS="10", CHAOS_EXCLUDED_PATHS="/health", HANDLED=str(handled))
+    patient = {"CHAOS_TABLE_TIMEOUT_SECONDS": "10", "CHAOS_MAX_STALENESS_SECONDS": "60"}
+    root = copy_project(folder, CHAOS_EXCLUDED_PATHS="/health", HANDLED=str(handled), **patient)
     policies = root / ".chalice/policies.json"
     content = json.loads(policies.read_text())
     content["api_handler"]["Statement"].append(STOCK_STATEMENT)

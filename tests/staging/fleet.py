@@ -164,7 +164,10 @@ class Fleet:
             raise self._failures[0]
         return [answer for answer in list(self._answers) if answer.sent >= since]
 
-    def wait_until(self, holds: Callable[[Sequence[Answer]], bool], *, since: float, seconds: float) -> None:
+    def wait_until(
+        self, holds: Callable[[Sequence[Answer]], bool], *, since: float, seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        """How soon it held, the answers say: by when their requests were sent."""
         deadline = time.time() + seconds
         while not holds(self.answers(since)):
             assert time.time() < deadline, f"not within {seconds} s"

@@ -43,6 +43,13 @@ OF_LAMBDA = {
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
     "_HANDLER": "app.handler",
 }
+PATIENT = {
+    "CHAOS_TABLE_TIMEOUT_SECONDS": "5",
+    "CHAOS_MAX_STALENESS_SECONDS": "60",
+    "CHAOS_IDLE_REFRESH_SECONDS": "60",
+}
+"""For a machine that is busy."""
+
 ORDER = {"order": 1}
 EMPTY = json.dumps({"Count": 0, "ScannedCount": 0}).encode()
 
@@ -124,7 +131,7 @@ class Starter:
     def with_layer(self, url: str, **variables: str) -> dict[str, str]:
         """The two variables, and where the table is."""
         ours = {"AWS_LAMBDA_EXEC_WRAPPER": self.runtime.wrapper, "CHAOS_STAGE": "staging"}
-        return {**ours, "AWS_ENDPOINT_URL": url, "CHAOS_TABLE_TIMEOUT_SECONDS": "5", **variables}
+        return {**ours, "AWS_ENDPOINT_URL": url, **PATIENT, **variables}
 
     def cold(self, **variables: str) -> Cold:
         with runtime_api() as api:

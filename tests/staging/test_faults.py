@@ -7,17 +7,20 @@ import time
 
 import pytest
 
+from deployment.project import CONTROL_PLANE
 from tests.staging.account import Account
 from tests.staging.conftest import NAME
-from tests.staging.fleet import SIZE, Fleet, Stage, Tell, environments, everywhere, feels
+from tests.staging.fleet import PATIENCE_SECONDS, SIZE, Fleet, Stage, Tell, environments, everywhere, feels
 
 pytestmark = pytest.mark.timeout(900)
 
 MB = 1024 * 1024
-REQUESTS = 2000
+REQUESTS = 4000
+BY_CHANCE = 1e-7
+"""How likely a count may be outside of its interval although the rate is right."""
 
 
-def interval(count: int, rate: float, level: float = 0.999) -> tuple[int, int]:
+def interval(count: int, rate: float, level: float = 1 - BY_CHANCE) -> tuple[int, int]:
     """What a binomial count stays within, with that probability."""
     below, low = 0.0, 0
     for hits in range(count + 1):
@@ -32,15 +35,15 @@ def interval(count: int, rate: float, level: float = 0.999) -> tuple[int, int]:
 
 def test_the_interval_is_the_binomial_one() -> None:
     assert interval(10, 0.5, 0.9) == (2, 8)
-    assert interval(2000, 0.3) == (533, 668)
+    assert interval(2000, 0.3, 0.999) == (533, 668)
 
 
 def test_errors_come_at_their_rate_overall_and_in_each_environment(stage: Stage, fleet: Fleet, tell: Tell) -> None:
     stage.start("error_injection", error_rate=0.3, duration_seconds=600)
     started = time.time()
-    fleet.wait_until(everywhere(lambda _: True), since=started + 5, seconds=30)
+    fleet.wait_until(everywhere(lambda _: True), since=started + 5)
     felt_since = started + 5
-    fleet.wait_until(lambda answers: len(answers) >= REQUESTS, since=felt_since, seconds=100)
+    fleet.wait_until(lambda answers: len(answers) >= REQUESTS, since=felt_since, seconds=300)
     stage.stop("error_injection")
 
     answers = sorted(fleet.answers(felt_since), key=lambda answer: answer.received)[:REQUESTS]
@@ -54,9 +57,7 @@ def test_errors_come_at_their_rate_overall_and_in_each_environment(stage: Stage,
         if not low <= hits <= high:
             outside.append(name)
         assert all(("error_injection" in answer.touched) == (answer.status == 500) for answer in group)
-    # Of twelve such intervals one is missed by chance every eighty runs; two, every fifteen thousand.
-    assert len(outside) <= 1, outside
-    assert "all" not in outside
+    assert outside == []
 
 
 def test_memory_is_held_in_each_environment_and_given_back_in_each_without_a_request(
@@ -70,13 +71,15 @@ def test_memory_is_held_in_each_environment_and_given_back_in_each_without_a_req
         before = resident()
         stage.start("resource_exhaustion", memory_mb=64, duration_seconds=120)
         started = time.time()
-        fleet.wait_until(everywhere(feels("resource_exhaustion")), since=started, seconds=10)
+        fleet.wait_until(everywhere(feels("resource_exhaustion")), since=started)
         served = len(environments(fleet.answers(started)))
     held = {pid: now - before[pid] for pid, now in resident().items()}
     stage.stop("resource_exhaustion")
-    deadline = time.time() + 3
+    stopped = time.time()
+    deadline = time.time() + PATIENCE_SECONDS
     while time.time() < deadline and max(now - before[pid] for pid, now in resident().items()) > 16:
         time.sleep(0.05)
+    tell(f"given back within {time.time() - stopped:.1f} s")
     kept = {pid: now - before[pid] for pid, now in resident().items()}
     tell(f"MB held: {sorted(round(each) for each in held.values())}, kept: {sorted(map(round, kept.values()))}")
     assert sum(each >= 60 for each in held.values()) >= served >= SIZE
@@ -86,7 +89,7 @@ def test_memory_is_held_in_each_environment_and_given_back_in_each_without_a_req
 def test_environments_that_are_killed_in_mid_run_lose_nothing(stage: Stage, account: Account, fleet: Fleet) -> None:
     run = stage.start("latency_injection", delay_seconds=0.05, duration_seconds=60)
     started = time.time()
-    fleet.wait_until(everywhere(feels("latency_injection")), since=started, seconds=10)
+    fleet.wait_until(everywhere(feels("latency_injection")), since=started)
     old = set(environments(fleet.answers(started)))
     for process in account.environments(NAME):
         os.kill(process.pid, signal.SIGKILL)
@@ -96,7 +99,7 @@ def test_environments_that_are_killed_in_mid_run_lose_nothing(stage: Stage, acco
         del answers
         return len(set(environments(fleet.answers(killed + 1))) - old) >= SIZE
 
-    fleet.wait_until(served_by_new_ones, since=killed, seconds=60)
+    fleet.wait_until(served_by_new_ones, since=killed)
     after = environments(fleet.answers(killed + 1))
     untouched = [answer for name in after.keys() - old for answer in after[name] if not answer.touched]
     assert untouched == []  # a new environment knows from its first request on
@@ -109,12 +112,12 @@ def test_a_run_taken_out_of_the_table_is_over_as_fast_as_one_that_is_stopped(
     stage: Stage, account: Account, fleet: Fleet
 ) -> None:
     stage.start("latency_injection", delay_seconds=0.02, duration_seconds=60)
-    fleet.wait_until(everywhere(feels("latency_injection")), since=time.time(), seconds=10)
+    fleet.wait_until(everywhere(feels("latency_injection")), since=time.time())
     key = {"pk": {"S": "app#staging"}, "sk": {"S": "run#latency_injection"}}
     account.client("dynamodb").delete_item(TableName=NAME, Key=key)
     deleted = time.time()
     time.sleep(1.5)
-    fleet.wait_until(lambda answers: len(environments(answers)) >= SIZE, since=deleted + 1, seconds=30)
+    fleet.wait_until(lambda answers: len(environments(answers)) >= SIZE, since=deleted + 1)
     assert not any(answer.touched for answer in fleet.answers(deleted + 1))
 
 
@@ -124,21 +127,19 @@ def test_of_fifty_starts_at_once_one_wins(stage: Stage, account: Account, tell: 
         status, content, _ = stage.call("POST", "/chaos_experiments/start", **body)
         return status, content["resultset"].get("run_id", content)
 
+    function = f"{NAME}-{CONTROL_PLANE}"
     make_environments(stage, 50)
-    stage.call("GET", "/chaos_experiments/list")  # the gateway knows the token
     answers = stage.at_once(50, start)
     stage.stop("latency_injection")
-    tell(f"{len(account.environments(NAME))} environments served them")
+    tell(f"{len(account.environments(function))} environments served them")
     assert sorted(status for status, _ in answers) == [200, *[409] * 49], answers
     assert len({run for _, run in answers}) == 1
-    for process in account.environments(NAME)[SIZE:]:
-        process.kill()  # more than the other tests keep busy
+    for process in account.environments(function)[1:]:
+        process.kill()  # more than the other tests need
 
 
 def make_environments(stage: Stage, count: int) -> None:
-    """A few at a time: fifty that start at once take longer than an invocation may, on a machine that is busy."""
-    stage.start("latency_injection", delay_seconds=2.0, duration_seconds=600)
+    """Of the control plane, a few at a time: fifty that start at once take longer than an invocation may."""
     for size in range(SIZE, count + 1, SIZE):
-        answers = stage.at_once(size, stage.where)  # those that there are, are occupied for the delay
-        assert {answer.status for answer in answers} == {200}
-    stage.stop("latency_injection")
+        answers = stage.at_once(size, lambda: stage.call("GET", "/chaos_experiments/list"))
+        assert {status for status, _, _ in answers} == {200}

@@ -47,7 +47,7 @@ def test_reads_keep_to_one_an_interval_and_a_revoked_token_dies(
     assert serving >= SIZE
     assert idle <= serving * (HALF_SECONDS / IDLE_SECONDS + 1)
     assert running <= serving * ((HALF_SECONDS - IDLE_SECONDS) / REFRESH_SECONDS + 1)
-    assert len(answers) > 10 * (idle + running) > 10 * SIZE * HALF_SECONDS / IDLE_SECONDS  # it was load
+    assert len(answers) > 3 * (idle + running) > 3 * SIZE * HALF_SECONDS / IDLE_SECONDS  # it was load
     assert refused_after <= REVOKED_WITHIN_SECONDS
 
 

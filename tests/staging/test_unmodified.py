@@ -1,6 +1,7 @@
 """Functions whose code nobody touched feel what an operator starts elsewhere in their scope, by two variables."""
 
 import json
+import statistics
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ PATIENCE_SECONDS = 60
 AGAIN_SECONDS = 6
 """After so long without a hit another order is sent: counts are flushed by invocations."""
 
-TUNED = {"CHAOS_TABLE_TIMEOUT_SECONDS": "10"}
+TUNED = {"CHAOS_TABLE_TIMEOUT_SECONDS": "10", "CHAOS_MAX_STALENESS_SECONDS": "60"}
 """For a machine that is busy."""
 
 COMES_AGAIN = {"sqs", "kinesis"}
@@ -106,6 +107,51 @@ def test_the_handler_alone_does_it_in_a_function_with_the_layer(
         assert json.loads(answer["Payload"].read()) == [{"order": 2}, "src.app"]
     finally:
         client.delete_function(FunctionName=name)
+
+
+COLD_STARTS = 8
+"""Of each function with our variables, and as many without; in turns."""
+MOST = 1.15
+"""Times as long as without."""
+
+EVENTS: Mapping[str, Mapping[str, Any]] = {
+    "http": {"version": "2.0", "rawPath": "/orders", "queryStringParameters": {"order": "cold-http"}},
+    "sqs": {"Records": [{"eventSource": "aws:sqs", "messageId": "1", "body": "cold-sqs"}]},
+    "sns": {"Records": [{"EventSource": "aws:sns", "Sns": {"Message": "cold-sns"}}]},
+    "schedule": {"order": "cold-schedule"},
+    "s3": {"Records": [{"eventSource": "aws:s3", "s3": {"object": {"key": "cold-s3"}}}]},
+    "kinesis": {"Records": [{"eventSource": "aws:kinesis", "kinesis": {"data": "Y29sZA=="}}]},
+}
+
+
+def test_a_cold_start_of_each_of_the_six_is_hardly_longer_than_without_the_variables(
+    stage: Stage, account: Account, functions: Functions, tell: Tell
+) -> None:
+    """As the caller has it: from the call to the answer of a function that has no environment."""
+    client = account.client("lambda")
+    ratios = {}
+    for kind in KINDS:
+        name = name_of(kind)
+        ours = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        theirs = {key: value for key, value in ours.items() if not key.startswith(("AWS_LAMBDA_EXEC", "CHAOS_"))}
+        took: dict[bool, list[float]] = {True: [], False: []}
+        for number in range(2 * COLD_STARTS):
+            with_ours = number % 2 == 1
+            client.update_function_configuration(
+                FunctionName=name, Environment={"Variables": ours if with_ours else theirs}
+            )
+            client.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+            began = time.perf_counter()
+            answer = client.invoke(FunctionName=name, Payload=json.dumps(EVENTS[kind]).encode())
+            took[with_ours].append(time.perf_counter() - began)
+            assert "FunctionError" not in answer, answer["Payload"].read()
+        ratios[kind] = min(took[True]) / min(took[False])
+        median = statistics.median(one / other for one, other in zip(took[True], took[False], strict=True))
+        tell(
+            f"{kind:8} {min(took[False]) * 1000:4.0f} ms without, {min(took[True]) * 1000:4.0f} with: "
+            f"{ratios[kind]:.2f} of the least, median {median:.2f}"
+        )
+    assert statistics.median(ratios.values()) <= MOST, ratios
 
 
 def felt(fault: Felt, stage: Stage, functions: Functions, tell: Tell) -> dict[str, str]:

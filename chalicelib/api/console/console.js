@@ -10,7 +10,7 @@
   /** In place of the ids of what runs: the history has an entry more, even where the next list comes after the run's end. */
   const STARTED = "started";
   const $ = (id) => document.getElementById(id);
-  const state = { list: null, plots: new Map(), cards: new Map(), timer: 0, newest: null, loaded: 0, asked: 0, shown: 0, entries: new Map(), schemas: new Map(), loading: false, viewer: false, maps: new Map(), lines: 0, scenario: [], previews: new Map() };
+  const state = { list: null, plots: new Map(), cards: new Map(), timer: 0, newest: null, loaded: 0, asked: 0, shown: 0, entries: new Map(), schemas: new Map(), loading: false, isWanted: false, viewer: false, maps: new Map(), lines: 0, scenario: [], previews: new Map() };
 
   /** An element with attributes and children; text is always text. */
   function make(tag, attributes = {}, ...children) {
@@ -1021,7 +1021,8 @@
 
   /** The newest page, in what is shown already; what was asked for by "Older" stays. */
   async function showHistory() {
-    if (state.loading || !state.list) return;
+    if (!state.list) return;
+    if (state.loading) { state.isWanted = true; return; }
     state.loading = true;
     state.loaded = Date.now();
     try {
@@ -1035,7 +1036,7 @@
       state.loaded = 0;
       complain(error);
     }
-    state.loading = false;
+    loaded();
   }
 
   async function showOlder() {
@@ -1046,7 +1047,15 @@
       state.older = page.next;
       showEntries([...[...state.entries.values()].map(({ entry }) => entry), ...page.entries]);
     } catch (error) { complain(error); }
+    loaded();
+  }
+
+  /** One page at a time; a newest one that was wanted meanwhile comes after it. */
+  function loaded() {
     state.loading = false;
+    if (!state.isWanted) return;
+    state.isWanted = false;
+    showHistory();
   }
 
   /** A row is replaced only where its entry has changed: it may have the focus. */
