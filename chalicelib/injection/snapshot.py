@@ -110,7 +110,7 @@ class Snapshot:
         self._attempted_at = now
         try:
             runs = tuple(self._read())
-            if self._local() - now >= self._max_staleness_seconds:
+            if self._known[0] == NEVER and self._local() - now >= self._max_staleness_seconds:
                 # The first read makes clients and imports experiments, for seconds where there is little CPU.
                 now = self._local()
                 runs = tuple(self._read())
