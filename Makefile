@@ -141,7 +141,7 @@ audit: $(VENV)/installed ## Known vulnerabilities of the pinned dependencies (ne
 
 .PHONY: conformance
 conformance: $(DYNAMODB_LOCAL) ## The tests of the stores, on Amazon's DynamoDB Local (needs npm)
-	$(BIN)/pytest tests/contract tests/contract_servers tests/dynamodb --dynamodb-local $(DYNAMODB_LOCAL) \
+	$(BIN)/pytest tests/contract tests/contract_servers tests/dynamodb tests/test_first_look.py --dynamodb-local $(DYNAMODB_LOCAL) \
 	    --numprocesses $(WORKERS) --dist loadfile
 
 SECONDS ?= 300

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 SERVICE = "dynamodb"
 TARGET = "DynamoDB_20120810.Query"
 EXPIRED_SECONDS = 900
-"""How long ago a run must have ended to count as gone: more than a clock may be wrong whose signatures AWS accepts."""
+"""How long ago a run or an observation must have ended to count as gone: more than a clock may be wrong of which AWS
+accepts signatures.
+"""
 
 LONGEST_SECONDS = 2.0
 """How long an answer may take in all. A cold environment has a fraction of a CPU, and computes meanwhile."""
@@ -143,12 +145,14 @@ def is_empty_scope(settings: Settings, variables: Mapping[str, str], clock: Call
 
 
 def _query(settings: Settings, now: float) -> str:
-    """All but runs whose time was up long ago; they stay until the table forgets them."""
+    """All but runs and observations whose time was up long ago; they stay until the table forgets them."""
+    is_over = "(attribute_type({0}, :number) AND {0} < :past)"
     return json.dumps(
         {
             "TableName": settings.table,
             "KeyConditionExpression": "pk = :scope",
-            "FilterExpression": "NOT (attribute_type(expires_at, :number) AND expires_at < :past)",
+            "FilterExpression": f"NOT {is_over.format('expires_at')} AND NOT {is_over.format('#until')}",
+            "ExpressionAttributeNames": {"#until": "until"},
             "ExpressionAttributeValues": {
                 ":scope": {"S": settings.scope},
                 ":number": {"S": "N"},

@@ -20,7 +20,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
 
 from chalicelib import first_look
-from chalicelib.aws import STAND_IN_REGION
+from chalicelib.aws import STAND_IN, STAND_IN_REGION
 from chalicelib.dynamodb.runs import DynamoDBRunStore
 from chalicelib.first_look import EXPIRED_SECONDS, UNUSUAL, CannotLook, Credentials, FirstLook, is_empty_scope, signed
 from chalicelib.runs.observation import Observation
@@ -44,7 +44,8 @@ def store(settings: Settings) -> DynamoDBRunStore:
 
 
 def looks_empty(settings: Settings, clock: Callable[[], float] = time.time) -> bool:
-    return is_empty_scope(replace(settings, fallback_region=STAND_IN_REGION), OF_LAMBDA, clock)
+    own = {**OF_LAMBDA, "AWS_ACCESS_KEY_ID": STAND_IN}  # DynamoDB Local has other tables for another key
+    return is_empty_scope(replace(settings, fallback_region=STAND_IN_REGION), own, clock)
 
 
 def test_a_scope_without_anything_is_empty(settings: Settings) -> None:
@@ -73,6 +74,13 @@ def test_a_run_counts_for_as_long_after_its_time_as_a_clock_may_be_wrong(
     store.start([run], now=time.time())
     assert not looks_empty(settings, lambda: run.expires_at + EXPIRED_SECONDS - 1)
     assert looks_empty(settings, lambda: run.expires_at + EXPIRED_SECONDS + 1)
+
+
+def test_an_observation_that_is_over_does_not_count_either(settings: Settings, store: DynamoDBRunStore) -> None:
+    until = time.time() + 60
+    store.observe(Observation(began=time.time(), until=until))
+    assert not looks_empty(settings, lambda: until + EXPIRED_SECONDS - 1)
+    assert looks_empty(settings, lambda: until + EXPIRED_SECONDS + 1)
 
 
 def test_a_run_whose_time_cannot_be_read_counts(settings: Settings, store: DynamoDBRunStore) -> None:

@@ -75,4 +75,4 @@ def test_the_topic_tells_and_the_run_ends_within_seconds(
     end = datetime.fromisoformat(ended["end_time"]).timestamp()
     longest = max(last(fleet.answers(end), feels("latency_injection"), since=end))
     tell(f"told: ended {end - fired:.1f} s after the message, the last one felt it {longest:.1f} s later")
-    assert longest <= REFRESH_SECONDS
+    assert longest <= 2 * REFRESH_SECONDS  # to write the end, and to read it
