@@ -63,7 +63,8 @@ TESTS := tests/test_*.py tests/api tests/bench tests/cli tests/contract tests/de
     tests/effects tests/experiments tests/faults tests/frameworks tests/guardrails tests/injection tests/outgoing tests/report tests/results tests/runs
 TESTS_SERVERS := tests/browser tests/contract_servers tests/examples tests/hosts tests/processes
 TESTS_LOAD := tests/soak tests/resilience
-TESTS_AWS := tests/deployment tests/staging
+TESTS_DEPLOYMENT := tests/deployment
+TESTS_STAGING := tests/staging
 TESTS_GENERICSUITE := tests/genericsuite
 TESTS_DEPENDENCIES := tests/dependencies
 
@@ -88,7 +89,8 @@ test-servers: $(VENV)/installed ## The tests on real servers of each framework, 
 
 .PHONY: test-aws
 test-aws: $(VENV)/installed $(MINISTACK)/installed ## The tests of the deployment, on an emulated AWS account
-	$(BIN)/pytest $(TESTS_AWS) --rounds $(ROUNDS)
+	$(BIN)/pytest $(TESTS_DEPLOYMENT) --numprocesses $(WORKERS) --dist loadfile
+	$(BIN)/pytest $(TESTS_STAGING) --rounds $(ROUNDS)
 
 .PHONY: test-genericsuite
 test-genericsuite: $(VENV)/installed $(GENERICSUITE)/installed ## The tests in backends that are made by GenericSuite

@@ -89,7 +89,7 @@ def test_starts_and_stops_and_ends_are_as_ever_whosever_clock_is_wrong(machines:
         assert (stopped.status_code, stopped.json()["resultset"]["status"]) == (200, "stopped")
         machines.wait_until_felt(everyone, felt=False)
 
-    duration = 15.0
+    duration = 10.0
     for starting in (machines.right, machines.skewed[2]):
         sent = time.monotonic()
         started = starting.call("POST", f"{API}/start", json={**LATENCY, "duration_seconds": duration})

@@ -119,10 +119,12 @@ def test_the_handler_alone_does_it_in_a_function_with_the_layer(
         client.delete_function(FunctionName=name)
 
 
-COLD_STARTS = 5
-"""Of each function with our variables, and as many without; in turns."""
+COLD_STARTS = 3
+"""Of each function with our variables, and as many without, at least; in turns."""
 MOST = 1.15
-"""Times as long as without."""
+"""Times as long as without, on a quiet machine: `--exact`."""
+LOADED = 1.4
+"""Less than where the whole module is loaded."""
 
 EVENTS: Mapping[str, Mapping[str, Any]] = {
     "http": {"version": "2.0", "rawPath": "/orders", "queryStringParameters": {"order": "cold-http"}},
@@ -135,7 +137,7 @@ EVENTS: Mapping[str, Mapping[str, Any]] = {
 
 
 def test_a_cold_start_of_each_of_the_six_is_hardly_longer_than_without_the_variables(
-    stage: Stage, account: Account, functions: Functions, tell: Tell
+    stage: Stage, account: Account, functions: Functions, tell: Tell, rounds: int, pytestconfig: pytest.Config
 ) -> None:
     """As the caller has it: from the call to the answer of a function that has no environment.
 
@@ -149,7 +151,7 @@ def test_a_cold_start_of_each_of_the_six_is_hardly_longer_than_without_the_varia
         ours = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
         theirs = {key: value for key, value in ours.items() if not key.startswith(("AWS_LAMBDA_EXEC", "CHAOS_"))}
         took: dict[bool, list[float]] = {True: [], False: []}
-        for number in range(2 * COLD_STARTS):
+        for number in range(2 * max(rounds, COLD_STARTS)):
             with_ours = number % 2 == 1
             client.update_function_configuration(
                 FunctionName=name, Environment={"Variables": ours if with_ours else theirs}
@@ -165,7 +167,8 @@ def test_a_cold_start_of_each_of_the_six_is_hardly_longer_than_without_the_varia
             f"{kind:8} {min(took[False]) * 1000:4.0f} ms without, {min(took[True]) * 1000:4.0f} with: "
             f"{ratios[kind]:.2f} of the least, median {median:.2f}"
         )
-    assert statistics.median(ratios.values()) <= MOST, ratios
+    is_exact = pytestconfig.getoption("--exact")
+    assert statistics.median(ratios.values()) <= (MOST if is_exact else LOADED), ratios
 
 
 def felt(fault: Felt, stage: Stage, functions: Functions, tell: Tell) -> dict[str, str]:
