@@ -24,6 +24,10 @@ pytestmark = pytest.mark.timeout(900)
 
 PATIENT = {"CHAOS_TABLE_TIMEOUT_SECONDS": "10"}
 PAIRS = 15
+MOST = 1.3
+"""Times as long as the bare one: with `--exact`. What libraries and the interpreter take beside us differs by machine."""
+MOST_ANYWHERE = 1.5
+
 ASIDE = 3
 """Of the packages that are not compared."""
 
@@ -49,7 +53,7 @@ def index():
 
 
 def test_a_cold_start_is_no_longer_than_that_of_a_bare_application_with_one_query(
-    stage: Stage, account: Account, tmp_path: Path, tell: Tell
+    stage: Stage, account: Account, tmp_path: Path, tell: Tell, pytestconfig: pytest.Config
 ) -> None:
     with account.shell():
         root = copy_project(tmp_path)
@@ -73,7 +77,7 @@ def test_a_cold_start_is_no_longer_than_that_of_a_bare_application_with_one_quer
     ours_times, bare_times = times[OURS], times[BARE_ALIKE]
     ratio = statistics.median(one / other for one, other in zip(ours_times, bare_times, strict=True))
     tell(f"median of {PAIRS} ratios, ours to bare by the same packaging: {ratio:.2f}")
-    assert ratio <= 1.3
+    assert ratio <= (MOST if pytestconfig.getoption("--exact") else MOST_ANYWHERE)
 
 
 def started_cold(folder: Path, variables: dict[str, str]) -> float:
