@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(900)
 PATIENT = {"CHAOS_TABLE_TIMEOUT_SECONDS": "10"}
 PAIRS = 15
 MOST = 1.3
-"""Times as long as the bare one: with `--exact`. What libraries and the interpreter take beside us differs by machine."""
+"""Times as long as the bare one: with `--exact`. What libraries and the interpreter take differs by machine."""
 MOST_ANYWHERE = 1.5
 
 ASIDE = 3

@@ -137,14 +137,14 @@ EVENTS: Mapping[str, Mapping[str, Any]] = {
 
 
 def test_a_cold_start_of_each_of_the_six_is_hardly_longer_than_without_the_variables(
-    stage: Stage, account: Account, functions: Functions, tell: Tell, rounds: int, pytestconfig: pytest.Config
+    functions: Functions, tell: Tell, rounds: int, pytestconfig: pytest.Config
 ) -> None:
     """As the caller has it: from the call to the answer of a function that has no environment.
 
     Nobody has just asked what the application calls, which another test does: that is of the scope for a while.
     """
-    account.client("dynamodb").delete_item(TableName=TABLE, Key={"pk": {"S": SCOPE}, "sk": {"S": "observe"}})
-    client = account.client("lambda")
+    functions.account.client("dynamodb").delete_item(TableName=TABLE, Key={"pk": {"S": SCOPE}, "sk": {"S": "observe"}})
+    client = functions.account.client("lambda")
     ratios = {}
     for kind in KINDS:
         name = name_of(kind)
