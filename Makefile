@@ -102,7 +102,7 @@ test-dependencies: $(CLIENTS)/installed ## Each client library with every fault,
 	$(CLIENTS)/bin/python -m pytest $(TESTS_DEPENDENCIES) $(MATRIX)
 
 .PHONY: test-all
-test-all: export PYTEST_ADDOPTS := --cov --cov-append --cov-report= --cov-fail-under=0
+test-all: export PYTEST_ADDOPTS := --cov --cov-append --cov-report= --cov-fail-under=0 --durations=15 --durations-min=10
 test-all: export MATRIX :=
 test-all: $(VENV)/installed ## All of them, and the coverage of all together
 	rm -f .coverage
