@@ -698,6 +698,24 @@ def test_the_history_grows_at_both_ends_and_loses_nothing(open_console: Open, se
     assert len(times) == 41
 
 
+def test_history_that_is_wanted_while_it_is_under_way_comes_after_that(open_console: Open) -> None:
+    page = open_console().page
+    sign_in(page)
+    start(page, "latency_injection", Delay="0")
+    entry = page.locator("#history tr", has_text="Latency injection").first
+    expect(entry).to_contain_text("Running")
+    page.wait_for_timeout(4000)  # until what came of the start has been read
+    held = hold(page, "history*")
+    start(page, "error_injection", **{"Error rate": "0"})
+    while not held:
+        page.wait_for_timeout(10)
+    page.locator("#running article").filter(has_text="Latency injection").get_by_role("button", name="Stop").click()
+    expect(page.locator("#running article")).to_have_count(1)
+    page.wait_for_timeout(4000)  # all that would read it have wanted to
+    held.pop()()
+    expect(entry).to_contain_text("Stopped")
+
+
 def test_a_number_may_have_a_decimal_comma(open_console: Open) -> None:
     page = open_console().page
     sign_in(page)
