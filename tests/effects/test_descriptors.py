@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import coverage
 import pytest
 
 PROJECT = Path(__file__).parents[2]
@@ -148,11 +149,18 @@ assert hold()[0] == {"problem": "this system has no limit of file descriptors"}
 }
 
 
+MEASURED = """
+import coverage
+coverage.Coverage(data_suffix=True, auto_data=True).start()  # which is combined with ours
+"""
+
+
 @pytest.mark.parametrize("promise", PROMISES)
 def test_descriptors(promise: str) -> None:
+    is_measured = coverage.Coverage.current() is not None
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", BEGIN + PROMISES[promise]],
+        [sys.executable, "-c", (MEASURED if is_measured else "") + BEGIN + PROMISES[promise]],
         cwd=PROJECT,
         env=environment,
         capture_output=True,
