@@ -62,19 +62,25 @@ def source_files(folder: str) -> Iterator[os.DirEntry[str]]:
 
     It is read once a second as long as the server runs, so it goes through the folders by what costs least.
     """
-    try:
-        with os.scandir(folder) as found:
-            entries = list(found)
-    except OSError:  # removed since its parent was read
-        return
-    if any(entry.name == ENVIRONMENT for entry in entries):
-        return
+    yield from _sources_among(_entries(folder))
+
+
+def _sources_among(entries: Sequence[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
-            if _may_have_sources(entry.name):
-                yield from source_files(entry.path)
+            inner = _entries(entry.path) if _may_have_sources(entry.name) else ()
+            if all(each.name != ENVIRONMENT for each in inner):
+                yield from _sources_among(inner)
         elif _is_source(entry.name):
             yield entry
+
+
+def _entries(folder: str) -> Sequence[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except OSError:  # removed since its parent was read
+        return ()
 
 
 def _is_source(name: str) -> bool:

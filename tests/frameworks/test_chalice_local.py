@@ -121,6 +121,11 @@ def test_a_file_that_vanishes_while_it_is_looked_at_is_not_there(
     assert not restarts(watcher, project)
 
 
+def test_a_project_whose_own_folder_is_an_environment_has_files(project: Path) -> None:
+    (project / "pyvenv.cfg").touch()
+    assert {"app.py", "page.html"} <= {entry.name for entry in source_files(str(project))}
+
+
 def test_a_folder_that_vanishes_meanwhile_has_no_files(tmp_path: Path) -> None:
     assert list(source_files(str(tmp_path / "removed"))) == []
 
