@@ -173,10 +173,8 @@ class ChaosModule:
             self.is_idle = chaos.engine.is_idle
             self._chaos = chaos
             renew_in_all_copies()
-        except Interrupted as interrupted:  # by the host: the next request wires
-            interrupted.raise_error()
-        except Exception as error:  # noqa: BLE001 - the application goes on without us
-            pass_on(error)
+        except (Interrupted, Exception) as error:  # noqa: BLE001 - the application goes on without us
+            pass_on(error)  # what the host raised: the next request wires
             started_not = f"The chaos experiments module did not start: {error}"
             self._refuse(error if isinstance(error, ChaosError) else Misconfigured(started_not))
 
