@@ -68,6 +68,10 @@ class Wire:
         self._open.discard(source)
 
 
+PATIENT = {"CHAOS_TABLE_TIMEOUT_SECONDS": "10", "CHAOS_MAX_STALENESS_SECONDS": "60"}
+"""Variables of what is deployed, for a machine that is busy."""
+
+
 class Account:
     """What a test may know of the emulator, from outside."""
 

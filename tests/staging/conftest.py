@@ -8,7 +8,7 @@ import pytest
 from deployment.__main__ import main
 from deployment.layer import THIS_PYTHON, build_layer, target
 from tests.deployment.project import PROJECT, copy_project
-from tests.staging.account import Account, aws_account
+from tests.staging.account import PATIENT, Account, aws_account
 from tests.staging.fleet import SIZE, Fleet, Stage, environments
 from tests.staging.runtime import Runtime
 
@@ -104,8 +104,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     handled = folder / "handled"
     handled.touch()
     (folder / "handled.fails").write_text("0.0")
-    patient = {"CHAOS_TABLE_TIMEOUT_SECONDS": "10", "CHAOS_MAX_STALENESS_SECONDS": "60"}
-    root = copy_project(folder, CHAOS_EXCLUDED_PATHS="/health", HANDLED=str(handled), **patient)
+    root = copy_project(folder, CHAOS_EXCLUDED_PATHS="/health", HANDLED=str(handled), **PATIENT)
     policies = root / ".chalice/policies.json"
     content = json.loads(policies.read_text())
     content["api_handler"]["Statement"].append(STOCK_STATEMENT)

@@ -16,13 +16,12 @@ from deployment.package import build, chalice_package, slim
 from deployment.project import open_stage
 from tests.deployment.project import PROJECT, copy_project
 from tests.staging import cold_start
-from tests.staging.account import REGION, Account
+from tests.staging.account import PATIENT, REGION, Account
 from tests.staging.conftest import NAME
 from tests.staging.fleet import Stage, Tell
 
 pytestmark = pytest.mark.timeout(900)
 
-PATIENT = {"CHAOS_TABLE_TIMEOUT_SECONDS": "10"}
 PAIRS = 15
 MOST = 1.3
 """Times as long as the bare one: with `--exact`. What libraries and the interpreter take differs by machine."""

@@ -11,7 +11,7 @@ import pytest
 
 from chalicelib.api.endpoints import PREFIX
 from deployment.layer import THIS_PYTHON
-from tests.staging.account import Account
+from tests.staging.account import PATIENT, Account
 from tests.staging.fleet import Stage, Tell
 from tests.staging.runtime import Runtime
 from tests.staging.unmodified import (
@@ -31,9 +31,6 @@ pytestmark = pytest.mark.timeout(900)
 PATIENCE_SECONDS = 60
 AGAIN_SECONDS = 6
 """After so long without a hit another order is sent: counts are flushed by invocations."""
-
-TUNED = {"CHAOS_TABLE_TIMEOUT_SECONDS": "10", "CHAOS_MAX_STALENESS_SECONDS": "60"}
-"""For a machine that is busy."""
 
 COMES_AGAIN = {"sqs", "kinesis"}
 """What brings an event again until it is handled. The others give it up after three times."""
@@ -66,7 +63,7 @@ def functions(
     deployed: Stage, account: Account, runtime: Runtime, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Functions]:
     variables = {"AWS_LAMBDA_EXEC_WRAPPER": runtime.wrapper, "CHAOS_STAGE": "staging"}
-    with deployed_functions(account, runtime, tmp_path_factory.mktemp("orders"), **variables, **TUNED) as functions:
+    with deployed_functions(account, runtime, tmp_path_factory.mktemp("orders"), **variables, **PATIENT) as functions:
         yield functions
 
 
@@ -103,7 +100,7 @@ def test_the_handler_alone_does_it_in_a_function_with_the_layer(
         Timeout=TIMEOUT_SECONDS,
         Code={"ZipFile": zipped({"src/app.py": "def handler(event, context):\n    return [event, __name__]\n"})},
         Layers=[version["LayerVersionArn"]],
-        Environment={"Variables": {"CHAOS_HANDLER": "src/app.handler", "CHAOS_STAGE": "staging", **TUNED}},
+        Environment={"Variables": {"CHAOS_HANDLER": "src/app.handler", "CHAOS_STAGE": "staging", **PATIENT}},
     )
     try:
         client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
