@@ -4,8 +4,10 @@ Chalice's own watchers restart for every file that is written below the project,
 writes and for whatever lies in a virtual environment, of which they read each file's time once a second.
 """
 
+import gc
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,9 @@ CONFIGURATION = ".chalice"
 ENVIRONMENT = "pyvenv.cfg"
 """What a virtual environment has in its folder."""
 NOT_OURS = frozenset({"__pycache__", "node_modules", "site-packages", "deployed", "deployments"})
+INTERVAL_SECONDS = 1.0
+"""Between one look at the source files and the next."""
+
 WORKER = "CHALICE_WORKER"
 """Set by `chalice local` in the process that it restarts."""
 
@@ -39,17 +44,17 @@ def served_by_chalice_local(arguments: Sequence[str]) -> str | None:
 
 
 def restart_for_source_files_only(variables: Mapping[str, str] = os.environ) -> None:
-    """Teach Chalice's watcher, where this process is one that `chalice local` restarts, what a source file is.
+    """Watch the source files in the place of Chalice's watcher, where this is a process that `chalice local` restarts.
 
     Does nothing where this version of Chalice has no such watcher.
     """
     if WORKER not in variables:
         return
     try:
-        from chalice.cli.filewatch.stat import StatFileWatcher  # noqa: PLC0415 - the command's, not the library's
+        from chalice.cli.filewatch.stat import StatFileWatcher, StatWorkerProcess  # noqa: PLC0415 - the command's
     except ImportError:
         return
-    StatFileWatcher._single_pass_poll = _poll  # type: ignore[assignment,method-assign] # noqa: SLF001 - there is no setting
+    _watch_instead_of(StatFileWatcher, StatWorkerProcess)
     try:
         from chalice.cli.filewatch.eventbased import WatchdogRestarter  # noqa: PLC0415 - where watchdog is installed
     except ImportError:
@@ -57,10 +62,47 @@ def restart_for_source_files_only(variables: Mapping[str, str] = os.environ) -> 
     WatchdogRestarter.on_any_event = _on_any_event  # type: ignore[assignment,method-assign]
 
 
+def _watch_instead_of(watcher_class: Any, worker_class: Any) -> None:  # noqa: ANN401 - Chalice's
+    """Chalice's watcher begins before the application is imported, and ends for good where it meets a file of bytecode
+    that is just being written. So what it would set is looked up, and set by a thread of our own.
+    """
+    worker = next((each for each in gc.get_objects() if type(each) is worker_class), None)
+    if worker is None:
+        return
+    watcher_class._single_pass_poll = lambda *_: None  # noqa: SLF001 - there is no setting
+    arguments = (Sources(str(Path.cwd())), worker._restart_event)  # noqa: SLF001
+    threading.Thread(target=_watch, args=arguments, name="chaos-sources", daemon=True).start()
+
+
+def _watch(sources: "Sources", restart: threading.Event) -> None:
+    while not restart.wait(INTERVAL_SECONDS):
+        if sources.have_changed():
+            restart.set()
+
+
+class Sources:
+    """The source files below a folder, and whether one is new, gone, or written since one last asked."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._times = self._read()
+
+    def have_changed(self) -> bool:
+        before, self._times = self._times, self._read()
+        return self._times != before
+
+    def _read(self) -> dict[str, float]:
+        times = {}
+        for entry in source_files(self._folder):
+            with suppress(OSError):  # an editor has removed it, to write it anew
+                times[entry.path] = entry.stat().st_mtime
+        return times
+
+
 def source_files(folder: str) -> Iterator[os.DirEntry[str]]:
     """The source files below the folder, outside of virtual environments and hidden folders.
 
-    It is read once a second as long as the server runs, so it goes through the folders by what costs least.
+    They are looked at once a second as long as the server runs, so the folders are read by what costs least.
     """
     yield from _sources_among(_entries(folder))
 
@@ -89,27 +131,6 @@ def _is_source(name: str) -> bool:
 
 def _may_have_sources(folder: str) -> bool:
     return folder == CONFIGURATION or not (folder.startswith(".") or folder in NOT_OURS)
-
-
-def _times(folder: str) -> dict[str, float]:
-    times = {}
-    for entry in source_files(folder):
-        with suppress(OSError):  # an editor has removed it, to write it anew
-            times[entry.path] = entry.stat().st_mtime
-    return times
-
-
-def _poll(watcher: Any, root_dir: str, callback: Callable[[], None]) -> None:  # noqa: ANN401 - Chalice's
-    """In the place of `StatFileWatcher._single_pass_poll`, which is called once a second.
-
-    `_mtime_cache` has the times of all files at the start, and the source files' from the first call on.
-    """
-    times = _times(root_dir)
-    changed = any(watcher._mtime_cache.get(path) != time for path, time in times.items())  # noqa: SLF001
-    removed = getattr(watcher, "_has_polled", False) and len(times) < len(watcher._mtime_cache)  # noqa: SLF001
-    watcher._mtime_cache, watcher._has_polled = times, True  # noqa: SLF001
-    if changed or removed:
-        callback()
 
 
 def _on_any_event(restarter: Any, event: Any) -> None:  # noqa: ANN401 - watchdog's

@@ -1,13 +1,22 @@
+import gc
 import os
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from chalice.cli.filewatch.stat import StatFileWatcher
+from chalice.cli.filewatch.stat import StatFileWatcher, StatWorkerProcess
+from chalice.local import HTTPServerThread
 
-from chalicelib.frameworks.chalice_local import restart_for_source_files_only, served_by_chalice_local, source_files
+from chalicelib.frameworks.chalice_local import (
+    Sources,
+    restart_for_source_files_only,
+    served_by_chalice_local,
+    source_files,
+)
+from tests.loopback import PATIENCE_SECONDS
 
 WORKER = {"CHALICE_WORKER": "true"}
 
@@ -50,24 +59,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    monkeypatch.setattr(StatFileWatcher, "_single_pass_poll", StatFileWatcher._single_pass_poll)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
-def watcher(project: Path) -> StatFileWatcher:
-    """That of a process which `chalice local` has just started."""
-    restart_for_source_files_only(WORKER)
-    made = StatFileWatcher()
-    made._seed_mtime_cache(str(project))
-    return made
-
-
-def restarts(watcher: StatFileWatcher, project: Path) -> bool:
-    called: list[bool] = []
-    watcher._single_pass_poll(str(project), lambda: called.append(True))
-    return bool(called)
+def sources(project: Path) -> Sources:
+    return Sources(str(project))
 
 
 def touch(path: Path) -> None:
@@ -82,19 +80,17 @@ def test_source_files_are_code_configuration_and_templates_outside_of_environmen
 
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("name", ["app.py", "chalicelib/settings.json", ".chalice/config.json", "chalicelib/new.py"])
-def test_a_changed_or_new_source_file_restarts(
-    watcher: StatFileWatcher, project: Path, name: str, *, first: bool
-) -> None:
-    assert first or not restarts(watcher, project)
+def test_a_changed_or_new_source_file_restarts(sources: Sources, project: Path, name: str, *, first: bool) -> None:
+    assert first or not sources.have_changed()
     touch(project / name)
-    assert restarts(watcher, project)
-    assert not restarts(watcher, project)
+    assert sources.have_changed()
+    assert not sources.have_changed()
 
 
-def test_a_removed_one_does_too(watcher: StatFileWatcher, project: Path) -> None:
-    assert not restarts(watcher, project)
+def test_a_removed_one_does_too(sources: Sources, project: Path) -> None:
+    assert not sources.have_changed()
     (project / "chalicelib/page.html").unlink()
-    assert restarts(watcher, project)
+    assert sources.have_changed()
 
 
 @pytest.mark.parametrize(
@@ -107,18 +103,18 @@ def test_a_removed_one_does_too(watcher: StatFileWatcher, project: Path) -> None
         ".chalice/deployed/dev.json",
     ],
 )
-def test_nothing_else_does(watcher: StatFileWatcher, project: Path, name: str) -> None:
+def test_nothing_else_does(sources: Sources, project: Path, name: str) -> None:
     touch(project / name)
-    assert not restarts(watcher, project)
+    assert not sources.have_changed()
     touch(project / name)
-    assert not restarts(watcher, project)
+    assert not sources.have_changed()
 
 
 def test_a_file_that_vanishes_while_it_is_looked_at_is_not_there(
-    watcher: StatFileWatcher, project: Path, monkeypatch: pytest.MonkeyPatch
+    sources: Sources, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (project / "gone.py").symlink_to(project / "nowhere.py")
-    assert not restarts(watcher, project)
+    assert not sources.have_changed()
 
 
 def test_a_project_whose_own_folder_is_an_environment_has_files(project: Path) -> None:
@@ -175,11 +171,45 @@ def test_folders_do_not_count_for_watchdog(restarter: Any, project: Path) -> Non
     assert not restarter.restarted
 
 
+@pytest.fixture
+def worker(project: Path, monkeypatch: pytest.MonkeyPatch) -> StatWorkerProcess:
+    """What waits in a process of `chalice local` for a change."""
+    monkeypatch.setattr("chalicelib.frameworks.chalice_local.INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(StatFileWatcher, "_single_pass_poll", StatFileWatcher._single_pass_poll)
+    return StatWorkerProcess(HTTPServerThread(lambda: pytest.fail("it does not serve")))
+
+
+def watching() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "chaos-sources"]
+
+
+def test_a_process_of_chalice_local_restarts_for_a_change_whatever_became_of_its_own_watcher(
+    worker: StatWorkerProcess, project: Path
+) -> None:
+    restart_for_source_files_only(WORKER)
+    (thread,) = watching()
+    touch(project / ".git/config.json")
+    assert not worker._restart_event.wait(0.1)
+    touch(project / "app.py")
+    assert worker._restart_event.wait(PATIENCE_SECONDS)
+    thread.join(PATIENCE_SECONDS)
+    assert not watching()
+    StatFileWatcher()._single_pass_poll(str(project), lambda: pytest.fail("two of them watch"))
+
+
 def test_other_processes_and_other_versions_of_chalice_are_left_alone(
-    project: Path, monkeypatch: pytest.MonkeyPatch
+    worker: StatWorkerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = StatFileWatcher._single_pass_poll
     restart_for_source_files_only({})
     monkeypatch.setitem(sys.modules, "chalice.cli.filewatch.stat", None)
     restart_for_source_files_only(WORKER)
-    assert StatFileWatcher._single_pass_poll is before
+    monkeypatch.undo()
+    assert (StatFileWatcher._single_pass_poll, watching()) == (before, [])
+
+
+def test_where_nothing_waits_for_a_change_nothing_watches(project: Path) -> None:
+    before = StatFileWatcher._single_pass_poll
+    gc.collect()  # what waited in the tests before
+    restart_for_source_files_only(WORKER)
+    assert (StatFileWatcher._single_pass_poll, watching()) == (before, [])

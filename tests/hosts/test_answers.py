@@ -182,7 +182,7 @@ def test_a_stream_stays_a_stream(served: Server, start: Start, mode: str) -> Non
         assert "content-length" not in answer.headers
         parts = answer.iter_raw()
         body = b""
-        while not body.endswith(b"\n"):
+        while len(body) < len(LINES[0]) and not body.endswith(b"\n"):  # whose bits may be flipped, too
             body += next(parts)
         assert _state(served)["closed"] >= 0
         served.call("GET", "/open", None)
