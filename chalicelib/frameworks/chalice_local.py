@@ -109,7 +109,7 @@ def source_files(folder: str) -> Iterator[os.DirEntry[str]]:
 
 def _sources_among(entries: Sequence[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
     for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
+        if _is_folder(entry):
             inner = _entries(entry.path) if _may_have_sources(entry.name) else ()
             if all(each.name != ENVIRONMENT for each in inner):
                 yield from _sources_among(inner)
@@ -125,6 +125,13 @@ def _entries(folder: str) -> Sequence[os.DirEntry[str]]:
         return ()
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:  # some file systems are asked only now
+        return False
+
+
 def _is_source(name: str) -> bool:
     return os.path.splitext(name)[1] in SOURCES or name == ".env"  # noqa: PTH122 - as often as source_files says
 
@@ -134,10 +141,11 @@ def _may_have_sources(folder: str) -> bool:
 
 
 def _on_any_event(restarter: Any, event: Any) -> None:  # noqa: ANN401 - watchdog's
-    """In the place of `WatchdogRestarter.on_any_event`, which is called for reads, too."""
+    """In the place of `WatchdogRestarter.on_any_event`, which is called for reads, too. What it raises would end it."""
     if event.is_directory or event.event_type in ("opened", "closed_no_write"):
         return
-    paths = [Path(os.fsdecode(path)).resolve() for path in (event.src_path, event.dest_path) if path]
+    given = (event.src_path, getattr(event, "dest_path", ""))  # before watchdog 3 only what is moved has one
+    paths = [Path(os.path.realpath(os.fsdecode(path))) for path in given if path]
     if any(_is_source(path.name) and all(map(_is_ours, _folders_here(path))) for path in paths):
         restarter()
 
@@ -148,4 +156,4 @@ def _folders_here(path: Path) -> list[Path]:
 
 
 def _is_ours(folder: Path) -> bool:
-    return _may_have_sources(folder.name) and not (folder / ENVIRONMENT).exists()
+    return _may_have_sources(folder.name) and not os.path.exists(folder / ENVIRONMENT)  # noqa: PTH110 - never raises

@@ -1,3 +1,4 @@
+import errno
 import gc
 import os
 import sys
@@ -117,6 +118,20 @@ def test_a_file_that_vanishes_while_it_is_looked_at_is_not_there(
     assert not sources.have_changed()
 
 
+def test_a_file_of_a_file_system_that_does_not_answer_is_none(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stale:
+        name, path = "stale.txt", str(project / "stale.txt")
+
+        def is_dir(self, **_: bool) -> bool:
+            raise OSError(errno.ESTALE, "stale")
+
+        def stat(self) -> os.stat_result:
+            raise OSError(errno.ESTALE, "stale")
+
+    monkeypatch.setattr("chalicelib.frameworks.chalice_local._entries", lambda _folder: [Stale()])
+    assert not Sources(str(project)).have_changed()
+
+
 def test_a_project_whose_own_folder_is_an_environment_has_files(project: Path) -> None:
     (project / "pyvenv.cfg").touch()
     assert {"app.py", "page.html"} <= {entry.name for entry in source_files(str(project))}
@@ -146,6 +161,7 @@ def restarter(project: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize(
     ("kind", "source", "destination", "restarted"),
     [
+        ("modified", "app.py", None, True),
         ("modified", "app.py", "", True),
         ("modified", b"app.py", b"", True),
         ("moved", "app.py.tmp", "app.py", True),
@@ -153,6 +169,7 @@ def restarter(project: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         ("closed_no_write", "app.py", "", False),
         ("created", "__pycache__/app.cpython-311.pyc", "", False),
         ("modified", "environment/lib/module.py", "", False),
+        ("created", "loop/module.py", None, True),
     ],
 )
 def test_with_watchdog_it_is_the_same(
@@ -161,7 +178,10 @@ def test_with_watchdog_it_is_the_same(
     def below(name: Any) -> Any:
         return name and (os.fsencode(project / os.fsdecode(name)) if isinstance(name, bytes) else str(project / name))
 
-    event = SimpleNamespace(is_directory=False, event_type=kind, src_path=below(source), dest_path=below(destination))
+    (project / "loop").symlink_to(project / "loop")
+    event = SimpleNamespace(is_directory=False, event_type=kind, src_path=below(source))
+    if destination is not None:  # as watchdog 2 leaves it out
+        event.dest_path = below(destination)
     restarter.on_any_event(event)
     assert restarter.restarted is restarted
 
