@@ -43,7 +43,8 @@ class Reserves:
 
     def add(self, reserve: Reserve) -> None:
         with self._changing:
-            self.present = (*self.present, reserve)
+            if reserve not in self.present:
+                self.present = (*self.present, reserve)
 
     def remove(self, reserve: Reserve) -> None:
         with self._changing:

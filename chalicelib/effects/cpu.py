@@ -61,7 +61,8 @@ class Burner:
 
     def end(self) -> None:
         """Within one piece of work. Does not wait for it."""
-        self._alarm.ring()
+        if not self._alarm.is_over:
+            self._alarm.ring()
 
     def _burn(self) -> None:
         """What others took from it, it makes up for; that of a second at most, or of a frozen process it had much."""
@@ -93,19 +94,16 @@ class HeldCpu(Holding):
     def __init__(self, run: ActiveRun, load: float, number: int) -> None:
         super().__init__(run)
         self._load = load
+        self.due_at = -math.inf
         self._reported = 0
         self._burners = [Burner(load) for _ in range(number)]
-        self._started: list[Burner] = []
+        self._waiting = list(self._burners)
+        """Those that are not started yet."""
 
     def start(self) -> None:
         """Raises RuntimeError where there can be no more threads."""
-        try:
-            for burner in self._burners:
-                burner.start()
-                self._started.append(burner)
-        except RuntimeError:
-            self.release()
-            raise
+        while self._waiting:
+            self._waiting.pop().start()
 
     @property
     def shown(self) -> Mapping[str, Any]:
@@ -117,7 +115,7 @@ class HeldCpu(Holding):
         return {CPU: added} if added else {}
 
     def release(self) -> None:
-        for burner in self._started:
+        for burner in self._burners:
             burner.end()
 
 
@@ -143,6 +141,8 @@ class Cpu(Holder[HeldCpu, Wanted]):
                 round(load * number, 3),
                 wanted.load * wanted.cores,
             )
-        held = HeldCpu(run, load, number)
-        held.start()
-        return held
+        return HeldCpu(run, load, number)  # its first step starts it
+
+    def advance(self, holding: HeldCpu) -> None:
+        holding.due_at = math.inf
+        holding.start()

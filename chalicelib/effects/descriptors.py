@@ -57,16 +57,21 @@ class Copies:
 
     def lowest_last(self) -> None:
         """What is given back next are the lowest ones."""
-        self._numbers[1:] = self._numbers[:0:-1]
+        self._numbers[1:] = array("i", sorted(self._numbers[1:], reverse=True))
 
     def remove(self, most: int) -> None:
         """Give back those that were taken last; all but the first one."""
         for _ in range(min(most, len(self) - 1)):
-            self._close(self._numbers.pop())
+            self._close_last()
 
     def close(self) -> None:
-        self.remove(len(self))
-        self._close(self._numbers.pop())
+        while self._numbers:
+            self._close_last()
+
+    def _close_last(self) -> None:
+        """It is forgotten when it is closed, since whatever ends a request may come in between."""
+        self._close(self._numbers[-1])
+        self._numbers.pop()
 
     def _close(self, number: int) -> None:
         """Not where the host has closed it, and perhaps has a file of its own there."""
@@ -118,19 +123,20 @@ class HeldDescriptors(Holding):
         return {} if is_counted else {HELD: self._size}
 
     def fill(self) -> None:
-        self._lowest = next(islice(_free_numbers(), self._left, None))
+        """To be called again where an exception has ended it."""
+        self._lowest = self._lowest or next(islice(_free_numbers(), self._left, None))
         self._lower_limit()
         self._copies.add(self._lowest, MOST)
         self._copies.lowest_last()
-        self._size = len(self._copies)
         RESERVES.add(self)
+        self._size = len(self._copies)
 
     def _lower_limit(self) -> None:
         limit, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         lowered = max(MOST, self._lowest + RESERVED)
         if limit == resource.RLIM_INFINITY or limit > lowered:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (lowered, hard))
             self._limits = limit, lowered
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowered, hard))
 
     def _restore_limit(self) -> None:
         """Not where the host has set another one since."""

@@ -92,6 +92,8 @@ class HeldDisk(Amount):
 
     def release(self) -> None:
         """Its blocks are free at once, also where a fork of this process still has the file."""
+        if self._file.closed:
+            return
         try:
             os.ftruncate(self.file, 0)
         finally:
@@ -157,18 +159,16 @@ class Disk(Holder[HeldDisk, Wanted]):
 
     def advance(self, holding: HeldDisk) -> None:
         holding.due_at = math.inf
-        try:
-            self._fill(holding)
-        finally:
-            if holding.megabytes < holding.wanted_mb:
-                log.warning(
-                    "Run %s holds %d of %d MB in %s: %s",
-                    holding.run.run_id,
-                    holding.megabytes,
-                    holding.wanted_mb,
-                    holding.folder,
-                    holding.refusal,
-                )
+        self._fill(holding)
+        if holding.megabytes < holding.wanted_mb:
+            log.warning(
+                "Run %s holds %d of %d MB in %s: %s",
+                holding.run.run_id,
+                holding.megabytes,
+                holding.wanted_mb,
+                holding.folder,
+                holding.refusal,
+            )
 
     def _fill(self, held: HeldDisk) -> None:
         most = SLICE_MB

@@ -51,7 +51,7 @@ class Holding(ABC):
 
     @abstractmethod
     def release(self) -> None:
-        """Give it back. Called once; may block."""
+        """Give it back. May block. Called again where an exception of the host's has ended it before its end."""
 
     def abandon(self) -> None:  # noqa: B027 - threads and event loops are the original's alone
         """Let go of it in this process, a copy; its original still holds it. Called once, and never waits: other
@@ -169,7 +169,7 @@ class Holder(ABC, Generic[H, W]):
             self._held[run.run_id] = held
             try:
                 if self._is_step_due(held):
-                    self.advance(held)
+                    self._take_step(held)
             finally:  # also where whatever ends this call has interrupted its first step
                 self._watcher.watch()
         except Impossible as error:
@@ -194,11 +194,20 @@ class Holder(ABC, Generic[H, W]):
         if isinstance(held, Failed) or not self._is_step_due(held):
             return
         try:
-            self.advance(held)
+            self._take_step(held)
         except Exception as error:
             pass_on(error)
             log.exception("What run %s holds in this environment stays as it is", held.run.run_id)
             held.due_at = math.inf
+
+    def _take_step(self, held: H) -> None:
+        """Advance. A step that an exception has ended is due as before: a time-out of the host's may have come."""
+        due_at = held.due_at
+        try:
+            self.advance(held)
+        except BaseException:
+            held.due_at = due_at
+            raise
 
     def _goes_on(self, run: ActiveRun) -> bool:
         """Whether a run is active: to be asked while what it wants is taken, if that may last. May block."""
@@ -241,10 +250,12 @@ class Holder(ABC, Generic[H, W]):
             self._release(run_id)
 
     def _release(self, run_id: str) -> None:
-        held = self._held.pop(run_id)
+        """It is held until all is given back, or cannot be: an exception of the host leaves the rest to others."""
+        held = self._held[run_id]
         with _logged(run_id):
             held.release()
             self._report(held)
+        del self._held[run_id]
 
     def _report(self, held: H | Failed) -> None:
         """Count what no call has counted. Only while nobody else is changing what is held."""
@@ -276,5 +287,6 @@ class Holder(ABC, Generic[H, W]):
 def _logged(run_id: str) -> Iterator[None]:
     try:
         yield
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         log.exception("Could not give back all that run %s held", run_id)

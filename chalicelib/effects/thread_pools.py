@@ -80,8 +80,9 @@ class Pool(ABC):
             own.pop().give_back()
 
     def empty(self, held: "HeldThreads") -> None:
-        for seat in self.seats.pop(held, ()):
+        for seat in self.seats.get(held, ()):
             seat.give_back()
+        self.seats.pop(held, None)
 
 
 class HeldThreads(Holding):

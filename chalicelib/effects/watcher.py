@@ -53,10 +53,12 @@ class Watcher:
             while not self._is_over():
                 self._sleep(self._seconds())
                 self._look()
-        except Exception:
-            log.exception("The thread %s raised an exception; the next request does what it did", self._name)
+        except BaseException as error:  # gevent's and the host's are no Exception
             with self._changing:
                 self.thread = None
+            if not isinstance(error, Exception):
+                raise
+            log.exception("The thread %s raised an exception; the next request does what it did", self._name)
 
     def _is_over(self) -> bool:
         with self._changing:

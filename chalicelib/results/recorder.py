@@ -348,11 +348,13 @@ class Recorder:
         self._flushing.release()
 
     def _flush_in_background(self) -> None:
-        self.flush()
-        with self._counting:
-            self._scheduled = False
-            if self._is_pending():
-                self._plan_flush(self._pause())
+        try:
+            self.flush()
+        finally:  # also where the host ends it, as gevent's killall does
+            with self._counting:
+                self._scheduled = False
+                if self._is_pending():
+                    self._plan_flush(self._pause())
 
     def _flush_all(self, *, begins: bool) -> None:
         """The longest waiting first, until one does not answer: the others would wait for the same silence."""

@@ -330,3 +330,30 @@ def test_a_thread_of_python_beside_it_keeps_its_pace(tell: Tell) -> None:
     paces = [float(line) for line in done.stdout.splitlines()]
     tell(f"beside it a thread of Python does {paces[-1]:.0%} of what it does beside another process that does the same")
     assert paces[-1] >= 0.7, paces
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_threads_of_which_the_host_interrupts_the_start_end_with_the_run(
+    monkeypatch: pytest.MonkeyPatch, *, is_before: bool
+) -> None:
+    started: list[Callable[[], None]] = []
+
+    def start(burn: Callable[[], None]) -> None:
+        if is_before and len(started) == 1:
+            raise KeyboardInterrupt
+        started.append(burn)
+        if len(started) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(native, "start", start)
+    effect = Effect(available=3.0)
+    with pytest.raises(KeyboardInterrupt):
+        effect.hold(0.5, cores=3)
+    monkeypatch.setattr(native, "start", started.append)
+    effect.cpu.look()
+    assert len(started) == (2 if is_before else 3)
+    effect.active.clear()
+    effect.cpu.look()
+    assert not effect.cpu.is_holding
+    for burn in started:
+        burn()  # is over at once

@@ -142,6 +142,39 @@ assert resource.getrlimit(resource.RLIMIT_NOFILE) == (LIMIT, 400)
 end()
 assert numbers() == before
 """,
+    "what the host interrupts while it is taken and while it is given back is taken and given back later": """
+class TimedOut(BaseException):
+    pass
+
+def once(owner, name, when):
+    original, calls = getattr(owner, name), []
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == when:
+            raise TimedOut
+        return original(*arguments)
+    setattr(owner, name, interrupted)
+
+once(descriptors.Copies, "lowest_last", 1)
+try:
+    hold()
+except TimedOut:
+    effect.look()
+    assert effect.holdings[0].shown["held_descriptors"] == LIMIT - len(before) - 20, effect.holdings[0].shown
+    assert effect.holdings[0].problem is None
+assert [held for held in RESERVES.present] == effect.holdings
+opened = open_all()
+assert (len(opened), max(opened) < 60) == (20, True), opened
+close(opened)
+once(descriptors.Copies, "_close", 100)
+try:
+    end()
+    raise SystemExit("it was not interrupted")
+except TimedOut:
+    assert effect.is_holding
+effect.settle(active)
+assert (numbers(), effect.is_holding, RESERVES.present) == (before, False, ())
+""",
     "a system without limits says so": """
 descriptors.HAS_LIMITS = False
 assert hold()[0] == {"problem": "this system has no limit of file descriptors"}

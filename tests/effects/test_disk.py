@@ -233,3 +233,22 @@ def test_the_largest_file_that_the_process_may_write_bounds_it(
 def test_a_machine_that_does_not_say_what_its_file_systems_are_is_taken_at_its_word(tmp_path: Path) -> None:
     with (tmp_path / "file").open("w") as file:
         assert spare_mb(file.fileno(), 0, root=tmp_path) >= 0
+
+
+def test_what_the_host_interrupts_is_taken_to_its_end_later(
+    environment: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = environment.disk._spare_mb
+
+    def interrupted(file: int, held: int) -> int:
+        if held >= SLICE_MB:
+            raise KeyboardInterrupt
+        return given(file, held)
+
+    environment.disk._spare_mb = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        environment.hold(3 * SLICE_MB)
+    assert not caplog.records
+    environment.disk._spare_mb = given
+    environment.disk.look()
+    assert environment.disk.holdings[0].megabytes == 3 * SLICE_MB

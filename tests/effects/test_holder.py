@@ -2,6 +2,7 @@
 
 import logging
 import math
+import signal
 from collections.abc import Mapping
 
 import pytest
@@ -19,7 +20,7 @@ class Thing(Holding):
     def __init__(self, run: ActiveRun) -> None:
         super().__init__(run)
         self.uncounted = self.at_the_end = 0
-        self.defect: Exception | None = None
+        self.defect: BaseException | None = None
         self.step_defect: BaseException | None = None
 
     def take_counters(self) -> Mapping[str, int]:
@@ -148,3 +149,57 @@ def test_the_end_of_the_process_does_not_wait_for_who_takes_something(
     with process.things._changing:
         process.things.release_all()
     assert process.things.is_holding
+
+
+class TimedOut(BaseException):
+    """As gevent's time-out, which may come in the middle of anything."""
+
+
+def test_a_step_that_the_host_ends_is_taken_again(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted = Thing(process.run)
+    interrupted.due_at, interrupted.step_defect = -math.inf, TimedOut()
+    monkeypatch.setattr(process.things, "take", lambda *_: interrupted)
+    with pytest.raises(TimedOut):
+        process.hold()
+    with pytest.raises(TimedOut):
+        process.things.look()
+    interrupted.step_defect = None
+    process.things.look()
+    assert (interrupted.due_at, process.things.holdings) == (math.inf, [interrupted])
+
+
+def test_what_the_host_keeps_from_being_given_back_is_given_back_later(process: Process) -> None:
+    process.hold()
+    thing = process.thing
+    thing.defect = TimedOut()
+    process.active.clear()
+    with pytest.raises(TimedOut):
+        process.things.settle(())
+    assert process.things.is_due(())
+    thing.defect, thing.at_the_end = None, 1
+    process.things.settle(())
+    assert (process.things.is_holding, process.counted) == (False, [{"things": 1}])
+
+
+def test_what_a_signal_handler_raises_is_the_hosts_while_something_is_given_back(process: Process) -> None:
+    def give_up(*_: object) -> None:
+        raise TimeoutError
+
+    process.hold()
+    process.thing.release = lambda: signal.raise_signal(signal.SIGUSR1)  # type: ignore[method-assign]
+    process.active.clear()
+    before = signal.signal(signal.SIGUSR1, give_up)
+    try:
+        with pytest.raises(TimeoutError):
+            process.things.settle(())
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert process.things.is_holding
+
+
+def test_what_cannot_be_given_back_is_not_tried_for_ever(process: Process) -> None:
+    process.hold()
+    process.thing.defect = OSError()
+    process.active.clear()
+    process.things.settle(())
+    assert not process.things.is_holding

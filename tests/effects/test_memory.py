@@ -391,3 +391,20 @@ def test_a_watcher_that_fails_is_followed_by_another(
     assert "a defect" in caplog.text
     environment.active.clear()
     memory.settle(())
+
+
+def test_what_the_host_interrupts_is_taken_to_its_end_later(
+    environment: Environment, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> int:
+        if environment.memory.held_mb >= SLICE_MB:
+            raise KeyboardInterrupt
+        return 1000
+
+    monkeypatch.setattr(memory, "_spare_mb", interrupted)
+    run = environment.start()
+    with pytest.raises(KeyboardInterrupt):
+        hold(memory, run, 3 * SLICE_MB)
+    monkeypatch.setattr(memory, "_spare_mb", lambda: 1000)
+    memory.look()
+    assert memory.held_mb == 3 * SLICE_MB

@@ -58,3 +58,19 @@ def test_a_server_that_runs_no_threads_gets_none(monkeypatch: pytest.MonkeyPatch
     effect = Holding()
     effect.watcher.watch()
     assert (effect.watcher.thread, threading.active_count()) == (None, before)
+
+
+def test_one_that_the_host_ends_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    effect = Holding()
+    ended: list[type[BaseException]] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: ended.append(args.exc_type))
+    look, effect.look = effect.look, lambda: (_ for _ in ()).throw(GeneratorExit)  # type: ignore[method-assign]
+    effect.watcher.watch()
+    if thread := effect.watcher.thread:
+        thread.join(HUNG)
+    assert (ended, effect.watcher.thread) == ([GeneratorExit], None)
+    effect.look = look  # type: ignore[method-assign]
+    effect.watcher.watch()
+    if thread := effect.watcher.thread:
+        thread.join(HUNG)
+    assert effect.looks == 3
