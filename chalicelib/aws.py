@@ -6,6 +6,7 @@ embedded DynamoDB none of them counts.
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -25,6 +26,9 @@ STAND_IN = "local"
 
 STAND_IN_REGION = "us-east-1"
 FILES = ("config_file", "credentials_file")
+ABANDONED_SECONDS = 30.0
+"""After how long a look-up is taken for one that never ends, so that the next call looks up anew."""
+
 LAST_SECONDS = 60
 """How long before they expire credentials are used while new ones are looked up beside the calls."""
 
@@ -69,8 +73,10 @@ class DeferredCredentials(Credentials):
 
     method = "deferred"
 
-    def __init__(self, look_up: Callable[[], Credentials | None]) -> None:
+    def __init__(self, look_up: Callable[[], Credentials | None], timer: Callable[[], float] = time.monotonic) -> None:
         self._look_up = look_up
+        self._timer = timer
+        self._abandoned_at = 0.0
         self._starting = threading.Lock()
         self._running: Future[ReadOnlyCredentials] | None = None
         self._found: Credentials | None = None
@@ -100,19 +106,25 @@ class DeferredCredentials(Credentials):
 
     @own_calls()
     def _once(self, look_up: Callable[[], ReadOnlyCredentials]) -> ReadOnlyCredentials:
-        """The result of the look-up that is under way, or of this one."""
+        """The result of the look-up that is under way, or of this one. A look-up by a program may never end."""
         with self._starting:
-            running = self._running
-            if is_first := running is None:
-                running = self._running = Future()
+            running, now, is_first = self._running, self._timer(), False
+            if running is None or now >= self._abandoned_at:
+                running, is_first = Future(), True
+                self._running, self._abandoned_at = running, now + ABANDONED_SECONDS
         if is_first:
             try:
                 running.set_result(look_up())
             except BaseException as error:  # noqa: BLE001 - all that wait raise it
                 running.set_exception(_described(error))
             finally:
-                self._running = None
-        return running.result()
+                if self._running is running:
+                    self._running = None
+        try:
+            return running.result(ABANDONED_SECONDS)
+        except TimeoutError as error:
+            said = f"no answer within {ABANDONED_SECONDS:g} s"
+            raise CredentialRetrievalError(provider="AWS", error_msg=said) from error
 
     def _find(self) -> ReadOnlyCredentials:
         found = self._look_up()

@@ -7,6 +7,9 @@ import errno
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+PASSING = (OSError, MemoryError)
+"""What may be over a moment later: there were no more files, or no more memory."""
+
 
 class ChaosError(Exception):
     """Something that the caller can read and act on.

@@ -214,3 +214,27 @@ def test_a_call_waits_for_the_renewal_of_credentials_that_are_nearly_over() -> N
     known = credentials.get_frozen_credentials().access_key
     service.seconds = 3600
     assert credentials.get_frozen_credentials().access_key != known
+
+
+def test_a_lookup_that_never_ends_is_left_and_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aws, "ABANDONED_SECONDS", 0.05)
+    hung, now, asked = threading.Event(), [0.0], []
+
+    def look_up() -> Credentials:
+        asked.append(1)
+        if len(asked) == 1:
+            hung.wait(60)
+        return Credentials(f"k{len(asked)}", "s")
+
+    credentials = aws.DeferredCredentials(look_up, lambda: now[0])
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(credentials.get_frozen_credentials)
+        wait_until(lambda: bool(asked))
+        with pytest.raises(CredentialRetrievalError, match="no answer within"):
+            credentials.get_frozen_credentials()
+        now[0] = 0.06
+        assert credentials.get_frozen_credentials().access_key == "k2"
+        hung.set()
+        assert first.result(60).access_key == "k2"
+    assert credentials.get_frozen_credentials().access_key == "k2"
+    assert len(asked) == 2

@@ -1,8 +1,10 @@
 """The module in an application: wired at the first request. Where it cannot be, requests go on untouched."""
 
 import logging
+import math
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -13,7 +15,7 @@ from ..access import OwnAuthentication
 from ..api.endpoints import ENDPOINTS, METHODS, PREFIX, TEST
 from ..api.http import Request, Response, failure, injected_failure
 from ..bootstrap import Chaos, bootstrap
-from ..errors import ChaosError, Misconfigured, ModuleOff
+from ..errors import PASSING, ChaosError, Misconfigured, ModuleOff
 from ..injection.call import Call
 from ..injection.current import CURRENT
 from ..injection.drivers import AsyncInjection, Loop, SyncInjection
@@ -36,6 +38,9 @@ ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#*\s]+")
 
 LONGEST_ANSWER_SECONDS = 25.0
 """How long an endpoint may wait in all. API Gateway gives up after 29 s, most servers after 30 s."""
+
+RETRY_SECONDS = 10.0
+"""When the module is wired again where files or memory had run out; any other refusal is for good."""
 
 LEFT_TO_ANSWER_SECONDS = 0.5
 """How much of a Lambda invocation's time is left for the answer of an endpoint."""
@@ -108,16 +113,17 @@ class ChaosModule:
         self._wiring: dict[int, threading.Lock] = {}
         self._chaos: Chaos | None = None
         self._refusal: ChaosError | None = None
+        self._refused_until = math.inf
         self._injection: SyncInjection | None = None
         self.is_idle: Callable[[], bool] = _never
         """Whether requests pass through, because nothing is active and nothing is left to do."""
 
     def get(self) -> Chaos:
-        """Raises what wiring refused with, for as long as the process lives."""
+        """Raises what wiring refused with: for as long as the process lives, unless that may pass."""
         chaos = self._chaos
         if chaos is None:
             with self._wiring_lock():
-                if self._chaos is None and self._refusal is None:
+                if not self.is_wired:
                     self._start()
                 chaos = self._chaos
         if chaos is None:
@@ -164,7 +170,7 @@ class ChaosModule:
     @property
     def is_wired(self) -> bool:
         """Whether `get` and `engine` answer at once."""
-        return self._chaos is not None or self._refusal is not None
+        return self._chaos is not None or (self._refusal is not None and self._is_refused())
 
     def _start(self) -> None:
         try:
@@ -177,11 +183,17 @@ class ChaosModule:
             pass_on(error)  # what the host raised: the next request wires
             started_not = f"The chaos experiments module did not start: {error}"
             self._refuse(error if isinstance(error, ChaosError) else Misconfigured(started_not))
+            if isinstance(error, PASSING):
+                self._refused_until = time.monotonic() + RETRY_SECONDS
+                self.is_idle = self._is_refused
 
     def _refuse(self, error: ChaosError) -> None:
         log.warning("No faults are injected by this process: %s", error)
         self._refusal = error
         self.is_idle = _always
+
+    def _is_refused(self) -> bool:
+        return time.monotonic() < self._refused_until
 
     # The control plane
 

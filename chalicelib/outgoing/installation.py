@@ -13,6 +13,10 @@ from inspect import getattr_static
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
+from ..errors import PASSING
+from ..own_calls import lent_reserves
+from ..time_limits import pass_on
+
 if TYPE_CHECKING:
     from .gate import Gate
 
@@ -164,18 +168,35 @@ class Installation:
                 self._install_library(module)
 
     def _install_library(self, module: str) -> None:
-        if module not in self._hooks:
-            if not _is_imported(module):
-                return
-            self._hooks[module] = _hooks_of(self._libraries[module])
+        if module not in self._hooks and not self._find_hooks(module):
+            return
         try:
             for hook in self._hooks[module]:
                 hook.install()
-        except Exception:
+        except Exception as error:
+            pass_on(error)
             log.exception("%s cannot be patched: its calls meet no faults", module)
             for hook in reversed(self._hooks.pop(module)):
                 hook.uninstall()
             self._hooks[module] = []
+
+    def _find_hooks(self, module: str) -> bool:
+        """Whether it is known what there is to patch: nothing, where the library is one that our file is not for."""
+        if not _is_imported(module):
+            return False
+        hooks: list[Hook] = []
+        try:
+            with lent_reserves():
+                hooks = _hooks_of(self._libraries[module])
+        except PASSING as error:
+            pass_on(error)
+            log.warning("%s cannot be patched as yet, which is tried again: %s", module, error)
+            return False
+        except Exception as error:
+            pass_on(error)
+            log.exception("%s cannot be patched: its calls meet no faults", module)
+        self._hooks[module] = hooks
+        return True
 
     def _uninstall(self) -> None:
         self.has_leftovers = True  # an exception of a signal handler may come in between
@@ -194,13 +215,9 @@ def _is_imported(name: str) -> bool:
 
 
 def _hooks_of(file: str) -> list[Hook]:
-    """None where the library is another one than the file is made for."""
-    try:
-        patches: Iterable[Patch] = import_module(f".{file}", __package__).patches()
-        return [Hook(patch) for patch in patches]
-    except Exception:
-        log.exception("%s cannot be patched: its calls meet no faults", file)
-        return []
+    """Raises whatever the file does, where the library is another one than it is made for."""
+    patches: Iterable[Patch] = import_module(f".{file}", __package__).patches()
+    return [Hook(patch) for patch in patches]
 
 
 INSTALLATION = Installation()

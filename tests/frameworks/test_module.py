@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -6,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +15,8 @@ import pytest
 from chalicelib.api.http import Request
 from chalicelib.bootstrap import Chaos, bootstrap
 from chalicelib.errors import Misconfigured, ModuleOff, StoreUnavailable
-from chalicelib.frameworks.module import ChaosModule, is_control_plane
+from chalicelib.frameworks import module as module_
+from chalicelib.frameworks.module import RETRY_SECONDS, ChaosModule, is_control_plane
 from chalicelib.settings import Settings
 from tests.contract.servers import PROJECT
 from tests.injection.support import FakeCall
@@ -226,3 +229,27 @@ chaos.engine.count(result, 200)
 if pid := os.fork():
     os.waitpid(pid, 0)
 """
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EMFILE, "Too many open files"), MemoryError()])
+def test_where_files_or_memory_had_run_out_it_starts_later(
+    wire: Callable[..., Chaos], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    errors, now = [error], [100.0]
+
+    def run_out(**options: Any) -> Chaos:
+        if errors:
+            raise errors.pop()
+        return wire(**options)
+
+    monkeypatch.setattr(module_, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    module = ChaosModule(wire=run_out)
+    assert module.injection() is None
+    now[0] += RETRY_SECONDS - 1
+    assert (module.is_idle(), module.injection()) == (True, None)
+    now[0] += 1
+    assert not module.is_idle()
+    assert module.injection()
+    assert module.get() is module.get()
+    now[0] += RETRY_SECONDS
+    assert module.get().engine is module.wired_engine

@@ -1,11 +1,13 @@
 """What is replaced, and that it is as before when it has been taken out, whoever else replaces the same."""
 
+import errno
 import gc
 import logging
 import os
+import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -292,6 +294,46 @@ def test_a_library_of_another_version_is_reported_once_and_left_alone_and_the_ot
     ]
     process.installation.leave(gate)
     assert process.attributes == process.before
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EMFILE, "Too many open files"), MemoryError()])
+def test_a_library_that_cannot_be_patched_for_a_moment_is_patched_later(process: Process, error: Exception) -> None:
+    hooks, errors, gate = patches_of(process.library, process.installation), [error, error], Gate()
+
+    def patches() -> Iterable[Patch]:
+        if errors:
+            raise errors.pop()
+        return hooks()
+
+    process.has_file("of_a_test", patches)
+    process.installation.join(gate)  # type: ignore[arg-type]
+    assert process.client.call() == ["call"]
+    process.installation.join(gate)  # type: ignore[arg-type]
+    assert process.client.call() == ["ours", "call"]
+    process.installation.leave(gate)  # type: ignore[arg-type]
+
+
+def test_what_a_signal_handler_raises_while_a_library_is_looked_at_is_the_hosts(process: Process) -> None:
+    hooks, gate = patches_of(process.library, process.installation), Gate()
+
+    def give_up(*_: object) -> None:
+        raise ZeroDivisionError
+
+    def patches() -> Iterable[Patch]:
+        signal.raise_signal(signal.SIGUSR1)
+        return hooks()
+
+    process.has_file("of_a_test", patches)
+    before = signal.signal(signal.SIGUSR1, give_up)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            process.installation.join(gate)  # type: ignore[arg-type]
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    process.has_file("of_a_test", hooks)
+    process.installation.join(gate)  # type: ignore[arg-type]
+    assert process.client.call() == ["ours", "call"]
+    process.installation.leave(gate)  # type: ignore[arg-type]
 
 
 # Interruptions, threads, copies

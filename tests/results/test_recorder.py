@@ -713,3 +713,17 @@ def test_what_a_run_answers_drops_or_replaces_is_no_answer_of_the_application(
     assert {group: tally.get(f"{group}.0xx") for group in groups} == groups
     assert tally.statuses("hit") == {"0xx": 1}
     assert [part.errors for part in tally.timeline(RUN)] == [0]
+
+
+def test_a_flush_that_the_host_ends_keeps_nobody_from_flushing(
+    clock: Clock, store: FakeResultStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timers: list[Callable[[], None]] = []
+    counted = a_recorder(clock, store, schedule=lambda _seconds, call: timers.append(call))
+    count(counted, [RUN], [], 200, 0.01)
+    with monkeypatch.context() as patch:
+        patch.setattr(counted, "flush", lambda: (_ for _ in ()).throw(GeneratorExit))  # as gevent's killall
+        with pytest.raises(GeneratorExit):
+            timers[-1]()
+    timers[-1]()
+    assert store.tallies[RUN.run_id].get("requests") == 1
