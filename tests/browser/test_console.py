@@ -833,3 +833,12 @@ def test_what_to_know_before_a_start_is_shown(open_console: Open, server: Server
     expect(page.locator("#warnings")).to_be_hidden()
     listed["resultset"]["warnings"] = ["One request at a time.", "A <b>second</b> one."]
     expect(page.locator("#warnings")).to_have_text("One request at a time. A <b>second</b> one.")
+
+
+def test_an_answer_of_another_shape_does_not_stop_the_page(open_console: Open) -> None:
+    page = open_console().page
+    sign_in(page)
+    page.context.route("**/list", lambda route: route.fulfill(json={"error": False, "resultset": {}}))
+    expect(page.locator("#notice")).to_contain_text("Reload the page")
+    page.context.unroute("**/list")
+    expect(page.locator("#notice")).to_be_hidden()

@@ -124,3 +124,15 @@ def test_the_application_answers_it_to_a_viewer_too(open_console: Open, server: 
     page.get_by_role("button", name="Show what is called").click()
     expect(page.locator("#dependencies-said")).to_contain_text("Observed until")
     assert server.call("GET", "/chaos_experiments/dependencies").json()["resultset"]["observing"] is True
+
+
+def test_one_question_that_fails_does_not_end_the_observation(open_console: Open) -> None:
+    page = open_console().page
+    answered(page, SEEN)
+    sign_in(page)
+    page.context.route("**/dependencies", lambda route: route.abort(), times=1)
+    page.unroute("**/dependencies")
+    page.get_by_role("button", name="Show what is called").click()
+    expect(page.locator("#notice")).to_contain_text("unreachable")
+    answered(page, SEEN)
+    expect(page.locator("#called tr")).to_have_count(3)

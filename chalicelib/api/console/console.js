@@ -137,6 +137,7 @@
     const asked = ++state.asked;
     try {
       const list = await ask("GET", "list");
+      if (!Array.isArray(list?.active_experiments)) throw new Error(OUTDATED);
       if (asked < state.shown) return;  // a list that was asked for later has been answered sooner
       state.shown = asked;
       state.list = list;
@@ -794,9 +795,15 @@
   }
 
   async function observe(until) {
-    const answer = await ask("GET", "dependencies");
-    showCalled(answer);
-    if (Date.now() < until) state.observing = setTimeout(() => observe(until).catch(complain), CALLED_MS);
+    let again = true;
+    try {
+      showCalled(await ask("GET", "dependencies"));
+    } catch (error) {
+      again = !(error instanceof SignedOut || error.status === 401);
+      throw error;
+    } finally {
+      if (again && Date.now() < until) state.observing = setTimeout(() => observe(until).catch(complain), CALLED_MS);
+    }
   }
 
   function showCalled({ observed_until, dependencies }) {
