@@ -1,6 +1,7 @@
 """Ports of this machine, for the processes that a test starts."""
 
 import itertools
+import os
 import random
 import socket
 import subprocess
@@ -14,13 +15,18 @@ PATIENCE_SECONDS = 60
 FIRST_PORT, LAST_PORT = 12_000, 30_000
 """Below those that systems give to outgoing connections, one of which could take a port before its server does."""
 
-_candidates = itertools.cycle(random.Random().sample(range(FIRST_PORT, LAST_PORT), LAST_PORT - FIRST_PORT))  # noqa: S311
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_OURS = range(FIRST_PORT + _WORKER, LAST_PORT, _WORKERS)
+"""No two processes of the tests that run at once give the same port away."""
+
+_candidates = itertools.cycle(random.Random().sample(_OURS, len(_OURS)))  # noqa: S311
 
 
 def free_port() -> int:
     """A port that nobody listens at, and that this process has given to no other server for a long time.
 
-    Each process of the tests goes through all ports in an order of its own.
+    Each process of the tests goes through ports of its own, in an order of its own.
     """
     for port in _candidates:
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):

@@ -3,7 +3,7 @@ import time
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.dependencies import ALLOWED, LONGEST, PATTERNS, Dependency, pattern_of
@@ -103,6 +103,7 @@ def test_what_names_nothing_is_refused_with_what_is_wrong_and_allowed(text: str,
     assert ALLOWED in str(refused.value) or "must have" in str(refused.value)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20) | st.from_regex(pattern_of("aws", "http", "host"), fullmatch=True))
 def test_any_text_names_one_kind_or_is_refused(text: str) -> None:
     try:

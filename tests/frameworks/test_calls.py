@@ -18,7 +18,7 @@ from apig_wsgi import make_lambda_handler
 from chalice import Chalice
 from chalice.config import Config
 from chalice.local import LocalDevServer
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mangum import Mangum
 from starlette.applications import Starlette
@@ -392,6 +392,7 @@ PIECES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(PIECES, max_size=12).map("".join),
     st.sampled_from(["name", "na me", "na+me", "n%61me", "\u00e9", "%", "=", "a=", "a"]),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.results.dependencies import MOST_DEPENDENCIES, OTHERS, DependencyCounter, Side, calls_hit, dependencies
@@ -98,6 +98,7 @@ def test_of_many_the_most_hit_are_shown_and_the_others_are_one() -> None:
     assert sum(each.calls_hit for each in shown) == calls_hit(counts) == sum(range(30))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(alphabet="d|.abc", max_size=12) | st.text(), st.integers(0, 10**30), max_size=30))
 def test_no_counter_of_another_version_breaks_anything(counts: dict[str, int]) -> None:
     dependencies(counts)
