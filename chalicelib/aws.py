@@ -20,6 +20,7 @@ from botocore.session import Session
 
 from .own_calls import own_calls
 from .settings import Settings
+from .time_limits import pass_on
 
 STAND_IN = "local"
 """Key and secret for a DynamoDB on this machine, which asks for some but checks none."""
@@ -92,7 +93,7 @@ class DeferredCredentials(Credentials):
             return found.get_frozen_credentials()
         if found.refresh_needed(LAST_SECONDS):
             return self._once(self._renew)
-        if self._running is None:
+        if self._running is None or self._timer() >= self._abandoned_at:
             with suppress(RuntimeError):  # the process may have no more threads
                 threading.Thread(target=self._renew_beside, name="chaos-credentials", daemon=True).start()
         return last
@@ -110,6 +111,8 @@ class DeferredCredentials(Credentials):
         with self._starting:
             running, now, is_first = self._running, self._timer(), False
             if running is None or now >= self._abandoned_at:
+                if running is not None:
+                    look_up = self._find  # anew, since what is renewed waits for the renewal that hangs
                 running, is_first = Future(), True
                 self._running, self._abandoned_at = running, now + ABANDONED_SECONDS
         if is_first:
@@ -118,11 +121,13 @@ class DeferredCredentials(Credentials):
             except BaseException as error:  # noqa: BLE001 - all that wait raise it
                 running.set_exception(_described(error))
             finally:
-                if self._running is running:
-                    self._running = None
+                with self._starting:
+                    if self._running is running:
+                        self._running = None
         try:
             return running.result(ABANDONED_SECONDS)
         except TimeoutError as error:
+            pass_on(error)
             said = f"no answer within {ABANDONED_SECONDS:g} s"
             raise CredentialRetrievalError(provider="AWS", error_msg=said) from error
 

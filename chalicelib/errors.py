@@ -4,11 +4,20 @@ The docstring of a class is what the OpenAPI document says of its code.
 """
 
 import errno
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-PASSING = (OSError, MemoryError)
-"""What may be over a moment later: there were no more files, or no more memory."""
+RUN_OUT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether it may be over a moment later: files, memory or threads had run out."""
+    if isinstance(error, OSError):
+        return error.errno in RUN_OUT
+    if isinstance(error, ImportError):  # of a library in C, which has no errno
+        return str(error).endswith(tuple(map(os.strerror, RUN_OUT)))
+    return isinstance(error, MemoryError) or "can't start new thread" in str(error)
 
 
 class ChaosError(Exception):

@@ -238,3 +238,34 @@ def test_a_lookup_that_never_ends_is_left_and_made_anew(monkeypatch: pytest.Monk
         assert first.result(60).access_key == "k2"
     assert credentials.get_frozen_credentials().access_key == "k2"
     assert len(asked) == 2
+
+
+class HangingOnce(MetadataService):
+    """Never answers one call, from when the test says so."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.is_to_hang = False
+        self.hangs, self.goes_on = threading.Event(), threading.Event()
+
+    def __call__(self) -> dict[str, str]:
+        if self.is_to_hang:
+            self.is_to_hang = False
+            self.hangs.set()
+            self.goes_on.wait(20)
+        return super().__call__()
+
+
+def test_a_renewal_that_never_ends_is_left_and_all_is_looked_up_anew() -> None:
+    service, now = HangingOnce(30), [0.0]  # so few seconds that a call waits for the renewal
+    credentials = aws.DeferredCredentials(service.look_up, lambda: now[0])
+    known = credentials.get_frozen_credentials().access_key
+    service.seconds, service.is_to_hang = 3600, True
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(credentials.get_frozen_credentials)
+        assert service.hangs.wait(60)
+        now[0] = aws.ABANDONED_SECONDS
+        assert credentials.get_frozen_credentials().access_key not in (None, known)
+        assert not first.done()
+        service.goes_on.set()
+        first.result(60)

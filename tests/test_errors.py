@@ -1,3 +1,5 @@
+import errno
+
 import pytest
 
 from chalicelib import errors
@@ -62,3 +64,19 @@ def test_an_error_keeps_copies_of_its_details_and_its_resultset() -> None:
     details.clear()
     resultset.clear()
     assert (error.details, error.resultset) == ([{"field": "name"}], {"name": "x"})
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), True),
+        (PermissionError(errno.EACCES, "Permission denied"), False),
+        (MemoryError(), True),
+        (ImportError("_sqlite3.so: cannot open shared object file: Too many open files"), True),
+        (ImportError("No module named pynamodb"), False),
+        (RuntimeError("can't start new thread"), True),
+        (RuntimeError("a defect"), False),
+    ],
+)
+def test_what_had_run_out_may_be_there_later(error: Exception, *, passes: bool) -> None:
+    assert errors.may_pass(error) is passes

@@ -82,7 +82,8 @@ class Shifts:
 
     def add(self, shift: Shift) -> None:
         with self._changing:
-            self._active = (*self._active, shift)
+            if shift not in self._active:
+                self._active = (*self._active, shift)
             self._settle()
 
     def remove(self, shift: Shift) -> None:
@@ -180,8 +181,8 @@ class HeldSkew(Amount):
         if self._is_added:
             self._shifts.settle()
         else:
-            self._is_added = True
             self._shifts.add(self._shift)
+            self._is_added = True
         self.modules = self._shifts.number(self._shift)
 
     def release(self) -> None:

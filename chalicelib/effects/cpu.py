@@ -54,6 +54,7 @@ class Burner:
         self.used_seconds = 0.0
         self._load = load
         self._alarm = native.Alarm()
+        self._has_begun = False
         self._iterations_per_second = FIRST_ITERATIONS_PER_SECOND
 
     def start(self) -> None:
@@ -66,6 +67,9 @@ class Burner:
 
     def _burn(self) -> None:
         """What others took from it, it makes up for; that of a second at most, or of a frozen process it had much."""
+        if self._has_begun:  # it was started twice, since the host has interrupted the first time
+            return
+        self._has_begun = True
         owed, before = 0.0, time.monotonic()
         while not self._alarm.is_over:
             now = time.monotonic()
@@ -103,7 +107,8 @@ class HeldCpu(Holding):
     def start(self) -> None:
         """Raises RuntimeError where there can be no more threads."""
         while self._waiting:
-            self._waiting.pop().start()
+            self._waiting[-1].start()
+            self._waiting.pop()
 
     @property
     def shown(self) -> Mapping[str, Any]:

@@ -9,7 +9,8 @@ from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count, islice
+from functools import partial
+from itertools import count, islice, repeat
 from typing import Any
 
 from ..own_calls import RESERVES
@@ -47,10 +48,13 @@ class Copies:
         return len(self._numbers)
 
     def add(self, lowest: int, most: int) -> None:
-        """Take the lowest free numbers from one on, as long as there are some."""
+        """Take the lowest free numbers from one on, as long as there are some.
+
+        In one call, into which no signal handler comes: one that raises would take a number with it.
+        """
+        taken = map(partial(fcntl.fcntl, self._first, fcntl.F_DUPFD_CLOEXEC), repeat(lowest, most))
         try:
-            for _ in range(most):
-                self._numbers.append(fcntl.fcntl(self._first, fcntl.F_DUPFD_CLOEXEC, lowest))
+            self._numbers.extend(taken)
         except OSError as error:  # EINVAL: the lowest is beyond the limit
             if error.errno not in (errno.EMFILE, errno.EINVAL):
                 raise
@@ -103,7 +107,7 @@ class HeldDescriptors(Holding):
         self._lowest = self._size = 0
         self._limits: tuple[int, int] | None = None
         self._borrowers = 0
-        self._lending = threading.Lock()
+        self._lending = threading.RLock()  # garbage that is collected meanwhile may need the reserve, too
         self._is_counted = False
 
     @property
@@ -169,7 +173,7 @@ class HeldDescriptors(Holding):
                 self._copies.close()
 
     def abandon(self) -> None:
-        self._lending = threading.Lock()  # another thread of the original may have held it
+        self._lending = threading.RLock()  # another thread of the original may have held it
         self.release()
 
 

@@ -255,7 +255,7 @@ class Holder(ABC, Generic[H, W]):
         with _logged(run_id):
             held.release()
             self._report(held)
-        del self._held[run_id]
+        self._held.pop(run_id, None)  # a copy has let go of it meanwhile
 
     def _report(self, held: H | Failed) -> None:
         """Count what no call has counted. Only while nobody else is changing what is held."""

@@ -77,7 +77,8 @@ class Pool(ABC):
             while len(own) < wanted:
                 own.append(self.ask(held))
         while len(own) > wanted:
-            own.pop().give_back()
+            own[-1].give_back()
+            own.pop()
 
     def empty(self, held: "HeldThreads") -> None:
         for seat in self.seats.get(held, ()):

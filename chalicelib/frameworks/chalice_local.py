@@ -66,11 +66,16 @@ def _watch_instead_of(watcher_class: Any, worker_class: Any) -> None:  # noqa: A
     """Chalice's watcher begins before the application is imported, and ends for good where it meets a file of bytecode
     that is just being written. So what it would set is looked up, and set by a thread of our own.
     """
-    worker = next((each for each in gc.get_objects() if type(each) is worker_class), None)
-    if worker is None:
+    made = [each for each in gc.get_objects() if type(each) in (worker_class, watcher_class)]
+    restart = next((each._restart_event for each in made if type(each) is worker_class), None)  # noqa: SLF001
+    if restart is None:
         return
+    sources = Sources(str(Path.cwd()))
+    for watcher in made:
+        if type(watcher) is watcher_class:
+            sources.have_been(watcher._mtime_cache)  # noqa: SLF001 - an edit since then is one, too
     watcher_class._single_pass_poll = lambda *_: None  # noqa: SLF001 - there is no setting
-    arguments = (Sources(str(Path.cwd())), worker._restart_event)  # noqa: SLF001
+    arguments = (sources, restart)
     threading.Thread(target=_watch, args=arguments, name="chaos-sources", daemon=True).start()
 
 
@@ -86,6 +91,10 @@ class Sources:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._times = self._read()
+
+    def have_been(self, times: Mapping[str, float]) -> None:
+        """When they were written, by who has looked before."""
+        self._times = {path: times.get(path, time) for path, time in self._times.items()}
 
     def have_changed(self) -> bool:
         before, self._times = self._times, self._read()

@@ -15,7 +15,7 @@ from ..access import OwnAuthentication
 from ..api.endpoints import ENDPOINTS, METHODS, PREFIX, TEST
 from ..api.http import Request, Response, failure, injected_failure
 from ..bootstrap import Chaos, bootstrap
-from ..errors import PASSING, ChaosError, Misconfigured, ModuleOff
+from ..errors import ChaosError, Misconfigured, ModuleOff, may_pass
 from ..injection.call import Call
 from ..injection.current import CURRENT
 from ..injection.drivers import AsyncInjection, Loop, SyncInjection
@@ -40,7 +40,7 @@ LONGEST_ANSWER_SECONDS = 25.0
 """How long an endpoint may wait in all. API Gateway gives up after 29 s, most servers after 30 s."""
 
 RETRY_SECONDS = 10.0
-"""When the module is wired again where files or memory had run out; any other refusal is for good."""
+"""When the module is wired again where files, memory or threads had run out; any other refusal is for good."""
 
 LEFT_TO_ANSWER_SECONDS = 0.5
 """How much of a Lambda invocation's time is left for the answer of an endpoint."""
@@ -183,7 +183,7 @@ class ChaosModule:
             pass_on(error)  # what the host raised: the next request wires
             started_not = f"The chaos experiments module did not start: {error}"
             self._refuse(error if isinstance(error, ChaosError) else Misconfigured(started_not))
-            if isinstance(error, PASSING):
+            if may_pass(error):
                 self._refused_until = time.monotonic() + RETRY_SECONDS
                 self.is_idle = self._is_refused
 

@@ -13,7 +13,7 @@ from inspect import getattr_static
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
-from ..errors import PASSING
+from ..errors import may_pass
 from ..own_calls import lent_reserves
 from ..time_limits import pass_on
 
@@ -111,6 +111,8 @@ class Installation:
         self._libraries = libraries
         self._joined: dict[ref[Gate], None] = {}
         self._hooks: dict[str, list[Hook]] = {}
+        self._postponed: set[str] = set()
+        """The modules that could not be patched for a moment, which has been said."""
         self._changing = threading.Lock()
         self._is_due = False
         self._imported = 0
@@ -175,9 +177,12 @@ class Installation:
                 hook.install()
         except Exception as error:
             pass_on(error)
-            log.exception("%s cannot be patched: its calls meet no faults", module)
             for hook in reversed(self._hooks.pop(module)):
                 hook.uninstall()
+            if may_pass(error):
+                self._postpone(module, error)
+                return
+            log.exception("%s cannot be patched: its calls meet no faults", module)
             self._hooks[module] = []
 
     def _find_hooks(self, module: str) -> bool:
@@ -188,15 +193,19 @@ class Installation:
         try:
             with lent_reserves():
                 hooks = _hooks_of(self._libraries[module])
-        except PASSING as error:
-            pass_on(error)
-            log.warning("%s cannot be patched as yet, which is tried again: %s", module, error)
-            return False
         except Exception as error:
             pass_on(error)
+            if may_pass(error):
+                self._postpone(module, error)
+                return False
             log.exception("%s cannot be patched: its calls meet no faults", module)
         self._hooks[module] = hooks
         return True
+
+    def _postpone(self, module: str, error: Exception) -> None:
+        if module not in self._postponed:
+            self._postponed.add(module)
+            log.warning("%s cannot be patched as yet, which is tried again: %s", module, error)
 
     def _uninstall(self) -> None:
         self.has_leftovers = True  # an exception of a signal handler may come in between

@@ -315,3 +315,17 @@ def test_a_copy_of_the_process_has_the_right_time_also_where_a_thread_was_at_wor
         thread.join(30)
     assert not thread.is_alive()
     assert host.ahead("shop") == 0
+
+
+def test_a_shift_that_the_host_interrupts_is_made_later(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_shift: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(host.shifts, "add", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            host.hold()
+    host.effect.look()
+    assert host.ahead("shop") == HOUR
+    host.end()
+    assert host.ahead("shop") == 0

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from chalicelib.effects.watcher import Watcher
+from tests.loopback import until
 
 HUNG = 30
 """Seconds after which a thread that should have ended is given up."""
@@ -66,8 +67,7 @@ def test_one_that_the_host_ends_is_followed_by_another(monkeypatch: pytest.Monke
     monkeypatch.setattr(threading, "excepthook", lambda args: ended.append(args.exc_type))
     look, effect.look = effect.look, lambda: (_ for _ in ()).throw(GeneratorExit)  # type: ignore[method-assign]
     effect.watcher.watch()
-    if thread := effect.watcher.thread:
-        thread.join(HUNG)
+    until(lambda: bool(ended))
     assert (ended, effect.watcher.thread) == ([GeneratorExit], None)
     effect.look = look  # type: ignore[method-assign]
     effect.watcher.watch()

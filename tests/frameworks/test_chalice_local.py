@@ -217,6 +217,18 @@ def test_a_process_of_chalice_local_restarts_for_a_change_whatever_became_of_its
     StatFileWatcher()._single_pass_poll(str(project), lambda: pytest.fail("two of them watch"))
 
 
+def test_an_edit_before_the_application_has_imported_the_module_restarts_too(
+    worker: StatWorkerProcess, project: Path
+) -> None:
+    watcher = StatFileWatcher()
+    watcher._seed_mtime_cache(str(project))
+    touch(project / "app.py")
+    restart_for_source_files_only(WORKER)
+    assert worker._restart_event.wait(PATIENCE_SECONDS)
+    for thread in watching():
+        thread.join(PATIENCE_SECONDS)
+
+
 def test_other_processes_and_other_versions_of_chalice_are_left_alone(
     worker: StatWorkerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,7 +236,6 @@ def test_other_processes_and_other_versions_of_chalice_are_left_alone(
     restart_for_source_files_only({})
     monkeypatch.setitem(sys.modules, "chalice.cli.filewatch.stat", None)
     restart_for_source_files_only(WORKER)
-    monkeypatch.undo()
     assert (StatFileWatcher._single_pass_poll, watching()) == (before, [])
 
 

@@ -795,11 +795,12 @@
   }
 
   async function observe(until) {
+    const token = sessionStorage.getItem(KEY);
     let again = true;
     try {
       showCalled(await ask("GET", "dependencies"));
     } catch (error) {
-      again = !(error instanceof SignedOut || error.status === 401);
+      again = error.status !== 401 && token === sessionStorage.getItem(KEY);
       throw error;
     } finally {
       if (again && Date.now() < until) state.observing = setTimeout(() => observe(until).catch(complain), CALLED_MS);
