@@ -31,10 +31,26 @@ QUIET = (
 """Without them the browser connects to hosts of its maker."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The page is the same everywhere: without --whole-matrix each test has one of the servers, in turn."""
     for item in items:
         if "tests/browser/" in item.nodeid and not CHROMIUM:
             item.add_marker(pytest.mark.skip(reason="needs Debian's chromium: apt-get install chromium"))
+    if not config.getoption("--whole-matrix"):
+        tests: dict[str, int] = {}
+        left_out = [item for item in items if not _has_its_turn(item, tests)]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def _has_its_turn(item: pytest.Item, tests: dict[str, int]) -> bool:
+    """Whether the item has the server whose turn it is; `tests` numbers those that are known."""
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    if "server_and_table" not in parameters:
+        return True
+    server = parameters["server_and_table"]
+    test = item.nodeid.replace(server, "", 1)
+    return list(SERVERS)[tests.setdefault(test, len(tests)) % len(SERVERS)] == server
 
 
 @pytest.fixture(scope="module")
