@@ -182,15 +182,12 @@ class ChaosModule:
         except (Interrupted, Exception) as error:  # noqa: BLE001 - the application goes on without us
             pass_on(error)  # what the host raised: the next request wires
             started_not = f"The chaos experiments module did not start: {error}"
-            self._refuse(error if isinstance(error, ChaosError) else Misconfigured(started_not))
-            if may_pass(error):
-                self._refused_until = time.monotonic() + RETRY_SECONDS
-                self.is_idle = self._is_refused
-
-    def _refuse(self, error: ChaosError) -> None:
-        log.warning("No faults are injected by this process: %s", error)
-        self._refusal = error
-        self.is_idle = _always
+            refusal = error if isinstance(error, ChaosError) else Misconfigured(started_not)
+            log.warning("No faults are injected by this process: %s", refusal)
+            passes = may_pass(error)
+            self._refused_until = time.monotonic() + RETRY_SECONDS if passes else math.inf
+            self.is_idle = self._is_refused if passes else _always
+            self._refusal = refusal
 
     def _is_refused(self) -> bool:
         return time.monotonic() < self._refused_until

@@ -253,3 +253,18 @@ def test_where_files_or_memory_had_run_out_it_starts_later(
     assert module.get() is module.get()
     now[0] += RETRY_SECONDS
     assert module.get().engine is module.wired_engine
+
+
+def test_a_later_refusal_that_lasts_is_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused, now = [], [100.0]
+
+    def refuse(**_: Any) -> Chaos:
+        refused.append(MemoryError() if not refused else Misconfigured("A bad value."))
+        raise refused[-1]
+
+    monkeypatch.setattr(module_, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    module = ChaosModule(wire=refuse)
+    assert module.injection() is None
+    for _ in range(3):
+        now[0] += RETRY_SECONDS
+        assert (module.injection(), module.is_idle(), len(refused)) == (None, True, 2)
