@@ -170,42 +170,24 @@ class Installation:
                 self._install_library(module)
 
     def _install_library(self, module: str) -> None:
-        if module not in self._hooks and not self._find_hooks(module):
+        if module not in self._hooks and not _is_imported(module):
             return
         try:
+            if module not in self._hooks:
+                with lent_reserves():
+                    self._hooks[module] = _hooks_of(self._libraries[module])
             for hook in self._hooks[module]:
                 hook.install()
         except Exception as error:
             pass_on(error)
-            for hook in reversed(self._hooks.pop(module)):
+            for hook in reversed(self._hooks.pop(module, ())):
                 hook.uninstall()
-            if may_pass(error):
-                self._postpone(module, error)
-                return
-            log.exception("%s cannot be patched: its calls meet no faults", module)
-            self._hooks[module] = []
-
-    def _find_hooks(self, module: str) -> bool:
-        """Whether it is known what there is to patch: nothing, where the library is one that our file is not for."""
-        if not _is_imported(module):
-            return False
-        hooks: list[Hook] = []
-        try:
-            with lent_reserves():
-                hooks = _hooks_of(self._libraries[module])
-        except Exception as error:
-            pass_on(error)
-            if may_pass(error):
-                self._postpone(module, error)
-                return False
-            log.exception("%s cannot be patched: its calls meet no faults", module)
-        self._hooks[module] = hooks
-        return True
-
-    def _postpone(self, module: str, error: Exception) -> None:
-        if module not in self._postponed:
-            self._postponed.add(module)
-            log.warning("%s cannot be patched as yet, which is tried again: %s", module, error)
+            if not may_pass(error):  # the library is one that our file is not for
+                log.exception("%s cannot be patched: its calls meet no faults", module)
+                self._hooks[module] = []
+            elif module not in self._postponed:
+                self._postponed.add(module)
+                log.warning("%s cannot be patched as yet, which is tried again: %s", module, error)
 
     def _uninstall(self) -> None:
         self.has_leftovers = True  # an exception of a signal handler may come in between
