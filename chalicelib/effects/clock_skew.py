@@ -81,6 +81,7 @@ class Shifts:
         self._settled: tuple[Shifted, int] | None = None
 
     def add(self, shift: Shift) -> None:
+        """Shift the clock in what has been imported by now; for one that is added already, in what is new."""
         with self._changing:
             if shift not in self._active:
                 self._active = (*self._active, shift)
@@ -90,11 +91,6 @@ class Shifts:
         shift.skew.seconds = 0.0
         with self._changing:
             self._active = _without(self._active, shift)
-            self._settle()
-
-    def settle(self) -> None:
-        """Shift the clock in what has been imported since."""
-        with self._changing:
             self._settle()
 
     def number(self, shift: Shift) -> int:
@@ -162,7 +158,6 @@ class HeldSkew(Amount):
         self._seconds = wanted.seconds
         self._shift = Shift(Skew(wanted.seconds), selection(wanted.modules))
         self._shifts = shifts
-        self._is_added = False
 
     @property
     def amount(self) -> int:
@@ -178,11 +173,7 @@ class HeldSkew(Amount):
 
     def settle(self) -> None:
         """Shift the clock in the modules that are imported by now."""
-        if self._is_added:
-            self._shifts.settle()
-        else:
-            self._shifts.add(self._shift)
-            self._is_added = True
+        self._shifts.add(self._shift)
         self.modules = self._shifts.number(self._shift)
 
     def release(self) -> None:
