@@ -33,7 +33,8 @@ def shop(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve
         return [str(BIN / "flask"), "--app", "flask_shop", "run", "--port", str(port)]
 
     folder = tmp_path_factory.mktemp("shop")
-    with serving(flask, folder, cwd=EXAMPLES, PYTHONPATH=f"{EXAMPLES}:{site}") as server:
+    variables = {"PYTHONPATH": f"{EXAMPLES}:{site}", "CHAOS_APPLICATION": "own-experiment"}
+    with serving(flask, folder, cwd=EXAMPLES, **variables) as server:
         yield server
         settle(server)
 

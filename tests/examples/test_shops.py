@@ -14,6 +14,8 @@ from tests.loopback import until
 EXAMPLES = PROJECT / "examples"
 API = "/chaos_experiments"
 TIMEOUT_SECONDS = 1.0
+APPLICATION = "shops"
+"""Of its own in each file: processes in one folder share a table, and these files are run side by side."""
 
 COMMANDS: dict[str, tuple[Path, Command]] = {
     "flask": (EXAMPLES, lambda _, port: [str(BIN / "flask"), "--app", "flask_shop", "run", "--port", str(port)]),
@@ -35,6 +37,7 @@ def shops(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
                     tmp_path_factory.mktemp("shop"),
                     cwd=where,
                     PYTHONPATH=f"{EXAMPLES}:{wheel}",
+                    CHAOS_APPLICATION=APPLICATION,
                     STOCK_TIMEOUT_SECONDS=str(TIMEOUT_SECONDS),
                 )
             )

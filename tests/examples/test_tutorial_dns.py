@@ -20,7 +20,11 @@ BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 @pytest.fixture(scope="module", params=[False, True], ids=["as it is", "mended"])
 def shop(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Server, bool]:
     where, command = COMMANDS["flask"]
-    variables = {"PYTHONPATH": f"{EXAMPLES}:{wheel}", "STORE_FIRST": str(request.param).lower()}
+    variables = {
+        "PYTHONPATH": f"{EXAMPLES}:{wheel}",
+        "CHAOS_APPLICATION": "tutorial",
+        "STORE_FIRST": str(request.param).lower(),
+    }
     with serving(command, tmp_path_factory.mktemp("shop"), cwd=where, **variables) as server:
         yield server, request.param
         settle(server)
