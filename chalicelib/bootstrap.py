@@ -72,7 +72,7 @@ DEVELOPMENT_TABLE_SECONDS = 5.0
 """How long the start of a development server waits for each answer of a table that is to be made."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Stores:
     """The stores, and the alarms, with one patience."""
 
@@ -82,7 +82,7 @@ class Stores:
     alarms: Alarms
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Chaos:
     """The module, wired."""
 
@@ -118,7 +118,7 @@ class Instead(TypedDict, total=False):
     exit_process: Callable[[int], object]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Ports:
     """What the module asks of the outside: stores, alarms, time, chance; and which experiments there are."""
 
@@ -137,7 +137,7 @@ class Ports:
     exit_process: Callable[[int], object]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Clocks:
     """Beside the process' clock, which is the table's: this machine's, and a timer that never steps.
 

@@ -20,7 +20,7 @@ def _nobody(_run: ActiveRun, _what: object) -> None:
     """Nobody counts or records."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Surroundings:
     """What this process gives to an effect. `clock` is in epoch seconds."""
 

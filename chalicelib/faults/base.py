@@ -186,7 +186,7 @@ class Change(ABC):
         return {}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Applied:
     """What a fault did to one call: `details` for people, `counters` to be added to the run's results.
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 
 from ..faults.base import Chance
-from ..results.judgement import fails_beyond_chance, judge
 from ..results.store import ResultStore
 from ..results.tally import Tally
 from ..runs.run import Run
@@ -60,6 +59,8 @@ class HypothesisGuard:
         self._environments[run.run_id] = tally.environments
 
     def _judge(self, run: Run, tally: Tally) -> None:
+        from ..results.judgement import fails_beyond_chance, judge  # noqa: PLC0415 - only where a run may be aborted
+
         hypothesis, now = run.hypothesis, self._clock()
         if hypothesis and fails_beyond_chance(hypothesis, tally, run, now):
             why = f"the hypothesis failed: {judge(hypothesis, tally, run, now).failures}"[:LONGEST_END_REASON]

@@ -89,7 +89,7 @@ class Pause:
         return self._since <= self._clock() < self._until  # a clock that stepped back does not make it longer
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Counters:
     """The table's counters as all budgets of this process use them: one that fails is asked by nobody for a second."""
 

@@ -48,7 +48,7 @@ UNFINISHED: Final = Applied()
 """What a fault did to a call while it is applied, and where the host's time-out ends the call meanwhile: it was hit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Process:
     """What is this process's own: its name in answers and logs, its clock (epoch seconds) and its chance."""
 
@@ -58,7 +58,7 @@ class Process:
     timer: Callable[[], float] = time.perf_counter
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class AppliedHit:
     """What one fault of one run did to a call."""
 
@@ -192,7 +192,7 @@ class Blocked:
 BLOCKED: Final = Blocked()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class HitByPlan:
     """One call and one run, for a fault."""
 
@@ -268,7 +268,7 @@ class Slots:
         self._free.append(None)
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Engine:
     """One for each process. `slots` bounds how many calls are being hit at a time, and `excluded` are never hit.
 

@@ -12,14 +12,14 @@ STEADY_PARTS = 3
 """After how many parts in a row within the bounds nobody needs to count any more."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Part:
     requests: int = 0
     errors: int = 0
     slow: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Aftermath:
     """What comes after one run, in this process. `ended_at` is None as long as the run is known to be active."""
 

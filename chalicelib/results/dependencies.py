@@ -69,7 +69,7 @@ class OfDependency:
         return self.failed / self.hit.requests if self.hit.requests else None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class DependencyCounter:
     """Counts outgoing calls for one run in one process."""
 

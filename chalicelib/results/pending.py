@@ -31,7 +31,7 @@ class Addition:
     open_calls: OpenCalls | None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class PendingCounts:
     """What was counted for one run and is not in the table yet.
 

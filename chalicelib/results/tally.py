@@ -155,7 +155,7 @@ def counters_of(cells: Cells) -> dict[str, int]:
     return tally.counts
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Served:
     """One request that was served while the run was active. It began `at`; `seconds` is until its response.
 
