@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 
 import pytest
@@ -218,7 +219,8 @@ def test_the_current_profiles_token_goes_to_no_other_address(run: Run, environme
 
 def test_a_halt_asks_nobody_first_whatever_its_reason(server: Server, run: Run) -> None:
     assert run("halt", "--reason", "start").returncode == 0
-    stage = run("halt", "--stage", "dev", "--reason", "start", CHAOS_URL="http://127.0.0.1:1")
+    nobodys = {"CHAOS_URL": "http://127.0.0.1:1", "CHAOS_APPLICATION": uuid.uuid4().hex[:8]}
+    stage = run("halt", "--stage", "dev", "--reason", "start", **nobodys)
     assert "none runs in this folder" in stage.stderr
 
 

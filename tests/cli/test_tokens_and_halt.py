@@ -1,5 +1,6 @@
 import json
 import time
+import uuid
 from dataclasses import replace
 from typing import Any
 
@@ -115,7 +116,10 @@ def test_a_command_that_cannot_be_is_a_usage_error(arguments: list[str]) -> None
     assert main(arguments) == 2
 
 
-def test_the_stage_dev_without_a_shared_table_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_stage_dev_without_a_shared_table_says_what_to_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHAOS_APPLICATION", uuid.uuid4().hex[:8])  # nobody has it running in this folder
     assert main([*CREATE, "--stage", "dev"]) == 1
     assert "AWS_ENDPOINT_URL_DYNAMODB" in capsys.readouterr().err
 

@@ -130,6 +130,7 @@ def serving(command: Command, folder: Path, cwd: Path | None = None, **more: str
         **os.environ,
         "PYTHONPATH": f"{folder}{os.pathsep}{PROJECT}",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "GUNICORN_CMD_ARGS": "--no-control-socket",  # it is one for each user, whoever has a server running
         "HANDLED": str(handled),
         **variables(**more),
     }

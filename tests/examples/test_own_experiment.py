@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def shop(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve
         return [str(BIN / "flask"), "--app", "flask_shop", "run", "--port", str(port)]
 
     folder = tmp_path_factory.mktemp("shop")
-    variables = {"PYTHONPATH": f"{EXAMPLES}:{site}", "CHAOS_APPLICATION": "own-experiment"}
+    variables = {"PYTHONPATH": f"{EXAMPLES}:{site}", "CHAOS_APPLICATION": uuid.uuid4().hex[:8]}
     with serving(flask, folder, cwd=EXAMPLES, **variables) as server:
         yield server
         settle(server)

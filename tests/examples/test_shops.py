@@ -1,6 +1,7 @@
 """The tour of examples/README.md, on the servers that its commands start."""
 
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,8 +15,6 @@ from tests.loopback import until
 EXAMPLES = PROJECT / "examples"
 API = "/chaos_experiments"
 TIMEOUT_SECONDS = 1.0
-APPLICATION = "shops"
-"""Of its own in each file: processes in one folder share a table, and these files are run side by side."""
 
 COMMANDS: dict[str, tuple[Path, Command]] = {
     "flask": (EXAMPLES, lambda _, port: [str(BIN / "flask"), "--app", "flask_shop", "run", "--port", str(port)]),
@@ -29,6 +28,7 @@ COMMANDS: dict[str, tuple[Path, Command]] = {
 
 @pytest.fixture(scope="module")
 def shops(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Server]]:
+    own = uuid.uuid4().hex[:8]  # processes in one folder share a table otherwise, and other files run beside this one
     with ExitStack() as stack:
         served = {
             name: stack.enter_context(
@@ -37,7 +37,7 @@ def shops(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
                     tmp_path_factory.mktemp("shop"),
                     cwd=where,
                     PYTHONPATH=f"{EXAMPLES}:{wheel}",
-                    CHAOS_APPLICATION=APPLICATION,
+                    CHAOS_APPLICATION=own,
                     STOCK_TIMEOUT_SECONDS=str(TIMEOUT_SECONDS),
                 )
             )

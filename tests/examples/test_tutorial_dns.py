@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def shop(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.T
     where, command = COMMANDS["flask"]
     variables = {
         "PYTHONPATH": f"{EXAMPLES}:{wheel}",
-        "CHAOS_APPLICATION": "tutorial",
+        "CHAOS_APPLICATION": uuid.uuid4().hex[:8],
         "STORE_FIRST": str(request.param).lower(),
     }
     with serving(command, tmp_path_factory.mktemp("shop"), cwd=where, **variables) as server:

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +23,9 @@ LATENCY = "latency_injection"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with chalice_local(tmp_path_factory.mktemp("server"), "--no-autoreload") as started:
+    own = uuid.uuid4().hex[:8]  # the application that somebody has running in this folder is left alone
+    folder = tmp_path_factory.mktemp("server")
+    with chalice_local(folder, "--no-autoreload", CHAOS_APPLICATION=own) as started:
         yield started
 
 
