@@ -1,7 +1,6 @@
 """Which of a machine's AWS settings count."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ from botocore.session import Session
 
 from chalicelib import aws
 from chalicelib.settings import Settings, read_settings
+from tests.loopback import until
 
 EMBEDDED = Settings(stage="dev", endpoint_url="http://127.0.0.1:9", embedded=True)
 Machine = Callable[..., None]
@@ -149,13 +149,6 @@ class MetadataService:
         return RefreshableCredentials.create_from_metadata(self(), self, "metadata")
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
 def test_credentials_are_looked_up_when_a_call_is_signed_and_not_when_a_client_is_made() -> None:
     asked: list[None] = []
     credentials = aws.DeferredCredentials(lambda: asked.append(None) or Credentials("k", "s"))  # type: ignore[func-returns-value]
@@ -201,10 +194,10 @@ def test_credentials_that_expire_soon_are_renewed_beside_the_calls() -> None:
     service.answers.clear()
     for _ in range(20):
         assert credentials.get_frozen_credentials().access_key == known  # at once, though the service hangs
-    wait_until(lambda: service.asked == asked + 1)
+    until(lambda: service.asked == asked + 1)
     service.seconds = 3600
     service.answers.set()
-    wait_until(lambda: credentials.get_frozen_credentials().access_key != known)
+    until(lambda: credentials.get_frozen_credentials().access_key != known)
     assert service.asked == asked + 1
 
 
@@ -229,7 +222,7 @@ def test_a_lookup_that_never_ends_is_left_and_made_anew(monkeypatch: pytest.Monk
     credentials = aws.DeferredCredentials(look_up, lambda: now[0])
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(credentials.get_frozen_credentials)
-        wait_until(lambda: bool(asked))
+        until(lambda: bool(asked))
         with pytest.raises(CredentialRetrievalError, match="no answer within"):
             credentials.get_frozen_credentials()
         now[0] = 0.06

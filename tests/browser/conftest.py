@@ -14,6 +14,7 @@ from chalicelib.dynamodb.tokens import DynamoDBTokenStore
 from chalicelib.settings import Settings
 from tests.contract.servers import SERVERS, Server, serving, stop_all
 from tests.loopback import free_port
+from tests.matrix import leave_out, parameters_of
 
 PATIENCE_MS = 15_000
 expect.set_options(timeout=PATIENCE_MS)
@@ -36,16 +37,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "tests/browser/" in item.nodeid and not CHROMIUM:
             item.add_marker(pytest.mark.skip(reason="needs Debian's chromium: apt-get install chromium"))
-    if not config.getoption("--whole-matrix"):
-        tests: dict[str, int] = {}
-        left_out = [item for item in items if not _has_its_turn(item, tests)]
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=left_out)
+    tests: dict[str, int] = {}
+    leave_out(config, items, lambda item: _has_its_turn(item, tests))
 
 
 def _has_its_turn(item: pytest.Item, tests: dict[str, int]) -> bool:
     """Whether the item has the server whose turn it is; `tests` numbers those that are known."""
-    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    parameters = parameters_of(item)
     if "server_and_table" not in parameters:
         return True
     server = parameters["server_and_table"]

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.dependencies.http_server import Server, serving, serving_securely
+from tests.matrix import leave_out, parameters_of
 
 
 @pytest.fixture
@@ -33,17 +34,13 @@ def server_of(server: Server, secure_server: Server) -> Callable[[str], Server]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without --whole-matrix, a test with several parameters is run until each has had each of its values."""
-    if config.getoption("--whole-matrix"):
-        return
     seen: set[tuple[str, str, str]] = set()
-    left_out = [item for item in items if not _has_news(item, seen)]
-    items[:] = [item for item in items if item not in left_out]
-    config.hook.pytest_deselected(items=left_out)
+    leave_out(config, items, lambda item: _has_news(item, seen))
 
 
 def _has_news(item: pytest.Item, seen: set[tuple[str, str, str]]) -> bool:
     """Whether one of its parameters has a value that it had in no test before."""
-    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    parameters = parameters_of(item)
     test = item.nodeid.partition("[")[0]
     values = {(test, name, repr(value)) for name, value in parameters.items()}
     is_new = len(values) < 2 or not values <= seen
