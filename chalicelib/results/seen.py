@@ -18,7 +18,7 @@ class SeenKey(NamedTuple):
     dependency: str
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True)
 class SeenCalls:
     """`buckets` are the tally's, of all calls that have ended. `faults` is what the client can be made to meet."""
 
