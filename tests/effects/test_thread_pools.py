@@ -332,7 +332,7 @@ def test_the_default_executor_is_held_as_soon_as_the_application_has_one(
         await until_async(lambda: sum(seat.is_held for seat in pool.seats[held]) == pool.size - 1)
         submit = lambda call: loop.run_in_executor(None, call)  # noqa: E731
         counted = await anyio.to_thread.run_sync(
-            lambda: free_threads(lambda call: loop.call_soon_threadsafe(submit, call), pool.size),
+            lambda: free_threads(lambda call: loop.call_soon_threadsafe(submit, call), pool.size, at_least=1),
             limiter=anyio.CapacityLimiter(1),
         )
         assert counted == 1

@@ -143,11 +143,11 @@ def test_a_delay_leaves_the_invocation_its_time(
 
 
 def test_the_web_adapter_says_it_in_a_header(options: dict[str, Any], waited: list[float]) -> None:
-    deadline = (time.time() + LEFT_SECONDS) * 1000
+    deadline = (time.time() + 40) * 1000  # by the real clock, while the module is wired; the delay is 60 s
     header = {"x-amzn-lambda-context": json.dumps({"request_id": "r", "deadline": round(deadline)})}
     answer = in_flask_(options).test_client().get("/orders", headers=header)
     assert answer.headers["X-Chaos-Cut"] == "latency_injection"
-    assert 0 < sum(waited) <= CUT_SECONDS
+    assert 0 < sum(waited) <= 39.5
 
 
 @pytest.mark.parametrize("header", ["no JSON", "[]", "{}", '{"deadline": "soon"}', '{"deadline": null}'])

@@ -2,11 +2,11 @@
 
 import json
 import time
-from datetime import datetime
 from typing import Any
 
 import pytest
 
+from tests.loopback import until
 from tests.staging.account import Account
 from tests.staging.conftest import NAME
 from tests.staging.fleet import Fleet, Stage, Tell, everywhere, feels, spared
@@ -17,6 +17,8 @@ pytestmark = pytest.mark.timeout(300)
 ALARM = "orders-5xx"
 GUARDRAIL_SECONDS = 10.0
 REFRESH_SECONDS = 1.0
+MARGIN_SECONDS = 4.0
+"""To come to the next request that looks, to ask CloudWatch, and to write the end."""
 
 
 @pytest.fixture
@@ -41,15 +43,23 @@ def status(stage: Stage) -> Any:
     return stage.call("GET", "/chaos_experiments/status?experiment_name=latency_injection")[1]["resultset"]
 
 
+def wait_until_aborted(stage: Stage) -> float:
+    """When it was known to everybody who reads the table, in epoch seconds."""
+    until(lambda: status(stage)["status"] == "aborted")
+    return time.time()
+
+
 def test_environments_look_and_one_ends_the_run_for_all(alarm: Any, stage: Stage, fleet: Fleet, tell: Tell) -> None:
     stage.start("latency_injection", delay_seconds=0.02, duration_seconds=600, alarms=[ALARM])
     fleet.wait_until(everywhere(feels("latency_injection")), since=time.time())
     alarm.set_alarm_state(AlarmName=ALARM, StateValue="ALARM", StateReason="5 errors a minute")
     fired = time.time()
-    fleet.wait_until(everywhere(spared("latency_injection")), since=fired)
-    longest = max(last(fleet.answers(fired), feels("latency_injection"), since=fired))
-    tell(f"looked at: the last one felt it {longest:.1f} s after the alarm")
-    assert longest <= GUARDRAIL_SECONDS + 2 * REFRESH_SECONDS
+    aborted = wait_until_aborted(stage)
+    fleet.wait_until(everywhere(spared("latency_injection")), since=aborted)
+    longest = max(last(fleet.answers(aborted), feels("latency_injection"), since=aborted))
+    tell(f"looked at: ended {aborted - fired:.1f} s after the alarm, the last one felt it {longest:.1f} s later")
+    assert aborted - fired <= GUARDRAIL_SECONDS + MARGIN_SECONDS
+    assert longest <= REFRESH_SECONDS
     ended = status(stage)
     assert (ended["status"], ended["ended_by"]) == ("aborted", "guardrail")
     assert "orders-5xx is in ALARM: 5 errors a minute" in ended["end_reason"]
@@ -69,10 +79,10 @@ def test_the_topic_tells_and_the_run_ends_within_seconds(
     message = {"AlarmName": ALARM, "NewStateValue": "ALARM", "NewStateReason": "5 errors a minute"}
     some = {"from": {"DataType": "String", "StringValue": "a test"}}  # or the emulator leaves the field out
     sns.publish(TopicArn=topic, Message=json.dumps(message), Subject="ALARM", MessageAttributes=some)
-    fleet.wait_until(everywhere(spared("latency_injection")), since=fired)
+    aborted = wait_until_aborted(stage)
+    fleet.wait_until(everywhere(spared("latency_injection")), since=aborted)
     ended = status(stage)
     assert (ended["status"], ended["ended_from"]) == ("aborted", "CloudWatch, by its topic")
-    end = datetime.fromisoformat(ended["end_time"]).timestamp()
-    longest = max(last(fleet.answers(end), feels("latency_injection"), since=end))
-    tell(f"told: ended {end - fired:.1f} s after the message, the last one felt it {longest:.1f} s later")
-    assert longest <= 2 * REFRESH_SECONDS  # to write the end, and to read it
+    longest = max(last(fleet.answers(aborted), feels("latency_injection"), since=aborted))
+    tell(f"told: ended {aborted - fired:.1f} s after the message, the last one felt it {longest:.1f} s later")
+    assert longest <= REFRESH_SECONDS

@@ -26,6 +26,7 @@ PAIRS = 15
 MOST = 1.3
 """Times as long as the bare one: with `--exact`. What libraries and the interpreter take differs by machine."""
 MOST_ANYWHERE = 1.5
+"""Of the least that each took, which other load on the machine moves least."""
 
 ASIDE = 3
 """Of the packages that are not compared."""
@@ -76,7 +77,9 @@ def test_a_cold_start_is_no_longer_than_that_of_a_bare_application_with_one_quer
     ours_times, bare_times = times[OURS], times[BARE_ALIKE]
     ratio = statistics.median(one / other for one, other in zip(ours_times, bare_times, strict=True))
     tell(f"median of {PAIRS} ratios, ours to bare by the same packaging: {ratio:.2f}")
-    assert ratio <= (MOST if pytestconfig.getoption("--exact") else MOST_ANYWHERE)
+    if pytestconfig.getoption("--exact"):
+        assert ratio <= MOST
+    assert min(ours_times) / min(bare_times) <= MOST_ANYWHERE
 
 
 def started_cold(folder: Path, variables: dict[str, str]) -> float:

@@ -32,6 +32,8 @@ pytestmark = pytest.mark.timeout(600)
 
 PAIRS = 11
 MOST = 1.15
+MOST_ANYWHERE = 1.3
+"""Where the machine has other work: without `--exact`."""
 OF_LAMBDA = {
     "AWS_REGION": REGION,
     "AWS_DEFAULT_REGION": REGION,
@@ -307,7 +309,9 @@ def handler(event, context):
 
 
 @pytest.mark.parametrize("name", HANDLERS)
-def test_a_cold_start_is_hardly_longer_than_without_the_layer(starter: Starter, name: str, tell: Tell) -> None:
+def test_a_cold_start_is_hardly_longer_than_without_the_layer(
+    starter: Starter, name: str, tell: Tell, pytestconfig: pytest.Config
+) -> None:
     """Over TLS, of which a connection to DynamoDB takes most."""
     starter.task(HANDLERS[name])
     authority = trustme.CA(organization_name="Amazon")
@@ -330,4 +334,4 @@ def test_a_cold_start_is_hardly_longer_than_without_the_layer(starter: Starter, 
     tell(f"a handler {name}: {bare:.0f} and {with_layer:.0f} ms of CPU time, of time {passed:.2f} as much")
     tell(f"ratio of CPU time {cpu:.2f}, of the least {least:.2f}")
     if name == "that makes clients of boto3":
-        assert least <= MOST
+        assert least <= (MOST if pytestconfig.getoption("--exact") else MOST_ANYWHERE)
