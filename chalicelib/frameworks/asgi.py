@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs
 
 import anyio
@@ -19,7 +19,7 @@ from ..injection.engine import Blocked, InjectionResult
 from ..results.spans import annotate
 from ..results.tally import SERVER_ERROR
 from .answers_on_loop import ChangedSend, offer_nothing_past_us
-from .connections import CLOSED, is_to_drop, note, unanswered
+from .connections import CLOSED, note, unanswered
 from .connections_on_loop import ServerSide, current_task
 from .lambda_time import seconds_left
 from .module import ChaosModule, is_control_plane, is_within_a_call, tested
@@ -88,16 +88,22 @@ class Threads:
 class ASGICall(RequestCall):
     """A request, as the server hands it over."""
 
-    __slots__ = ("name", "scope", "server")
+    __slots__ = ("name", "scope", "send", "task")
 
-    def __init__(self, scope: "Scope", path: str, server: ServerSide | None = None) -> None:
+    def __init__(self, scope: "Scope", path: str, send: "Send", task: Any) -> None:  # noqa: ANN401 - asyncio's, or trio's
+        """`task` is the one in which the server serves it."""
         self.scope = scope
         self.name = path
-        self.server = server
+        self.send = send
+        self.task = task
+
+    @property
+    def server(self) -> ServerSide:
+        return ServerSide(self.scope, self.send, self.task)
 
     @property
     def is_client_gone(self) -> bool:
-        return self.server is not None and self.server.is_client_gone
+        return self.server.is_client_gone
 
     @property
     def method(self) -> str:
@@ -155,39 +161,44 @@ class ASGIBoundary:
             return self._endpoints(scope, receive, send)
         if self._module.is_idle():
             return self._application(scope, receive, send)
+        if _passes(path, scope):
+            return self._application(scope, receive, send)
         return self._active(path, scope, receive, send)
 
     # The data plane
 
-    async def _active(self, path: str, scope: "Scope", receive: "Receive", send: "Send") -> None:
+    def _active(self, path: str, scope: "Scope", receive: "Receive", send: "Send") -> Awaitable[None]:
+        """As `serve`, no coroutine itself."""
+        call = ASGICall(scope, path, send, current_task())
         injection = self._injection
         if injection is None or injection.engine is not self._module.wired_engine:
-            injection = await self._prepared()
-        result = None
-        if injection and not _passes(path, scope):
-            call = ASGICall(scope, path, ServerSide(scope, send, current_task()))
-            arrived = injection.arrive_now(call)
-            result = await injection.arrive(call) if isinstance(arrived, Blocked) else arrived
+            return self._arrive(call, receive)
+        arrived = injection.arrive_now(call)
+        if isinstance(arrived, Blocked):
+            return self._arrive(call, receive)
+        if arrived is None:
+            return self._application(scope, receive, send)
+        return self._served((injection, arrived), call, receive)
+
+    async def _arrive(self, call: ASGICall, receive: "Receive") -> None:
+        """Where something has to be done first that may block."""
+        injection = await self._prepared()
+        result = await injection.arrive(call) if injection else None
         if injection is None or result is None:
-            await self._application(scope, receive, send)
-            return
-        application = self._application
-        if not self._has_route_place:
-            application = partial(_in_place, (injection, result), application)
-        await self._served((injection, result), application, scope, receive, send)
+            await self._application(call.scope, receive, call.send)
+        else:
+            await self._served((injection, result), call, receive)
 
     async def _served(
-        self,
-        current: tuple[AsyncInjection, InjectionResult],
-        application: "ASGIApp",
-        scope: "Scope",
-        receive: "Receive",
-        send: "Send",
+        self, current: tuple[AsyncInjection, InjectionResult], call: ASGICall, receive: "Receive"
     ) -> None:
         injection, result = current
+        application, scope = self._application, call.scope
+        if not self._has_route_place:
+            application = partial(_in_place, current, application)
         token = CURRENT.set(current)
         try:
-            await application(scope, receive, _counted(injection, result, scope, send))
+            await application(scope, receive, _counted(injection, result, call))
         except Exception:
             if not result.is_answered:
                 result.is_answered = True
@@ -231,11 +242,11 @@ class ASGIBoundary:
     async def _control_plane(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         path = path_of(scope)
         request = await _request(path.removeprefix(self._module.prefix), scope, receive)
-        server = ServerSide(scope, send, current_task())
+        call = ASGICall(scope, path, send, current_task())
         response = self._module.preflight(request.method, request.headers)
         if response is None:
-            response = await self._answer(request, ASGICall(scope, path, server))
-        if response.drops_connection and await server.reset() in CLOSED:
+            response = await self._answer(request, call)
+        if response.drops_connection and await call.server.reset() in CLOSED:
             return
         await send_response(response.with_headers(self._module.cross_origin(request.headers)), scope, receive, send)
 
@@ -271,34 +282,47 @@ def path_of(scope: "Scope") -> str:
     return path
 
 
-def _counted(injection: AsyncInjection, result: InjectionResult, scope: "Scope", send: "Send") -> "Send":
-    """`send` for a request that is counted."""
+def _counted(injection: AsyncInjection, result: InjectionResult, call: ASGICall) -> "Send":
+    """`send` for a request that is counted. No coroutine itself: what passes through is spared one."""
+    send = call.send
     is_gone = False
-    server = cast("ServerSide", cast("ASGICall", result.call).server)
 
-    async def send_counted(message: "Message") -> None:
-        nonlocal is_gone
+    def send_counted(message: "Message") -> "Awaitable[None]":
         if message["type"] == "http.response.start":
             if result.changes:
-                result.answer = ChangedSend(injection, result, scope, send, server.cut)
+                result.answer = ChangedSend(injection, result, call.scope, send, call.server.cut)
                 message = result.answer.begin(message)
             result.is_answered = True
-            status = message["status"]
-            if is_to_drop(result):
-                how = await server.reset()
-                status, is_gone = note(result, how), how in CLOSED
-            injection.count(result, status)
-            if result.hits or result.notes:
-                annotate(result)
-                added = [(name.lower().encode(), value.encode()) for name, value in result.headers.items()]
-                message = {**message, "headers": [*message.get("headers", ()), *added]}
-        elif result.answer is not None and message["type"] == "http.response.body":
-            await result.answer.body(message)
-            return
+            if isinstance(result.outcome, Disconnect):
+                return drop(message)
+            injection.count(result, message["status"])
+            return send(_marked(message, result) if result.hits or result.notes else message)
+        if result.answer is not None and message["type"] == "http.response.body":
+            changed: Awaitable[None] = result.answer.body(message)
+            return changed
+        return _nothing() if is_gone else send(message)
+
+    async def drop(message: "Message") -> None:
+        nonlocal is_gone
+        how = await call.server.reset()
+        injection.count(result, note(result, how))
+        is_gone = how in CLOSED
+        marked = _marked(message, result)
         if not is_gone:
-            await send(message)
+            await send(marked)
 
     return send_counted
+
+
+def _marked(message: "Message", result: InjectionResult) -> "Message":
+    """The beginning of an answer to a request that was hit, or that a dry run would have hit."""
+    annotate(result)
+    added = [(name.lower().encode(), value.encode()) for name, value in result.headers.items()]
+    return {**message, "headers": [*message.get("headers", ()), *added]}
+
+
+async def _nothing() -> None:
+    """Nobody is there any more to send anything to."""
 
 
 async def _in_place(

@@ -32,7 +32,7 @@ from ..api.endpoints import ENDPOINTS, METHODS, Endpoint
 from ..api.http import Request, Response, failure, injected_failure
 from ..development.banner import banner
 from ..errors import ChaosError, InjectedDisconnect, InvalidJson, Unauthenticated
-from ..faults.base import Answer, Disconnect, Raise
+from ..faults.base import PROCEED, Answer, Disconnect, Outcome, Raise
 from ..guardrails.alarms import abort_for
 from ..injection.call import LambdaContext, RequestCall
 from ..injection.current import CURRENT
@@ -173,7 +173,9 @@ class ChaosExperiments(Background):
         injection = self._module.injection()
         result = None
         if injection and not is_within_a_call():
-            result = injection.arrive(ChaliceCall(request, _path(request), self._app.lambda_context))
+            values = request.uri_params
+            path = _with_values(request.path, values) if values else request.path
+            result = injection.arrive(ChaliceCall(request, path, self._app.lambda_context))
         if injection is None or result is None:
             return get_response(request)
         route = self._route(request)
@@ -205,7 +207,7 @@ class ChaosExperiments(Background):
             CURRENT.reset(token)
             result.is_answered, result.changes = True, ()
             injection.end(result)
-        how = connections.reset({}) if connections.is_to_drop(result) else None
+        how = connections.reset({}) if isinstance(result.outcome, Disconnect) else None
         injection.finish(result, connections.note(result, how) if how else response.status_code)
         if how == connections.FAILED_INVOCATION:
             return _FailedInvocation("")
@@ -363,13 +365,19 @@ class _RoutePlace:
         current = CURRENT.get()
         if current is not None and not current[1].reached_route:
             injection, result = current
-            match injection.apply(result):
-                case Answer() as answer:
-                    return self._translated(injected_failure(answer, {}))
-                case Raise(exception):
-                    raise exception
-                case Disconnect():
-                    return self._translated(connections.unanswered())
+            outcome = injection.apply(result)
+            if outcome is not PROCEED:
+                return self._instead(outcome, values, named)
+        return self._view(*values, **named)
+
+    def _instead(self, outcome: Outcome, values: Sequence[Any], named: Mapping[str, Any]) -> Any:  # noqa: ANN401
+        match outcome:
+            case Answer() as answer:
+                return self._translated(injected_failure(answer, {}))
+            case Raise(exception):
+                raise exception
+            case Disconnect():
+                return self._translated(connections.unanswered())
         return self._view(*values, **named)
 
 
@@ -434,7 +442,6 @@ def _methods(endpoint: Endpoint) -> list[str]:
     return ["GET", "HEAD"] if endpoint.method == "GET" else [endpoint.method]
 
 
-def _path(request: ChaliceRequest) -> str:
+def _with_values(path: str, values: Mapping[str, str]) -> str:
     """The decoded path that the client asked for, below the stage: Chalice has the route's, and its parameters."""
-    path, values = request.path, request.uri_params
-    return PARAMETER.sub(lambda found: unquote(values.get(found[1], found[0])), path) if values else path
+    return PARAMETER.sub(lambda found: unquote(values.get(found[1], found[0])), path)

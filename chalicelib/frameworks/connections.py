@@ -77,10 +77,6 @@ def unanswered() -> Response:
     return Response(ANSWERED, {**content, "resultset": {}}, drops_connection=True)
 
 
-def is_to_drop(result: InjectionResult) -> bool:
-    return isinstance(result.outcome, Disconnect)
-
-
 def note(result: InjectionResult, how: How) -> int:
     """Note what became of the connection. The status that the request is counted with."""
     dropped = how != "answered"

@@ -211,15 +211,16 @@ def _counted(
 ) -> Callable[..., Any]:
     """`start_response` for a request that is counted; an error may start an answer after the first one."""
 
-    def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:  # noqa: ANN401
+    def start(status: str, headers: "list[tuple[str, str]]", *error: Any) -> "Callable[[bytes], object]":  # noqa: ANN401
         if result.changes:
             result.answer = result.answer or ChangedAnswer(injection, result, partial(connections.cut, environ))
             status, headers = result.answer.begin(status, headers)
         if not result.is_answered:
             result.is_answered = True
-            how = connections.reset(environ) if connections.is_to_drop(result) else None
+            how = connections.reset(environ) if isinstance(result.outcome, Disconnect) else None
             injection.finish(result, connections.note(result, how) if how else _number(status))
-            annotate(result)
+            if result.hits:
+                annotate(result)
             if how == connections.FAILED_INVOCATION:
                 raise InjectedDisconnect
         if result.hits or result.notes:

@@ -39,7 +39,7 @@ class Changed:
         self._engine = engine
         self._result = result
         self._links = [
-            _Link(engine.hit_call(result, plan, engine.process.chance), change) for plan, change in result.changes
+            _Link(HitByPlan(engine, result, plan, engine.process.chance), change) for plan, change in result.changes
         ]
         self._has_slot = False
         self._is_bodiless = False

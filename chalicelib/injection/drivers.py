@@ -34,6 +34,8 @@ class SyncInjection:
 
     def __init__(self, engine: Engine, sleep: Callable[[float], None] = time_limits.sleep) -> None:
         self.engine = engine
+        self.end = engine.end
+        """To be called when the answer is with the server."""
         self._sleep = sleep
 
     def arrive(self, call: Call) -> InjectionResult | None:
@@ -50,11 +52,12 @@ class SyncInjection:
         """To be called in the route's place. What is to become of the call."""
         try:
             hits = self.engine.decide(result)
-        except Exception as error:
+            return PROCEED if hits is None else self._drive(result.call, self.engine.apply(result, hits))
+        except (Interrupted, Exception) as error:
             pass_on(error)
             log.exception(DEFECT)
+            result.drop_defective()
             return PROCEED
-        return PROCEED if hits is None else self.apply_hits(result, hits)
 
     def apply_hits(self, result: InjectionResult, hits: Sequence[Hit]) -> Outcome:
         """Apply what was decided. What is to become of the call."""
@@ -65,10 +68,6 @@ class SyncInjection:
             log.exception(DEFECT)
             result.drop_defective()
             return PROCEED
-
-    def end(self, result: InjectionResult) -> None:
-        """To be called when the answer is with the server."""
-        self.engine.end(result)
 
     def test(self, call: Call) -> InjectionResult | None:
         """Arrival and route in one, for the test endpoint."""
@@ -93,7 +92,7 @@ class SyncInjection:
     def finish(self, result: InjectionResult, status: int | None) -> None:
         """To be called when the call is answered, or has ended without an answer (None). May block in Lambda."""
         self.engine.count(result, status)
-        if not result.changes:  # otherwise when the answer is over, with what is counted then
+        if self.engine.recorder.is_waiting and not result.changes:  # those are counted when the answer is over
             self.flush(result)
 
     def flush(self, result: InjectionResult) -> None:
@@ -156,6 +155,10 @@ class AsyncInjection:
 
     def __init__(self, engine: Engine, loop: Loop) -> None:
         self.engine = engine
+        self.end = engine.end
+        """To be called when the answer is with the server. Does not block."""
+        self.count = engine.count
+        """To be called when the response starts, or the call has ended without one (None). Does not block."""
         self._loop = loop
         self._reading_until = NEVER
 
@@ -194,10 +197,6 @@ class AsyncInjection:
             result.drop_defective()
             return PROCEED
 
-    def end(self, result: InjectionResult) -> None:
-        """To be called when the answer is with the server. Does not block."""
-        self.engine.end(result)
-
     async def test(self, call: Call) -> InjectionResult | None:
         """Arrival and route in one, for the test endpoint."""
         try:
@@ -219,10 +218,6 @@ class AsyncInjection:
         except (Interrupted, Exception) as error:
             pass_on(error)
             log.exception(DEFECT)
-
-    def count(self, result: InjectionResult, status: int | None) -> None:
-        """To be called when the response starts, or the call has ended without one (None). Does not block."""
-        self.engine.count(result, status)
 
     def may_flush(self, result: InjectionResult) -> bool:
         """To be asked when the call is answered: whether to await `flush`. Only in Lambda."""

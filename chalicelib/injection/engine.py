@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
@@ -165,24 +165,31 @@ class InjectionResult:
     @property
     def headers(self) -> dict[str, str]:
         """The headers of a response that was hit, or that a dry run would have hit; empty for an untouched one."""
-        dry = self.would_hit if self.notes else None
-        marks = {"X-Chaos-Dry-Run": ", ".join(dry)} if dry else {}
-        return {**self._headers_of_hits, **marks} if self.hits else marks
+        headers = self._headers_of_hits() if self.hits else {}
+        if self.notes and (dry := self.would_hit):
+            headers["X-Chaos-Dry-Run"] = ", ".join(dry)
+        return headers
 
-    @property
     def _headers_of_hits(self) -> dict[str, str]:
-        experiments = {hit.plan.run.experiment: None for hit in self.hits}  # each once, in order
-        run_ids = {hit.plan.run_id: None for hit in self.hits}
+        plan = self.hits[0].plan
         headers = {
-            "X-Chaos-Experiment": ", ".join(experiments),
+            "X-Chaos-Experiment": plan.run.experiment,
             "X-Chaos-Environment": self.environment,
-            "X-Chaos-Run": ", ".join(run_ids),
+            "X-Chaos-Run": plan.run_id,
         }
+        if len(self.hits) > 1:
+            headers["X-Chaos-Experiment"] = _once_each(hit.plan.run.experiment for hit in self.hits)
+            headers["X-Chaos-Run"] = _once_each(hit.plan.run_id for hit in self.hits)
         for hit in self.hits:
             if "cut_from_seconds" in hit.applied.details:
                 cut = headers.get("X-Chaos-Cut")
                 headers["X-Chaos-Cut"] = f"{cut}, {hit.plan.run.experiment}" if cut else hit.plan.run.experiment
         return headers
+
+
+def _once_each(names: Iterable[str]) -> str:
+    """In their order."""
+    return ", ".join(dict.fromkeys(names))
 
 
 class Blocked:
@@ -197,9 +204,8 @@ class HitByPlan:
     """One call and one run, for a fault."""
 
     engine: "Engine"
-    call: Call
+    result: InjectionResult
     plan: Plan
-    began: float
     chance: Chance
 
     @property
@@ -208,23 +214,24 @@ class HitByPlan:
 
     @property
     def kind(self) -> base.Kind:
-        return self.call.kind
+        return self.result.call.kind
 
     @property
     def event(self) -> Any:  # noqa: ANN401 - JSON
-        return self.call.event
+        return self.result.call.event
 
     def remaining_seconds(self) -> float:
-        if self.call.kind == "invocation":  # no gateway and no server waits for it
-            return self.call.remaining_seconds
-        passed = self.engine.process.timer() - self.began
-        return min(self.call.remaining_seconds, self.engine.longest_request_seconds - passed)
+        call = self.result.call
+        if call.kind == "invocation":  # no gateway and no server waits for it
+            return call.remaining_seconds
+        passed = self.engine.process.timer() - self.result.began
+        return min(call.remaining_seconds, self.engine.longest_request_seconds - passed)
 
     def is_client_gone(self) -> bool:
-        return self.call.is_client_gone
+        return self.result.call.is_client_gone
 
     def client_timeout_seconds(self) -> float:
-        return self.call.timeout_seconds
+        return self.result.call.timeout_seconds
 
     def seconds_until_stale(self) -> float:
         return self.engine.snapshot.seconds_until_stale()
@@ -361,15 +368,16 @@ class Engine:
         plans = self.snapshot.cached()
         if plans is None:
             return BLOCKED
-        if self._is_effect_due(plans) or (not plans and self.recorder.is_flush_due()):
-            return BLOCKED
-        return self._result(plans, call) if plans or self.recorder.is_watching else None
-
-    def _is_effect_due(self, plans: Sequence[Plan]) -> bool:
-        for effect in self._effects:  # noqa: SIM110 - as in `is_idle`
+        for effect in self._effects:
             if effect.is_holding and effect.is_due(plans):
-                return True
-        return False
+                return BLOCKED
+        if not plans:
+            if self.recorder.is_flush_due():
+                return BLOCKED
+            if not self.recorder.is_watching:
+                return None
+        process = self.process
+        return InjectionResult(plans, call, process.timer(), process.name)
 
     def arrive(self, call: Call) -> Generator[Step, Any, InjectionResult | None]:
         """As `arrive_now`, with what may block: the read of the table, effects that are over, pending counts."""
@@ -408,7 +416,7 @@ class Engine:
         if result.is_test:
             return hits or None
         if hits:
-            result.meets = {plan.run_id for plan, _, _ in hits if not plan.is_dry}
+            result.meets = hits[0][0].meets if len(hits) == 1 else _met(hits)
         result.flushes_begun = self.recorder.begin(result) and self._has_time_to_flush(result.call)
         return hits if hits or result.flushes_begun else None
 
@@ -444,23 +452,20 @@ class Engine:
                         continue
                 hit = AppliedHit(plan, fault.kind, UNFINISHED)
                 result.hits.append(hit)
-                applied = fault.apply(self.hit_call(result, plan, chance))
-                hit.applied = applied if isinstance(applied, Applied) else (yield from applied)
-                _note_last(result, hit)
-                if hit.applied.outcome is not PROCEED:
-                    result.outcome = hit.applied.outcome
+                applied = fault.apply(HitByPlan(self, result, plan, chance))
+                if not isinstance(applied, Applied):
+                    applied = yield from applied
+                hit.applied = applied
+                if applied.did_nothing or applied.change is not None:
+                    _note_last(result, hit)
+                if applied.outcome is not PROCEED:
+                    result.outcome = applied.outcome
                     result.changes = ()  # it is not the application that answers
                     break
         finally:
-            if isinstance(result.outcome, Exit):
-                result.budgets, used = used, []
-            ends = [budget.over() for budget in used]
-        for end in filter(None, ends):
+            ends = _over(result, used) if used else ()
+        for end in ends:
             yield RunBlocking(end)
-
-    def hit_call(self, result: InjectionResult, plan: Plan, chance: Chance) -> HitByPlan:
-        """A call and one of the runs that hit it, as faults see it."""
-        return HitByPlan(self, result.call, plan, result.began, chance)
 
     def is_active(self, plan: Plan) -> Generator[Step, Any, bool]:
         """Whether a run goes on, by the snapshot, which is refreshed where that is due."""
@@ -478,8 +483,11 @@ class Engine:
         try:
             if result.is_test:
                 self.recorder.count_test(result)
-            else:
-                self.recorder.count(result, status, self._seconds(result))
+                return
+            seconds = self.process.timer() - result.began
+            if self.arrival:
+                seconds = self._since_arrival(result, seconds)
+            self.recorder.count(result, status, seconds)
         except Exception:
             log.exception("Could not count a request")
 
@@ -492,14 +500,11 @@ class Engine:
         except Exception:
             log.exception("Could not count what became of an answer")
 
-    def _seconds(self, result: InjectionResult) -> float:
+    def _since_arrival(self, result: InjectionResult, seconds: float) -> float:
         """How long the client has waited: since the call's arrival where that is known, otherwise since ours."""
-        seconds = self.process.timer() - result.began
-        if self.arrival:
-            since = self.arrival(result.call, self.process.clock())
-            result.knows_arrival = since is not None
-            return max(seconds, since or 0.0)
-        return seconds
+        since = self.arrival(result.call, self.process.clock()) if self.arrival else None
+        result.knows_arrival = since is not None
+        return max(seconds, since or 0.0)
 
     def end(self, result: InjectionResult) -> None:
         """To be called when the application is done with a call, and its answer is with the server."""
@@ -526,6 +531,19 @@ def _note_last(result: InjectionResult, hit: AppliedHit) -> None:
         result.hits.pop()
     if hit.applied.change is not None:
         result.changes = (*result.changes, (hit.plan, hit.applied.change))
+
+
+def _met(hits: Sequence[Hit]) -> Collection[str]:
+    """The ids of the runs that hit."""
+    return {plan.run_id for plan, _, _ in hits if not plan.is_dry}
+
+
+def _over(result: InjectionResult, used: Sequence[Budget]) -> Sequence[Callable[[], None]]:
+    """Say that the hit is over, where the process does not end with it. What is left to do, and may block."""
+    if isinstance(result.outcome, Exit):
+        result.budgets = used
+        return ()
+    return [end for budget in used if (end := budget.over())]
 
 
 def _is_to_hit(plan: Plan, result: InjectionResult, used: list[Budget]) -> Generator[Step, Any, bool]:

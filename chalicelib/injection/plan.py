@@ -47,6 +47,7 @@ class Plan:
         "faults",
         "is_dry",
         "is_limited",
+        "meets",
         "outgoing",
         "propagation",
         "run",
@@ -69,6 +70,8 @@ class Plan:
         self.is_dry = run.is_dry
         self.is_limited = self.is_dry
         """Whether it is dry or has a budget."""
+        self.meets = frozenset(() if self.is_dry else (run.run_id,))
+        """The id of the run, where it does anything."""
         self.outgoing: Outgoing | None = None
         """What it does to outgoing calls, instead of to requests."""
         self.propagation: Propagation | None = None

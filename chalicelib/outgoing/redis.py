@@ -103,7 +103,7 @@ def _sent(original: Callable[..., None]) -> Callable[..., None]:
             return original(self, *args, **options)
         proceed = partial(original, self, *args, **options)
 
-        def fail(failure: Failure, _proceed: Callable[[], Any]) -> Any:
+        def fail(failure: Failure, _proceed: "Callable[[], Any]") -> Any:
             return _fail(self, failure, lambda: (proceed(), self.read_response(push_request=True)))
 
         return send(described(_call, self, AS_IT_IS_SENT), proceed, fail, no_status)
@@ -122,7 +122,7 @@ def _sent_on_loop(original: Callable[..., Awaitable[None]]) -> Callable[..., Awa
             await proceed()
             return await self.read_response(push_request=True)
 
-        async def fail(failure: Failure, _proceed: Callable[[], Awaitable[Any]]) -> Any:
+        async def fail(failure: Failure, _proceed: "Callable[[], Awaitable[Any]]") -> Any:
             return await _fail_on_loop(self, failure, answered)
 
         return await send_on_loop(described(_call, self, AS_IT_IS_SENT), proceed, fail, no_status)

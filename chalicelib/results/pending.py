@@ -1,6 +1,6 @@
 """What this process has counted for one run and what is not in the table yet."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -69,14 +69,23 @@ class PendingCounts:
 
     def count_hit(self, call: ServedCall, status: int | None, began: float, seconds: float) -> None:
         """A call that was hit; where only other runs hit it, it is on neither side of this run."""
-        self.occupy(call)
-        own = [hit.applied for hit in call.hits if hit.plan.run_id == self.run.run_id]
-        group = _group_of_hit(own, call) if own else "neither"
-        if own and status is None:
+        group: Group = "neither"
+        for hit in call.hits:
+            is_own = hit.plan.run_id == self.run.run_id
+            if hit.applied.counters:
+                self._count_applied(call, hit.applied.counters, is_own=is_own)
+            if is_own and group != "injected":
+                group = "injected" if _replaces(hit.applied) else "hit"
+        if status is None and group != "neither":
             group = "hit"  # it died, whatever was to be answered
+        elif group == "hit" and len(call.hits) > 1 and any(_replaces(hit.applied) for hit in call.hits):
+            group = "displaced"  # it is the answer of another run's fault
         self.counting.add(self.cells, group, status, began, seconds)
-        for applied in own:
-            self.counters.merge(applied.counters)
+
+    def _count_applied(self, call: ServedCall, counters: Mapping[str, int], *, is_own: bool) -> None:
+        self.occupy_for(call, counters.get(DELAY, 0))
+        if is_own:
+            self.counters.merge(counters)
 
     def count_outgoing(self, passage: Passage) -> None:
         """An outgoing call that serves no request: on neither side of any figure."""
@@ -151,17 +160,9 @@ class PendingCounts:
         return is_known and self.occupied_seconds >= CONSIDERABLE_SHARE * elapsed > 0
 
 
-def _group_of_hit(own: Sequence[Report], call: ServedCall) -> Group:
-    """By whose answer it is: of a fault of this run (which report `own`), of another run, or the application's."""
-    if any(map(_replaces, own)):
-        return "injected"
-    return "displaced" if any(_replaces(hit.applied) for hit in call.hits) else "hit"
-
-
 def _replaces(applied: Report) -> bool:
     """Whether what the client gets, or does not, is no success and no failure of the application."""
-    change = applied.change
-    return isinstance(applied.outcome, NOT_THE_APPLICATIONS) or (change is not None and change.replaces)
+    return isinstance(applied.outcome, NOT_THE_APPLICATIONS) or (applied.change is not None and applied.change.replaces)
 
 
 def _chunks(counts: Mapping[str, int]) -> Iterator[Mapping[str, int]]:

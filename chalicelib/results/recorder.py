@@ -145,9 +145,10 @@ class Recorder:
         It began when `begin` noted it, also where `seconds` are since it arrived in a queue: until it is answered it is
         open in that part of the run's life, and a part that is over must not get further calls.
         """
-        now = self._clock()
         with self._counting:
-            began = self._open.pop(call, now - seconds)
+            began = self._open.pop(call, None)
+            if began is None:
+                began = self._clock() - seconds
             for plan in call.plans:
                 pending = self._pending.get(plan.run_id) or self._begin_counting(plan)
                 if pending is None:
@@ -155,9 +156,9 @@ class Recorder:
                 if call.hits:
                     pending.count_hit(call, status, began, seconds)
                     continue
-                counting = pending.counting
-                counting.add(pending.cells, counting.group_of_untouched(began), status, began, seconds)
-            self._count_passages(call, status)
+                pending.counting.add(pending.cells, None, status, began, seconds)
+            if call.passages:
+                self._count_passages(call, status)
             for run, name in call.notes:
                 if pending := self._pending.get(run.run_id):
                     pending.counters.add(name)
@@ -168,7 +169,7 @@ class Recorder:
 
     def _count_passages(self, call: ServedCall, status: int | None) -> None:
         """Count the outgoing calls that a request has made, for each run that is about some of them."""
-        for plan in call.plans if call.passages else ():
+        for plan in call.plans:
             if pending := self._pending.get(plan.run_id):
                 pending.outgoing.count_request(pending.counters, call.passages, status, is_untouched=not call.hits)
                 pending.audit.count_request(call.passages, plan.run_id, pending.counters)

@@ -121,10 +121,13 @@ class Counting:
     def slice_of(self, began: float) -> int:
         return bisect_right(self.slice_starts, began)
 
-    def add(self, cells: Cells, group: Group, status: int | None, began: float, seconds: float) -> None:
-        """Count one request. Every request passes here while the run is active, so this must stay cheap."""
-        key = (
-            group,
+    def add(self, cells: Cells, group: Group | None, status: int | None, began: float, seconds: float) -> None:
+        """Count one request; of no group: one that no run did anything to.
+
+        Every request passes here while the run is active, so this must stay cheap.
+        """
+        key: Key = (
+            group or ("untouched" if began >= self.hits_from else "before"),
             None if status is None else status // 100,
             bisect_left(BUCKET_BOUNDS, seconds),
             bisect_right(self.slice_starts, began),

@@ -47,7 +47,12 @@ def wsgi_call() -> Call:
 
 def asgi_call() -> Call:
     headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-    return ASGICall({"type": "http", "method": "GET", "headers": headers, "query_string": QUERY.encode()}, PATH)
+    scope = {"type": "http", "method": "GET", "headers": headers, "query_string": QUERY.encode()}
+    return ASGICall(scope, PATH, send, None)
+
+
+async def send(_message: Any) -> None:
+    """Nothing is answered."""
 
 
 @pytest.mark.parametrize("call", [wsgi_call(), asgi_call()], ids=["WSGI", "ASGI"])
