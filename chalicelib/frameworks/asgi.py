@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs
 
@@ -153,15 +153,13 @@ class ASGIBoundary:
         await self.serve(scope, receive, send)
 
     def serve(self, scope: "Scope", receive: "Receive", send: "Send") -> Awaitable[None]:
-        """Not a coroutine itself: a request that passes through is spared one."""
+        """To be called, and awaited, by a coroutine. Not one itself: a request that passes through is spared it."""
         if scope["type"] != "http":
             return self._not_http(scope, receive, send)
         path = path_of(scope)
         if self._module.is_ours(path):
             return self._endpoints(scope, receive, send)
-        if self._module.is_idle():
-            return self._application(scope, receive, send)
-        if _passes(path, scope):
+        if self._module.is_idle() or _passes(path, scope):
             return self._application(scope, receive, send)
         return self._active(path, scope, receive, send)
 
@@ -183,11 +181,13 @@ class ASGIBoundary:
     async def _arrive(self, call: ASGICall, receive: "Receive") -> None:
         """Where something has to be done first that may block."""
         injection = await self._prepared()
-        result = await injection.arrive(call) if injection else None
-        if injection is None or result is None:
-            await self._application(call.scope, receive, call.send)
+        arrived = injection.arrive_now(call) if injection else None
+        if injection and isinstance(arrived, Blocked):
+            arrived = await injection.arrive(call)
+        if injection and isinstance(arrived, InjectionResult):
+            await self._served((injection, arrived), call, receive)
         else:
-            await self._served((injection, result), call, receive)
+            await self._application(call.scope, receive, call.send)
 
     async def _served(
         self, current: tuple[AsyncInjection, InjectionResult], call: ASGICall, receive: "Receive"
@@ -317,8 +317,16 @@ def _counted(injection: AsyncInjection, result: InjectionResult, call: ASGICall)
 def _marked(message: "Message", result: InjectionResult) -> "Message":
     """The beginning of an answer to a request that was hit, or that a dry run would have hit."""
     annotate(result)
-    added = [(name.lower().encode(), value.encode()) for name, value in result.headers.items()]
-    return {**message, "headers": [*message.get("headers", ()), *added]}
+    headers = [*message.get("headers", ())]
+    for name, value in result.headers.items():
+        headers.append((_raw(name), value.encode()))
+    return {**message, "headers": headers}
+
+
+@cache
+def _raw(name: str) -> bytes:
+    """The name of one of our headers, as ASGI has it."""
+    return name.lower().encode()
 
 
 async def _nothing() -> None:

@@ -32,7 +32,7 @@ from ..api.endpoints import ENDPOINTS, METHODS, Endpoint
 from ..api.http import Request, Response, failure, injected_failure
 from ..development.banner import banner
 from ..errors import ChaosError, InjectedDisconnect, InvalidJson, Unauthenticated
-from ..faults.base import PROCEED, Answer, Disconnect, Outcome, Raise
+from ..faults.base import PROCEED, Answer, Disconnect, Raise
 from ..guardrails.alarms import abort_for
 from ..injection.call import LambdaContext, RequestCall
 from ..injection.current import CURRENT
@@ -367,17 +367,13 @@ class _RoutePlace:
             injection, result = current
             outcome = injection.apply(result)
             if outcome is not PROCEED:
-                return self._instead(outcome, values, named)
-        return self._view(*values, **named)
-
-    def _instead(self, outcome: Outcome, values: Sequence[Any], named: Mapping[str, Any]) -> Any:  # noqa: ANN401
-        match outcome:
-            case Answer() as answer:
-                return self._translated(injected_failure(answer, {}))
-            case Raise(exception):
-                raise exception
-            case Disconnect():
-                return self._translated(connections.unanswered())
+                match outcome:
+                    case Answer() as answer:
+                        return self._translated(injected_failure(answer, {}))
+                    case Raise(exception):
+                        raise exception
+                    case Disconnect():
+                        return self._translated(connections.unanswered())
         return self._view(*values, **named)
 
 

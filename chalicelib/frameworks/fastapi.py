@@ -3,6 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache, partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Unpack
 
 import fastapi
@@ -12,7 +13,7 @@ from starlette.routing import BaseRoute, Host, Match, Mount, Router
 
 from ..api.http import injected_failure
 from ..development.banner import announce
-from ..faults.base import Answer, Disconnect, Outcome, Raise
+from ..faults.base import PROCEED, Answer, Disconnect, Outcome, Raise
 from ..injection.current import CURRENT
 from ..injection.engine import InjectionResult
 from . import check_application
@@ -115,7 +116,7 @@ class RoutePlace:
     """Within all middleware and error handling of the application, right before the route that a request reaches."""
 
     def __init__(self, router: Router) -> None:
-        self._router = router
+        self._routes = RoutesByUse(router)
         self._serve = router.middleware_stack
 
     def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> Awaitable[None]:
@@ -123,7 +124,7 @@ class RoutePlace:
         current = CURRENT.get()
         if current is None or current[1].reached_route or scope["type"] != "http":
             return self._serve(scope, receive, send)
-        if not reaches_route(self._router.routes, scope):
+        if not self._routes.reached_by(scope):
             return self._serve(scope, receive, send)
         injection, result = current
         hits = injection.decide(result)
@@ -134,21 +135,51 @@ class RoutePlace:
     async def _hit(
         self, result: InjectionResult, applied: Awaitable[Outcome], scope: "Scope", receive: "Receive", send: "Send"
     ) -> None:
-        match await applied:
-            case Answer() as answer:
-                await send_response(injected_failure(answer, {}), scope, receive, send)
-            case Raise(exception):
-                raise exception
-            case Disconnect():
-                await send_response(unanswered(), scope, receive, send)
-            case _:
-                if result.changes:
-                    offer_nothing_past_us(scope)
-                await self._serve(scope, receive, send)
+        outcome = await applied
+        if outcome is not PROCEED:
+            match outcome:
+                case Answer() as answer:
+                    await send_response(injected_failure(answer, {}), scope, receive, send)
+                    return
+                case Raise(exception):
+                    raise exception
+                case Disconnect():
+                    await send_response(unanswered(), scope, receive, send)
+                    return
+        if result.changes:
+            offer_nothing_past_us(scope)
+        await self._serve(scope, receive, send)
+
+
+class RoutesByUse:
+    """The routes of a router, of which those that were reached last are asked first: a router itself asks one by one.
+
+    Whichever handles a request, it reaches one. Only a mount decides for those after it, since it may have no route.
+    """
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        self._known: Sequence[BaseRoute] = ()
+        self._first: Sequence[BaseRoute] = ()
+        """Those before the first mount, by when they were reached."""
+
+    def reached_by(self, scope: "Scope") -> bool:
+        """Whether one of the routes handles the request: neither 404 nor 405."""
+        routes = self._router.routes
+        if routes != self._known:
+            self._known = [*routes]
+            self._first = list(takewhile(lambda route: not isinstance(route, (Mount, Host)), routes))
+        first = self._first
+        for number, route in enumerate(first):
+            if route.matches(scope)[0] is Match.FULL:
+                if number:
+                    self._first = [route, *first[:number], *first[number + 1 :]]
+                return True
+        return reaches_route(routes[len(first) :], scope)
 
 
 def reaches_route(routes: Sequence[BaseRoute], scope: "Scope") -> bool:
-    """Whether one of the routes handles the request: neither 404 nor 405."""
+    """As `RoutesByUse.reached_by`, in their own order."""
     for route in routes:
         match, child_scope = route.matches(scope)
         if match is Match.FULL:

@@ -8,7 +8,7 @@ import flask
 
 from ..api.http import Response, injected_failure
 from ..development.banner import announce
-from ..faults.base import Answer, Disconnect, Raise
+from ..faults.base import PROCEED, Answer, Disconnect, Raise
 from ..injection.current import CURRENT
 from . import check_application
 from .background import Background
@@ -44,15 +44,16 @@ def _dispatch(call_view: Any, *context: Any) -> Any:  # noqa: ANN401 - whatever 
     if current is None or current[1].reached_route or not _reaches_view():
         return call_view(*context)
     injection, result = current
-    match injection.apply(result):
-        case Answer() as answer:
-            return _translated(injected_failure(answer, {}))
-        case Raise(exception):
-            raise exception
-        case Disconnect():
-            return _translated(unanswered())
-        case _:
-            return call_view(*context)
+    outcome = injection.apply(result)
+    if outcome is not PROCEED:
+        match outcome:
+            case Answer() as answer:
+                return _translated(injected_failure(answer, {}))
+            case Raise(exception):
+                raise exception
+            case Disconnect():
+                return _translated(unanswered())
+    return call_view(*context)
 
 
 def _reaches_view() -> bool:

@@ -274,7 +274,7 @@ def serve_asgi(served: Served, application: Any, spec: str = "2.3", **scope_more
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(boundary.serve({**scope, **scope_more}, _receive, send))  # type: ignore[arg-type]
+    asyncio.run(boundary({**scope, **scope_more}, _receive, send))  # type: ignore[arg-type]
     return sent
 
 
@@ -392,7 +392,7 @@ def test_what_an_application_does_after_its_answer_is_no_part_of_it(clock: Clock
     async def send(message: Any) -> None: ...
 
     scope: Any = {"type": "http", "method": "GET", "path": ORDERS, "headers": []}
-    asyncio.run(ASGIBoundary(application, ChaosModule(wire=served.wire)).serve(scope, _receive, send))
+    asyncio.run(ASGIBoundary(application, ChaosModule(wire=served.wire))(scope, _receive, send))
     assert seen == [(1000, 1)]
 
 
