@@ -13,13 +13,14 @@ from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 from openapi_spec_validator import validate
 from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.routing import Match, Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chalicelib.access import Caller, Role
 from chalicelib.api.endpoints import ENDPOINTS, PREFIX
 from chalicelib.bootstrap import Chaos, bootstrap
 from chalicelib.frameworks import asgi
-from chalicelib.frameworks.fastapi import ChaosExperiments
+from chalicelib.frameworks.fastapi import ChaosExperiments, RoutesByUse
 from chalicelib.frameworks.module import ChaosModule
 from chalicelib.settings import Settings
 from tests.support import Clock, FakeResultStore, FakeRunStore, FakeTokenStore, a_run
@@ -527,3 +528,70 @@ def test_allowed_origins_go_before_the_applications_own_middleware(wire: Any) ->
         preflight = client.options(f"{PREFIX}/start", headers={**origin, "Access-Control-Request-Method": "POST"})
         assert (preflight.status_code, preflight.headers["Access-Control-Allow-Origin"]) == (204, origin["Origin"])
         assert client.get(f"{PREFIX}/list", headers=origin).headers.get_list("Vary") == ["Origin"]
+
+
+class Asked(Route):
+    """A route that knows how often it was asked whether it handles a request."""
+
+    asked = 0
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        self.asked += 1
+        return super().matches(scope)
+
+
+def scope_of(path: str, method: str = "GET") -> Scope:
+    return {"type": "http", "path": path, "method": method, "headers": []}
+
+
+def asked_routes(*paths: str) -> list[Asked]:
+    return [Asked(path, lambda _request: None, methods=["GET"]) for path in paths]
+
+
+def test_the_route_that_was_reached_last_is_asked_first() -> None:
+    routes = asked_routes(*(f"/{number}" for number in range(100)), "/orders/{id}")
+    by_use = RoutesByUse(Router(routes))
+    for number in range(10):
+        assert by_use.reached_by(scope_of(f"/orders/{number}"))
+    assert [route.asked for route in routes] == [1] * 100 + [10]
+
+
+def test_a_request_reaches_a_route_in_whatever_order_they_are_asked() -> None:
+    router = Router([*asked_routes("/orders", "/orders/{id}"), Mount("/", routes=asked_routes("/of-the-mount"))])
+    by_use = RoutesByUse(router)
+    for _ in range(3):
+        for path in ("/orders", "/orders/1", "/of-the-mount"):
+            assert by_use.reached_by(scope_of(path)), path
+            assert not by_use.reached_by(scope_of("/nowhere"))
+            assert not by_use.reached_by(scope_of("/orders", "DELETE"))
+
+
+def test_a_mount_before_a_route_has_the_request_also_where_it_has_no_route_for_it() -> None:
+    mounted = Router()
+    by_use = RoutesByUse(Router([Mount("/shop", app=mounted), *asked_routes("/shop/orders")]))
+    assert by_use.reached_by(scope_of("/shop/orders"))  # nobody knows what an application without routes answers
+    mounted.routes.extend(asked_routes("/lines"))
+    assert by_use.reached_by(scope_of("/shop/lines"))
+    assert not by_use.reached_by(scope_of("/shop/orders"))
+
+
+def test_routes_may_come_and_go_while_the_application_serves() -> None:
+    router = Router(asked_routes("/first", "/second"))
+    by_use = RoutesByUse(router)
+    assert by_use.reached_by(scope_of("/second"))
+    del router.routes[1]
+    assert not by_use.reached_by(scope_of("/second"))
+    router.routes.insert(0, asked_routes("/third")[0])
+    assert by_use.reached_by(scope_of("/third"))
+    router.routes[0] = asked_routes("/fourth")[0]
+    assert (by_use.reached_by(scope_of("/third")), by_use.reached_by(scope_of("/fourth"))) == (False, True)
+
+
+def test_the_first_request_of_a_process_is_not_hit_on_an_excluded_path(
+    wire: Any, runs: FakeRunStore, clock: Clock
+) -> None:
+    app = application()
+    ChaosExperiments(app, wire=wire, excluded_paths=["/lines"])
+    runs.runs["error_injection"] = a_run("error_injection", error_rate=1.0, now=clock.now)
+    with TestClient(app) as client:
+        assert client.get("/lines").status_code == 200
