@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 from urllib.parse import unquote_plus
 
 from ..faults.base import Kind
@@ -97,7 +97,8 @@ class OutgoingCall:
     """A call that a client library is about to make, as the library's file describes it.
 
     `client` is the library's name; `faults` are those that its file can let this call meet: the ways to fail, and
-    `latency`. `path` has no query. `timeout_seconds` is how long the client waits for an answer; infinite: no limit.
+    `latency`. `timeout_seconds` is how long the client waits for an answer; infinite: no limit. `step` is which step of
+    a call the patch sees, where it does not see all of it.
     """
 
     __slots__ = (
@@ -118,43 +119,49 @@ class OutgoingCall:
         "timeout_seconds",
     )
 
-    def __init__(  # noqa: PLR0917 - by place, which halves what making one costs: every outgoing call pays for it
+    def __init__(
         self,
         client: str,
         faults: frozenset[str],
         host: str,
         port: int = 0,
-        scheme: str = "",
-        path: str = "",
-        method: str = "",
+        *,
         timeout_seconds: float = math.inf,
-        is_repeatable: bool | Callable[[], bool] = True,  # noqa: FBT001, FBT002
-        content: Callable[[], Hashable] | None = None,
-        get_header: Callable[[str], str | None] | None = None,
-        set_header: Callable[[str, str], None] | None = None,
-        service: str = "",
-        operation: str = "",
+        is_repeatable: bool | Callable[[], bool] = True,
         step: Step | None = None,
     ) -> None:
         self.client = client
         self.faults = faults
         self.host = host
         self.port = port
-        self.scheme = scheme
-        self.path = path
-        self.method = method
-        self.service = service
-        self.operation = operation
         self.timeout_seconds = timeout_seconds
         self._is_repeatable = is_repeatable
-        self.get_header = get_header
-        """The value of a header of the request that is about to be sent; None where the library has no headers."""
-        self.set_header = set_header
-        """Sets a header of that request, and of no object of the caller's."""
         self.step = step
-        """Which step of a call the patch sees, where it does not see all of it."""
-        self.content = content
+        self.scheme = self.path = self.method = self.service = self.operation = ""
+        self.content: Callable[[], Hashable] | None = None
         """What tells it from other calls with the same path, as its query and body do; asked before it is made."""
+        self.get_header: Callable[[str], str | None] | None = None
+        """The value of a header of the request that is about to be sent; None where the library has no headers."""
+        self.set_header: Callable[[str, str], None] | None = None
+        """Sets a header of that request, and of no object of the caller's."""
+
+    def with_request(self, scheme: str, method: str, path: str, content: Callable[[], Hashable]) -> Self:
+        """The call, which is a request over HTTP. `path` has no query; `content` as the attribute is."""
+        self.scheme = scheme
+        self.method = method
+        self.path = path
+        self.content = content
+        return self
+
+    def with_headers(self, get: Callable[[str], str | None], set_: Callable[[str, str], None]) -> Self:
+        """The call, whose headers can be read and set."""
+        self.get_header, self.set_header = get, set_
+        return self
+
+    def with_operation(self, service: str, operation: str) -> Self:
+        """The call, which is an operation of an AWS service."""
+        self.service, self.operation = service, operation
+        return self
 
     @property
     def is_repeatable(self) -> bool:

@@ -108,20 +108,11 @@ def _call(request: ClientRequest, limits: Any) -> OutgoingCall:
     url, method, headers = request.url, request.method, request.headers
     scheme = url.scheme
     total, read = _seconds(limits)
-    return OutgoingCall(
-        CLIENT,
-        FAULTS if scheme in WITH_TLS else WITHOUT_TLS,
-        url.host or "",
-        url.port or 0,
-        SCHEMES.get(scheme, scheme),
-        url.raw_path,
-        method,
-        min(total, read),
-        method in SAFE_TO_REPEAT,
-        partial(_content, request),
-        headers.get,
-        headers.__setitem__,
-    )
+    faults = FAULTS if scheme in WITH_TLS else WITHOUT_TLS
+    seconds, is_safe = min(total, read), method in SAFE_TO_REPEAT
+    call = OutgoingCall(CLIENT, faults, url.host or "", url.port or 0, timeout_seconds=seconds, is_repeatable=is_safe)
+    call.with_request(SCHEMES.get(scheme, scheme), method, url.raw_path, partial(_content, request))
+    return call.with_headers(headers.get, headers.__setitem__)
 
 
 def _content(request: ClientRequest) -> Hashable:

@@ -88,20 +88,17 @@ def call_of(client: str, faults: frozenset[str], endpoint: Any, operation: Any, 
     authority, _, path = rest.partition("/")
     host, port = _address(scheme, authority)
     service = operation.service_model.service_name
-    return OutgoingCall(
+    call = OutgoingCall(
         client,
         faults,
         host,
         port,
-        scheme,
-        "/" + path.partition("?")[0],
-        request.method,
-        timeout_seconds(endpoint, request),
-        partial(_is_repeatable, service, operation, request),
-        partial(content_of, request.url, request.body),
-        service=service,
-        operation=operation.name,
+        timeout_seconds=timeout_seconds(endpoint, request),
+        is_repeatable=partial(_is_repeatable, service, operation, request),
     )
+    content = partial(content_of, request.url, request.body)
+    call.with_request(scheme, request.method, "/" + path.partition("?")[0], content)
+    return call.with_operation(service, operation.name)
 
 
 @lru_cache(maxsize=256)

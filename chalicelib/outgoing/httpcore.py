@@ -131,20 +131,16 @@ class _Attempt:
         url = request.url
         method = request.method.decode()
         scheme, port, faults = SCHEMES.get(url.scheme, UNKNOWN)
-        return OutgoingCall(
+        call = OutgoingCall(
             client,
             faults,
             url.host.decode().lower(),
             url.port or port,
-            scheme,
-            url.target.partition(b"?")[0].decode("latin-1"),
-            method,
-            self._waits_seconds(),
-            method in SAFE_TO_REPEAT,
-            self.content,
-            self.get_header,
-            self.set_header,
+            timeout_seconds=self._waits_seconds(),
+            is_repeatable=method in SAFE_TO_REPEAT,
         )
+        call.with_request(scheme, method, url.target.partition(b"?")[0].decode("latin-1"), self.content)
+        return call.with_headers(self.get_header, self.set_header)
 
     def content(self) -> Hashable:
         stream = self._request.stream

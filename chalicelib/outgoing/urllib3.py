@@ -110,20 +110,11 @@ class _Attempt:
         scheme, host, port = pool.scheme, pool.host, pool.port or 0
         if url[:4] == "http":  # and no path: a proxy is asked to forward it
             scheme, host, port, url = _address(url)
-        return OutgoingCall(
-            CLIENT,
-            FAULTS if scheme == "https" else WITHOUT_TLS,
-            host,
-            port,
-            scheme,
-            url.partition("?")[0],
-            method,
-            self._waits_seconds,
-            method in SAFE_TO_REPEAT,
-            self.content,
-            self.get_header,
-            self.set_header,
-        )
+        faults = FAULTS if scheme == "https" else WITHOUT_TLS
+        is_safe, seconds = method in SAFE_TO_REPEAT, self._waits_seconds
+        call = OutgoingCall(CLIENT, faults, host, port, timeout_seconds=seconds, is_repeatable=is_safe)
+        call.with_request(scheme, method, url.partition("?")[0], self.content)
+        return call.with_headers(self.get_header, self.set_header)
 
     def content(self) -> Hashable:
         return content_of(self._url, self._options.get("body"))

@@ -42,7 +42,8 @@ def _patched(original: Callable[..., int]) -> Callable[..., int]:
         proceed = partial(original, self, host, path, timeout)
         if not is_to_be_asked():
             return proceed()
-        outgoing = OutgoingCall("client", FAULTS, host=host, path=path, port=443, timeout_seconds=timeout)
+        outgoing = OutgoingCall("client", FAULTS, host=host, port=443, timeout_seconds=timeout)
+        outgoing.path = path
         return send(outgoing, proceed, lambda _failure, _proceed: 500, int)
 
     return call

@@ -43,16 +43,8 @@ class Client:
     def _try(self) -> int:
         if not is_to_be_asked():
             return self._made()
-        call = OutgoingCall(
-            "made-up",
-            FAULTS,
-            host="dynamodb.example",
-            port=443,
-            scheme="https",
-            service="dynamodb",
-            operation=self.operation,
-            timeout_seconds=self.timeout_seconds,
-        )
+        call = OutgoingCall("made-up", FAULTS, host="dynamodb.example", port=443, timeout_seconds=self.timeout_seconds)
+        call.with_operation("dynamodb", self.operation)
         return send(call, self._made, self._fail, int)
 
     def _made(self) -> int:

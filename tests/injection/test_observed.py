@@ -13,7 +13,10 @@ FAULTS = frozenset({"dns"})
 
 
 def call(host: str = "payments.example", port: int = 443, **more: str) -> OutgoingCall:
-    return OutgoingCall("urllib3", FAULTS, host=host, port=port, **more)  # type: ignore[arg-type]
+    made = OutgoingCall("urllib3", FAULTS, host=host, port=port)
+    for name, value in more.items():
+        setattr(made, name, value)
+    return made
 
 
 class House:

@@ -213,9 +213,8 @@ def test_what_the_client_sends_is_let_go_when_its_call_has_ended(failing: Depend
     gc.disable()
     try:
         with failing.request() as result:
-            call = OutgoingCall(
-                "client", CALL.faults, "payments.example", is_repeatable=False, get_header=client.get_header
-            )
+            call = OutgoingCall("client", CALL.faults, "payments.example", is_repeatable=False)
+            call.get_header = client.get_header
             assert send(call, lambda: "made", fails, no_status) == "failed"
             del client
             (passage,) = result.passages
