@@ -159,23 +159,23 @@ class RoutesByUse:
 
     def __init__(self, router: Router) -> None:
         self._router = router
-        self._known: Sequence[BaseRoute] = ()
-        self._first: Sequence[BaseRoute] = ()
-        """Those before the first mount, by when they were reached."""
+        self._known: tuple[Sequence[BaseRoute], Sequence[BaseRoute]] = ((), ())
+        """The router's routes, and those of them before the first mount, by when they were reached. One tuple, so that
+        no thread sees half of it."""
 
     def reached_by(self, scope: "Scope") -> bool:
         """Whether one of the routes handles the request: neither 404 nor 405."""
-        routes = self._router.routes
-        if routes != self._known:
-            self._known = [*routes]
-            self._first = list(takewhile(lambda route: not isinstance(route, (Mount, Host)), routes))
-        first = self._first
+        routes, (known, first) = self._router.routes, self._known
+        if routes != known:
+            known = [*routes]
+            first = list(takewhile(lambda route: not isinstance(route, (Mount, Host)), known))
+            self._known = known, first
         for number, route in enumerate(first):
             if route.matches(scope)[0] is Match.FULL:
                 if number:
-                    self._first = [route, *first[:number], *first[number + 1 :]]
+                    self._known = known, [route, *first[:number], *first[number + 1 :]]
                 return True
-        return reaches_route(routes[len(first) :], scope)
+        return reaches_route(known[len(first) :], scope)
 
 
 def reaches_route(routes: Sequence[BaseRoute], scope: "Scope") -> bool:

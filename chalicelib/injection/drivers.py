@@ -48,21 +48,12 @@ class SyncInjection:
             log.exception(DEFECT)
             return None
 
-    def apply(self, result: InjectionResult) -> Outcome:
-        """To be called in the route's place. What is to become of the call."""
+    def apply(self, result: InjectionResult, hits: Sequence[Hit] | None = None) -> Outcome:
+        """To be called in the route's place. What is to become of the call; `hits` are what it meets, if decided."""
         try:
-            hits = self.engine.decide(result)
+            if hits is None:
+                hits = self.engine.decide(result)
             return PROCEED if hits is None else self._drive(result.call, self.engine.apply(result, hits))
-        except (Interrupted, Exception) as error:
-            pass_on(error)
-            log.exception(DEFECT)
-            result.drop_defective()
-            return PROCEED
-
-    def apply_hits(self, result: InjectionResult, hits: Sequence[Hit]) -> Outcome:
-        """Apply what was decided. What is to become of the call."""
-        try:
-            return self._drive(result.call, self.engine.apply(result, hits))
         except (Interrupted, Exception) as error:
             pass_on(error)
             log.exception(DEFECT)

@@ -29,7 +29,7 @@ class Gate:
     def meet(self, passage: Passage) -> Failure | None:
         """Apply what the call meets, which may wait. How it is to fail; None: it is made."""
         hits = self._calls.decide(passage)
-        return _failure(self._injection.apply_hits(passage.result, hits)) if hits else None
+        return _failure(self._injection.apply(passage.result, hits)) if hits else None
 
     async def meet_on_loop(self, passage: Passage) -> Failure | None:
         """As `meet`, on an event loop."""
