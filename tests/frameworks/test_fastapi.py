@@ -1,5 +1,6 @@
 import asyncio
 import inspect
+import pathlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import Context, copy_context
@@ -528,6 +529,19 @@ def test_allowed_origins_go_before_the_applications_own_middleware(wire: Any) ->
         preflight = client.options(f"{PREFIX}/start", headers={**origin, "Access-Control-Request-Method": "POST"})
         assert (preflight.status_code, preflight.headers["Access-Control-Allow-Origin"]) == (204, origin["Origin"])
         assert client.get(f"{PREFIX}/list", headers=origin).headers.get_list("Vary") == ["Origin"]
+
+
+def test_the_pages_of_a_front_end_are_not_hit(
+    wire: Any, runs: FakeRunStore, clock: Clock, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "index.html").write_text("the page")
+    app = application()
+    app.frontend("/", directory=tmp_path)
+    ChaosExperiments(app, wire=wire)
+    runs.runs["error_injection"] = a_run("error_injection", error_rate=1.0, now=clock.now)
+    with TestClient(app) as client:
+        assert client.get("/").text == "the page"
+        assert client.get("/lines").status_code == 500
 
 
 class Asked(Route):
