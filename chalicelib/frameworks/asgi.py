@@ -283,33 +283,29 @@ def path_of(scope: "Scope") -> str:
 
 
 def _counted(injection: AsyncInjection, result: InjectionResult, call: ASGICall) -> "Send":
-    """`send` for a request that is counted. No coroutine itself: what passes through is spared one."""
+    """`send` for a request that is counted."""
     send = call.send
     is_gone = False
 
-    def send_counted(message: "Message") -> "Awaitable[None]":
+    async def send_counted(message: "Message") -> None:
+        nonlocal is_gone
         if message["type"] == "http.response.start":
             if result.changes:
                 result.answer = ChangedSend(injection, result, call.scope, send, call.server.cut)
                 message = result.answer.begin(message)
             result.is_answered = True
+            status = message["status"]
             if isinstance(result.outcome, Disconnect):
-                return drop(message)
-            injection.count(result, message["status"])
-            return send(_marked(message, result) if result.hits or result.notes else message)
-        if result.answer is not None and message["type"] == "http.response.body":
-            changed: Awaitable[None] = result.answer.body(message)
-            return changed
-        return _nothing() if is_gone else send(message)
-
-    async def drop(message: "Message") -> None:
-        nonlocal is_gone
-        how = await call.server.reset()
-        injection.count(result, note(result, how))
-        is_gone = how in CLOSED
-        marked = _marked(message, result)
+                how = await call.server.reset()
+                status, is_gone = note(result, how), how in CLOSED
+            injection.count(result, status)
+            if result.hits or result.notes:
+                message = _marked(message, result)
+        elif result.answer is not None and message["type"] == "http.response.body":
+            await result.answer.body(message)
+            return
         if not is_gone:
-            await send(marked)
+            await send(message)
 
     return send_counted
 
@@ -327,10 +323,6 @@ def _marked(message: "Message", result: InjectionResult) -> "Message":
 def _raw(name: str) -> bytes:
     """The name of one of our headers, as ASGI has it."""
     return name.lower().encode()
-
-
-async def _nothing() -> None:
-    """Nobody is there any more to send anything to."""
 
 
 async def _in_place(

@@ -124,10 +124,7 @@ INTERNAL_ERROR = 2
 
 @dataclass(slots=True)
 class ServerSide:
-    """What is known of the server that serves a request: what it handed over, and the task in which it did so.
-
-    Not frozen, because every request has one while runs are active; nobody changes it.
-    """
+    """What is known of the server that serves a request: what it handed over, and the task in which it did so."""
 
     scope: "Scope"
     send: "Send"

@@ -170,11 +170,15 @@ class RoutesByUse:
             known = [*routes]
             first = list(takewhile(lambda route: not isinstance(route, (Mount, Host)), known))
             self._known = known, first
-        for number, route in enumerate(first):
-            if route.matches(scope)[0] is Match.FULL:
-                if number:
-                    self._known = known, [route, *first[:number], *first[number + 1 :]]
-                return True
+        asked = dict(scope)  # what a route that does not serve the request notes in it is not for the one that does
+        try:
+            for number, route in enumerate(first):
+                if route.matches(asked)[0] is Match.FULL:
+                    if number:
+                        self._known = known, [route, *first[:number], *first[number + 1 :]]
+                    return True
+        except Exception:  # noqa: BLE001 - of one that the router would perhaps not have asked
+            return reaches_route(known, scope)
         return reaches_route(known[len(first) :], scope)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol
 from urllib.parse import unquote_plus
 
 from ..faults.base import Kind
@@ -145,23 +145,17 @@ class OutgoingCall:
         self.set_header: Callable[[str, str], None] | None = None
         """Sets a header of that request, and of no object of the caller's."""
 
-    def with_request(self, scheme: str, method: str, path: str, content: Callable[[], Hashable]) -> Self:
-        """The call, which is a request over HTTP. `path` has no query; `content` as the attribute is."""
+    def describe_request(self, scheme: str, method: str, path: str, content: Callable[[], Hashable]) -> None:
+        """For a request over HTTP. `path` has no query; `content` as the attribute is."""
         self.scheme = scheme
         self.method = method
         self.path = path
         self.content = content
-        return self
 
-    def with_headers(self, get: Callable[[str], str | None], set_: Callable[[str, str], None]) -> Self:
-        """The call, whose headers can be read and set."""
-        self.get_header, self.set_header = get, set_
-        return self
-
-    def with_operation(self, service: str, operation: str) -> Self:
-        """The call, which is an operation of an AWS service."""
-        self.service, self.operation = service, operation
-        return self
+    def describe_operation(self, service: str, operation: str) -> None:
+        """For an operation of an AWS service."""
+        self.service = service
+        self.operation = operation
 
     @property
     def is_repeatable(self) -> bool:

@@ -486,7 +486,9 @@ class Engine:
                 return
             seconds = self.process.timer() - result.began
             if self.arrival:
-                seconds = self._since_arrival(result, seconds)
+                since = self.arrival(result.call, self.process.clock())
+                result.knows_arrival = since is not None
+                seconds = max(seconds, since or 0.0)  # how long the client has waited, as far as that is known
             self.recorder.count(result, status, seconds)
         except Exception:
             log.exception("Could not count a request")
@@ -499,12 +501,6 @@ class Engine:
             self.recorder.count_late(result, plan, counters)
         except Exception:
             log.exception("Could not count what became of an answer")
-
-    def _since_arrival(self, result: InjectionResult, seconds: float) -> float:
-        """How long the client has waited: since the call's arrival where that is known, otherwise since ours."""
-        since = self.arrival(result.call, self.process.clock()) if self.arrival else None
-        result.knows_arrival = since is not None
-        return max(seconds, since or 0.0)
 
     def end(self, result: InjectionResult) -> None:
         """To be called when the application is done with a call, and its answer is with the server."""

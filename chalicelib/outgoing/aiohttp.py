@@ -111,8 +111,9 @@ def _call(request: ClientRequest, limits: Any) -> OutgoingCall:
     faults = FAULTS if scheme in WITH_TLS else WITHOUT_TLS
     seconds, is_safe = min(total, read), method in SAFE_TO_REPEAT
     call = OutgoingCall(CLIENT, faults, url.host or "", url.port or 0, timeout_seconds=seconds, is_repeatable=is_safe)
-    call.with_request(SCHEMES.get(scheme, scheme), method, url.raw_path, partial(_content, request))
-    return call.with_headers(headers.get, headers.__setitem__)
+    call.describe_request(SCHEMES.get(scheme, scheme), method, url.raw_path, partial(_content, request))
+    call.get_header, call.set_header = headers.get, headers.__setitem__
+    return call
 
 
 def _content(request: ClientRequest) -> Hashable:

@@ -97,8 +97,9 @@ def call_of(client: str, faults: frozenset[str], endpoint: Any, operation: Any, 
         is_repeatable=partial(_is_repeatable, service, operation, request),
     )
     content = partial(content_of, request.url, request.body)
-    call.with_request(scheme, request.method, "/" + path.partition("?")[0], content)
-    return call.with_operation(service, operation.name)
+    call.describe_request(scheme, request.method, "/" + path.partition("?")[0], content)
+    call.describe_operation(service, operation.name)
+    return call
 
 
 @lru_cache(maxsize=256)

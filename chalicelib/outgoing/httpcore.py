@@ -139,8 +139,9 @@ class _Attempt:
             timeout_seconds=self._waits_seconds(),
             is_repeatable=method in SAFE_TO_REPEAT,
         )
-        call.with_request(scheme, method, url.target.partition(b"?")[0].decode("latin-1"), self.content)
-        return call.with_headers(self.get_header, self.set_header)
+        call.describe_request(scheme, method, url.target.partition(b"?")[0].decode("latin-1"), self.content)
+        call.get_header, call.set_header = self.get_header, self.set_header
+        return call
 
     def content(self) -> Hashable:
         stream = self._request.stream

@@ -113,8 +113,9 @@ class _Attempt:
         faults = FAULTS if scheme == "https" else WITHOUT_TLS
         is_safe, seconds = method in SAFE_TO_REPEAT, self._waits_seconds
         call = OutgoingCall(CLIENT, faults, host, port, timeout_seconds=seconds, is_repeatable=is_safe)
-        call.with_request(scheme, method, url.partition("?")[0], self.content)
-        return call.with_headers(self.get_header, self.set_header)
+        call.describe_request(scheme, method, url.partition("?")[0], self.content)
+        call.get_header, call.set_header = self.get_header, self.set_header
+        return call
 
     def content(self) -> Hashable:
         return content_of(self._url, self._options.get("body"))

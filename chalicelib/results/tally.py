@@ -127,7 +127,7 @@ class Counting:
         Every request passes here while the run is active, so this must stay cheap.
         """
         key: Key = (
-            group or ("untouched" if began >= self.hits_from else "before"),
+            group or ("untouched" if began >= self.hits_from else "before"),  # `group_of_untouched`, without a call
             None if status is None else status // 100,
             bisect_left(BUCKET_BOUNDS, seconds),
             bisect_right(self.slice_starts, began),

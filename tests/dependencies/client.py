@@ -44,7 +44,7 @@ class Client:
         if not is_to_be_asked():
             return self._made()
         call = OutgoingCall("made-up", FAULTS, host="dynamodb.example", port=443, timeout_seconds=self.timeout_seconds)
-        call.with_operation("dynamodb", self.operation)
+        call.describe_operation("dynamodb", self.operation)
         return send(call, self._made, self._fail, int)
 
     def _made(self) -> int:

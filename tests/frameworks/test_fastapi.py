@@ -580,6 +580,32 @@ def test_a_request_reaches_a_route_in_whatever_order_they_are_asked() -> None:
             assert not by_use.reached_by(scope_of("/orders", "DELETE"))
 
 
+class Noting(Route):
+    """A route that notes in each request that it was asked, and cannot be asked for every path."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        scope["noted"] = True
+        if scope["path"] == "/orders/latest":
+            raise ValueError("no number")
+        return super().matches(scope)
+
+
+def test_a_route_that_the_router_would_not_ask_does_no_harm() -> None:
+    by_use = RoutesByUse(Router([*asked_routes("/orders/latest"), Noting("/orders/{id}", lambda _request: None)]))
+    scope = scope_of("/orders/1")
+    assert by_use.reached_by(scope)
+    assert "noted" not in scope
+    scope = scope_of("/orders/latest")
+    assert by_use.reached_by(scope)
+    assert "noted" not in scope
+
+
+def test_what_the_router_would_raise_is_raised() -> None:
+    by_use = RoutesByUse(Router([Noting("/orders/{id}", lambda _request: None)]))
+    with pytest.raises(ValueError, match="no number"):
+        by_use.reached_by(scope_of("/orders/latest"))
+
+
 def test_a_mount_before_a_route_has_the_request_also_where_it_has_no_route_for_it() -> None:
     mounted = Router()
     by_use = RoutesByUse(Router([Mount("/shop", app=mounted), *asked_routes("/shop/orders")]))
