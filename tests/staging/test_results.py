@@ -118,6 +118,16 @@ def beyond_chance(answers: Any, start: float, allowed: float) -> float:
     raise AssertionError("it never failed beyond chance")
 
 
+def _seconds_for(requests: float, fleet: Fleet) -> float:
+    """How long a run must last for so many requests, at the pace at which this machine's account answers now.
+
+    A second more, since the counts of the last one are still on their way.
+    """
+    began = time.time()
+    fleet.wait_until(lambda answers: len(answers) >= requests, since=began, seconds=90)
+    return max(2.5, time.time() - began + 1)
+
+
 def test_a_hypothesis_that_holds_never_ends_a_run(stage: Stage, fails: Path, rounds: int, tell: Tell) -> None:
     fails.write_text("0.04")
     # What touches next to nothing keeps all environments reading each second, so that short runs are felt.
@@ -127,10 +137,11 @@ def test_a_hypothesis_that_holds_never_ends_a_run(stage: Stage, fails: Path, rou
     requests = 0
     with Fleet(stage, "/unreliable") as fleet:
         fleet.wait_until(everywhere(lambda _: True), since=time.time() - 1, seconds=90)
+        seconds = _seconds_for(4 * expected["min_requests"], fleet)
         for _ in range(RUNS_A_ROUND * rounds):
-            body = {"delay_seconds": 0, "percentage": 20.0, "duration_seconds": 2.5, "hypothesis": expected}
+            body = {"delay_seconds": 0, "percentage": 20.0, "duration_seconds": seconds, "hypothesis": expected}
             stage.start("latency_injection", **body)
-            time.sleep(2.6)
+            time.sleep(seconds + 0.1)
             run = status(stage, "latency_injection")
             assert run["status"] == "completed", run["end_reason"]
             judged.append(run["hypothesis"]["verdict"])
