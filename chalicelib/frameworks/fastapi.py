@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Host, Match, Mount, Router
 
 from ..api.http import injected_failure
 from ..development.banner import announce
-from ..faults.base import PROCEED, Answer, Disconnect, Outcome, Raise
+from ..faults.base import Answer, Disconnect, Outcome, Raise
 from ..injection.current import CURRENT
 from ..injection.engine import InjectionResult
 from . import check_application
@@ -135,20 +135,17 @@ class RoutePlace:
     async def _hit(
         self, result: InjectionResult, applied: Awaitable[Outcome], scope: "Scope", receive: "Receive", send: "Send"
     ) -> None:
-        outcome = await applied
-        if outcome is not PROCEED:
-            match outcome:
-                case Answer() as answer:
-                    await send_response(injected_failure(answer, {}), scope, receive, send)
-                    return
-                case Raise(exception):
-                    raise exception
-                case Disconnect():
-                    await send_response(unanswered(), scope, receive, send)
-                    return
-        if result.changes:
-            offer_nothing_past_us(scope)
-        await self._serve(scope, receive, send)
+        match await applied:
+            case Answer() as answer:
+                await send_response(injected_failure(answer, {}), scope, receive, send)
+            case Raise(exception):
+                raise exception
+            case Disconnect():
+                await send_response(unanswered(), scope, receive, send)
+            case _:
+                if result.changes:
+                    offer_nothing_past_us(scope)
+                await self._serve(scope, receive, send)
 
 
 class RoutesByUse:

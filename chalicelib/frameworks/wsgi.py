@@ -209,7 +209,10 @@ def decoded(text: str) -> str:
 def _counted(
     injection: SyncInjection, result: InjectionResult, environ: "WSGIEnvironment", start_response: "StartResponse"
 ) -> Callable[..., Any]:
-    """`start_response` for a request that is counted; an error may start an answer after the first one."""
+    """`start_response` for a request that is counted; an error may start an answer after the first one.
+
+    Its annotations are quoted, or each request would evaluate them.
+    """
 
     def start(status: str, headers: "list[tuple[str, str]]", *error: Any) -> "Callable[[bytes], object]":  # noqa: ANN401
         if result.changes:

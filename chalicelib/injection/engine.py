@@ -416,7 +416,7 @@ class Engine:
         if result.is_test:
             return hits or None
         if hits:
-            result.meets = hits[0][0].meets if len(hits) == 1 else _met(hits)
+            result.meets = hits[0][0].meets if len(hits) == 1 else met(hits)
         result.flushes_begun = self.recorder.begin(result) and self._has_time_to_flush(result.call)
         return hits if hits or result.flushes_begun else None
 
@@ -529,9 +529,9 @@ def _note_last(result: InjectionResult, hit: AppliedHit) -> None:
         result.changes = (*result.changes, (hit.plan, hit.applied.change))
 
 
-def _met(hits: Sequence[Hit]) -> Collection[str]:
-    """The ids of the runs that hit."""
-    return {plan.run_id for plan, _, _ in hits if not plan.is_dry}
+def met(hits: Sequence[Hit]) -> Collection[str]:
+    """The ids of the runs that a call is about to be hit by."""
+    return frozenset[str]().union(*(plan.meets for plan, _, _ in hits))
 
 
 def _over(result: InjectionResult, used: Sequence[Budget]) -> Sequence[Callable[[], None]]:

@@ -11,7 +11,7 @@ from ..time_limits import pass_on
 from .call import DependencyCall, OutgoingCall
 from .current import CURRENT
 from .decide import Hit, decide
-from .engine import Engine, InjectionResult
+from .engine import Engine, InjectionResult, met
 from .observed import Observed
 from .plan import Outgoing, Plan
 from .propagation import HEADER as BAGGAGE
@@ -176,7 +176,7 @@ class OutgoingCalls:
             else:
                 result.note(hit[0].run, UNREACHED)
         if hits and passage.inbound:
-            passage.inbound.meets = {*passage.inbound.meets, *(plan.run_id for plan, _, _ in hits if not plan.is_dry)}
+            passage.inbound.meets = {*passage.inbound.meets, *met(hits)}
         return hits
 
     def finish(self, passage: Passage, status: int | None, error: BaseException | None) -> None:

@@ -103,7 +103,7 @@ def _sent(original: Callable[..., None]) -> Callable[..., None]:
             return original(self, *args, **options)
         proceed = partial(original, self, *args, **options)
 
-        def fail(failure: Failure, _proceed: "Callable[[], Any]") -> Any:
+        def fail(failure: Failure, _proceed: "Callable[[], Any]") -> Any:  # quoted, or each call would evaluate it
             return _fail(self, failure, lambda: (proceed(), self.read_response(push_request=True)))
 
         return send(described(_call, self, AS_IT_IS_SENT), proceed, fail, no_status)
