@@ -1,13 +1,10 @@
-import ipaddress
 import os
 import shutil
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,6 +12,7 @@ from chalicelib.dynamodb.table import Item, bind, create_table
 from chalicelib.settings import Settings
 from tests.dynamodb_local import dynamodb_local, find_java
 from tests.embedded_dynamodb import embedded_dynamodb
+from tests.only_loopback import only_loopback
 from tests.support import Clock
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -29,27 +27,7 @@ if proxies.get("https_proxy"):
 # No test looks for credentials or a region outside of it, or contacts another host.
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
-
-
-def only_this_machine(event: str, arguments: tuple[Any, ...]) -> None:
-    """An audit hook: refuse to connect to another host, or to ask a name server for one."""
-    if event == "socket.getaddrinfo":
-        host = arguments[0]
-    elif event == "socket.connect" and isinstance(arguments[1], tuple):
-        host = arguments[1][0]
-    else:
-        return
-    host = host.decode() if isinstance(host, bytes) else host
-    if host in (None, "", "localhost"):
-        return
-    with suppress(ValueError):
-        address = ipaddress.ip_address(host)
-        if address.is_loopback or address.is_unspecified:
-            return
-    raise RuntimeError(f"A test must not contact {host}: only loopback is allowed.")
-
-
-sys.addaudithook(only_this_machine)
+only_loopback()
 
 MEASURED = "measured"
 
