@@ -4,9 +4,8 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from .errors import Forbidden, Unauthenticated
 
@@ -27,8 +26,7 @@ ROLES = {role.word: role for role in (Role.VIEWER, Role.OPERATOR)}
 """The roles that a token may have, by their word."""
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who a request comes from, once authenticated."""
 
     name: str
@@ -54,8 +52,7 @@ def can_be_a_name(name: object) -> bool:
 ANYONE = Caller("anyone", Role.ANYONE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
+class Token(NamedTuple):
     """A bearer token as it is stored: its SHA-256 hash, never itself. Times are epoch seconds."""
 
     hash: str

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 from weakref import WeakMethod
 
 from . import time_limits
@@ -72,8 +72,7 @@ DEVELOPMENT_TABLE_SECONDS = 5.0
 """How long the start of a development server waits for each answer of a table that is to be made."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Stores:
+class Stores(NamedTuple):
     """The stores, and the alarms, with one patience."""
 
     runs: RunStore
@@ -118,8 +117,7 @@ class Instead(TypedDict, total=False):
     exit_process: Callable[[int], object]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Ports:
+class Ports(NamedTuple):
     """What the module asks of the outside: stores, alarms, time, chance; and which experiments there are."""
 
     data_plane: Stores
@@ -137,8 +135,7 @@ class Ports:
     exit_process: Callable[[int], object]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Clocks:
+class Clocks(NamedTuple):
     """Beside the process' clock, which is the table's: this machine's, and a timer that never steps.
 
     One that is handed in is all three. `is_known`: whether the table has said what time it is there.

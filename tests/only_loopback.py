@@ -37,7 +37,7 @@ def only_loopback() -> None:
     def to_loopback(original: Any) -> Any:
         @wraps(original)
         def connect_to(connection: socket.socket, address: Any) -> Any:
-            if isinstance(address, tuple):
+            if isinstance(address, tuple) and address:
                 refuse_other_hosts(address[0])
             return original(connection, address)
 

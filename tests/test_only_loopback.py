@@ -41,6 +41,12 @@ def test_this_machine_is_not(host: str) -> None:
         socket.create_connection((host, server.getsockname()[1]), timeout=5).close()
 
 
+@pytest.mark.parametrize("address", [(), "localhost", None], ids=str)
+def test_an_address_that_is_none_is_refused_as_ever(connection: socket.socket, address: object) -> None:
+    with pytest.raises(TypeError):
+        connection.connect(address)  # type: ignore[arg-type]
+
+
 def test_no_audit_hook_keeps_threads_from_being_measured() -> None:
     """Nothing of Python's runs while a trace function is set, or a thread that does so at that moment dies of it."""
     interval = sys.getswitchinterval()

@@ -1,6 +1,6 @@
 """The one table of endpoints. Read at every cold start, so it knows nothing of what answers them."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .. import paths
 from ..access import Role
@@ -13,8 +13,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 """What is answered below the prefix, if only by a refusal in the envelope."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """One row; `role` is what a caller needs, `handler` the method of `Handlers` that answers, in the envelope or bare.
 
     `formats` are what it can be had in, where there is a choice; the first one where nobody chooses. One that is

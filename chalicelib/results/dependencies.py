@@ -38,8 +38,7 @@ class Side(NamedTuple):
         return self.calls / self.requests if self.requests else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfDependency:
+class OfDependency(NamedTuple):
     """What the calls to one dependency came to, each attempt of a client's retries being one.
 
     `hit` are the requests of which the run hit such a call, `untouched` those that call it and that no run hit. What

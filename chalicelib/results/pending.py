@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 from ..faults.base import Answer, Disconnect
 from ..faults.wait import DELAY, MICROSECONDS
@@ -23,8 +24,7 @@ SHORTEST_SHARE_SECONDS = 5.0
 NOT_THE_APPLICATIONS = (Answer, Disconnect)
 
 
-@dataclass(frozen=True, slots=True)
-class Addition:
+class Addition(NamedTuple):
     """What is sent to the table at once, under one number."""
 
     counts: Mapping[str, int]

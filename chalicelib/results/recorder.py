@@ -4,8 +4,7 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..errors import ChaosError
 from ..faults.wait import DELAY
@@ -66,8 +65,7 @@ def in_a_thread(seconds: float, call: Callable[[], None]) -> None:
     timer.start()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlushPolicy:
+class FlushPolicy(NamedTuple):
     """When counts are flushed. `schedule` is None in Lambda, and where a server has no threads: there requests flush.
 
     One that does flushes no further run once it has waited for `patience_seconds`.

@@ -8,7 +8,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ..faults.answer import ERRORS
 from ..faults.wait import MICROSECONDS
@@ -173,8 +173,7 @@ class Served:
     counters: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenCalls:
+class OpenCalls(NamedTuple):
     """The calls of one process that have begun and are not answered, by group and slice: `untouched.12`.
 
     After `until` the process cannot be alive without having renewed this, so they have died.
@@ -184,8 +183,7 @@ class OpenCalls:
     calls: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class Block(NamedTuple):
     """A part of the run's life, by when the requests *began*. Only what is judged is in it, as in `SideCounts`.
 
     A request that is still open has begun and has not failed, so a later look finds more failures, never fewer.
@@ -197,8 +195,7 @@ class Block:
     """How many took longer than the hypothesis' p95, those that died included."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SideCounts:
+class SideCounts(NamedTuple):
     """One side of a run as it is judged: what the application answered itself, or what died.
 
     `blocks` are all parts of the run's life from its start on, also those in which nothing began, up to the first one
@@ -218,15 +215,14 @@ class SideCounts:
     times_leave_out_queue: bool = False
     """Whether injected delays occupied a considerable share of some process's workers, so that requests waited for
     one before their time began to be measured."""
-    buckets: Mapping[int, int] = field(default_factory=dict)
+    buckets: Mapping[int, int] = {}
 
     def percentile(self, share: float) -> float | None:
         """The time within which a share of the requests was answered; None where that many were not."""
         return percentile(self.buckets, share, died=self.died)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Phase:
+class Phase(NamedTuple):
     """Requests that no run hit: before the run hit anything, during it, or after its end."""
 
     requests: int
@@ -234,8 +230,7 @@ class Phase:
     p95_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AfterPart:
+class AfterPart(NamedTuple):
     """A few seconds after the end of a run: requests that no run hit. Those that died have no time."""
 
     at: float
@@ -497,8 +492,7 @@ def _place(group: Group, part: int) -> str:
     return f"a{part}" if group == "after" else SLICE_COUNTERS[group][part]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
+class Slice(NamedTuple):
     """A part of a run's life, by when requests began. `errors` are the application's own, of untouched requests."""
 
     at: float

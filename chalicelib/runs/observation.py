@@ -1,8 +1,7 @@
 """That somebody asked what the processes of a scope call: for a while after that they observe it."""
 
 import math
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 OBSERVED_SECONDS = 60.0
 """For how long after each question."""
@@ -11,8 +10,7 @@ LONGEST_SECONDS = 600.0
 """After how long a question begins another observation, whose counts are kept apart from those before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(NamedTuple):
     """`began` is also what tells it from others: whole epoch seconds. Asked again, it lasts longer."""
 
     began: float

@@ -1,8 +1,7 @@
 """The port to the runs, the halt and the history of one scope, and to whether its calls are observed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..errors import TooManyRuns
 from .event import Event
@@ -13,8 +12,7 @@ MOST_RUNS = 20
 """How many runs can be active at once: every environment reads all of them every second."""
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryPage:
+class HistoryPage(NamedTuple):
     """Entries of the history, the newest first; `next` is the id to go on before, None where there is nothing older.
 
     A page may have fewer entries than asked for, or none, and a `next`: the work for one page is bounded.
@@ -24,8 +22,7 @@ class HistoryPage:
     next: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Current:
+class Current(NamedTuple):
     """What every environment of a scope goes by, at one moment."""
 
     runs: Sequence[Run] = ()
@@ -101,8 +98,7 @@ class RunStore(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class Exchange(NamedTuple):
     """What an environment asks of the hits that a run may have in all, and what it says of those that it had.
 
     It numbers what it asks, from 1 on: what is sent twice is carried out once. One without a name gives nothing back,
@@ -118,8 +114,7 @@ class Exchange:
     """How many of the reserved ones are given back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """How many hits were reserved; then of all environments: how many are reserved or used, and how many are used."""
 
     granted: int
