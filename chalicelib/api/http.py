@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ..access import Caller
 from ..errors import ChaosError
@@ -43,13 +43,12 @@ class Request:
     one_at_a_time: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """JSON; or the text, where there is one. `drops_connection`: it stands for none, where the server allows that."""
 
     status: int
     content: Mapping[str, Any]
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     text: str | None = None
     drops_connection: bool = False
 
@@ -68,7 +67,7 @@ class Response:
 
     def with_headers(self, added: Mapping[str, str]) -> "Response":
         """The same, with further headers."""
-        return replace(self, headers=_replaced(self.headers, added)) if added else self
+        return self._replace(headers=_replaced(self.headers, added)) if added else self
 
     @property
     def reason(self) -> str:

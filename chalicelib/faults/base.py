@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, get_args
 
 from ..effects.base import ActiveRun, Effect
 
@@ -20,8 +20,7 @@ Chance = Callable[[], float]
 # Steps: what a fault asks for. It does no I/O itself, so it runs on a thread and on an event loop alike.
 
 
-@dataclass(frozen=True, slots=True)
-class Sleep:
+class Sleep(NamedTuple):
     """Wait, in seconds."""
 
     seconds: float
@@ -32,8 +31,7 @@ class RefreshSnapshot:
     """Read which runs are active, if a read is due. The answer is the active plans."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunBlocking:
+class RunBlocking(NamedTuple):
     """Call something that may block. The answer is what it returns."""
 
     call: Callable[[], Any]
@@ -50,19 +48,17 @@ class Proceed:
     """The application answers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """This answer takes the application's place. Without a body, a text or JSON, it is the API's error envelope."""
 
     status: int
     code: str
     message: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     body: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Raise:
+class Raise(NamedTuple):
     """This exception is raised in the application's place."""
 
     exception: Exception
@@ -83,8 +79,7 @@ def _always() -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class Failure(NamedTuple):
     """How an outgoing call fails. The file of its client library makes of it what users of that library know."""
 
     way: Way
@@ -92,7 +87,7 @@ class Failure:
     """Of an `error` of an AWS service: `ProvisionedThroughputExceededException`."""
     status: int = 0
     """Of an `error` over HTTP; 0 where it is not said."""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     body: Any = None
     """A text or JSON; None where it is not said."""
     bytes_per_second: float = 0.0
@@ -111,8 +106,7 @@ class Failure:
         return float(RETRY_AFTER_SECONDS) if self.way == "throttle" else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(NamedTuple):
     """The outgoing call fails like this."""
 
     failure: Failure
@@ -127,16 +121,14 @@ class Disconnect:
     """The connection is closed, without an answer, or in the middle of one, as far as the server lets us."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(NamedTuple):
     """This process ends, with this exit code: at once, or so many seconds after the application has answered."""
 
     code: int
     after_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FailRecords:
+class FailRecords(NamedTuple):
     """The application gets the batch without these records, and they are reported as failed; `after`: it gets all."""
 
     identifiers: Sequence[str]
@@ -256,8 +248,7 @@ class HitCall(Called, Protocol):
 Steps = Generator[Step, Any, Applied]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counter:
+class Counter(NamedTuple):
     """What a kind of fault counts, and how the results of a run show it: in the API, the report and the metrics."""
 
     name: str

@@ -1,5 +1,5 @@
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from ..dependencies import Dependency
@@ -38,7 +38,7 @@ class FailDependency(Fault):
     def _failure(self, call: HitCall) -> Failure | None:
         if self.failure is None or self.failure.way not in LASTING:
             return self.failure
-        return replace(self.failure, goes_on=call.goes_on, longest_seconds=call.limit(LIMIT))
+        return self.failure._replace(goes_on=call.goes_on, longest_seconds=call.limit(LIMIT))
 
     def _delay(self, call: HitCall) -> Steps:
         """As long as it is to last, but no longer than its client waits, or the stage allows, or the run lasts.

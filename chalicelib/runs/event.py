@@ -1,9 +1,8 @@
 """What the history remembers beside runs: who did or tried what, from where, when and why."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 Action = Literal["halt", "resume", "refusal", "token_created", "token_revoked"]
 
@@ -22,8 +21,7 @@ def moment_of(identifier: str) -> float | None:
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(NamedTuple):
     """One thing that happened. `at` is in epoch seconds, `source` where it came from, an address or a command line."""
 
     event_id: str
@@ -33,7 +31,7 @@ class Event:
     source: str = ""
     reason: str | None = None
     experiment: str | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = {}
 
     @classmethod
     def of(cls, action: Action, *, now: float, by: str, token: str, **more: Any) -> Self:  # noqa: ANN401

@@ -1,7 +1,7 @@
 """Untouched requests before, during and after a run that has a hypothesis."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 
@@ -55,7 +55,7 @@ def test_after_the_end_of_a_run_requests_are_counted_in_parts_for_a_minute(house
     assert not house.recorder.is_watching
     parts = house.after()
     assert [part.at - END for part in parts] == [5 * number for number in range(12)]
-    assert {replace(part, at=0.0) for part in parts} == {
+    assert {part._replace(at=0.0) for part in parts} == {
         AfterPart(at=0.0, seconds=5.0, requests=1, errors=1, slow=1, mean_seconds=2.0)
     }
 
