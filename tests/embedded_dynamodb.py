@@ -1,7 +1,6 @@
 """The embedded DynamoDB for a session of tests, in a process of its own.
 
-Not on threads of the session: coverage traces each of them, and the audit hook of `conftest.py` runs while that begins.
-Where two threads begin at once, CPython 3.11 refuses to trace the second one, and so the request is never answered.
+Not on threads of the session, each of which coverage would trace: the tests need not wait for it, nor for each other.
 """
 
 import subprocess

@@ -36,6 +36,10 @@ def tokens() -> FakeTokenStore:
     return FakeTokenStore()
 
 
+def _never(_seconds: float, _call: Callable[[], None]) -> None:
+    """A schedule for what is not about flushes."""
+
+
 @pytest.fixture
 def wire(runs: FakeRunStore, tokens: FakeTokenStore, clock: Clock) -> Wire:
     """`bootstrap` on fakes, with the settings that a test names."""
@@ -46,7 +50,7 @@ def wire(runs: FakeRunStore, tokens: FakeTokenStore, clock: Clock) -> Wire:
         alarms: FakeAlarms | None = None,
         results: FakeResultStore | None = None,
         budgets: FakeBudgetStore | None = None,
-        schedule: Schedule | None = None,
+        schedule: Schedule | None = None,  # no timer is left behind
         catalogue: Callable[[], Catalogue] = installed,
         **settings: Any,
     ) -> Chaos:
@@ -57,7 +61,7 @@ def wire(runs: FakeRunStore, tokens: FakeTokenStore, clock: Clock) -> Wire:
             runs=runs,
             results=results or FakeResultStore(),
             budgets=budgets or FakeBudgetStore(),
-            **({"schedule": schedule} if schedule else {}),
+            schedule=schedule or _never,
             tokens=tokens,
             catalogue=catalogue,
             clock=clock,

@@ -63,13 +63,15 @@ def test_a_process_that_is_forked_while_another_thread_makes_one_makes_its_own()
     answers = context.Queue()
     making = threading.Thread(target=lambda: Slow().value)
     making.start()
-    Slow.begun.wait()
-    child = context.Process(target=_ask, args=(answers,))
-    child.start()
     try:
-        assert answers.get(timeout=10) == 1
+        Slow.begun.wait()
+        child = context.Process(target=_ask, args=(answers,))
+        child.start()
+        try:
+            assert answers.get(timeout=60) == 1
+        finally:
+            child.kill()
+            child.join()
     finally:
-        child.kill()
-        child.join()
         Slow.goes_on.set()
         making.join()

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import jwt
@@ -161,7 +161,7 @@ def serving(answer: Callable[[socket.socket, threading.Event], None]) -> Iterato
                 threading.Thread(target=handle, args=(connection,)).start()
 
         def handle(connection: socket.socket) -> None:
-            with connection:
+            with connection, suppress(OSError):  # a client that has enough closes it
                 answer(connection, over)
 
         thread = threading.Thread(target=accept)

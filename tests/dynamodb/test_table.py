@@ -121,12 +121,14 @@ def silent_server() -> Iterator[tuple[str, list[socket.socket]]]:
 
     thread = threading.Thread(target=accept, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}", accepted
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
-    thread.join(30)
-    for connection in accepted:
-        connection.close()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", accepted
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(30)
+        for connection in accepted:
+            connection.close()
 
 
 def test_the_table_has_two_keys_a_ttl_and_is_paid_by_use(settings: Settings) -> None:
