@@ -11,7 +11,7 @@ import anyio.to_thread
 from anyio.lowlevel import RunVar
 
 from ..api.http import MAX_BODY_BYTES, Request, Response, injected_failure
-from ..faults.base import PROCEED, Answer, Disconnect, Raise
+from ..faults.base import Answer, Disconnect, Outcome, Raise
 from ..injection.call import LambdaContext, RequestCall, gateway_context, query_values
 from ..injection.current import CURRENT
 from ..injection.drivers import AsyncInjection
@@ -325,17 +325,32 @@ def _raw(name: str) -> bytes:
     return name.lower().encode()
 
 
-async def _in_place(
+def _in_place(
     current: tuple[AsyncInjection, InjectionResult],
     application: "ASGIApp",
     scope: "Scope",
     receive: "Receive",
     send: "Send",
-) -> None:
+) -> Awaitable[None]:
     """An application that has no route's place of its own: faults are applied around all of it."""
     injection, result = current
     hits = injection.decide(result)
-    match PROCEED if hits is None else await injection.apply(result, hits):
+    if hits is None:
+        return application(scope, receive, send)
+    return serve_hit(application, scope, receive, send, applied=injection.apply(result, hits), result=result)
+
+
+async def serve_hit(
+    application: "ASGIApp",
+    scope: "Scope",
+    receive: "Receive",
+    send: "Send",
+    *,
+    applied: Awaitable[Outcome],
+    result: InjectionResult,
+) -> None:
+    """What becomes of a request that is hit, in its place: the application is asked where no fault takes its place."""
+    match await applied:
         case Answer() as answer:
             await send_response(injected_failure(answer, {}), scope, receive, send)
         case Raise(exception):

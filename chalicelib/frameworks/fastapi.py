@@ -11,16 +11,11 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import BaseRoute, Host, Match, Mount, Router
 
-from ..api.http import injected_failure
 from ..development.banner import announce
-from ..faults.base import Answer, Disconnect, Outcome, Raise
 from ..injection.current import CURRENT
-from ..injection.engine import InjectionResult
 from . import check_application
-from .answers_on_loop import offer_nothing_past_us
-from .asgi import ASGIBoundary, send_response
+from .asgi import ASGIBoundary, serve_hit
 from .background import Background
-from .connections import unanswered
 from .module import ChaosModule, Options
 
 if TYPE_CHECKING:
@@ -130,22 +125,7 @@ class RoutePlace:
         hits = injection.decide(result)
         if hits is None:
             return self._serve(scope, receive, send)
-        return self._hit(result, injection.apply(result, hits), scope, receive, send)
-
-    async def _hit(
-        self, result: InjectionResult, applied: Awaitable[Outcome], scope: "Scope", receive: "Receive", send: "Send"
-    ) -> None:
-        match await applied:
-            case Answer() as answer:
-                await send_response(injected_failure(answer, {}), scope, receive, send)
-            case Raise(exception):
-                raise exception
-            case Disconnect():
-                await send_response(unanswered(), scope, receive, send)
-            case _:
-                if result.changes:
-                    offer_nothing_past_us(scope)
-                await self._serve(scope, receive, send)
+        return serve_hit(self._serve, scope, receive, send, applied=injection.apply(result, hits), result=result)
 
 
 class RoutesByUse:
